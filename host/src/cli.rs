@@ -1,0 +1,171 @@
+//! The command line. One file per command; what they do is in the rest of the library.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command's answer goes to the terminal"
+)]
+
+mod check;
+mod inspect;
+mod serve;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::config::{Config, Problem, Problems};
+
+/// A gateway for language-model traffic whose pipeline is made of sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version, about)]
+pub struct Command {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Runs the gateway. Without a file it serves 127.0.0.1:8080 and expects Ollama on 127.0.0.1:11434, or where
+    /// OLLAMA_HOST says.
+    Serve(Configured),
+    /// Runs the gateway with a simulated Ollama inside: everything works on a bare machine.
+    Demo(Configured),
+    /// Validates a configuration, loads its plugins, and says all that is wrong with it.
+    Check {
+        /// The configuration to check.
+        file: PathBuf,
+    },
+    /// Prints the contract that plugins implement, as one WIT file.
+    Wit,
+    /// Works with plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
+}
+
+#[derive(Debug, Args)]
+struct Configured {
+    /// The configuration file; without it, the default that the README shows.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Plugin {
+    /// Loads a component and shows what it says of itself. A name like `builtin:auth` shows a plugin that ships.
+    Inspect {
+        /// The component.
+        file: PathBuf,
+        /// Its configuration as JSON.
+        #[arg(long, default_value = "{}")]
+        config: String,
+    },
+}
+
+/// Exit code for a configuration that cannot be used.
+const BAD_CONFIGURATION: u8 = 2;
+
+impl Command {
+    /// Runs the command to its end.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let runtime = match Runtime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("sluicegate: the runtime cannot start: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let code = runtime.block_on(async {
+            match self.what {
+                What::Serve(configured) => serve::serve(configured.config.as_deref()).await,
+                What::Demo(configured) => serve::demo(configured.config.as_deref()).await,
+                What::Check { file } => check::check(&file).await,
+                What::Wit => print(&wit()),
+                What::Plugin(Plugin::Inspect { file, config }) => {
+                    inspect::inspect(&file, &config).await
+                }
+            }
+        });
+        // A compilation that nobody waits for any more need not keep the program.
+        runtime.shutdown_background();
+        code
+    }
+}
+
+/// The process's environment.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
+    crate::config::load(file, &environment).map_err(|problems| report(&problems))
+}
+
+/// Prints problems for a person.
+fn report(problems: &Problems) -> ExitCode {
+    for problem in &problems.0 {
+        eprintln!("error: {problem}\n");
+    }
+    let count = problems.0.len();
+    eprintln!(
+        "{count} {}",
+        if count == 1 { "problem" } else { "problems" }
+    );
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+fn warn(warnings: &[Problem]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}\n");
+    }
+}
+
+/// Prints to standard output; a reader that has gone away is no error.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+/// The files of `wit/` as one: the package is declared once.
+fn wit() -> String {
+    const FILES: [&str; 5] = [
+        include_str!("../../wit/types.wit"),
+        include_str!("../../wit/gate.wit"),
+        include_str!("../../wit/filter.wit"),
+        include_str!("../../wit/observer.wit"),
+        include_str!("../../wit/world.wit"),
+    ];
+    let (package, _) = FILES[0]
+        .split_once('\n')
+        .expect("the first line declares the package");
+    let bodies = FILES.map(|file| {
+        file.strip_prefix(package)
+            .unwrap_or(file)
+            .trim_start_matches('\n')
+    });
+    format!("{package}\n\n{}", bodies.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn the_printed_contract_declares_its_package_once() {
+        let wit = wit();
+        assert_eq!(wit.matches("package sluicegate:plugin@").count(), 1);
+        assert!(wit.contains("world filter-plugin") && wit.contains("interface exchange-context"));
+    }
+}

@@ -1,0 +1,35 @@
+//! `check`: everything that is wrong with a configuration, without starting anything.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{load, print, report, warn};
+use crate::plugin::Engine;
+use crate::snapshot;
+use crate::telemetry::metrics::Metrics;
+
+/// Validates the file, then loads its plugins with their configurations.
+pub(super) async fn check(file: &Path) -> ExitCode {
+    let config = match load(Some(file)) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    warn(&config.warnings);
+    let engine = match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("sluicegate: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match snapshot::build(&config, &engine, &Metrics::new()).await {
+        Ok((snapshot, _)) => print(&format!(
+            "{} is valid: {} routes, {} plugins, {} upstreams\n",
+            file.display(),
+            config.routes.len(),
+            snapshot.plugins.len(),
+            snapshot.upstreams.len()
+        )),
+        Err(problems) => report(&problems),
+    }
+}

@@ -1,0 +1,94 @@
+//! `plugin inspect`: what a component is, as the gateway sees it.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{BAD_CONFIGURATION, print};
+use crate::builtin;
+use crate::config::{Plugin, PluginLimits, Source};
+use crate::plugin::{Engine, load};
+use crate::telemetry::metrics::Metrics;
+
+/// Loads the component and prints what there is to know as JSON.
+pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
+    let config = match serde_json::from_str(configuration) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("sluicegate: --config is not JSON: {error}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    let octets: Arc<[u8]> = match read(file) {
+        Ok(octets) => octets,
+        Err(message) => {
+            eprintln!("sluicegate: {message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let engine = match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("sluicegate: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let name = file.file_stem().map_or_else(
+        || "plugin".into(),
+        |stem| stem.to_string_lossy().into_owned(),
+    );
+    let plugin = Plugin {
+        name,
+        source: Source::File(file.to_owned()),
+        fail_open: false,
+        limits: PluginLimits::default(),
+        config,
+        secret: false,
+    };
+    let began = Instant::now();
+    let metrics = Metrics::new().plugin(&plugin.name);
+    match load::load(&engine, &plugin, octets.clone(), metrics).await {
+        Ok(version) => {
+            let manifest = version.manifest();
+            let phases = manifest.phases.iter().map(|phase| phase.as_str());
+            let facts = json!({
+                "name": manifest.name,
+                "version": manifest.version,
+                "summary": manifest.summary,
+                "role": version.role().as_str(),
+                "phases": phases.collect::<Vec<_>>(),
+                "transforms": manifest.transforms,
+                "contract": load::CONTRACT,
+                "image": if version.is_imaged() { "captured" } else { "none: `configure` runs in every instance" },
+                "hash": version.hash(),
+                "component-bytes": octets.len(),
+                "code-bytes": version.code_bytes(),
+                "load-ms": began.elapsed().as_millis(),
+                "config-schema": manifest.config,
+            });
+            print(&format!("{facts:#}\n"))
+        }
+        Err(error) => {
+            eprintln!("sluicegate: {} cannot be loaded: {error}", file.display());
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Arc<[u8]>, String> {
+    if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("builtin:")) {
+        return builtin::find(name).map(Arc::from).ok_or_else(|| {
+            let names: Vec<_> = builtin::names().collect();
+            format!(
+                "there is no plugin `{name}` inside; there are {}",
+                names.join(", ")
+            )
+        });
+    }
+    std::fs::read(file)
+        .map(Arc::from)
+        .map_err(|error| format!("{} cannot be read: {error}", file.display()))
+}

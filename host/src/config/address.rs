@@ -1,0 +1,191 @@
+//! Addresses: where to listen, and where a model server is.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::reader::Text;
+
+/// One model server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// A name or an address to connect to; an IPv6 address has no brackets here.
+    pub host: String,
+    /// The port to connect to, never 0.
+    pub port: u16,
+    /// What to send as `host`: with brackets around IPv6, without the scheme's own port.
+    pub authority: String,
+    /// A path to put before every request path: "" or `/…`, without a slash at its end.
+    pub base: String,
+}
+
+impl fmt::Display for Target {
+    /// As a URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.base)
+    }
+}
+
+impl Target {
+    /// Reads `http://host`, `https://host:port/base` and the like; the error continues the sentence "the address …".
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (tls, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            Some((scheme, _)) => return Err(format!("has the unknown scheme {scheme:?}")),
+            None => return Err("has no scheme".to_owned()),
+        };
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if path.contains(['?', '#']) {
+            return Err("has a query or a fragment".to_owned());
+        }
+        if !path.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Err("has a path with blanks or letters beyond ASCII".to_owned());
+        }
+        let default_port = if tls { 443 } else { 80 };
+        let (host, port) = split_port(authority, default_port)?;
+        Self::new(tls, host, port, default_port, path.trim_end_matches('/'))
+    }
+
+    /// Reads what Ollama itself takes in `OLLAMA_HOST`: a host, a port, both, or a URL (Ollama source,
+    /// `envconfig/config.go`, August 2026). An address that means "all interfaces" to a server is loopback to a client.
+    pub(super) fn parse_ollama_host(text: &str) -> Result<Self, String> {
+        let text = text.trim().trim_matches(['"', '\'']).trim();
+        let (tls, default_port, rest) = match text.split_once("://") {
+            None => (false, 11434, text),
+            Some(("http", rest)) => (false, 80, rest),
+            Some(("https", rest)) => (true, 443, rest),
+            Some((scheme, _)) => return Err(format!("has the unknown scheme {scheme:?}")),
+        };
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.trim_matches('/');
+        let base = if path.is_empty() {
+            String::new()
+        } else {
+            format!("/{path}")
+        };
+        // A bare IPv6 address has colons but no port.
+        let (host, port) = match authority.parse::<Ipv6Addr>() {
+            Ok(_) => (authority, default_port),
+            Err(_) => split_port(authority, default_port)?,
+        };
+        let host = match host.parse::<IpAddr>() {
+            _ if host.is_empty() => Ipv4Addr::LOCALHOST.to_string(),
+            Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+            Ok(IpAddr::V6(address)) if address.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
+            Ok(_) | Err(_) => host.to_owned(),
+        };
+        let scheme_port = if tls { 443 } else { 80 };
+        Self::new(tls, &host, port, scheme_port, &base)
+    }
+
+    fn new(tls: bool, host: &str, port: u16, scheme_port: u16, base: &str) -> Result<Self, String> {
+        if port == 0 {
+            return Err("has the port 0".to_owned());
+        }
+        let host = host.to_ascii_lowercase();
+        let is_v6 = host.parse::<Ipv6Addr>().is_ok();
+        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if host.is_empty() {
+            return Err("has no host".to_owned());
+        }
+        if !is_v6 && !host.chars().all(of_name) {
+            return Err(format!("has the illegal host {host:?}"));
+        }
+        let name = if is_v6 {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
+        let authority = if port == scheme_port {
+            name
+        } else {
+            format!("{name}:{port}")
+        };
+        Ok(Self {
+            tls,
+            host,
+            port,
+            authority,
+            base: base.to_owned(),
+        })
+    }
+}
+
+/// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host is without brackets.
+fn split_port(authority: &str, default_port: u16) -> Result<(&str, u16), String> {
+    if authority.contains('@') {
+        // The text is not shown: it has a password in it.
+        return Err("has a user name in it".to_owned());
+    }
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or("has an open bracket")?;
+        if host.parse::<Ipv6Addr>().is_err() {
+            return Err(format!("has the illegal host {host:?}"));
+        }
+        if !(after.is_empty() || after.starts_with(':')) {
+            return Err(format!("has {after:?} after the host"));
+        }
+        (host, after.strip_prefix(':'))
+    } else {
+        match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        }
+    };
+    let port = match port {
+        None => default_port,
+        Some(text) => port_number(text).ok_or_else(|| format!("has the illegal port {text:?}"))?,
+    };
+    Ok((host, port))
+}
+
+/// A port in digits; a sign, which `parse` would take, is none.
+fn port_number(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Reads an address to listen on, an IP address or `localhost` and a port, and takes it: no other part of the gateway can
+/// have it too.
+pub(super) fn listen(text: &Text<'_>) -> Option<SocketAddr> {
+    let Some(address) = parse_listen(&text.text) else {
+        let message = format!("is not an address to listen on: {:?}", text.text);
+        text.problem(
+            message,
+            r#"write an address and a port, such as "127.0.0.1:8080""#,
+        );
+        return None;
+    };
+    let mut taken = text.cx.addresses.borrow_mut();
+    if let Some(other) = taken.iter().find(|other| collide(**other, address)) {
+        let message = format!("is {address}, but another part of the gateway listens on {other}");
+        text.problem(message, "choose another port");
+    }
+    taken.push(address);
+    Some(address)
+}
+
+fn parse_listen(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some((Ipv4Addr::LOCALHOST, port_number(port)?).into()),
+        None => text.parse().ok(),
+    }
+}
+
+/// Whether two listeners cannot both have their address.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let (one, other) = (a.ip(), b.ip());
+    let covers = one == other
+        || (one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified()));
+    // With port 0 the system chooses, and it never chooses the same twice.
+    a.port() != 0 && a.port() == b.port() && covers
+}
+
+#[cfg(test)]
+mod tests;

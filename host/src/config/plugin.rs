@@ -1,0 +1,300 @@
+//! The sections `[plugin.NAME]`.
+//!
+//! Responsible for where a plugin comes from, what it may use and the configuration that it gets, with the secrets in place.
+//! Not responsible for whether the plugin accepts that configuration: its own schema decides when it is loaded, and a
+//! missing plugin file shows then, too.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use toml::de::DeValue;
+
+use super::problem::nearest;
+use super::reader::{Place, Table, Value};
+use super::{API_KEY, check_name, secret};
+
+/// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
+pub const BUILTINS: [&str; 5] = ["auth", "rewrite", "ollama", "aggregate", "access-log"];
+
+/// The most memory that a plugin can be given: 256 MiB, what is reserved for each instance's addresses.
+pub const MAX_MEMORY: u64 = 256 << 20;
+
+/// A WASM component and what it is to do.
+#[derive(Clone, PartialEq)]
+pub struct Plugin {
+    /// Its name in the configuration: lower-case letters, digits and `-`.
+    pub name: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// An exchange goes on without it when it fails. Default: the exchange fails.
+    pub fail_open: bool,
+    /// What a call may cost.
+    pub limits: PluginLimits,
+    /// Its own configuration: an object, with secrets in place of the references to them.
+    pub config: serde_json::Value,
+    /// There are secrets in `config`: it must not be shown, and nothing made from it may be written to disk.
+    pub secret: bool,
+}
+
+impl Plugin {
+    /// Whether it is the builtin `auth` and knows at least one key.
+    pub(super) fn has_keys(&self) -> bool {
+        let keys = self.config.get("keys").and_then(|keys| keys.as_array());
+        self.source.is_auth() && keys.is_some_and(|keys| !keys.is_empty())
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: &dyn fmt::Debug = if self.secret { &"***" } else { &self.config };
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .field("fail_open", &self.fail_open)
+            .field("limits", &self.limits)
+            .field("config", shown)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a plugin comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// One of [`BUILTINS`].
+    Builtin(String),
+    /// A component in a file.
+    File(PathBuf),
+}
+
+impl Source {
+    fn is_auth(&self) -> bool {
+        matches!(self, Self::Builtin(name) if name == "auth")
+    }
+}
+
+/// What one call of a plugin may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Memory of its instance in octets, at most [`MAX_MEMORY`]; default 16 MiB.
+    pub memory: u64,
+    /// CPU time; default 20 ms.
+    pub cpu: Duration,
+    /// Its answer in octets; default 32 MiB.
+    pub output: u64,
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            memory: 16 << 20,
+            cpu: Duration::from_millis(20),
+            output: 32 << 20,
+        }
+    }
+}
+
+/// The plugins, and the places of keys that stand in the file as they are.
+pub(super) struct Plugins<'a> {
+    pub(super) by_name: BTreeMap<String, Plugin>,
+    pub(super) plain_keys: Vec<Place>,
+    /// The headings, for what is checked later.
+    pub(super) headings: Vec<(&'a str, Place)>,
+}
+
+pub(super) fn plugins<'a>(root: &Table<'a>) -> Plugins<'a> {
+    let mut plugins = Plugins {
+        by_name: BTreeMap::new(),
+        plain_keys: Vec::new(),
+        headings: Vec::new(),
+    };
+    for (name, value) in root.section("plugin").entries() {
+        check_name(&value, name);
+        let Some(table) = value.table() else { continue };
+        plugins.headings.push((name, value.place.clone()));
+        let plugin = plugin(name, &table, &mut plugins.plain_keys);
+        plugins.by_name.insert(name.to_owned(), plugin);
+    }
+    add_key_from_env(root, &mut plugins.by_name);
+    plugins
+}
+
+fn plugin(name: &str, table: &Table<'_>, plain_keys: &mut Vec<Place>) -> Plugin {
+    let mend = format!(
+        "add source = \"builtin:{}\" or the path of a .wasm file",
+        BUILTINS[0]
+    );
+    let source = table.required("source", &mend);
+    let source = source.and_then(|value| read_source(&value));
+    // Whatever stands in for a missing source is never used: the problem is noted.
+    let source = source.unwrap_or_else(|| Source::File(PathBuf::new()));
+    let fail_open = table
+        .get("on-fault")
+        .is_some_and(|value| fails_open(&value));
+    let limits = limits(&table.section("limits"));
+    if let Some(value) = table.get("grants") {
+        check_grants(&value);
+    }
+    let config = table.get("config").filter(|value| value.table().is_some());
+    table.finish();
+    let mut secret = false;
+    let json = config.as_ref().map(|config| json_of(config, &mut secret));
+    if source.is_auth()
+        && let Some(config) = &config
+    {
+        let before = plain_keys.len();
+        plain_keys.extend(find_plain_keys(config));
+        secret |= plain_keys.len() > before;
+    }
+    Plugin {
+        name: name.to_owned(),
+        source,
+        fail_open,
+        limits,
+        config: json.unwrap_or_else(|| json!({})),
+        secret,
+    }
+}
+
+fn read_source(value: &Value<'_>) -> Option<Source> {
+    let text = value.string()?;
+    if let Some(name) = text.strip_prefix("builtin:") {
+        if BUILTINS.contains(&name) {
+            return Some(Source::Builtin(name.to_owned()));
+        }
+        let mend = match nearest(name, BUILTINS) {
+            Some(near) => format!("did you mean `builtin:{near}`?"),
+            None => format!("choose one of {}", BUILTINS.join(", ")),
+        };
+        value.problem(format!("names no builtin plugin: {name:?}"), mend);
+    } else if BUILTINS.contains(&text) {
+        value.problem(
+            "is not the path of a plugin",
+            format!("write \"builtin:{text}\""),
+        );
+    } else if text.is_empty() || text.contains("://") {
+        let message = format!("is not the path of a plugin: {text:?}");
+        value.problem(
+            message,
+            "write \"builtin:NAME\" or the path of a .wasm file",
+        );
+    } else {
+        return Some(Source::File(value.cx.path(text)));
+    }
+    None
+}
+
+fn fails_open(value: &Value<'_>) -> bool {
+    match value.string() {
+        Some("open") => true,
+        Some("closed") | None => false,
+        Some(other) => {
+            let message = format!("is neither of its two values: {other:?}");
+            value.problem(message, r#"write "closed" or "open""#);
+            false
+        }
+    }
+}
+
+fn limits(table: &Table<'_>) -> PluginLimits {
+    let default = PluginLimits::default();
+    let memory = table.get("memory").and_then(|value| {
+        let size = value.size()?;
+        if size > MAX_MEMORY {
+            value.problem("is too large", r#"write "256MiB" or less"#);
+        }
+        Some(size)
+    });
+    let limits = PluginLimits {
+        memory: memory.unwrap_or(default.memory),
+        cpu: table.duration("cpu").unwrap_or(default.cpu),
+        output: table.size("output").unwrap_or(default.output),
+    };
+    table.finish();
+    limits
+}
+
+fn check_grants(value: &Value<'_>) {
+    for item in value.items().unwrap_or_default() {
+        let Some(grant) = item.string() else { continue };
+        item.problem(
+            format!("asks for {grant:?}, which this version cannot grant"),
+            "remove it; every plugin has log, clock and random, and there is nothing else yet",
+        );
+    }
+}
+
+/// The configuration as JSON, with secrets in place of the references to them.
+fn json_of(value: &Value<'_>, secret: &mut bool) -> serde_json::Value {
+    if let Some(found) = secret::referenced(value) {
+        *secret = true;
+        return json!(found.as_ref().map_or("", |found| found.expose()));
+    }
+    match value.node {
+        DeValue::String(text) => json!(text),
+        DeValue::Boolean(flag) => json!(flag),
+        // JSON has no dates; a plugin gets the text.
+        DeValue::Datetime(date) => json!(date.to_string()),
+        DeValue::Integer(integer) => {
+            let number = i64::from_str_radix(integer.as_str(), integer.radix());
+            number.map_or_else(|_| out_of_range(value), |number| json!(number))
+        }
+        DeValue::Float(float) => {
+            let number = float.as_str().parse::<f64>().ok();
+            let number = number.and_then(serde_json::Number::from_f64);
+            number.map_or_else(|| out_of_range(value), serde_json::Value::Number)
+        }
+        DeValue::Array(_) => {
+            let items = value.items().unwrap_or_default();
+            let items = items.iter().map(|item| json_of(item, secret));
+            serde_json::Value::Array(items.collect())
+        }
+        DeValue::Table(_) => {
+            let table = value.table();
+            let entries = table.iter().flat_map(Table::entries);
+            let entries = entries.map(|(name, entry)| (name.to_owned(), json_of(&entry, secret)));
+            serde_json::Value::Object(entries.collect())
+        }
+    }
+}
+
+fn out_of_range(value: &Value<'_>) -> serde_json::Value {
+    value.problem(
+        "is a number that JSON cannot hold",
+        "write a smaller one, or a string",
+    );
+    serde_json::Value::Null
+}
+
+/// Keys of `auth` that stand in the file as they are.
+fn find_plain_keys(config: &Value<'_>) -> Vec<Place> {
+    let keys = config.child("keys").filter(|keys| keys.node.is_array());
+    let entries = keys.and_then(|keys| keys.items()).unwrap_or_default();
+    let keys = entries.iter().filter_map(|entry| entry.child("key"));
+    let plain = keys.filter(|key| key.node.is_str());
+    plain.map(|key| key.place).collect()
+}
+
+/// `SLUICEGATE_API_KEY` becomes a key of the plugin `auth`.
+fn add_key_from_env(root: &Table<'_>, plugins: &mut BTreeMap<String, Plugin>) {
+    let Some(text) = root.cx.variable(API_KEY) else {
+        return;
+    };
+    let auth = plugins.get_mut("auth").filter(|p| p.source.is_auth());
+    let object = auth.and_then(|plugin| {
+        plugin.secret = true;
+        plugin.config.as_object_mut()
+    });
+    let Some(object) = object else {
+        // Going on without it would leave the operator with a gateway that he believes to be locked.
+        let mend = "add [plugin.auth] with source = \"builtin:auth\", or unset it";
+        text.problem("is set, but there is no plugin `auth` to take it", mend);
+        return;
+    };
+    let keys = object.entry("keys").or_insert_with(|| json!([]));
+    if let Some(keys) = keys.as_array_mut() {
+        keys.push(json!({ "name": "default", "key": text.text }));
+    }
+}

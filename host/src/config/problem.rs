@@ -1,0 +1,147 @@
+//! What is wrong with a configuration, where, and how to mend it.
+
+use std::fmt;
+
+/// One thing that is wrong, or, as a warning, looks wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The path of the key, such as `upstream.ollama.timeout.idle` or `route[1].pipeline[0]`; for a value from the
+    /// environment the name of the variable; for a file that cannot be read or parsed its name or "".
+    pub key: String,
+    /// The line in the file, counted from 1; `None` for what is not in it.
+    pub line: Option<usize>,
+    /// What is wrong; reads on from the key: "is empty".
+    pub message: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+impl fmt::Display for Problem {
+    /// One block of two lines, without a line end after it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}\n    → {}", self.message, self.mend)
+    }
+}
+
+/// All that is wrong with a configuration, in the order of the file; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Brings problems into the order in which one reads: by line, then those that have none.
+pub(super) fn sort(problems: &mut [Problem]) {
+    problems.sort_by_key(|problem| (problem.line.is_none(), problem.line));
+}
+
+/// Of `candidates` the one that `word` is most likely a slip for, if any is close enough.
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
+    // One slip in three letters: "rout" is near "route", "tls" is not near "url".
+    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be put in, left out, changed or swapped with their neighbour, in any letter case (the "optimal
+/// string alignment" distance).
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.to_lowercase().chars().collect();
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut before = vec![0; b.len() + 1];
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let changed = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = changed.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Problem, Problems, distance, nearest, sort};
+
+    fn problem(key: &str, line: Option<usize>) -> Problem {
+        Problem {
+            key: key.to_owned(),
+            line,
+            message: "is odd".to_owned(),
+            mend: "even it".to_owned(),
+        }
+    }
+
+    #[test]
+    fn problem_reads_as_one_block() {
+        assert_eq!(
+            problem("a.b", Some(3)).to_string(),
+            "line 3: a.b: is odd\n    → even it"
+        );
+        assert_eq!(problem("", None).to_string(), "is odd\n    → even it");
+        let two = Problems(vec![problem("a", None), problem("b", None)]);
+        assert_eq!(
+            two.to_string(),
+            "a: is odd\n    → even it\nb: is odd\n    → even it"
+        );
+    }
+
+    #[test]
+    fn problems_are_in_the_order_of_the_file() {
+        let mut all = [
+            problem("c", None),
+            problem("b", Some(9)),
+            problem("a", Some(2)),
+        ];
+        sort(&mut all);
+        assert_eq!(all.map(|p| p.key), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn slip_is_one_letter_more_less_other_or_swapped() {
+        assert_eq!(distance("route", "route"), 0);
+        assert_eq!(distance("routes", "route"), 1);
+        assert_eq!(distance("rout", "Route"), 1);
+        assert_eq!(distance("rouse", "route"), 1);
+        assert_eq!(distance("ruote", "route"), 1);
+        assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn suggestion_is_the_nearest_and_none_if_all_are_far() {
+        let known = ["listen", "listener", "log"];
+        assert_eq!(nearest("listeners", known), Some("listener"));
+        assert_eq!(nearest("lsiten", known), Some("listen"));
+        assert_eq!(nearest("upstream", known), None);
+        assert_eq!(nearest("tls", ["url", "sql"]), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! The sections `[[route]]`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::problem::nearest;
+use super::reader::{Table, Value};
+use super::{Plugin, Upstream};
+
+/// What to match, what to do with it, and where to send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The paths that it takes.
+    pub path: PathPattern,
+    /// The methods that it takes, upper-case; empty: all.
+    pub methods: Vec<String>,
+    /// Names of plugins, the client's side first; at least one, none twice.
+    pub pipeline: Vec<String>,
+    /// Names of plugins that see the exchange when it is over.
+    pub observers: Vec<String>,
+    /// The name of the upstream.
+    pub upstream: String,
+}
+
+/// A path, or all paths below one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// This path and no other.
+    Exact(String),
+    /// Every path that begins so; written with a `*` after it. Ends with `/`.
+    Prefix(String),
+}
+
+impl PathPattern {
+    /// Whether a request path, without its query, is meant.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for PathPattern {
+    /// As written in the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => f.write_str(path),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
+/// What a route can refer to.
+pub(super) struct Known<'a> {
+    pub(super) plugins: &'a BTreeMap<String, Plugin>,
+    pub(super) upstreams: &'a BTreeMap<String, Upstream>,
+}
+
+pub(super) fn routes(root: &Table<'_>, known: &Known<'_>) -> Vec<Route> {
+    let tables = root.get("route").map(|value| value.tables("route"));
+    let mut routes: Vec<Route> = Vec::new();
+    for table in tables.unwrap_or_default() {
+        let (cx, place) = (table.cx, &table.place);
+        let Some(route) = route(&table, known) else {
+            continue;
+        };
+        let twin = routes.iter().position(|other| overlap(other, &route));
+        if let Some(twin) = twin {
+            let message = format!("takes requests for {} that route[{twin}] takes", route.path);
+            cx.problem(
+                place,
+                message,
+                "remove one of them, or give them different methods",
+            );
+        }
+        routes.push(route);
+    }
+    routes
+}
+
+/// Two routes for the same path and method: one of them would never be used.
+fn overlap(a: &Route, b: &Route) -> bool {
+    let common = a.methods.iter().any(|method| b.methods.contains(method));
+    a.path == b.path && (common || a.methods.is_empty() || b.methods.is_empty())
+}
+
+fn route(table: &Table<'_>, known: &Known<'_>) -> Option<Route> {
+    let path = table.required("path", r#"add path = "/v1/chat/completions""#);
+    let path = path.and_then(|value| path_pattern(&value));
+    let methods = table.get("methods").map(|value| methods(&value));
+    let pipeline = table.required("pipeline", "add pipeline = [ … ] with names of plugins");
+    let pipeline = pipeline.map(|value| {
+        let names = plugin_names(&value, known);
+        if value.node.as_array().is_some_and(|items| items.is_empty()) {
+            value.problem("is empty", "name at least one plugin");
+        }
+        names
+    });
+    let observers = table
+        .get("observers")
+        .map(|value| plugin_names(&value, known));
+    let upstream = table.required("upstream", "add upstream = … with the name of an upstream");
+    let upstream = upstream.and_then(|value| {
+        let name = value.string()?;
+        reference(&value, name, "upstream", known.upstreams.keys());
+        Some(name.to_owned())
+    });
+    table.finish();
+    Some(Route {
+        path: path?,
+        methods: methods.unwrap_or_default(),
+        pipeline: pipeline.unwrap_or_default(),
+        observers: observers.unwrap_or_default(),
+        upstream: upstream.unwrap_or_default(),
+    })
+}
+
+fn path_pattern(value: &Value<'_>) -> Option<PathPattern> {
+    let text = value.string()?;
+    let stem = text.strip_suffix('*').unwrap_or(text);
+    let legal = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'?' | b'#' | b'*');
+    let message = if !stem.starts_with('/') {
+        "does not begin with /"
+    } else if stem != text && !stem.ends_with('/') {
+        "has a * that does not follow a /"
+    } else if stem.contains('*') {
+        "has a * before its end"
+    } else if !stem.bytes().all(legal) {
+        "has characters that no path has"
+    } else if stem != text {
+        return Some(PathPattern::Prefix(stem.to_owned()));
+    } else {
+        return Some(PathPattern::Exact(stem.to_owned()));
+    };
+    value.problem(
+        message,
+        r#"write a path such as "/v1/models", or "/v1/*" for all below"#,
+    );
+    None
+}
+
+fn methods(value: &Value<'_>) -> Vec<String> {
+    let mut methods: Vec<String> = Vec::new();
+    let items = value.items();
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        value.problem(
+            "is empty",
+            "name a method, or leave `methods` out to take all",
+        );
+    }
+    for item in items.unwrap_or_default() {
+        let Some(text) = item.string() else { continue };
+        if text.is_empty() || !text.bytes().all(|octet| octet.is_ascii_uppercase()) {
+            let upper = text.to_ascii_uppercase();
+            let plain = !upper.is_empty() && upper.bytes().all(|octet| octet.is_ascii_uppercase());
+            let mend = if plain {
+                format!("write {upper:?}")
+            } else {
+                r#"write "GET", "POST" or the like"#.to_owned()
+            };
+            item.problem(format!("is no method: {text:?}"), mend);
+        } else if methods.iter().any(|method| method == text) {
+            item.problem(format!("names {text} again"), "remove it");
+        } else {
+            methods.push(text.to_owned());
+        }
+    }
+    methods
+}
+
+fn plugin_names(value: &Value<'_>, known: &Known<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for item in value.items().unwrap_or_default() {
+        let Some(name) = item.string() else { continue };
+        if names.iter().any(|other| other == name) {
+            let mend = "remove it, or give the second use a [plugin] section of its own";
+            item.problem(format!("names `{name}` again"), mend);
+            continue;
+        }
+        reference(&item, name, "plugin", known.plugins.keys());
+        names.push(name.to_owned());
+    }
+    names
+}
+
+/// Notes a problem unless the name is known.
+fn reference<'k>(
+    value: &Value<'_>,
+    name: &str,
+    kind: &str,
+    mut known: impl Iterator<Item = &'k String> + Clone,
+) {
+    if known.clone().any(|other| other == name) {
+        return;
+    }
+    let mend = match nearest(name, known.by_ref().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? If not, add [{kind}.{name}]"),
+        None => format!("add [{kind}.{name}], or correct the name"),
+    };
+    value.problem(format!("names no {kind}: `{name}`"), mend);
+}

@@ -1,0 +1,76 @@
+//! The environment wins over the file.
+
+use serde_json::json;
+
+use super::super::LogFormat;
+use super::{SMALL, guarded, read_with, with};
+
+#[test]
+fn environment_wins_over_the_file() {
+    let text = format!(
+        "{}[admin]\nlisten = \"127.0.0.1:2\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n\
+         [chat]\nlisten = \"127.0.0.1:3\"\nendpoint = \"http://127.0.0.1:1\"\n",
+        guarded("127.0.0.1:1", "")
+    );
+    let config = read_with(
+        &text,
+        &[
+            ("OLLAMA_HOST", "gpu:1234"),
+            ("SLUICEGATE_LISTEN", "0.0.0.0:11"),
+            ("SLUICEGATE_ADMIN_LISTEN", "127.0.0.1:12"),
+            ("SLUICEGATE_LOG", "debug"),
+            ("SLUICEGATE_LOG_FORMAT", "text"),
+            ("SLUICEGATE_API_KEY", "sk-env"),
+            ("CLAWDBOT_PORT", "13"),
+            ("CLAWDBOT_MODEL_ENDPOINT", "http://proxy:8080/"),
+        ],
+    );
+    let config = config.expect("right");
+    assert_eq!(config.upstreams["ollama"].targets[0].authority, "gpu:1234");
+    assert_eq!(config.listeners[0].listen.to_string(), "0.0.0.0:11");
+    assert_eq!(config.admin.expect("on").listen.port(), 12);
+    assert_eq!(config.log.level, "debug");
+    assert_eq!(config.log.format, LogFormat::Text);
+    let auth = &config.plugins["auth"];
+    assert!(auth.secret);
+    let keys = json!([{ "name": "default", "key": "sk-env" }]);
+    assert_eq!(auth.config["keys"], keys);
+    let chat = config.chat.expect("on");
+    assert_eq!(chat.listen.to_string(), "127.0.0.1:13");
+    assert_eq!(chat.endpoint, "http://proxy:8080");
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn environment_makes_a_listener_and_the_admin_api() {
+    let text = with("[[listener]]\nlisten = \"127.0.0.1:8080\"", "");
+    let variables = [
+        ("SLUICEGATE_LISTEN", "127.0.0.1:1"),
+        ("SLUICEGATE_ADMIN_LISTEN", "localhost:2"),
+    ];
+    let config = read_with(&text, &variables).expect("right");
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.admin.expect("on").listen.port(), 2);
+    let config = read_with(SMALL, &[("CLAWDBOT_PORT", "13")]).expect("right");
+    assert_eq!(config.chat, None, "a variable alone does not switch it on");
+}
+
+#[test]
+fn wrong_variable_is_a_problem_with_its_name() {
+    let text = format!("{SMALL}[chat]\n");
+    for (name, value) in [
+        ("OLLAMA_HOST", "ssh://gpu"),
+        ("SLUICEGATE_LISTEN", "8080"),
+        ("SLUICEGATE_ADMIN_LISTEN", "0.0.0.0:1"),
+        ("SLUICEGATE_LOG", "loud"),
+        ("SLUICEGATE_LOG_FORMAT", "xml"),
+        ("SLUICEGATE_API_KEY", "sk-nobody-takes-it"),
+        ("CLAWDBOT_PORT", "http"),
+        ("CLAWDBOT_MODEL_ENDPOINT", "proxy"),
+    ] {
+        let all = read_with(&text, &[(name, value)]).expect_err(name).0;
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!((all[0].key.as_str(), all[0].line), (name, None));
+        assert!(!all[0].to_string().contains("sk-"));
+    }
+}

@@ -1,0 +1,214 @@
+//! What is wrong is found, with its key.
+
+use super::{keys, only, problems, with};
+
+#[test]
+fn wrong_servers_and_listeners_name_their_key() {
+    for (more, key) in [
+        ("[server]\ndrain-timeout = 30", "server.drain-timeout"),
+        ("[server]\ndrain-timeout = \"0s\"", "server.drain-timeout"),
+        ("[server]\nheartbeat = true", "server.heartbeat"),
+        ("[server]\nlimits = 5", "server.limits"),
+        ("[server.limits]\nevent = 100", "server.limits.event"),
+        ("[server.limits]\nevent = \"0B\"", "server.limits.event"),
+        ("[server.limits]\nevent = \"8M\"", "server.limits.event"),
+        ("[server.limits]\nheaders = 0", "server.limits.headers"),
+        ("[server.limits]\nheaders = -1", "server.limits.headers"),
+        ("[server.limits]\nheaders = \"9\"", "server.limits.headers"),
+        (
+            "[server.limits]\nheader-bytes = \"8191B\"",
+            "server.limits.header-bytes",
+        ),
+        ("[log]\nformat = \"xml\"", "log.format"),
+        ("[log]\nlevel = \"verbose\"", "log.level"),
+        ("[log]\nlevel = \"info,a=b=c\"", "log.level"),
+        ("[admin]", "admin"),
+        ("[admin]\nlisten = \"9180\"", "admin.listen"),
+        ("[admin]\nlisten = \"0.0.0.0:9180\"", "admin.listen"),
+        (
+            "[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"\"",
+            "admin.token",
+        ),
+        (
+            "[admin]\nlisten = \"127.0.0.1:0\"\ntoken = { x = 1 }",
+            "admin.token",
+        ),
+        ("[[listener]]", "listener[1]"),
+        ("[[listener]]\nlisten = 8081", "listener[1].listen"),
+        (
+            "[[listener]]\nlisten = \"127.0.0.1:8080\"",
+            "listener[1].listen",
+        ),
+        (
+            "[[listener]]\nlisten = \"127.0.0.1:1\"\nopen = 1",
+            "listener[1].open",
+        ),
+        (
+            "[[listener]]\nlisten = \"127.0.0.1:1\"\ntls = { cert = \"/dev/null\" }",
+            "listener[1].tls",
+        ),
+        (
+            "[[listener]]\nlisten = \"127.0.0.1:1\"\ntls = { cert = \"/no\", key = \"/dev/null\" }",
+            "listener[1].tls.cert",
+        ),
+        ("[admin]\nlisten = \"127.0.0.1:8080\"", "admin.listen"),
+        ("[chat]\nlisten = \"127.0.0.1:8080\"", "chat.listen"),
+        ("[chat]\nendpoint = \"127.0.0.1\"", "chat.endpoint"),
+        ("[chat]\nstore = \"redis:x\"", "chat.store"),
+        ("[chat]\nstore = \"sqlite:\"", "chat.store"),
+    ] {
+        assert_eq!(keys(more), [key], "{more}");
+    }
+}
+
+#[test]
+fn wrong_upstreams_and_plugins_name_their_key() {
+    for (more, key) in [
+        ("[upstream.a]", "upstream.a"),
+        ("[upstream.a]\ntargets = []", "upstream.a.targets"),
+        ("[upstream.a]\ntargets = \"http://a\"", "upstream.a.targets"),
+        ("[upstream.a]\ntargets = [5]", "upstream.a.targets[0]"),
+        (
+            "[upstream.a]\ntargets = [\"http://a\", \"http://A:80/\"]",
+            "upstream.a.targets[1]",
+        ),
+        ("[upstream.A]\ntargets = [\"http://a\"]", "upstream.A"),
+        (
+            "[upstream.\"a b\"]\ntargets = [\"http://a\"]",
+            "upstream.\"a b\"",
+        ),
+        ("[upstream]\na = 5", "upstream.a"),
+        (
+            "[upstream.a]\ntargets = [\"http://a\"]\nhealth = {}",
+            "upstream.a.health",
+        ),
+        (
+            "[upstream.a]\ntargets = [\"http://a\"]\nhealth = { path = \"x\" }",
+            "upstream.a.health.path",
+        ),
+        (
+            "[upstream.a]\ntargets = [\"http://a\"]\ntimeout = { idle = \"1d\" }",
+            "upstream.a.timeout.idle",
+        ),
+        ("[plugin.b]", "plugin.b"),
+        ("[plugin]\nb = \"builtin:auth\"", "plugin.b"),
+        ("[plugin.b]\nsource = \"auth\"", "plugin.b.source"),
+        ("[plugin.b]\nsource = \"\"", "plugin.b.source"),
+        (
+            "[plugin.b]\nsource = \"https://a/b.wasm\"",
+            "plugin.b.source",
+        ),
+        ("[plugin.b]\nsource = \"builtin:zzzzzz\"", "plugin.b.source"),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\non-fault = \"ajar\"",
+            "plugin.b.on-fault",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\nlimits = { cpu = \"0ms\" }",
+            "plugin.b.limits.cpu",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\nlimits = { memory = \"1GiB\" }",
+            "plugin.b.limits.memory",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrants = [\"kv\"]",
+            "plugin.b.grants[0]",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\nconfig = 5",
+            "plugin.b.config",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\nconfig = { a = [nan] }",
+            "plugin.b.config.a[0]",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\nconfig = { a = 99999999999999999999 }",
+            "plugin.b.config.a",
+        ),
+        ("[other]", "other"),
+        ("\"\" = 5", "route[0].\"\""),
+    ] {
+        assert_eq!(keys(more), [key], "{more}");
+    }
+}
+
+#[test]
+fn wrong_routes_name_their_key() {
+    for (line, other, key) in [
+        ("path = \"/v1/*\"", "", "route[0]"),
+        ("path = \"/v1/*\"", "path = \"v1\"", "route[0].path"),
+        ("path = \"/v1/*\"", "path = \"/v1*\"", "route[0].path"),
+        ("path = \"/v1/*\"", "path = \"/*/models\"", "route[0].path"),
+        ("path = \"/v1/*\"", "path = \"/v1?x\"", "route[0].path"),
+        ("path = \"/v1/*\"", "path = \"/ä\"", "route[0].path"),
+        (
+            "pipeline = [\"ollama\"]",
+            "pipeline = []",
+            "route[0].pipeline",
+        ),
+        ("pipeline = [\"ollama\"]", "", "route[0]"),
+        (
+            "pipeline = [\"ollama\"]",
+            "pipeline = \"ollama\"",
+            "route[0].pipeline",
+        ),
+        (
+            "pipeline = [\"ollama\"]",
+            "pipeline = [\"ollama\", \"ollama\"]",
+            "route[0].pipeline[1]",
+        ),
+        (
+            "pipeline = [\"ollama\"]",
+            "pipeline = [\"ollama\"]\nobservers = [\"x\"]",
+            "route[0].observers[0]",
+        ),
+        (
+            "upstream = \"ollama\"",
+            "upstream = \"olama\"",
+            "route[0].upstream",
+        ),
+        ("upstream = \"ollama\"", "", "route[0]"),
+        (
+            "upstream = \"ollama\"",
+            "upstream = \"ollama\"\nmethods = [\"post\"]",
+            "route[0].methods[0]",
+        ),
+        (
+            "upstream = \"ollama\"",
+            "upstream = \"ollama\"\nmethods = [\"GET\", \"P T\"]",
+            "route[0].methods[1]",
+        ),
+        (
+            "upstream = \"ollama\"",
+            "upstream = \"ollama\"\nmethods = [\"GET\", \"GET\"]",
+            "route[0].methods[1]",
+        ),
+        (
+            "upstream = \"ollama\"",
+            "upstream = \"ollama\"\nmethods = []",
+            "route[0].methods",
+        ),
+        ("[[route]]", "[route]", "route"),
+        ("[[listener]]", "[listener]", "listener"),
+    ] {
+        assert_eq!(only(&with(line, other)).key, key, "{other}");
+    }
+}
+
+#[test]
+fn suggestion_comes_with_a_slip_and_the_known_names_without() {
+    let mend = |more: &str| problems(more).remove(0).mend;
+    assert_eq!(mend("[sever]"), "did you mean `server`?");
+    assert_eq!(mend("[[listeners]]"), "did you mean `listener`?");
+    assert_eq!(mend("[log]\nlevel = \"wran\""), "did you mean `warn`?");
+    assert_eq!(
+        mend("[log]\nxyz = 1"),
+        "remove it; known here: format, level"
+    );
+    let route = with("pipeline = [\"ollama\"]", "pipeline = [\"olama\"]");
+    assert!(only(&route).mend.contains("`ollama`"));
+    let method = with("[[route]]", "[[route]]\nmethods = [\"post\"]");
+    assert_eq!(only(&method).mend, "write \"POST\"");
+}

@@ -1,0 +1,154 @@
+//! The sections `[upstream.NAME]`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::reader::{Table, Value};
+use super::{OLLAMA_HOST, Target, check_name};
+
+/// A named group of model servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its servers, at least one, no two alike.
+    pub targets: Vec<Target>,
+    /// How to ask whether a server is there; `None`: not at all.
+    pub health: Option<Health>,
+    /// How long to wait for what.
+    pub timeout: Timeout,
+}
+
+/// How to ask whether a server is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// The path to ask for; any answer below 400 is a good one.
+    pub path: String,
+    /// How often; default 5 s.
+    pub interval: Duration,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeout {
+    /// For a connection; default 2 s.
+    pub connect: Duration,
+    /// For the response head; default 300 s, because a cold model of 32B takes minutes.
+    pub first_byte: Duration,
+    /// For the next piece of the response; default 60 s.
+    pub idle: Duration,
+    /// For all of it; default `None`, no limit, because a stream may run long.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeout {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            first_byte: Duration::from_secs(300),
+            idle: Duration::from_secs(60),
+            total: None,
+        }
+    }
+}
+
+pub(super) fn upstreams(root: &Table<'_>) -> BTreeMap<String, Upstream> {
+    let table = root.section("upstream");
+    let upstreams = table.entries().filter_map(|(name, value)| {
+        check_name(&value, name);
+        Some((name.to_owned(), upstream(name, &value.table()?)))
+    });
+    upstreams.collect()
+}
+
+fn upstream(name: &str, table: &Table<'_>) -> Upstream {
+    let value = table.required("targets", r#"add targets = ["http://127.0.0.1:11434"]"#);
+    let from_file = value.map(|value| targets(&value)).unwrap_or_default();
+    let from_env = if name == "ollama" {
+        ollama_host(table)
+    } else {
+        None
+    };
+    let health = table.section("health");
+    let health = if health.is_present() {
+        read_health(&health)
+    } else {
+        None
+    };
+    let timeout = timeout(&table.section("timeout"));
+    table.finish();
+    Upstream {
+        name: name.to_owned(),
+        targets: from_env.map_or(from_file, |target| vec![target]),
+        health,
+        timeout,
+    }
+}
+
+fn targets(value: &Value<'_>) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    let Some(items) = value.items() else {
+        return targets;
+    };
+    if items.is_empty() {
+        value.problem("is empty", "name at least one model server");
+    }
+    for item in items {
+        let Some(text) = item.string() else { continue };
+        match Target::parse(text) {
+            Err(error) => item.problem(
+                format!("is no address of a model server: it {error}"),
+                r#"write it as "http://host:port" or "https://host:port/base""#,
+            ),
+            Ok(target) if targets.contains(&target) => {
+                item.problem(format!("names {target} again"), "remove it");
+            }
+            Ok(target) => targets.push(target),
+        }
+    }
+    targets
+}
+
+fn ollama_host(table: &Table<'_>) -> Option<Target> {
+    let text = table.cx.variable(OLLAMA_HOST)?;
+    let target = Target::parse_ollama_host(&text.text);
+    let report = |error| {
+        let message = format!("is no address of Ollama: it {error}");
+        text.problem(
+            message,
+            "write host, host:port or http://host:port, or unset it",
+        );
+    };
+    target.map_err(report).ok()
+}
+
+fn read_health(table: &Table<'_>) -> Option<Health> {
+    let path = table.required("path", r#"add path = "/api/version""#);
+    let interval = table.duration("interval");
+    table.finish();
+    let path = path?;
+    let text = path.string()?;
+    if !text.starts_with('/') || !text.bytes().all(|octet| octet.is_ascii_graphic()) {
+        let message = format!("is no path: {text:?}");
+        path.problem(
+            message,
+            r#"write a path that begins with /, such as "/health""#,
+        );
+    }
+    Some(Health {
+        path: text.to_owned(),
+        interval: interval.unwrap_or(Duration::from_secs(5)),
+    })
+}
+
+fn timeout(table: &Table<'_>) -> Timeout {
+    let default = Timeout::default();
+    let timeout = Timeout {
+        connect: table.duration("connect").unwrap_or(default.connect),
+        first_byte: table.duration("first-byte").unwrap_or(default.first_byte),
+        idle: table.duration("idle").unwrap_or(default.idle),
+        total: table.duration_or_off("total").unwrap_or(default.total),
+    };
+    table.finish();
+    timeout
+}

@@ -1,0 +1,153 @@
+//! A simulated Ollama, for people who want to see the gateway work and have no model server.
+//!
+//! It speaks Ollama's native API and keeps to Ollama's habits that a gateway has to live with: NDJSON with `stream` on by
+//! default, error texts and statuses word for word, the checks of `Host` and `Origin`, `think`, `format`, `tools`,
+//! `keep_alive`. The answers are canned, in the language of the question (Chinese or English), and say so themselves.
+//!
+//! Not simulated: the routes under `/v1`, embeddings, `/api/generate`, model management, CORS headers, and acceptance of
+//! the machine's own name as `Host`.
+//!
+//! What a user message can ask for, if it begins with one of these words:
+//!
+//! | message | answer |
+//! | --- | --- |
+//! | `/help` | the list of these words |
+//! | `/echo TEXT` | exactly `TEXT` |
+//! | `/long N` | exactly `N` tokens, at most 100,000 |
+//! | `/code`, `/markdown` | samples for a renderer |
+//! | `/think` | a longer reasoning than usual, from the model that reasons |
+//! | `/slow` | a slow model: 20 times the usual wait, then a tenth of the usual pace |
+//! | `/error N` | the HTTP status `N` (400 to 599) with an error document |
+//! | `/error html`, `/error empty` | a 502 with an HTML page; a 403 without a body |
+//! | `/error mid` | an error line in mid-stream |
+//! | `/error truncate` | the stream ends cleanly, but without its last line |
+//! | `/error reset` | the connection breaks in mid-stream |
+//! | `/error stall` | the stream stops for ever, the connection stays open |
+//!
+//! `answer` and what it uses decide, without IO or clock, what to say; `http` and `stream` say it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+mod answer;
+mod catalog;
+mod command;
+mod go_duration;
+mod guard;
+mod http;
+mod loaded;
+mod options;
+mod request;
+mod sample;
+mod stream;
+mod text;
+mod tools;
+mod wire;
+
+/// What to try, in the words that the `demo` command prints.
+pub const HINTS: &str = "\
+Models: demo, qwen3:32b (reasons before it answers). Ask in English or Chinese, or send one of these messages:
+  /help                      this list
+  /echo TEXT                 exactly that text
+  /long 500                  500 tokens
+  /code  /markdown  /think   samples: code, Markdown, a longer reasoning (qwen3:32b)
+  /slow                      a slow model
+  /error 500                 an HTTP error, any status from 400 to 599
+  /error html | empty        an HTML page, an empty 403
+  /error mid | truncate      an error line, or a missing last line, in mid-stream
+  /error reset | stall       a broken connection, or silence, in mid-stream
+With `tools`, mention a tool (\"what is the weather in Oslo?\"). With `response_format`, the answer is JSON.
+";
+
+/// How long a slow client may take to send a request head; arbitrary, generous.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The pause after a failed `accept`, so that a machine out of descriptors is not made busier still; arbitrary.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How fast the simulated models are.
+///
+/// # Units
+/// Each is a wait; zero means none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Loading a model that is not in memory.
+    pub load: Duration,
+    /// Reading the prompt: from the request to the first token.
+    pub first_token: Duration,
+    /// From one token to the next.
+    pub token: Duration,
+}
+
+impl Pace {
+    /// About 30 tokens a second, as a person sees it from a large model on one good graphics card.
+    pub const HUMAN: Self = Self {
+        load: Duration::from_millis(600),
+        first_token: Duration::from_millis(250),
+        token: Duration::from_millis(33),
+    };
+
+    /// No waiting at all, for tests.
+    pub const FULL_SPEED: Self = Self {
+        load: Duration::ZERO,
+        first_token: Duration::ZERO,
+        token: Duration::ZERO,
+    };
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::HUMAN
+    }
+}
+
+/// Answers as Ollama would on `listener`, for ever.
+///
+/// As with Ollama, a listener on a loopback address refuses foreign `Host` fields, another one does not.
+///
+/// # Errors
+/// Only that the listener's own address cannot be read. A failed `accept` is survived.
+///
+/// # Cancel safety
+/// Dropping the future closes the listener and cuts every connection.
+pub async fn serve(listener: TcpListener, pace: Pace) -> io::Result<()> {
+    let loopback = listener.local_addr()?.ip().is_loopback();
+    let server = Arc::new(http::Server::new(pace, loopback));
+    // The set owns the connections: they end with this future, and nothing else has to wait for them.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    let server = Arc::clone(&server);
+                    connections.spawn(async move {
+                        // Without it a token may wait for the acknowledgement of the one before; a failure costs only that.
+                        let _ = socket.set_nodelay(true);
+                        let service = service_fn(move |request| http::respond(Arc::clone(&server), request));
+                        // The error is the client's leaving, or our own `/error reset`.
+                        let _ = http1::Builder::new()
+                            .timer(TokioTimer::new())
+                            .header_read_timeout(HEAD_TIMEOUT)
+                            .serve_connection(TokioIo::new(socket), service)
+                            .await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the simulated model server could not accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

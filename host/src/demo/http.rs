@@ -1,0 +1,279 @@
+//! The routes of the simulated server: request in, response out. What a chat says is decided in `answer`.
+
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use super::Pace;
+use super::answer::{self, Answer, Generation};
+use super::catalog::{self, Model};
+use super::go_duration::KeepAlive;
+use super::guard;
+use super::loaded::Loaded;
+use super::request;
+use super::stream::{self, Body, Failure, Run};
+use super::wire::{self, Line, Message, Metrics};
+
+/// What `/api/version` says: a version with all that is simulated, and marked.
+const VERSION: &str = "0.13.0-simulated";
+
+/// The largest request body; above the gateway's own limit, so that it is the gateway's that counts.
+const MAX_BODY: usize = 64 << 20;
+
+const JSON: &str = "application/json; charset=utf-8";
+const NDJSON: &str = "application/x-ndjson";
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html";
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Server {
+    pace: Pace,
+    /// Listening on a loopback address: foreign `Host` fields are refused.
+    loopback: bool,
+    loaded: Mutex<Loaded>,
+}
+
+impl Server {
+    pub(super) fn new(pace: Pace, loopback: bool) -> Self {
+        Self {
+            pace,
+            loopback,
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// Notes a use of the model; says whether it has to be loaded.
+    fn touch(&self, model: &'static Model, keep_alive: KeepAlive, num_ctx: Option<u64>) -> bool {
+        self.loaded
+            .lock()
+            .expect("no code panics while it holds this lock")
+            .touch(model, keep_alive, num_ctx, SystemTime::now())
+    }
+
+    fn running(&self) -> serde_json::Value {
+        self.loaded
+            .lock()
+            .expect("no code panics while it holds this lock")
+            .list(SystemTime::now())
+    }
+}
+
+/// A response, or the end of the connection without one.
+type Reply = Result<Response<Body>, stream::Error>;
+
+/// Answers one request.
+pub(super) async fn respond(server: Arc<Server>, request: Request<Incoming>) -> Reply {
+    let head_only = request.method() == Method::HEAD;
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let id = request.headers().get("x-request-id").cloned();
+    let reply = if passes(request.headers(), server.loopback) {
+        route(&server, request).await
+    } else {
+        Ok(empty(StatusCode::FORBIDDEN))
+    };
+    let id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("");
+    let status = reply.as_ref().map_or(0, |reply| reply.status().as_u16());
+    tracing::info!(request_id = id, %method, path, status, "simulated model server");
+    reply.map(|reply| {
+        if head_only {
+            without_body(reply)
+        } else {
+            reply
+        }
+    })
+}
+
+/// Ollama's order: the origin first, then the host.
+fn passes(headers: &HeaderMap, loopback: bool) -> bool {
+    let host = headers.get(header::HOST).map_or("", readable);
+    let origin = headers.get(header::ORIGIN).map(readable);
+    guard::origin_allowed(origin, host) && (!loopback || guard::host_allowed(host))
+}
+
+/// A field that is not ASCII is no known host or origin either.
+fn readable(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or("?")
+}
+
+async fn route(server: &Server, request: Request<Incoming>) -> Reply {
+    let path = request.uri().path();
+    let allowed: &[Method] = match path {
+        "/" | "/api/version" | "/api/tags" => &[Method::GET, Method::HEAD],
+        "/api/ps" => &[Method::GET],
+        "/api/show" | "/api/chat" => &[Method::POST],
+        _ => {
+            return Ok(plain(StatusCode::NOT_FOUND, "404 page not found"));
+        }
+    };
+    if !allowed.contains(request.method()) {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        return Ok(plain(status, "405 method not allowed"));
+    }
+    match path {
+        "/" => Ok(plain(StatusCode::OK, "Ollama is running")),
+        "/api/version" => Ok(document(
+            StatusCode::OK,
+            wire::go_json(&json!({"version": VERSION})),
+        )),
+        "/api/tags" => Ok(document(StatusCode::OK, wire::go_json(&catalog::tags()))),
+        "/api/ps" => Ok(document(StatusCode::OK, wire::go_json(&server.running()))),
+        "/api/show" => Ok(show(request).await),
+        _ => chat(server, request).await,
+    }
+}
+
+async fn show(request: Request<Incoming>) -> Response<Body> {
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let name = request::object(&body).and_then(|fields| {
+        // `name` is the older spelling of `model`.
+        let model = request::string(&fields, "model")?;
+        if model.is_empty() {
+            request::string(&fields, "name")
+        } else {
+            Ok(model)
+        }
+    });
+    match name {
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Ok(name) => match answer::model(&name) {
+            Ok(model) => document(StatusCode::OK, wire::go_json(&model.show())),
+            Err(error) => refuse(status(error.status()), &error.to_string()),
+        },
+    }
+}
+
+async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(refusal) => return Ok(refusal),
+    };
+    let request = match request::Request::parse(&body) {
+        Ok(request) => request,
+        Err(error) => return Ok(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
+    };
+    // Without randomness from the system the ids of tool calls repeat, which harms nobody here.
+    let seed = getrandom::u64().unwrap_or_default();
+    let decided = answer::model(&request.model)
+        .and_then(|model| Ok((model, answer::decide(&request, model, seed)?)));
+    match decided {
+        Err(error) => Ok(refuse(status(error.status()), &error.to_string())),
+        Ok((_, Answer::Status(code))) => {
+            let message = format!("simulated error {code}, as the message asked");
+            Ok(refuse(status(code), &message))
+        }
+        Ok((_, Answer::Html)) => Ok(respond_with(
+            StatusCode::BAD_GATEWAY,
+            HTML,
+            "<html><body><h1>502 Bad Gateway</h1></body></html>\n",
+        )),
+        Ok((_, Answer::Empty)) => Ok(empty(StatusCode::FORBIDDEN)),
+        Ok((model, Answer::Load { num_ctx })) => {
+            server.touch(model, request.keep_alive, num_ctx);
+            Ok(document(StatusCode::OK, load(&request)))
+        }
+        Ok((model, Answer::Text(generation))) => {
+            let cold = server.touch(model, request.keep_alive, generation.num_ctx);
+            generate(server.pace, request, generation, cold).await
+        }
+    }
+}
+
+async fn generate(
+    pace: Pace,
+    request: request::Request,
+    generation: Generation,
+    cold: bool,
+) -> Reply {
+    let stream = request.stream;
+    // Like Ollama, not even the head is sent before the first token.
+    let run = Run::start(request.model, generation, pace, cold).await;
+    if stream {
+        return Ok(response(StatusCode::OK, NDJSON, run.into_lines()));
+    }
+    match run.into_document().await {
+        Ok(text) => Ok(document(StatusCode::OK, text)),
+        Err(Failure::Runner(message)) => Ok(refuse(StatusCode::INTERNAL_SERVER_ERROR, message)),
+        Err(Failure::Connection(error)) => Err(error),
+    }
+}
+
+/// The answer to a request without messages.
+fn load(request: &request::Request) -> String {
+    let unload = request.keep_alive == KeepAlive::For(std::time::Duration::ZERO);
+    wire::go_json(&Line {
+        model: &request.model,
+        created_at: wire::timestamp(SystemTime::now()),
+        message: Message::new("", "", &[]),
+        logprobs: Vec::new(),
+        done: true,
+        done_reason: Some(if unload { "unload" } else { "load" }),
+        metrics: Metrics::default(),
+    })
+}
+
+async fn read(request: Request<Incoming>) -> Result<bytes::Bytes, Response<Body>> {
+    match Limited::new(request.into_body(), MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "http: request body too large",
+        )),
+        Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
+    }
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response<Body> {
+    document(status, wire::error(message))
+}
+
+fn document(status: StatusCode, json: String) -> Response<Body> {
+    response(status, JSON, stream::whole(json))
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    respond_with(status, TEXT, text)
+}
+
+fn respond_with(status: StatusCode, kind: &'static str, text: &'static str) -> Response<Body> {
+    response(status, kind, stream::whole(text))
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(stream::whole(""));
+    *response.status_mut() = status;
+    response
+}
+
+fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// The same head, with the length that the body would have had.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let length = hyper::body::Body::size_hint(response.body()).exact();
+    let mut response = response.map(|_| stream::whole(""));
+    if let Some(length) = length {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length.into());
+    }
+    response
+}

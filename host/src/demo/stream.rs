@@ -1,0 +1,220 @@
+//! A generation → the response, at its pace: a stream of NDJSON lines, or one document.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use tokio::time::Instant;
+
+use super::Pace;
+use super::answer::{Ending, Generation, Piece};
+use super::wire::{self, Line, Logprob, Message, Metrics};
+
+/// The body of every response.
+pub(super) type Body = UnsyncBoxBody<Bytes, Error>;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Makes the connection break; that was asked for.
+    #[error("the connection breaks, as the message asked")]
+    Reset,
+}
+
+/// What the error line says, and the error document where there is no stream.
+const RUNNER_ERROR: &str =
+    "an error was encountered while running the model: simulated, as the message asked";
+
+/// A generation under way.
+pub(super) struct Run {
+    /// As the client wrote it.
+    model: String,
+    generation: Generation,
+    pace: Pace,
+    next: usize,
+    started: Instant,
+    load: Duration,
+    first_token: Duration,
+}
+
+impl Run {
+    /// Loads the model if it is `cold` and reads the prompt: waits until the first token is there.
+    pub(super) async fn start(
+        model: String,
+        generation: Generation,
+        pace: Pace,
+        cold: bool,
+    ) -> Self {
+        let started = Instant::now();
+        let (prompt_factor, token_factor) = if generation.slow { (20, 10) } else { (1, 1) };
+        let pace = Pace {
+            load: if cold { pace.load } else { Duration::ZERO },
+            first_token: pace.first_token * prompt_factor,
+            token: pace.token * token_factor,
+        };
+        wait(pace.load).await;
+        let load = started.elapsed();
+        wait(pace.first_token).await;
+        Self {
+            model,
+            generation,
+            pace,
+            next: 0,
+            started,
+            load,
+            first_token: started.elapsed(),
+        }
+    }
+
+    /// The lines, one token's time apart.
+    ///
+    /// # Cancel safety
+    /// Dropping the body ends the generation.
+    pub(super) fn into_lines(self) -> Body {
+        let lines = stream::unfold(Some(self), |run| async move { run?.step().await });
+        StreamBody::new(lines).boxed_unsync()
+    }
+
+    /// The whole answer, after the time that its tokens take.
+    ///
+    /// # Errors
+    /// The text of a runner's error, which is a 500; or the connection's end, which is no response at all.
+    pub(super) async fn into_document(self) -> Result<String, Failure> {
+        let tokens = u32::try_from(self.generation.pieces.len()).unwrap_or(u32::MAX);
+        wait(self.pace.token.saturating_mul(tokens)).await;
+        let done_reason = match self.generation.ending {
+            Ending::Done(reason) => Some(reason),
+            Ending::Truncate => None,
+            Ending::ErrorLine => return Err(Failure::Runner(RUNNER_ERROR)),
+            Ending::Reset => return Err(Failure::Connection(Error::Reset)),
+            Ending::Stall => std::future::pending().await,
+        };
+        let (mut content, mut thinking, mut calls) = (String::new(), String::new(), Vec::new());
+        for piece in &self.generation.pieces {
+            match piece {
+                Piece::Content(text) => content.push_str(text),
+                Piece::Thinking(text) => thinking.push_str(text),
+                Piece::Calls(made) => calls.extend_from_slice(made),
+            }
+        }
+        Ok(wire::go_json(&Line {
+            model: &self.model,
+            created_at: wire::timestamp(SystemTime::now()),
+            message: Message::new(&content, &thinking, &calls),
+            logprobs: self
+                .generation
+                .pieces
+                .iter()
+                .filter_map(|piece| self.logprob(piece))
+                .collect(),
+            done: done_reason.is_some(),
+            done_reason,
+            metrics: done_reason.map_or_else(Metrics::default, |_| self.metrics()),
+        }))
+    }
+
+    /// The next frame and the state after it; `None` as state ends the body.
+    async fn step(mut self) -> Option<(Result<Frame<Bytes>, Error>, Option<Self>)> {
+        let Some(piece) = self.generation.pieces.get(self.next) else {
+            return self.end().await;
+        };
+        if self.next > 0 {
+            wait(self.pace.token).await;
+        }
+        let message = match piece {
+            Piece::Thinking(text) => Message::new("", text, &[]),
+            Piece::Content(text) => Message::new(text, "", &[]),
+            Piece::Calls(calls) => Message::new("", "", calls),
+        };
+        let line = frame(wire::go_json(&Line {
+            model: &self.model,
+            created_at: wire::timestamp(SystemTime::now()),
+            message,
+            logprobs: self.logprob(piece).into_iter().collect(),
+            done: false,
+            done_reason: None,
+            metrics: Metrics::default(),
+        }));
+        self.next += 1;
+        Some((Ok(line), Some(self)))
+    }
+
+    async fn end(self) -> Option<(Result<Frame<Bytes>, Error>, Option<Self>)> {
+        match self.generation.ending {
+            Ending::Done(reason) => {
+                let line = frame(wire::go_json(&Line {
+                    model: &self.model,
+                    created_at: wire::timestamp(SystemTime::now()),
+                    message: Message::new("", "", &[]),
+                    logprobs: Vec::new(),
+                    done: true,
+                    done_reason: Some(reason),
+                    metrics: self.metrics(),
+                }));
+                Some((Ok(line), None))
+            }
+            Ending::ErrorLine => Some((Ok(frame(wire::error(RUNNER_ERROR))), None)),
+            Ending::Truncate => None,
+            Ending::Reset => {
+                // The server writes out what it has only when the body lets it wait: without this the lines before the
+                // break might be lost with the connection.
+                tokio::task::yield_now().await;
+                Some((Err(Error::Reset), None))
+            }
+            Ending::Stall => std::future::pending().await,
+        }
+    }
+
+    fn logprob<'a>(&self, piece: &'a Piece) -> Option<Logprob<'a>> {
+        let alternatives = self.generation.logprobs?;
+        match piece {
+            Piece::Content(token) => Some(Logprob::of(token, alternatives)),
+            Piece::Thinking(_) | Piece::Calls(_) => None,
+        }
+    }
+
+    fn metrics(&self) -> Metrics {
+        let total = self.started.elapsed();
+        Metrics {
+            total_duration: nanoseconds(total),
+            load_duration: nanoseconds(self.load),
+            prompt_eval_count: self.generation.prompt_tokens,
+            prompt_eval_duration: nanoseconds(self.first_token.saturating_sub(self.load)),
+            eval_count: self.generation.pieces.len() as u64,
+            eval_duration: nanoseconds(total.saturating_sub(self.first_token)),
+        }
+    }
+}
+
+/// Why there is no document.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The model's runner failed, with this message.
+    Runner(&'static str),
+    Connection(Error),
+}
+
+/// A body in one piece.
+pub(super) fn whole(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+fn frame(mut line: String) -> Frame<Bytes> {
+    line.push('\n');
+    Frame::data(line.into())
+}
+
+async fn wait(time: Duration) {
+    // A timer's shortest wait is a millisecond: full speed must not wait at all.
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

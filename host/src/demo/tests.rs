@@ -1,0 +1,424 @@
+//! The server over real connections, at full speed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::*;
+
+/// Nothing here takes this long unless it hangs.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Demo {
+    address: SocketAddr,
+    /// Dropped with the rest: that ends the server.
+    _server: JoinSet<io::Result<()>>,
+}
+
+/// What came back: head, and body without its framing.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+    /// The body came to its proper end.
+    complete: bool,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a JSON body")
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.body
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a JSON line"))
+            .collect()
+    }
+
+    fn text(&self) -> String {
+        self.lines()
+            .iter()
+            .filter_map(|line| line["message"]["content"].as_str())
+            .collect()
+    }
+}
+
+async fn demo() -> Demo {
+    demo_at(Pace::FULL_SPEED).await
+}
+
+async fn demo_at(pace: Pace) -> Demo {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut server = JoinSet::new();
+    server.spawn(serve(listener, pace));
+    Demo {
+        address,
+        _server: server,
+    }
+}
+
+impl Demo {
+    /// Sends a request with these header lines and reads to the end of the connection.
+    async fn send(&self, line: &str, fields: &str, body: &str) -> Answer {
+        let request = format!(
+            "{line} HTTP/1.1\r\n{fields}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let exchange = async {
+            let mut socket = TcpStream::connect(self.address)
+                .await
+                .expect("a connection");
+            socket.write_all(request.as_bytes()).await.expect("a write");
+            let mut bytes = Vec::new();
+            // A broken connection is a result too.
+            let _ = socket.read_to_end(&mut bytes).await;
+            bytes
+        };
+        let bytes = tokio::time::timeout(DEADLINE, exchange)
+            .await
+            .expect("an answer in time");
+        parse(&bytes)
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path}"), "host: localhost\r\n", "")
+            .await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(&format!("POST {path}"), "host: localhost\r\n", body)
+            .await
+    }
+
+    async fn chat(&self, message: &str, more: Value) -> Answer {
+        let mut body = json!({"model": "demo", "messages": [{"role": "user", "content": message}]});
+        if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+            body.extend(more);
+        }
+        self.post("/api/chat", &body.to_string()).await
+    }
+}
+
+fn parse(bytes: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let Some((head, rest)) = text.split_once("\r\n\r\n") else {
+        return Answer {
+            status: 0,
+            head: text,
+            body: String::new(),
+            complete: false,
+        };
+    };
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status");
+    let (body, complete) = if head.contains("transfer-encoding: chunked") {
+        unchunk(rest)
+    } else {
+        (rest.to_owned(), true)
+    };
+    Answer {
+        status,
+        head: head.to_owned(),
+        body,
+        complete,
+    }
+}
+
+fn unchunk(mut rest: &str) -> (String, bool) {
+    let mut body = String::new();
+    while let Some((size, data)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a chunk size");
+        if size == 0 {
+            return (body, true);
+        }
+        let Some(chunk) = data.get(..size) else { break };
+        body.push_str(chunk);
+        rest = data.get(size + 2..).unwrap_or("");
+    }
+    (body, false)
+}
+
+#[tokio::test]
+async fn a_stream_has_lines_a_last_line_and_figures() {
+    let demo = demo().await;
+    let answer = demo.chat("/echo Hello big world", json!({})).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("content-type: application/x-ndjson"));
+    assert!(answer.complete);
+    let lines = answer.lines();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(
+        lines[0]["message"],
+        json!({"role": "assistant", "content": "Hello"})
+    );
+    assert_eq!(lines[0]["done"], false);
+    assert_eq!(lines[3]["done_reason"], "stop");
+    assert_eq!(lines[3]["eval_count"], 3);
+    assert!(
+        lines[3]["prompt_eval_count"]
+            .as_u64()
+            .is_some_and(|count| count > 0)
+    );
+    assert!(lines[3]["total_duration"].is_u64());
+}
+
+#[tokio::test]
+async fn without_a_stream_there_is_one_document() {
+    let demo = demo().await;
+    let more = json!({"stream": false, "model": "qwen3:32b", "logprobs": true, "top_logprobs": 1});
+    let answer = demo.chat("你好", more).await;
+    assert!(
+        answer
+            .head
+            .contains("content-type: application/json; charset=utf-8")
+    );
+    let whole = answer.json();
+    assert_eq!(
+        (&whole["model"], &whole["done"]),
+        (&json!("qwen3:32b"), &json!(true))
+    );
+    assert!(
+        whole["message"]["content"]
+            .as_str()
+            .is_some_and(|text| text.contains("模拟"))
+    );
+    assert!(whole["message"]["thinking"].is_string());
+    assert_eq!(
+        whole["logprobs"][0]["top_logprobs"][0]["token"],
+        whole["logprobs"][0]["token"]
+    );
+}
+
+#[tokio::test]
+async fn tool_calls_come_complete_in_a_line_of_their_own() {
+    let demo = demo().await;
+    let tools = json!([{"type": "function", "function": {"name": "get_time", "parameters": {}}}]);
+    for stream in [true, false] {
+        let more = json!({"tools": tools, "stream": stream});
+        let answer = demo.chat("What time is it?", more).await;
+        let call = answer.lines()[0]["message"]["tool_calls"][0].clone();
+        assert_eq!(
+            call["function"],
+            json!({"index": 0, "name": "get_time", "arguments": {}})
+        );
+    }
+}
+
+#[tokio::test]
+async fn failures_on_request_fail_as_asked() {
+    let demo = demo().await;
+    let error = demo.chat("/error 503", json!({})).await;
+    assert_eq!(
+        (error.status, error.json()["error"].is_string()),
+        (503, true)
+    );
+    let html = demo.chat("/error html", json!({})).await;
+    assert!(html.status == 502 && html.body.starts_with("<html>"));
+    let empty = demo.chat("/error empty", json!({})).await;
+    assert_eq!((empty.status, empty.body.as_str()), (403, ""));
+    let mid = demo.chat("/error mid", json!({})).await;
+    let lines = mid.lines();
+    assert!(mid.complete && lines.len() > 5);
+    assert!(lines.last().is_some_and(|line| line["error"].is_string()));
+    let truncated = demo.chat("/error truncate", json!({})).await;
+    assert!(truncated.complete && truncated.lines().iter().all(|line| line["done"] == false));
+    let reset = demo.chat("/error reset", json!({})).await;
+    assert!(!reset.complete && !reset.text().is_empty());
+}
+
+#[tokio::test]
+async fn failures_without_a_stream_fail_too() {
+    let demo = demo().await;
+    let no_stream = json!({"stream": false});
+    let mid = demo.chat("/error mid", no_stream.clone()).await;
+    assert_eq!((mid.status, mid.json()["error"].is_string()), (500, true));
+    let truncated = demo.chat("/error truncate", no_stream.clone()).await;
+    assert_eq!(truncated.json()["done"], false);
+    let reset = demo.chat("/error reset", no_stream).await;
+    assert_eq!((reset.status, reset.head.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn a_stalled_stream_sends_its_lines_and_then_nothing() {
+    let demo = demo().await;
+    let body = json!({"model": "demo", "messages": [{"role": "user", "content": "/error stall"}]})
+        .to_string();
+    let mut socket = TcpStream::connect(demo.address)
+        .await
+        .expect("a connection");
+    let head = format!(
+        "POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    socket
+        .write_all((head + &body).as_bytes())
+        .await
+        .expect("a write");
+    let mut seen = Vec::new();
+    let lines = async {
+        // Twelve lines, each with the braces of the line and of its message.
+        while String::from_utf8_lossy(&seen).matches('{').count() < 24 {
+            assert_ne!(socket.read_buf(&mut seen).await.expect("a read"), 0);
+        }
+    };
+    tokio::time::timeout(DEADLINE, lines)
+        .await
+        .expect("lines in time");
+    // The other end is open and silent: a read does not return.
+    let more = tokio::time::timeout(Duration::from_millis(100), socket.read_u8()).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
+#[tokio::test]
+async fn the_small_documents_are_those_of_ollama() {
+    let demo = demo().await;
+    assert_eq!(demo.get("/").await.body, "Ollama is running");
+    assert!(demo.get("/api/version").await.json()["version"].is_string());
+    let tags = demo.get("/api/tags").await.json();
+    let names: Vec<_> = tags["models"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|m| &m["name"])
+        .collect();
+    assert_eq!(names, ["demo", "qwen3:32b"]);
+    let head = demo.send("HEAD /api/tags", "host: localhost\r\n", "").await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert!(!head.head.contains("content-length: 0"));
+    let show = demo
+        .post("/api/show", r#"{"name": "qwen3:32b"}"#)
+        .await
+        .json();
+    assert_eq!(show["capabilities"][2], "thinking");
+    for (body, status) in [
+        ("", 400),
+        ("{}", 400),
+        (r#"{"model": "x"}"#, 404),
+        (r#"{"model": 1}"#, 400),
+    ] {
+        assert_eq!(demo.post("/api/show", body).await.status, status, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn used_models_are_listed_until_they_are_unloaded() {
+    let demo = demo().await;
+    let names = async || {
+        let ps = demo.get("/api/ps").await.json();
+        let models = ps["models"].as_array().expect("a list").clone();
+        models
+            .iter()
+            .map(|model| model["name"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert!(names().await.is_empty());
+    demo.chat("hi", json!({})).await;
+    assert_eq!(names().await, ["demo"]);
+    let unloaded = demo
+        .post("/api/chat", r#"{"model": "demo", "keep_alive": 0}"#)
+        .await;
+    assert_eq!(unloaded.json()["done_reason"], "unload");
+    assert!(names().await.is_empty());
+    let loaded = demo
+        .post("/api/chat", r#"{"model": "demo", "messages": []}"#)
+        .await;
+    assert_eq!(loaded.json()["done_reason"], "load");
+    assert_eq!(names().await, ["demo"]);
+}
+
+#[tokio::test]
+async fn refusals_have_the_form_of_ollama() {
+    let demo = demo().await;
+    for (body, status, text) in [
+        ("", 400, "missing request body"),
+        ("{", 400, "unexpected EOF"),
+        ("{}", 400, "model is required"),
+        (r#"{"model": "gpt"}"#, 404, "model 'gpt' not found"),
+    ] {
+        let answer = demo.post("/api/chat", body).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (status, json!({ "error": text }))
+        );
+        assert!(answer.head.contains("application/json; charset=utf-8"));
+    }
+    let unknown = demo.get("/v1/models").await;
+    assert_eq!(
+        (unknown.status, unknown.body.as_str()),
+        (404, "404 page not found")
+    );
+    let wrong = demo.get("/api/chat").await;
+    assert_eq!(
+        (wrong.status, wrong.body.as_str()),
+        (405, "405 method not allowed")
+    );
+    assert_eq!(demo.post("/api/tags", "").await.status, 405);
+}
+
+#[tokio::test]
+async fn foreign_hosts_and_origins_get_an_empty_403() {
+    let demo = demo().await;
+    for fields in [
+        "host: gateway.example.com\r\n",
+        "host: localhost\r\norigin: https://example.com\r\n",
+        "host: \u{e9}\r\n",
+    ] {
+        let answer = demo.send("GET /api/tags", fields, "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (403, ""), "{fields}");
+    }
+    let local = demo
+        .send(
+            "GET /api/tags",
+            "host: localhost\r\norigin: http://localhost:3000\r\n",
+            "",
+        )
+        .await;
+    assert_eq!(local.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pace_is_kept() {
+    // The clock is paused and jumps from timer to timer, so that this measures the waits alone.
+    let demo = demo_at(Pace::HUMAN).await;
+    let started = tokio::time::Instant::now();
+    demo.chat("/long 31", json!({})).await;
+    let first = started.elapsed();
+    assert!(
+        first >= Pace::HUMAN.load + Pace::HUMAN.first_token + Pace::HUMAN.token * 30,
+        "{first:?}"
+    );
+    assert!(first < Duration::from_secs(3), "{first:?}");
+    let started = tokio::time::Instant::now();
+    demo.chat("/long 31", json!({"stream": false})).await;
+    assert!(
+        started.elapsed() < first,
+        "the second time the model is in memory"
+    );
+    assert!(started.elapsed() > Pace::HUMAN.token * 30);
+}
+
+#[tokio::test]
+async fn dropping_the_server_closes_its_connections() {
+    let demo = demo().await;
+    let mut socket = TcpStream::connect(demo.address)
+        .await
+        .expect("a connection");
+    socket
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .expect("a write");
+    assert!(socket.read_u8().await.is_ok());
+    drop(demo);
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(DEADLINE, socket.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection must end");
+}

@@ -1,0 +1,277 @@
+//! Rules for heads: what of a request is accepted, what is sent on, what comes back.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request;
+use hyper::http::response;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+
+use crate::config::Limits;
+use crate::failure::{Failure, Kind};
+use crate::plugin::abi::Reply;
+use crate::plugin::context::{Context, is_owned_by_host, strip_hop_by_hop};
+use crate::upstream::{self, Target};
+
+/// The field that carries the request id in both directions.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The longest request id that is taken from a client.
+const ID_MAX: usize = 64;
+
+/// The client's request id if it is well formed, `[A-Za-z0-9_-]{1,64}`; else `req_` and 16 base32 characters.
+pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
+    let given = fields
+        .get(REQUEST_ID)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let well_formed = (1..=ID_MAX).contains(&given.len())
+        && given
+            .iter()
+            .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b'-'));
+    match std::str::from_utf8(given) {
+        Ok(given) if well_formed => given.into(),
+        Ok(_) | Err(_) => new_id(),
+    }
+}
+
+/// 80 random bits in the alphabet of RFC 4648, lower-case.
+fn new_id() -> Arc<str> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut random = [0; 16];
+    // Without the system's generator an id is no secret anyway: it may as well be all `a`.
+    let _ = getrandom::fill(&mut random);
+    let mut id = String::with_capacity(20);
+    id.push_str("req_");
+    id.extend(random.map(|octet| char::from(ALPHABET[usize::from(octet & 31)])));
+    id.into()
+}
+
+/// Checks what the gateway itself asks of a request head.
+///
+/// # Errors
+/// [`Kind::HeadTooLarge`], [`Kind::InvalidRequest`] or [`Kind::UnsupportedCoding`].
+pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failure> {
+    let fields = &parts.headers;
+    let bytes: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if fields.len() > limits.headers || bytes as u64 > limits.header_bytes {
+        return Err(Failure::new(
+            Kind::HeadTooLarge,
+            format!(
+                "At most {} header fields and {} octets of them are taken.",
+                limits.headers, limits.header_bytes
+            ),
+        ));
+    }
+    if has_dot_segment(parts.uri.path()) {
+        return Err(Failure::new(
+            Kind::InvalidRequest,
+            "The path has a `.` or `..` segment.",
+        ));
+    }
+    let coding = fields
+        .get(header::CONTENT_ENCODING)
+        .map(HeaderValue::as_bytes);
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        return Err(Failure::new(
+            Kind::UnsupportedCoding,
+            "Request bodies are taken without a content coding only. Send it uncompressed.",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a server behind the gateway could take the path for another one than the route matched.
+fn has_dot_segment(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        let plain = segment.replace("%2e", ".").replace("%2E", ".");
+        plain == "." || plain == ".."
+    })
+}
+
+/// The request for the model server.
+///
+/// # Shape
+/// The stages' path and query behind the target's base; the stages' fields without those that are the client's business
+/// with the gateway. Takes the request fields out of the context: no later phase can see them.
+///
+/// # Source
+/// Ollama answers an empty 403 to a foreign `Host` or `Origin` (its `server/routes.go`, `allowedHostsMiddleware`).
+pub(super) fn to_upstream(
+    context: &mut Context,
+    target: &Target,
+    body: upstream::Body,
+) -> Result<Request<upstream::Body>, upstream::Error> {
+    let mut fields = std::mem::take(&mut context.request);
+    for name in [
+        header::ORIGIN,
+        header::REFERER,
+        header::COOKIE,
+        header::ACCEPT_ENCODING,
+    ] {
+        fields.remove(name);
+    }
+    if !context.set_by_stage.credentials {
+        fields.remove(header::AUTHORIZATION);
+        fields.remove(API_KEY);
+    }
+    if !context.set_by_stage.host {
+        fields.insert(header::HOST, target.authority.clone());
+    }
+    let client = context.client.to_string();
+    let forwarded = match fields
+        .get(FORWARDED_FOR)
+        .and_then(|value| value.to_str().ok())
+    {
+        Some(before) => format!("{before}, {client}"),
+        None => client,
+    };
+    fields.insert(FORWARDED_FOR, visible(&forwarded));
+    fields.insert(REQUEST_ID, visible(&context.id));
+
+    let question = if context.query.is_empty() { "" } else { "?" };
+    let uri = Uri::try_from(format!(
+        "{}{}{question}{}",
+        target.base, context.path, context.query
+    ))
+    .map_err(|source| upstream::Error::Request {
+        target: target.label.to_string(),
+        source: source.into(),
+    })?;
+    let mut request = Request::new(body);
+    *request.method_mut() = context.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = fields;
+    Ok(request)
+}
+
+/// A value of visible characters, such as an address or a checked request id.
+fn visible(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// Takes the model server's head into the context.
+pub(super) fn from_upstream(context: &mut Context, head: response::Parts) {
+    context.direction = crate::plugin::context::Direction::Response;
+    context.status = Some(head.status);
+    context.response = head.headers;
+    strip_hop_by_hop(&mut context.response);
+}
+
+/// The head for the client as the stages have left it.
+pub(super) fn to_client(context: &mut Context) -> response::Parts {
+    let status = context.status.unwrap_or(StatusCode::OK);
+    parts(status, std::mem::take(&mut context.response), &context.id)
+}
+
+/// The head of a stream that begins before the model server has answered.
+pub(super) fn early(id: &str) -> response::Parts {
+    let mut fields = HeaderMap::new();
+    fields.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    parts(StatusCode::OK, fields, id)
+}
+
+/// The head of a stage's own answer. Fields that are not legal HTTP are left out.
+pub(super) fn of_reply(reply: &Reply, id: &str) -> response::Parts {
+    let mut fields = HeaderMap::new();
+    for field in &reply.fields {
+        if let (Ok(name), Ok(value)) = (
+            field.name.parse::<HeaderName>(),
+            HeaderValue::from_bytes(&field.value),
+        ) && !is_owned_by_host(&name)
+        {
+            fields.append(name, value);
+        }
+    }
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    parts(status, fields, id)
+}
+
+/// The head of an error.
+pub(super) fn of_failure(failure: &Failure, id: &str) -> response::Parts {
+    let mut fields = HeaderMap::new();
+    fields.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    for (name, value) in failure.fields() {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            fields.insert(name, value);
+        }
+    }
+    parts(failure.status(), fields, id)
+}
+
+fn parts(status: StatusCode, fields: HeaderMap, id: &str) -> response::Parts {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = fields;
+    parts.headers.insert(REQUEST_ID, visible(id));
+    parts
+}
+
+/// Whether the client waits for a go-ahead before it sends its body (RFC 9110, section 10.1.1).
+pub(super) fn waits_for_continue(fields: &HeaderMap) -> bool {
+    fields
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The method for the stages and the model server: a HEAD is asked for as a GET, and the server leaves the body out.
+pub(super) fn method(request: &Request<Incoming>) -> Method {
+    if request.method() == Method::HEAD {
+        Method::GET
+    } else {
+        request.method().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(id: &str) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        fields.insert(REQUEST_ID, HeaderValue::from_str(id).expect("legal"));
+        fields
+    }
+
+    #[test]
+    fn a_well_formed_request_id_is_kept_and_another_replaced() {
+        assert_eq!(&*request_id(&fields("req_abc-123_X")), "req_abc-123_X");
+        for bad in ["", "a b", "x/y", "ü", &"a".repeat(65)] {
+            let id = request_id(&fields(bad));
+            assert!(
+                id.starts_with("req_") && id.len() == 20,
+                "{bad:?} gave {id}"
+            );
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn dot_segments_are_found_in_all_spellings() {
+        for path in [
+            "/v1/../api/delete",
+            "/v1/.%2e/x",
+            "/%2E%2e",
+            "/a/./b",
+            "/..",
+        ] {
+            assert!(has_dot_segment(path), "{path}");
+        }
+        for path in ["/v1/models/qwen3:32b", "/v1/a..b", "/.well-known/x", "/"] {
+            assert!(!has_dot_segment(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! What went wrong in an exchange, as the client, the log and the metrics see it.
+//!
+//! A [`Kind`] decides status, error code and metric label; the message is for the person behind the client and holds no
+//! internals; the cause is for the log only. Nothing here knows how the failure came about.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::framing::Framing;
+
+/// The closed list of reasons for which an exchange ends with an error.
+///
+/// # Source
+/// The table of bad input in the README ("Errors"); each kind is one error code there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request breaks a rule of the gateway itself.
+    InvalidRequest,
+    /// No route has this path.
+    NotFound,
+    /// A route has this path, but not for this method.
+    MethodNotAllowed,
+    /// The client took too long to send its body.
+    RequestTimeout,
+    /// The request body is larger than the limit.
+    BodyTooLarge,
+    /// The request body has a content coding.
+    UnsupportedCoding,
+    /// The request head is larger than the limit.
+    HeadTooLarge,
+    /// Too many exchanges, or no sandbox free.
+    Overloaded,
+    /// The model server cannot be connected to.
+    UpstreamUnreachable,
+    /// Connecting to the model server took too long.
+    UpstreamConnectTimeout,
+    /// The model server took too long to begin its answer.
+    UpstreamFirstByteTimeout,
+    /// The model server stopped sending in the middle of its answer.
+    UpstreamIdleTimeout,
+    /// The whole exchange took too long.
+    UpstreamTotalTimeout,
+    /// The model server broke its answer off.
+    UpstreamBroken,
+    /// The model server's answer makes no sense.
+    UpstreamInvalid,
+    /// A stage trapped, overran a budget or broke the contract.
+    PluginFault,
+    /// A stage refused the exchange; status and code are the stage's.
+    Refused,
+    /// A mistake of the gateway.
+    Internal,
+}
+
+impl Kind {
+    /// Status and error code, in this order.
+    ///
+    /// # Shape
+    /// The code is also the metric label. [`Kind::Refused`] gives what is used where the stage's own does not apply.
+    #[must_use]
+    pub const fn status_and_code(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::UnsupportedCoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_coding"),
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+            ),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
+            Self::UpstreamConnectTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "upstream_connect_timeout")
+            }
+            Self::UpstreamFirstByteTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "upstream_first_byte_timeout")
+            }
+            Self::UpstreamIdleTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_idle_timeout"),
+            Self::UpstreamTotalTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_total_timeout"),
+            Self::UpstreamBroken => (StatusCode::BAD_GATEWAY, "upstream_broken"),
+            Self::UpstreamInvalid => (StatusCode::BAD_GATEWAY, "upstream_invalid"),
+            Self::PluginFault => (StatusCode::BAD_GATEWAY, "plugin_fault"),
+            Self::Refused => (StatusCode::FORBIDDEN, "refused"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// The metric label: a member of a closed set.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        self.status_and_code().1
+    }
+
+    /// Whether the official clients should be told not to repeat the request.
+    ///
+    /// # Source
+    /// The clients retry 408, 409, 429 and every 5xx twice unless `x-should-retry` says otherwise (openai-python
+    /// `_base_client.py`, `_should_retry`). A stage that traps on a request traps on its repetition too.
+    const fn is_useless_to_repeat(self) -> bool {
+        matches!(self, Self::PluginFault | Self::UpstreamInvalid)
+    }
+}
+
+/// Why an exchange ended with an error.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    status: StatusCode,
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
+    param: Option<String>,
+    /// Header fields that belong to the error, such as `allow` or `retry-after`.
+    fields: Vec<(&'static str, String)>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure of this kind with a message for the client.
+    #[must_use]
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        let (status, code) = kind.status_and_code();
+        Self {
+            kind,
+            status,
+            code: Cow::Borrowed(code),
+            message: message.into(),
+            param: None,
+            fields: Vec::new(),
+            cause: None,
+        }
+    }
+
+    /// A stage's refusal, with the stage's own status and code.
+    #[must_use]
+    pub fn refused(
+        status: StatusCode,
+        code: String,
+        message: String,
+        param: Option<String>,
+    ) -> Self {
+        Self {
+            status,
+            code: Cow::Owned(code),
+            param,
+            ..Self::new(Kind::Refused, message)
+        }
+    }
+
+    /// Adds what the log should show and the client must not see.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds a header field to the error's response.
+    #[must_use]
+    pub fn with_field(mut self, name: &'static str, value: String) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// The kind, for metrics and for decisions.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The status that the client gets, if no head has been sent.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The error code: one of the closed list, or what a stage chose.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The message for the client.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The chain of causes in one line, for the log; "" if there is none.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let mut text = String::new();
+        let mut next = self.cause.as_deref().map(|cause| cause as &dyn StdError);
+        while let Some(cause) = next {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+
+    /// The header fields of the error's response, without content type and length.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let repeat = self
+            .kind
+            .is_useless_to_repeat()
+            .then_some(("x-should-retry", "false"));
+        self.fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .chain(repeat)
+    }
+
+    /// The error as a JSON document in the form that OpenAI clients parse.
+    ///
+    /// # Shape
+    /// `{"error":{"message","type","param","code"}}`; all four members are always there, `param` may be null.
+    ///
+    /// # Source
+    /// OpenAI API reference, "Error codes" and the `Error` schema (document 2.3.0).
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: Member<'a>,
+        }
+        #[derive(Serialize)]
+        struct Member<'a> {
+            message: &'a str,
+            r#type: &'static str,
+            param: Option<&'a str>,
+            code: &'a str,
+        }
+        let body = Body {
+            error: Member {
+                message: &self.message,
+                r#type: error_type(self.status),
+                param: self.param.as_deref(),
+                code: &self.code,
+            },
+        };
+        serde_json::to_vec(&body)
+            .expect("strings always serialise")
+            .into()
+    }
+
+    /// The error as the last record of a stream whose head has been sent, or `None` where no record can be added.
+    #[must_use]
+    pub fn record(&self, framing: Framing) -> Option<Bytes> {
+        let body = self.body();
+        match framing {
+            Framing::Sse => Some([b"data: ", &body[..], b"\n\n"].concat().into()),
+            Framing::Ndjson => Some([&body[..], b"\n"].concat().into()),
+            Framing::Document => None,
+        }
+    }
+}
+
+/// The `type` member that goes with a status.
+const fn error_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_has_all_four_members_and_no_cause() {
+        let failure = Failure::new(Kind::NotFound, "no such path").caused_by("secret detail");
+        let body: serde_json::Value = serde_json::from_slice(&failure.body()).expect("JSON");
+        assert_eq!(
+            body,
+            serde_json::json!({"error": {
+                "message": "no such path", "type": "invalid_request_error", "param": null, "code": "not_found"
+            }})
+        );
+        assert_eq!(failure.cause(), "secret detail");
+    }
+
+    #[test]
+    fn refusal_keeps_the_stage_s_own_status_and_code() {
+        let failure = Failure::refused(
+            StatusCode::UNAUTHORIZED,
+            "invalid_api_key".into(),
+            "wrong key".into(),
+            Some("authorization".into()),
+        );
+        assert_eq!(failure.status(), 401);
+        assert_eq!(failure.code(), "invalid_api_key");
+        assert_eq!(failure.kind().label(), "refused");
+    }
+
+    #[test]
+    fn record_follows_the_framing_of_the_stream() {
+        let failure = Failure::new(Kind::UpstreamBroken, "broke off");
+        let sse = failure.record(Framing::Sse).expect("a record");
+        assert!(sse.starts_with(b"data: {\"error\":") && sse.ends_with(b"}\n\n"));
+        assert!(
+            failure
+                .record(Framing::Ndjson)
+                .expect("a record")
+                .ends_with(b"}\n")
+        );
+        assert!(failure.record(Framing::Document).is_none());
+    }
+
+    #[test]
+    fn a_plugin_fault_tells_clients_not_to_repeat() {
+        let failure = Failure::new(Kind::PluginFault, "stage");
+        assert_eq!(
+            failure.fields().collect::<Vec<_>>(),
+            [("x-should-retry", "false")]
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Event streams: octets in, whole events out, and back.
+//!
+//! Responsible for everything about how a streamed body is cut into records: server-sent events, newline-delimited JSON,
+//! and bodies that are no stream at all. A plugin never sees half an event because of this module. Not responsible for
+//! what is inside an event, and not for reading or writing: there is no IO here, and no clock.
+
+use bytes::Bytes;
+
+mod buffer;
+mod decoder;
+mod document;
+mod encode;
+mod ndjson;
+mod scanner;
+mod sse;
+
+pub use self::decoder::Decoder;
+pub use self::encode::encode;
+
+/// What a decoder can refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// One event, with the comments and blank lines before it, is longer than [`Limits::event_bytes`].
+    #[error("an event is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in octets.
+        limit: usize,
+    },
+}
+
+/// How a body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Server-sent events, `text/event-stream`.
+    Sse,
+    /// One JSON document a line, `application/x-ndjson`.
+    Ndjson,
+    /// No stream: one body.
+    Document,
+}
+
+impl Framing {
+    /// The framing that a `content-type` value announces; parameters and letter case do not matter.
+    ///
+    /// Anything unknown, or no value at all, is a [`Framing::Document`].
+    #[must_use]
+    pub fn of_content_type(value: Option<&[u8]>) -> Self {
+        const NDJSON: [&[u8]; 6] = [
+            b"application/x-ndjson",
+            b"application/ndjson",
+            b"application/jsonl",
+            b"application/x-jsonl",
+            b"application/jsonlines",
+            b"application/x-jsonlines",
+        ];
+        let essence = value
+            .and_then(|value| value.split(|octet| *octet == b';').next())
+            .unwrap_or_default()
+            .trim_ascii();
+        if essence.eq_ignore_ascii_case(b"text/event-stream") {
+            Self::Sse
+        } else if NDJSON.iter().any(|name| essence.eq_ignore_ascii_case(name)) {
+            Self::Ndjson
+        } else {
+            Self::Document
+        }
+    }
+
+    /// The `content-type` to send with this framing; a document has whatever type its maker gave it.
+    #[must_use]
+    pub const fn content_type(self) -> Option<&'static str> {
+        match self {
+            Self::Sse => Some("text/event-stream"),
+            Self::Ndjson => Some("application/x-ndjson"),
+            Self::Document => None,
+        }
+    }
+}
+
+/// One record of a body, without its framing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    /// The SSE `event:` value, "" where there is none. Octets that are not UTF-8 become U+FFFD.
+    pub name: String,
+    /// The SSE `data:` lines joined by LF, the NDJSON line without its end, or the document. Octets as they came.
+    pub data: Bytes,
+}
+
+/// How much a decoder keeps and hands over at once.
+///
+/// # Units
+/// Octets and counts. 0 as a batch limit means one event a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest event, from the end of the one before it to its last octet before the blank line or line feed.
+    pub event_bytes: usize,
+    /// The most events in a batch.
+    pub batch_events: usize,
+    /// The most octets of input behind a batch, unless a single event is longer.
+    pub batch_bytes: usize,
+}
+
+impl Default for Limits {
+    /// 8 MiB an event, as Ollama's own client reads; batches of 32 events or 64 KiB, as the plugin contract promises.
+    fn default() -> Self {
+        Self {
+            event_bytes: 8 << 20,
+            batch_events: 32,
+            batch_bytes: 64 << 10,
+        }
+    }
+}
+
+/// Events that have arrived together.
+///
+/// # Shape
+/// There is at least one event. `raw` begins where the batch before it ended, so comments and blank lines before an event
+/// belong to it, and ends after the terminator of the last event. Two differences from the input: a byte order mark at the
+/// very beginning is left out (it would be wrong anywhere but there), and where the end of the input cut a terminator off, a
+/// whole one stands in its place, so that whatever is written after `raw` is read as a new event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// The octets that they came from, for forwarding an unchanged batch as it is.
+    pub raw: Bytes,
+}
+
+#[cfg(test)]
+mod tests;

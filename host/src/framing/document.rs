@@ -1,0 +1,19 @@
+//! The grammar of a body that is no stream: all of it is one event, when it has ended.
+
+use super::scanner::{Data, Draft};
+
+/// There is nothing to find before the end.
+#[derive(Debug)]
+pub(super) struct Scanner;
+
+impl Scanner {
+    /// The whole body, empty or not.
+    pub(super) fn last(&self, input: &[u8]) -> Draft {
+        Draft {
+            name: 0..0,
+            data: Data::Line(0..input.len()),
+            end: input.len(),
+            size: input.len(),
+        }
+    }
+}

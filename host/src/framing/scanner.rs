@@ -1,0 +1,124 @@
+//! What a grammar finds, and the choice between the three.
+//!
+//! Everything here is in offsets into the decoder's buffer, which grows at its end and is cut at its beginning by whole
+//! events: `rebase` follows the cut.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{Event, Framing, document, ndjson, sse};
+
+/// A found event, still as places in the buffer, whose octets may not yet be frozen.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) name: Range<usize>,
+    pub(super) data: Data,
+    /// After the terminator.
+    pub(super) end: usize,
+    /// What counts against `event_bytes`; independent of how the input was cut.
+    pub(super) size: usize,
+}
+
+impl Draft {
+    pub(super) fn event(self, raw: &Bytes) -> Event {
+        let name = if self.name.is_empty() {
+            String::new()
+        } else {
+            String::from_utf8_lossy(&raw[self.name]).into_owned()
+        };
+        let data = match self.data {
+            Data::None => Bytes::new(),
+            Data::Line(range) => raw.slice(range),
+            Data::Joined(octets) => Bytes::from(octets),
+        };
+        Event { name, data }
+    }
+
+    pub(super) fn rebase(&mut self, by: usize) {
+        shift(&mut self.name, by);
+        self.data.rebase(by);
+        self.end -= by;
+    }
+}
+
+/// The data of an event in the making.
+#[derive(Debug, Default)]
+pub(super) enum Data {
+    /// No data line so far.
+    #[default]
+    None,
+    /// One piece of the buffer.
+    Line(Range<usize>),
+    /// Several lines, which had to be copied together.
+    Joined(Vec<u8>),
+}
+
+impl Data {
+    pub(super) fn rebase(&mut self, by: usize) {
+        match self {
+            Self::None | Self::Joined(_) => {}
+            Self::Line(range) => shift(range, by),
+        }
+    }
+}
+
+/// Moves a range to the left; one that lies before the cut is empty by then.
+pub(super) fn shift(range: &mut Range<usize>, by: usize) {
+    range.start = range.start.saturating_sub(by);
+    range.end = range.end.saturating_sub(by);
+}
+
+/// One of the three grammars.
+#[derive(Debug)]
+pub(super) enum Scanner {
+    Sse(sse::Scanner),
+    Ndjson(ndjson::Scanner),
+    Document(document::Scanner),
+}
+
+impl Scanner {
+    pub(super) fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::Sse => Self::Sse(sse::Scanner::default()),
+            Framing::Ndjson => Self::Ndjson(ndjson::Scanner::default()),
+            Framing::Document => Self::Document(document::Scanner),
+        }
+    }
+
+    /// The next complete event.
+    pub(super) fn next(&mut self, input: &[u8]) -> Option<Draft> {
+        match self {
+            Self::Sse(scanner) => scanner.next(input),
+            Self::Ndjson(scanner) => scanner.next(input),
+            Self::Document(_) => None,
+        }
+    }
+
+    /// The event that the end of the input completes, and what its terminator lacks.
+    pub(super) fn last(&mut self, input: &[u8]) -> Option<(Draft, &'static [u8])> {
+        match self {
+            Self::Sse(scanner) => scanner.last(input),
+            Self::Ndjson(scanner) => scanner.last(input),
+            Self::Document(scanner) => Some((scanner.last(input), b"")),
+        }
+    }
+
+    /// The size so far of the event that is not complete.
+    pub(super) fn pending(&self, input: &[u8]) -> usize {
+        match self {
+            Self::Sse(scanner) => scanner.pending(input),
+            Self::Ndjson(scanner) => scanner.pending(input),
+            Self::Document(_) => input.len(),
+        }
+    }
+
+    /// The first `by` octets of the buffer, which hold whole events, are gone.
+    pub(super) fn rebase(&mut self, by: usize) {
+        match self {
+            Self::Sse(scanner) => scanner.rebase(by),
+            Self::Ndjson(scanner) => scanner.rebase(by),
+            Self::Document(_) => {}
+        }
+    }
+}

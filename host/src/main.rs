@@ -1,0 +1,14 @@
+//! The `sluicegate` program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sluicegate::cli::Command;
+
+/// Fresh sandboxes and short-lived buffers make many small allocations on all threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    Command::parse().run()
+}

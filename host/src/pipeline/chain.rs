@@ -1,0 +1,530 @@
+//! The response body on its way through the stages, last to first.
+//!
+//! Each stage is a [`Link`]: it takes what its predecessor gives, octets or events, and gives one or the other. What no
+//! stage changed leaves as the octets that came in.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Stop, answer, failed, fault, keeps_promise, refusal};
+use crate::failure::{Failure, Kind};
+use crate::framing::{self, Batch, Decoder, Event, Framing};
+use crate::plugin::abi::{
+    BodyAction, ChunkAction, EndAction, EventParam, EventResult, EventsAction,
+};
+use crate::plugin::instance::{Filter, Loan};
+use crate::plugin::{self, Version};
+
+/// Events handed to a stage in one call; see `response-events` in `wit/filter.wit`.
+const BATCH_EVENTS: usize = 32;
+/// Octets of events handed to a stage in one call.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// The bounds of a response body.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Octets of a body that is collected for a stage.
+    pub body: u64,
+    /// Octets of one event.
+    pub event: usize,
+}
+
+/// What comes out of a link or of the chain.
+enum Data {
+    Octets(Bytes),
+    Events {
+        events: Vec<Event>,
+        /// The octets from which these events were read, if they stand for them exactly.
+        raw: Option<Bytes>,
+    },
+}
+
+/// How a link works.
+pub(super) enum Mode {
+    Whole(BytesMut),
+    Chunks,
+    Events {
+        /// Turns octets into events; none where the predecessor gives events.
+        decoder: Option<Box<Decoder>>,
+        incoming: Framing,
+        out: Framing,
+    },
+}
+
+impl Mode {
+    pub(super) fn whole() -> Self {
+        Self::Whole(BytesMut::new())
+    }
+
+    pub(super) fn events(incoming: Framing, out: Framing, batches: bool, limits: &Limits) -> Self {
+        // A document is one event, so it has the body's limit.
+        let event_bytes = match incoming {
+            Framing::Document => usize::try_from(limits.body).unwrap_or(usize::MAX),
+            Framing::Sse | Framing::Ndjson => limits.event,
+        };
+        let limits = framing::Limits {
+            event_bytes,
+            batch_events: BATCH_EVENTS,
+            batch_bytes: BATCH_BYTES,
+        };
+        let decoder = (!batches).then(|| Box::new(Decoder::new(incoming, limits)));
+        Self::Events {
+            decoder,
+            incoming,
+            out,
+        }
+    }
+}
+
+/// One stage at work on the body.
+pub(super) struct Link {
+    version: Arc<Version>,
+    /// `None` after the stage has failed open: everything passes.
+    filter: Option<Filter>,
+    mode: Mode,
+    /// Events that it was shown.
+    seen: u64,
+}
+
+/// The stages that want to see the response body, the model server's side first.
+pub struct Chain {
+    links: Vec<Link>,
+    /// The framing of what the client gets.
+    framing: Framing,
+    limits: Limits,
+}
+
+/// What the chain gives for one piece of input.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Octets for the client; may be empty.
+    pub bytes: Bytes,
+    /// Whether the body is complete: the input has ended, or a stage has ended it.
+    pub last: bool,
+}
+
+impl Chain {
+    pub(super) fn new(links: Vec<Link>, framing: Framing, limits: Limits) -> Self {
+        Self {
+            links,
+            framing,
+            limits,
+        }
+    }
+
+    /// The framing of what the client gets.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whether no stage wants to see the body: it can be passed on as it comes, with its length.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Whether what comes out always ends where an event ends.
+    #[must_use]
+    pub fn gives_events(&self) -> bool {
+        self.links
+            .last()
+            .is_some_and(|link| link.batches().is_some())
+    }
+
+    /// Events that have come from the model server so far; 0 if no stage wants events.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.links.first().map_or(0, |link| link.seen)
+    }
+
+    /// Takes a piece of the body, which may be empty; `last` says that none follows.
+    ///
+    /// # Errors
+    /// [`Stop`] with a stage's answer (only from `response-body`, before anything has come out) or an error; the chain
+    /// must not be used again.
+    pub async fn push(
+        &mut self,
+        loan: &mut Loan,
+        piece: Bytes,
+        last: bool,
+    ) -> Result<Output, Stop> {
+        let mut data = Data::Octets(piece);
+        let mut last = last;
+        let mut framing = Framing::Document;
+        for link in &mut self.links {
+            (data, last) = link.accept(loan, data, framing, last, &self.limits).await?;
+            framing = link.batches().unwrap_or(Framing::Document);
+        }
+        Ok(Output {
+            bytes: octets(data, framing),
+            last,
+        })
+    }
+}
+
+impl Link {
+    pub(super) fn new(version: Arc<Version>, filter: Filter, mode: Mode) -> Self {
+        Self {
+            version,
+            filter: Some(filter),
+            mode,
+            seen: 0,
+        }
+    }
+
+    /// The framing of the events that this link gives, if it gives events.
+    pub(super) fn batches(&self) -> Option<Framing> {
+        match &self.mode {
+            Mode::Events { out, .. } if *out != Framing::Document => Some(*out),
+            Mode::Events { .. } | Mode::Whole(_) | Mode::Chunks => None,
+        }
+    }
+
+    async fn accept(
+        &mut self,
+        loan: &mut Loan,
+        data: Data,
+        framing: Framing,
+        last: bool,
+        limits: &Limits,
+    ) -> Result<(Data, bool), Stop> {
+        let Self {
+            version,
+            filter,
+            mode,
+            seen,
+        } = self;
+        let mut stage = Stage {
+            version,
+            filter,
+            loan,
+        };
+        match mode {
+            Mode::Whole(buffer) => {
+                collect(buffer, &octets(data, framing), limits.body)?;
+                if !last {
+                    return Ok((Data::Octets(Bytes::new()), false));
+                }
+                let body = stage.whole(std::mem::take(buffer).freeze()).await?;
+                Ok((Data::Octets(body), true))
+            }
+            Mode::Chunks => {
+                let bytes = octets(data, framing);
+                if bytes.is_empty() && !last {
+                    return Ok((Data::Octets(bytes), false));
+                }
+                Ok((Data::Octets(stage.chunk(bytes, last).await?), last))
+            }
+            Mode::Events {
+                decoder,
+                incoming,
+                out,
+            } => {
+                let same = incoming == out;
+                let out = *out;
+                let mut given = Given {
+                    events: Vec::new(),
+                    raw: Raw::Nothing,
+                };
+                let mut finished = false;
+                let mut waiting = Waiting::new(data, decoder.as_deref_mut(), last);
+                while !finished && let Some(batch) = waiting.next()? {
+                    *seen += batch.events.len() as u64;
+                    finished = stage.events(batch, same, out, &mut given).await?;
+                }
+                let ended = last || finished;
+                if ended && let Some(body) = stage.end(out, &mut given).await? {
+                    return Ok((Data::Octets(body), true));
+                }
+                Ok((given.into_data(), ended))
+            }
+        }
+    }
+}
+
+/// A stage during one call of [`Link::accept`].
+struct Stage<'a> {
+    version: &'a Arc<Version>,
+    filter: &'a mut Option<Filter>,
+    loan: &'a mut Loan,
+}
+
+impl Stage<'_> {
+    /// What a failure of the stage means; if the exchange goes on, the stage is out of it.
+    fn failed(&mut self, error: plugin::Error) -> Result<(), Failure> {
+        failed(self.version, error)?;
+        *self.filter = None;
+        Ok(())
+    }
+
+    async fn whole(&mut self, body: Bytes) -> Result<Bytes, Stop> {
+        let Some(filter) = self.filter else {
+            return Ok(body);
+        };
+        let action = filter.response_body(self.loan, &body).await;
+        match action.and_then(|action| keeps_promise(self.version, action)) {
+            Ok(BodyAction::Pass) => Ok(body),
+            Ok(BodyAction::Replace(new)) => Ok(new.into()),
+            Ok(BodyAction::Reply(reply)) => Err(answer(self.version, reply)),
+            Ok(BodyAction::Fail(fault)) => Err(refusal(self.version, fault).into()),
+            Err(error) => {
+                self.failed(error)?;
+                Ok(body)
+            }
+        }
+    }
+
+    async fn chunk(&mut self, bytes: Bytes, last: bool) -> Result<Bytes, Stop> {
+        let Some(filter) = self.filter else {
+            return Ok(bytes);
+        };
+        match filter.response_chunk(self.loan, &bytes, last).await {
+            Ok(ChunkAction::Pass) => Ok(bytes),
+            Ok(ChunkAction::Replace(new)) if self.version.manifest().transforms => Ok(new.into()),
+            Ok(ChunkAction::Replace(_)) => {
+                self.failed(broken_promise())?;
+                Ok(bytes)
+            }
+            Ok(ChunkAction::Fail(fault)) => Err(refusal(self.version, fault).into()),
+            Err(error) => {
+                self.failed(error)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Shows the stage a batch and adds what comes of it; true if the stage ends the body.
+    async fn events(
+        &mut self,
+        batch: Batch,
+        same: bool,
+        out: Framing,
+        given: &mut Given,
+    ) -> Result<bool, Stop> {
+        if batch.events.is_empty() {
+            return Ok(false);
+        }
+        let Some(filter) = self.filter else {
+            given.pass(batch, same);
+            return Ok(false);
+        };
+        let view: Vec<EventParam<'_>> = batch
+            .events
+            .iter()
+            .map(|event| EventParam {
+                name: &event.name,
+                data: &event.data,
+            })
+            .collect();
+        let action = filter.response_events(self.loan, &view).await;
+        let changes = matches!(
+            &action,
+            Ok(EventsAction::Replace(_) | EventsAction::Finish(_))
+        );
+        let action = if changes && !self.version.manifest().transforms {
+            Err(broken_promise())
+        } else {
+            action
+        };
+        match action {
+            Ok(EventsAction::Pass) => {
+                // Towards a document there is nothing to pass on: the stage has taken the events in.
+                if out != Framing::Document {
+                    given.pass(batch, same);
+                }
+                Ok(false)
+            }
+            Ok(EventsAction::Replace(events)) => {
+                self.check_document(out, &events)?;
+                given.replace(events);
+                Ok(false)
+            }
+            Ok(EventsAction::Finish(events)) => {
+                self.check_document(out, &events)?;
+                given.replace(events);
+                Ok(true)
+            }
+            Ok(EventsAction::Fail(fault)) => Err(refusal(self.version, fault).into()),
+            Err(error) => {
+                self.failed(error)?;
+                given.pass(batch, same);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The end of the body: adds last events, or gives the document.
+    async fn end(&mut self, out: Framing, given: &mut Given) -> Result<Option<Bytes>, Stop> {
+        let Some(filter) = self.filter else {
+            return Ok(None);
+        };
+        match filter.response_end(self.loan).await {
+            Ok(EndAction::Pass) if out != Framing::Document => Ok(None),
+            Ok(EndAction::Events(events)) if out != Framing::Document => {
+                given.replace(events);
+                Ok(None)
+            }
+            Ok(EndAction::Body(body)) if out == Framing::Document => Ok(Some(body.into())),
+            Ok(EndAction::Fail(fault)) => Err(refusal(self.version, fault).into()),
+            Ok(EndAction::Pass | EndAction::Events(_) | EndAction::Body(_)) => {
+                let error = plugin::Error::Contract(
+                    "`response-end` must give a body if the plan was `events(document)`, and cannot otherwise".into(),
+                );
+                Err(fault(self.version, error).into())
+            }
+            Err(error) => {
+                self.failed(error)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn check_document(&self, out: Framing, events: &[EventResult]) -> Result<(), Stop> {
+        if out == Framing::Document && !events.is_empty() {
+            let error = plugin::Error::Contract(
+                "a document is given by `response-end`, not as events".into(),
+            );
+            return Err(fault(self.version, error).into());
+        }
+        Ok(())
+    }
+}
+
+fn broken_promise() -> plugin::Error {
+    plugin::Error::Contract("its manifest says that it changes no body, but it did".into())
+}
+
+/// What a link gives for one input.
+struct Given {
+    events: Vec<Event>,
+    raw: Raw,
+}
+
+/// Whether the events still stand for the octets from which they were read.
+enum Raw {
+    Nothing,
+    Exactly(Bytes),
+    Changed,
+}
+
+impl Given {
+    /// Adds an unchanged batch.
+    fn pass(&mut self, batch: Batch, same: bool) {
+        self.raw = match (std::mem::replace(&mut self.raw, Raw::Changed), batch.raw) {
+            (Raw::Nothing, raw) if same && !raw.is_empty() => Raw::Exactly(raw),
+            (Raw::Exactly(before), raw) if same && !raw.is_empty() => {
+                Raw::Exactly([before, raw].concat().into())
+            }
+            (Raw::Nothing | Raw::Exactly(_) | Raw::Changed, _) => Raw::Changed,
+        };
+        self.events.extend(batch.events);
+    }
+
+    /// Adds a stage's own events.
+    fn replace(&mut self, events: Vec<EventResult>) {
+        self.raw = Raw::Changed;
+        self.events.extend(events.into_iter().map(|event| Event {
+            name: event.name,
+            data: event.data.into(),
+        }));
+    }
+
+    fn into_data(self) -> Data {
+        let raw = match self.raw {
+            Raw::Exactly(raw) => Some(raw),
+            Raw::Nothing | Raw::Changed => None,
+        };
+        Data::Events {
+            events: self.events,
+            raw,
+        }
+    }
+}
+
+/// The batches that wait for a stage: a predecessor's events, or what a decoder makes of octets.
+enum Waiting<'a> {
+    Events {
+        events: Vec<Event>,
+        raw: Option<Bytes>,
+    },
+    Octets {
+        decoder: &'a mut Decoder,
+        last: bool,
+    },
+}
+
+impl<'a> Waiting<'a> {
+    fn new(data: Data, decoder: Option<&'a mut Decoder>, last: bool) -> Self {
+        match data {
+            Data::Events { events, raw } => Self::Events { events, raw },
+            Data::Octets(bytes) => {
+                let decoder = decoder.expect("octets come only where a decoder was made");
+                decoder.feed(bytes);
+                Self::Octets { decoder, last }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Batch>, Failure> {
+        match self {
+            Self::Octets { decoder, last } => {
+                let batch = decoder.next_batch().map_err(unreadable)?;
+                if batch.is_some() || !*last {
+                    Ok(batch)
+                } else {
+                    decoder.finish().map_err(unreadable)
+                }
+            }
+            Self::Events { events, .. } if events.is_empty() => Ok(None),
+            Self::Events { events, raw } if events.len() <= BATCH_EVENTS => Ok(Some(Batch {
+                events: std::mem::take(events),
+                raw: raw.take().unwrap_or_default(),
+            })),
+            Self::Events { events, raw } => {
+                *raw = None;
+                let rest = events.split_off(BATCH_EVENTS);
+                Ok(Some(Batch {
+                    events: std::mem::replace(events, rest),
+                    raw: Bytes::new(),
+                }))
+            }
+        }
+    }
+}
+
+/// Data as octets, in the framing of the link that gave it.
+fn octets(data: Data, framing: Framing) -> Bytes {
+    match data {
+        Data::Octets(bytes)
+        | Data::Events {
+            raw: Some(bytes), ..
+        } => bytes,
+        Data::Events { events, raw: None } => {
+            let mut out =
+                BytesMut::with_capacity(events.iter().map(|event| event.data.len() + 16).sum());
+            framing::encode(framing, &events, &mut out);
+            out.freeze()
+        }
+    }
+}
+
+fn collect(buffer: &mut BytesMut, bytes: &[u8], limit: u64) -> Result<(), Failure> {
+    if (buffer.len() + bytes.len()) as u64 > limit {
+        return Err(Failure::new(
+            Kind::UpstreamInvalid,
+            format!("The model server's answer is larger than {limit} octets."),
+        ));
+    }
+    buffer.extend_from_slice(bytes);
+    Ok(())
+}
+
+fn unreadable(error: framing::Error) -> Failure {
+    Failure::new(
+        Kind::UpstreamInvalid,
+        "The model server's stream cannot be read.",
+    )
+    .caused_by(error)
+}

@@ -1,0 +1,146 @@
+//! The WebAssembly engine: its settings, the pool of sandboxes, the clock of the CPU budgets, and what guests can import.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use super::bindings::filter::FilterPlugin;
+use super::image::Image;
+use super::instance::State;
+
+/// How often a running guest is looked at. A CPU budget is a number of these.
+///
+/// A tick counts only when a guest has run past it, and at most once however long the thread was off the processor: a
+/// crowded machine does not use up a guest's budget.
+pub(super) const TICK: Duration = Duration::from_millis(2);
+
+/// Live sandboxes. An exchange holds one for each filter of its pipeline that still has work to do.
+const INSTANCES: u32 = 24_000;
+
+/// Address space for one linear memory, and so the highest memory limit. JavaScript guests need 96 MiB. No guard pages
+/// and no 4 GiB reservations: those do not scale to tens of thousands of sandboxes.
+pub(super) const MEMORY_MAX: usize = 256 << 20;
+
+/// Octets of a sandbox's memory that are reset by copying instead of being given back to the kernel; above the working
+/// set of the shipped plugins, so that a fresh sandbox costs no page faults.
+const KEEP_RESIDENT: usize = 512 << 10;
+
+/// Calls that can be suspended in the middle at one time: the stack of a call is held only while it runs.
+const STACKS: u32 = 1_000;
+
+/// Images kept for reuse, newest first: a rollback or a second route with the same plugin costs no compilation.
+const IMAGES: usize = 64;
+
+/// The engine with everything that plugins share. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<State>,
+    images: Mutex<VecDeque<([u8; 32], Arc<Image>)>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// An engine with a pool for 24,000 sandboxes; reserves address space, not memory.
+    ///
+    /// # Errors
+    /// If the kernel refuses the address space (an `ulimit -v`, for example). Nothing can run without an engine.
+    pub fn new() -> Result<Self, super::Error> {
+        let start = |error: wasmtime::Error| super::Error::Engine(format!("{error:#}"));
+        let wasmtime = wasmtime::Engine::new(&settings()).map_err(start)?;
+        let mut linker = Linker::new(&wasmtime);
+        FilterPlugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
+            .map_err(start)?;
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(start)?;
+        tick(&wasmtime);
+        Ok(Self(Arc::new(Inner {
+            wasmtime,
+            linker,
+            images: Mutex::default(),
+        })))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(super) fn linker(&self) -> &Linker<State> {
+        &self.0.linker
+    }
+
+    /// An image made earlier from the same bytes, configuration and memory limit.
+    pub(super) fn image(&self, key: &[u8; 32]) -> Option<Arc<Image>> {
+        let images = self
+            .0
+            .images
+            .lock()
+            .expect("no panic while the lock is held");
+        images
+            .iter()
+            .find(|(have, _)| have == key)
+            .map(|(_, image)| image.clone())
+    }
+
+    pub(super) fn keep_image(&self, key: [u8; 32], image: Arc<Image>) {
+        let mut images = self
+            .0
+            .images
+            .lock()
+            .expect("no panic while the lock is held");
+        images.retain(|(have, _)| *have != key);
+        images.push_front((key, image));
+        images.truncate(IMAGES);
+    }
+}
+
+fn settings() -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES)
+        .total_core_instances(INSTANCES)
+        .total_memories(INSTANCES)
+        .total_tables(INSTANCES)
+        .total_stacks(STACKS)
+        .max_core_instances_per_component(16)
+        .max_memories_per_component(2)
+        .max_tables_per_component(8)
+        .max_memory_size(MEMORY_MAX)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(16 << 10)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .memory_reservation(MEMORY_MAX as u64)
+        .memory_reservation_for_growth(0)
+        .memory_guard_size(0)
+        .guard_before_linear_memory(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Advances the engine's epoch until the engine is gone.
+fn tick(engine: &wasmtime::Engine) {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("sluicegate-tick".into())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })
+        .expect("a thread can be started while the gateway starts");
+}

@@ -1,0 +1,510 @@
+//! Sandboxes: one instance of a plugin, made from its image for one exchange and dropped with it.
+//!
+//! Every call has a CPU budget, a memory limit and an output limit. Whatever goes wrong inside is an [`Error`]; the
+//! instance must not be called again after one.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{Resource, ResourceAny, ResourceTable};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::abi::{
+    BodyAction, ChunkAction, EndAction, EventParam, EventsAction, HeadAction, Summary, Verdict,
+};
+use super::bindings::{filter::FilterPlugin, gate::GatePlugin, observer::ObserverPlugin};
+use super::context::Context;
+use super::engine::TICK;
+use super::image::Code;
+use super::{Error, Owner, Version};
+
+/// Log lines that one call may write. Arbitrary: enough to debug with, too few to flood a disk.
+const LINES_PER_CALL: u32 = 100;
+
+/// How long a call may take by the clock. A guest that computes is stopped by its CPU budget long before; this is for one
+/// that sleeps. The timer costs nothing unless the call is suspended.
+const WALL: Duration = Duration::from_secs(5);
+
+/// An exchange's context, which is in the sandbox while a guest runs and here the rest of the time.
+#[derive(Debug)]
+pub struct Loan(Option<Box<Context>>);
+
+impl Loan {
+    /// Makes a context lendable.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self(Some(Box::new(context)))
+    }
+
+    /// Time spent in the stages so far; zero if the exchange was dropped in the middle of a call.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        self.0
+            .as_ref()
+            .map_or(Duration::ZERO, |context| context.spent)
+    }
+
+    /// The notes so far; none if the exchange was dropped in the middle of a call.
+    #[must_use]
+    pub fn take_notes(&mut self) -> Vec<(String, String)> {
+        self.0
+            .as_mut()
+            .map(|context| context.take_notes())
+            .unwrap_or_default()
+    }
+}
+
+impl Deref for Loan {
+    type Target = Context;
+    fn deref(&self) -> &Context {
+        self.0
+            .as_ref()
+            .expect("a context is lent only while its exchange awaits the call")
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut Context {
+        self.0
+            .as_mut()
+            .expect("a context is lent only while its exchange awaits the call")
+    }
+}
+
+/// What a store holds: the host's side of one sandbox.
+pub(super) struct State {
+    pub(super) owner: Arc<Owner>,
+    /// The context of the exchange during a call.
+    pub(super) context: Option<Box<Context>>,
+    /// Log lines left in this call.
+    pub(super) lines_left: u32,
+    /// Ticks left in this call.
+    ticks_left: u32,
+    memory_used: usize,
+    memory_refused: bool,
+    wasi: Option<Box<(WasiCtx, ResourceTable)>>,
+}
+
+impl State {
+    /// A store for one instance.
+    pub(super) fn store(owner: &Arc<Owner>, engine: &wasmtime::Engine) -> Store<Self> {
+        let state = Self {
+            owner: owner.clone(),
+            context: None,
+            lines_left: LINES_PER_CALL,
+            ticks_left: 0,
+            memory_used: 0,
+            memory_refused: false,
+            wasi: None,
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| state);
+        store.epoch_deadline_callback(|mut store| {
+            let state = store.data_mut();
+            if state.ticks_left == 0 {
+                return Err(wasmtime::Error::new(OutOfTime));
+            }
+            state.ticks_left -= 1;
+            Ok(UpdateDeadline::Yield(1))
+        });
+        store
+    }
+
+    /// Gives the next call its budgets.
+    pub(super) fn begin_call(store: &mut Store<Self>, cpu: Duration) {
+        let ticks = cpu.as_micros().div_ceil(TICK.as_micros());
+        let state = store.data_mut();
+        state.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
+        state.lines_left = LINES_PER_CALL;
+        store.set_epoch_deadline(1);
+    }
+
+    /// What an error of the engine means. Looks at the store because a refused memory shows up as a plain trap.
+    pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
+        let limits = &self.owner.limits;
+        if error.downcast_ref::<OutOfTime>().is_some() {
+            return Error::Deadline { cpu: limits.cpu };
+        }
+        if error
+            .downcast_ref::<wasmtime::PoolConcurrencyLimitError>()
+            .is_some()
+        {
+            return Error::Exhausted;
+        }
+        if self.memory_refused {
+            return Error::Memory {
+                limit: limits.memory,
+            };
+        }
+        let text = format!("{error:#}");
+        if text.contains("borrow handles still remain") {
+            return Error::Contract(
+                "it kept the exchange context past the end of the call: drop the borrowed handle before returning".into(),
+            );
+        }
+        Error::Trap(text)
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.memory_used + desired.saturating_sub(current);
+        let fits = used as u64 <= self.owner.limits.memory;
+        if fits {
+            self.memory_used = used;
+        } else {
+            self.memory_refused = true;
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // The pool's own table size; a guest's function table is fixed in practice.
+        Ok(desired <= 20_000)
+    }
+}
+
+impl WasiView for State {
+    /// WASI for what a guest's standard library needs: clocks, randomness, and output that goes to the log. Made on first
+    /// use, since most guests never ask.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let owner = &self.owner;
+        let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| {
+            Box::new((super::host::wasi::context(owner), ResourceTable::new()))
+        });
+        WasiCtxView { ctx, table }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the CPU budget is used up")]
+struct OutOfTime;
+
+/// The handle under which a guest sees its exchange. A store holds one exchange at most, so it needs no table.
+fn handle() -> Resource<Context> {
+    Resource::new_borrow(0)
+}
+
+/// Runs one call: lends the context, sets the budgets, times it, and takes the context back whatever happened.
+async fn call<R>(
+    store: &mut Store<State>,
+    loan: &mut Loan,
+    body: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+) -> Result<R, Error> {
+    let began = Instant::now();
+    let cpu = store.data().owner.limits.cpu;
+    State::begin_call(store, cpu);
+    store.data_mut().context = loan.0.take();
+    let result = tokio::time::timeout(WALL, body(store)).await;
+    loan.0 = store.data_mut().context.take();
+    let state = store.data();
+    let result = match result {
+        Ok(result) => result.map_err(|error| state.explain(&error)),
+        Err(_) => Err(Error::Stalled { limit: WALL }),
+    };
+    let spent = began.elapsed();
+    loan.spent += spent;
+    state.owner.record(spent, result.as_ref().err());
+    result
+}
+
+/// Makes the store and runs what the instance needs before its first phase.
+fn prepare(version: &Arc<Version>) -> Store<State> {
+    let mut store = State::store(&version.owner, version.engine.wasmtime());
+    State::begin_call(&mut store, version.owner.limits.cpu);
+    store
+}
+
+/// Runs a gate on the request head in a fresh instance.
+///
+/// # Errors
+/// [`Error`] if the guest failed; its decision is a [`Verdict`].
+pub async fn check(version: &Arc<Version>, loan: &mut Loan) -> Result<Verdict, Error> {
+    let Code::Gate(code) = &version.image.code else {
+        return Err(Error::Contract("it is not a gate".into()));
+    };
+    let mut store = prepare(version);
+    let verdict = call(&mut store, loan, async |store| {
+        let gate: GatePlugin = code.instantiate_async(&mut *store).await?;
+        if let Some(configuration) = &version.image.unimaged {
+            gate.call_configure(&mut *store, configuration)
+                .await?
+                .map_err(wasmtime::Error::msg)?;
+        }
+        gate.sluicegate_plugin_gate()
+            .call_check(&mut *store, handle())
+            .await
+    })
+    .await?;
+    if let Verdict::Reply(reply) = &verdict {
+        version.owner.check_output(reply.body.len())?;
+    }
+    Ok(verdict)
+}
+
+/// Shows an observer a batch of finished exchanges, in a fresh instance.
+///
+/// # Errors
+/// [`Error`] if the guest failed; the batch is lost then.
+pub async fn observe(version: &Arc<Version>, batch: &[Summary<'_>]) -> Result<(), Error> {
+    let Code::Observer(code) = &version.image.code else {
+        return Err(Error::Contract("it is not an observer".into()));
+    };
+    let began = Instant::now();
+    let mut store = prepare(version);
+    let result = async {
+        let observer: ObserverPlugin = code.instantiate_async(&mut store).await?;
+        if let Some(configuration) = &version.image.unimaged {
+            observer
+                .call_configure(&mut store, configuration)
+                .await?
+                .map_err(wasmtime::Error::msg)?;
+        }
+        observer
+            .sluicegate_plugin_observer()
+            .call_observe(&mut store, batch)
+            .await
+    }
+    .await
+    .map_err(|error| store.data().explain(&error));
+    version.owner.record(began.elapsed(), result.as_ref().err());
+    result
+}
+
+/// A filter at work on one exchange.
+pub struct Filter {
+    store: Store<State>,
+    bindings: FilterPlugin,
+    exchange: ResourceAny,
+}
+
+impl Filter {
+    /// A fresh instance with its `exchange` resource.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] if no sandbox is free; else what the guest did wrong.
+    pub async fn new(version: &Arc<Version>, loan: &mut Loan) -> Result<Self, Error> {
+        let Code::Filter(code) = &version.image.code else {
+            return Err(Error::Contract("it is not a filter".into()));
+        };
+        let mut store = prepare(version);
+        let (bindings, exchange) = call(&mut store, loan, async |store| {
+            let bindings: FilterPlugin = code.instantiate_async(&mut *store).await?;
+            if let Some(configuration) = &version.image.unimaged {
+                bindings
+                    .call_configure(&mut *store, configuration)
+                    .await?
+                    .map_err(wasmtime::Error::msg)?;
+            }
+            let exchange = bindings
+                .sluicegate_plugin_filter()
+                .exchange()
+                .call_constructor(&mut *store)
+                .await?;
+            Ok((bindings, exchange))
+        })
+        .await?;
+        Ok(Self {
+            store,
+            bindings,
+            exchange,
+        })
+    }
+
+    /// Phase `request-head`.
+    ///
+    /// # Errors
+    /// [`Error`] if the guest failed, here and in all phases below.
+    pub async fn request_head(&mut self, loan: &mut Loan) -> Result<HeadAction, Error> {
+        let Self {
+            store,
+            bindings,
+            exchange,
+        } = self;
+        call(store, loan, async |store| {
+            let guest = bindings.sluicegate_plugin_filter().exchange();
+            guest.call_request_head(store, *exchange, handle()).await
+        })
+        .await
+    }
+
+    /// Phase `request-body`.
+    ///
+    /// # Errors
+    /// See [`Filter::request_head`].
+    pub async fn request_body(
+        &mut self,
+        loan: &mut Loan,
+        body: &[u8],
+    ) -> Result<BodyAction, Error> {
+        let Self {
+            store,
+            bindings,
+            exchange,
+        } = self;
+        let action = call(store, loan, async |store| {
+            let guest = bindings.sluicegate_plugin_filter().exchange();
+            guest
+                .call_request_body(store, *exchange, handle(), body)
+                .await
+        })
+        .await?;
+        self.check_body(action)
+    }
+
+    /// Phase `response-head`.
+    ///
+    /// # Errors
+    /// See [`Filter::request_head`].
+    pub async fn response_head(&mut self, loan: &mut Loan) -> Result<HeadAction, Error> {
+        let Self {
+            store,
+            bindings,
+            exchange,
+        } = self;
+        call(store, loan, async |store| {
+            let guest = bindings.sluicegate_plugin_filter().exchange();
+            guest.call_response_head(store, *exchange, handle()).await
+        })
+        .await
+    }
+
+    /// Phase `response-body`.
+    ///
+    /// # Errors
+    /// See [`Filter::request_head`].
+    pub async fn response_body(
+        &mut self,
+        loan: &mut Loan,
+        body: &[u8],
+    ) -> Result<BodyAction, Error> {
+        let Self {
+            store,
+            bindings,
+            exchange,
+        } = self;
+        let action = call(store, loan, async |store| {
+            let guest = bindings.sluicegate_plugin_filter().exchange();
+            guest
+                .call_response_body(store, *exchange, handle(), body)
+                .await
+        })
+        .await?;
+        self.check_body(action)
+    }
+
+    /// Phase `response-chunk`.
+    ///
+    /// # Errors
+    /// See [`Filter::request_head`].
+    pub async fn response_chunk(
+        &mut self,
+        loan: &mut Loan,
+        bytes: &[u8],
+        last: bool,
+    ) -> Result<ChunkAction, Error> {
+        let Self {
+            store,
+            bindings,
+            exchange,
+        } = self;
+        let action = call(store, loan, async |store| {
+            let guest = bindings.sluicegate_plugin_filter().exchange();
+            guest
+                .call_response_chunk(store, *exchange, handle(), bytes, last)
+                .await
+        })
+        .await?;
+        if let ChunkAction::Replace(bytes) = &action {
+            self.owner().check_output(bytes.len())?;
+        }
+        Ok(action)
+    }
+
+    /// Phase `response-events`.
+    ///
+    /// # Errors
+    /// See [`Filter::request_head`].
+    pub async fn response_events(
+        &mut self,
+        loan: &mut Loan,
+        batch: &[EventParam<'_>],
+    ) -> Result<EventsAction, Error> {
+        let Self {
+            store,
+            bindings,
+            exchange,
+        } = self;
+        let action = call(store, loan, async |store| {
+            let guest = bindings.sluicegate_plugin_filter().exchange();
+            guest
+                .call_response_events(store, *exchange, handle(), batch)
+                .await
+        })
+        .await?;
+        if let EventsAction::Replace(events) | EventsAction::Finish(events) = &action {
+            self.owner()
+                .check_output(events.iter().map(|event| event.data.len()).sum())?;
+        }
+        Ok(action)
+    }
+
+    /// Phase `response-end`.
+    ///
+    /// # Errors
+    /// See [`Filter::request_head`].
+    pub async fn response_end(&mut self, loan: &mut Loan) -> Result<EndAction, Error> {
+        let Self {
+            store,
+            bindings,
+            exchange,
+        } = self;
+        let action = call(store, loan, async |store| {
+            let guest = bindings.sluicegate_plugin_filter().exchange();
+            guest.call_response_end(store, *exchange, handle()).await
+        })
+        .await?;
+        match &action {
+            EndAction::Events(events) => {
+                self.owner()
+                    .check_output(events.iter().map(|event| event.data.len()).sum())?;
+            }
+            EndAction::Body(body) => self.owner().check_output(body.len())?,
+            EndAction::Pass | EndAction::Fail(_) => {}
+        }
+        Ok(action)
+    }
+
+    fn check_body(&self, action: BodyAction) -> Result<BodyAction, Error> {
+        match &action {
+            BodyAction::Replace(body) => self.owner().check_output(body.len())?,
+            BodyAction::Reply(reply) => self.owner().check_output(reply.body.len())?,
+            BodyAction::Pass | BodyAction::Fail(_) => {}
+        }
+        Ok(action)
+    }
+
+    fn owner(&self) -> &Owner {
+        &self.store.data().owner
+    }
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Filter")
+            .field("plugin", &self.owner().name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,463 @@
+//! Loading: from a component's bytes and the operator's configuration to a [`Version`].
+//!
+//! The steps are in [`build`], top to bottom. All of it runs on threads that carry no traffic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
+use wasmtime::component::{Component, Instance};
+use wasmtime::{Engine as Wasmtime, Store};
+use wasmtime_wizer::Wizer;
+
+use super::image::{Code, Configured, Image};
+use super::instance::{Filter, Loan, State};
+use super::manifest::{Manifest, Role};
+use super::{Engine, Owner, Version};
+use crate::config;
+use crate::telemetry::metrics::PluginMetrics;
+
+/// The contract's package, as it stands in the names of imports and exports.
+const PACKAGE: &str = "sluicegate:plugin/";
+/// The version of the contract that this gateway speaks.
+pub const CONTRACT: &str = "0.1.0";
+
+/// CPU budget for `describe` and `configure` together: an interpreter that starts inside a guest takes seconds.
+const LOAD_CPU: Duration = Duration::from_secs(20);
+
+/// WASI interfaces that guests' standard libraries import. What they ask for beyond clocks, randomness and output is
+/// there but answers that there is nothing.
+const WASI: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+/// Why a plugin cannot be loaded. Each message says what to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is a core module, not a component.
+    #[error(
+        "this is a core WebAssembly module, not a component: build it for wasm32-wasip2, or wrap it with wit-component"
+    )]
+    CoreModule,
+    /// The file is not WebAssembly at all.
+    #[error(
+        "this is not WebAssembly: it begins with {0:02x?}, a component begins with [00, 61, 73, 6d, 0d, 00, 01, 00]"
+    )]
+    NotWasm(Vec<u8>),
+    /// The engine does not accept the component.
+    #[error("the component is not valid: {0}")]
+    Invalid(String),
+    /// The component exports none of the role interfaces, or more than one.
+    #[error(
+        "the component must export exactly one of sluicegate:plugin/gate, /filter and /observer (see `sluicegate wit`); it exports {0}"
+    )]
+    NoRole(String),
+    /// The component was built for another version of the contract.
+    #[error(
+        "the component was built for version {found} of the contract; this gateway speaks {CONTRACT} (0.1.x): rebuild it with the `wit` that `sluicegate wit` prints, or update the gateway"
+    )]
+    Version {
+        /// The version in the export's name.
+        found: String,
+    },
+    /// The component imports something that plugins are not given.
+    #[error(
+        "the component imports {0}, which plugins are not given; they get log, clock, random and exchange-context"
+    )]
+    Import(String),
+    /// An export is missing or has other types than the contract says.
+    #[error("the component does not follow the contract: {0}")]
+    Contract(String),
+    /// `describe` or `configure` failed inside.
+    #[error("`{function}` failed: {source}")]
+    Guest {
+        /// The function that was called.
+        function: &'static str,
+        /// What the guest did.
+        source: super::Error,
+    },
+    /// `describe` answered something that is not a manifest.
+    #[error("`describe` did not answer with a manifest: {0}")]
+    Manifest(serde_json::Error),
+    /// The manifest's `config` is not a JSON Schema.
+    #[error("the manifest's `config` is not a JSON Schema: {0}")]
+    BadSchema(String),
+    /// The configuration deviates from the schema; pairs of a JSON pointer and what is wrong there.
+    #[error("the configuration does not fit: {}", deviations(.0))]
+    Schema(Vec<(String, String)>),
+    /// `configure` refused the configuration; the text is the plugin's.
+    #[error("the plugin refuses its configuration: {0}")]
+    Refused(String),
+    /// `on-fault = "open"` on a plugin that changes bodies.
+    #[error(
+        "`on-fault = \"open\"` is only for plugins whose manifest says `\"transforms\": false`; this one may change bodies"
+    )]
+    OpenTransformer,
+}
+
+fn deviations(list: &[(String, String)]) -> String {
+    let one = |(path, text): &(String, String)| {
+        if path.is_empty() {
+            text.clone()
+        } else {
+            format!("{path}: {text}")
+        }
+    };
+    list.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Loads a plugin. Takes a tenth of a second for a small component, seconds for one with an interpreter inside.
+///
+/// # Errors
+/// [`Error`]; nothing is left behind. The same input fails in the same way again.
+///
+/// # Panics
+/// If called outside a tokio runtime.
+///
+/// # Cancel safety
+/// Dropping the future lets the work run to its end on its own thread; the result is then lost.
+pub async fn load(
+    engine: &Engine,
+    plugin: &config::Plugin,
+    bytes: Arc<[u8]>,
+    metrics: Arc<PluginMetrics>,
+) -> Result<Arc<Version>, Error> {
+    let owner = Arc::new(Owner {
+        name: plugin.name.clone(),
+        limits: plugin.limits.clone(),
+        metrics,
+    });
+    let configuration = if plugin.config.is_null() {
+        "{}".to_owned()
+    } else {
+        plugin.config.to_string()
+    };
+    let key = key(&bytes, &configuration, plugin.limits.memory);
+    let image = match engine.image(&key) {
+        Some(image) => image,
+        None => {
+            let image =
+                Arc::new(capture(engine, &owner, &bytes, &configuration, &plugin.config).await?);
+            engine.keep_image(key, image.clone());
+            image
+        }
+    };
+    if plugin.fail_open && image.manifest.transforms {
+        return Err(Error::OpenTransformer);
+    }
+    owner.metrics.version_live();
+    let version = Version {
+        owner,
+        engine: engine.clone(),
+        image,
+        fail_open: plugin.fail_open,
+    };
+    Ok(Arc::new(version))
+}
+
+fn key(bytes: &[u8], configuration: &str, memory: u64) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(memory.to_le_bytes());
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
+    hash.update(configuration);
+    hash.finalize().into()
+}
+
+/// Builds the image on a thread of its own; without a memory capture if Wizer cannot handle the component.
+async fn capture(
+    engine: &Engine,
+    owner: &Arc<Owner>,
+    bytes: &Arc<[u8]>,
+    configuration: &str,
+    value: &serde_json::Value,
+) -> Result<Image, Error> {
+    check_magic(bytes)?;
+    for imaged in [true, false] {
+        let job = Job {
+            engine: engine.clone(),
+            owner: owner.clone(),
+            bytes: bytes.clone(),
+            configuration: configuration.to_owned(),
+            value: value.clone(),
+        };
+        let runtime = Handle::current();
+        let attempt = tokio::task::spawn_blocking(move || runtime.block_on(job.build(imaged)));
+        match attempt.await {
+            Ok(Ok(image)) => return Ok(image),
+            Ok(Err(Stop::Plugin(error))) => return Err(error),
+            Ok(Err(Stop::Wizer(reason))) => {
+                tracing::warn!(
+                    plugin = owner.name,
+                    reason,
+                    "no memory image: `configure` will run in every instance"
+                );
+            }
+            // Wizer panics on constructs that it has not implemented.
+            Err(panic) => {
+                tracing::warn!(plugin = owner.name, reason = %panic, "no memory image: `configure` will run in every instance");
+            }
+        }
+    }
+    Err(Error::Invalid(
+        "it can be loaded neither with nor without a memory image".into(),
+    ))
+}
+
+fn check_magic(bytes: &[u8]) -> Result<(), Error> {
+    match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Error::CoreModule),
+        other => Err(Error::NotWasm(other[..other.len().min(8)].to_vec())),
+    }
+}
+
+enum Stop {
+    Plugin(Error),
+    Wizer(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Plugin(error)
+    }
+}
+
+struct Job {
+    engine: Engine,
+    owner: Arc<Owner>,
+    bytes: Arc<[u8]>,
+    configuration: String,
+    value: serde_json::Value,
+}
+
+impl Job {
+    /// Instantiate once → `describe` → schema → `configure` → capture the memory → compile the image → try an instance.
+    async fn build(&self, imaged: bool) -> Result<Image, Stop> {
+        let wasmtime = self.engine.wasmtime();
+        let wizer = Wizer::new();
+        let (context, instrumented) = if imaged {
+            let (context, instrumented) = wizer
+                .instrument_component(&self.bytes)
+                .map_err(|error| Stop::Wizer(format!("{error:#}")))?;
+            (Some(context), instrumented)
+        } else {
+            (None, self.bytes.to_vec())
+        };
+        let component = compile(wasmtime, &instrumented)?;
+        let role = role(&component, wasmtime)?;
+        let (mut store, instance) = self.instantiate(&component).await?;
+
+        let manifest = self.describe(&mut store, instance).await?;
+        manifest.check(&self.value)?;
+        self.configure(&mut store, instance).await?;
+
+        let component = match &context {
+            Some(context) => {
+                State::begin_call(&mut store, LOAD_CPU);
+                let mut configured = Configured {
+                    store: &mut store,
+                    instance,
+                };
+                let image = wizer
+                    .snapshot_component(context, &mut configured)
+                    .await
+                    .map_err(|error| Stop::Wizer(format!("{error:#}")))?;
+                compile(wasmtime, &image)?
+            }
+            None => component,
+        };
+        drop(store);
+        let pre = self
+            .engine
+            .linker()
+            .instantiate_pre(&component)
+            .map_err(contract)?;
+        let image = Image {
+            code: Code::new(role, pre).map_err(contract)?,
+            manifest,
+            hash: self.hash(),
+            unimaged: (!imaged).then(|| self.configuration.clone()),
+        };
+        Ok(image)
+    }
+
+    async fn instantiate(&self, component: &Component) -> Result<(Store<State>, Instance), Error> {
+        let pre = self
+            .engine
+            .linker()
+            .instantiate_pre(component)
+            .map_err(contract)?;
+        let mut store = State::store(&self.owner, self.engine.wasmtime());
+        State::begin_call(&mut store, LOAD_CPU);
+        match pre.instantiate_async(&mut store).await {
+            Ok(instance) => Ok((store, instance)),
+            Err(error) => Err(Error::Guest {
+                function: "start",
+                source: store.data().explain(&error),
+            }),
+        }
+    }
+
+    async fn describe(
+        &self,
+        store: &mut Store<State>,
+        instance: Instance,
+    ) -> Result<Manifest, Error> {
+        let describe = instance
+            .get_typed_func::<(), (String,)>(&mut *store, "describe")
+            .map_err(contract)?;
+        let (text,) = describe
+            .call_async(&mut *store, ())
+            .await
+            .map_err(|error| Error::Guest {
+                function: "describe",
+                source: store.data().explain(&error),
+            })?;
+        Manifest::parse(&text)
+    }
+
+    async fn configure(&self, store: &mut Store<State>, instance: Instance) -> Result<(), Error> {
+        let configure = instance
+            .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")
+            .map_err(contract)?;
+        State::begin_call(store, LOAD_CPU);
+        let (answer,) = configure
+            .call_async(&mut *store, (&self.configuration,))
+            .await
+            .map_err(|error| Error::Guest {
+                function: "configure",
+                source: store.data().explain(&error),
+            })?;
+        let note = answer.map_err(Error::Refused)?;
+        if !note.is_empty() {
+            tracing::info!(plugin = self.owner.name, note, "plugin configured");
+        }
+        Ok(())
+    }
+
+    fn hash(&self) -> String {
+        let digest = key(&self.bytes, &self.configuration, 0);
+        digest.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+}
+
+fn compile(engine: &Wasmtime, bytes: &[u8]) -> Result<Component, Error> {
+    Component::new(engine, bytes).map_err(|error| Error::Invalid(format!("{error:#}")))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+fn contract(error: wasmtime::Error) -> Error {
+    Error::Contract(format!("{error:#}"))
+}
+
+/// The role that the exports give a component, after a look at its imports.
+fn role(component: &Component, engine: &Wasmtime) -> Result<Role, Error> {
+    let component = component.component_type();
+    for (name, _) in component.imports(engine) {
+        match name
+            .strip_prefix(PACKAGE)
+            .and_then(|rest| rest.split_once('@'))
+        {
+            Some((_, version)) => check_version(version)?,
+            None if WASI.iter().any(|prefix| name.starts_with(prefix)) => {}
+            None => return Err(Error::Import(name.to_owned())),
+        }
+    }
+    let mut roles = Vec::new();
+    for (name, _) in component.exports(engine) {
+        let Some((interface, version)) = name
+            .strip_prefix(PACKAGE)
+            .and_then(|rest| rest.split_once('@'))
+        else {
+            continue;
+        };
+        check_version(version)?;
+        match interface {
+            "gate" => roles.push(Role::Gate),
+            "filter" => roles.push(Role::Filter),
+            "observer" => roles.push(Role::Observer),
+            _ => {}
+        }
+    }
+    if let [role] = roles[..] {
+        return Ok(role);
+    }
+    let names: Vec<_> = component
+        .exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    Err(Error::NoRole(if names.is_empty() {
+        "nothing".into()
+    } else {
+        names.join(", ")
+    }))
+}
+
+/// Accepts 0.1.x up to the gateway's own: inside 0.1 functions are only added.
+fn check_version(version: &str) -> Result<(), Error> {
+    let patch = version
+        .strip_prefix("0.1.")
+        .and_then(|patch| patch.parse::<u32>().ok());
+    let own = CONTRACT
+        .strip_prefix("0.1.")
+        .and_then(|patch| patch.parse::<u32>().ok());
+    if patch.is_some() && patch <= own {
+        Ok(())
+    } else {
+        Err(Error::Version {
+            found: version.to_owned(),
+        })
+    }
+}
+
+/// Makes one instance and, for a filter, its resource: what every exchange will do.
+///
+/// # Errors
+/// [`Error::Guest`] if the image does not run.
+pub async fn canary(version: &Arc<Version>, loan: &mut Loan) -> Result<(), Error> {
+    if version.role() == Role::Filter {
+        Filter::new(version, loan)
+            .await
+            .map_err(|source| Error::Guest {
+                function: "exchange.constructor",
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn magic_tells_component_module_and_nonsense_apart() {
+        assert!(check_magic(b"\0asm\x0d\0\x01\0rest").is_ok());
+        assert!(matches!(
+            check_magic(b"\0asm\x01\0\0\0"),
+            Err(Error::CoreModule)
+        ));
+        assert!(
+            matches!(check_magic(b"#!/bin/sh"), Err(Error::NotWasm(begin)) if begin.len() == 8)
+        );
+        assert!(matches!(check_magic(b""), Err(Error::NotWasm(_))));
+    }
+
+    #[test]
+    fn only_known_versions_of_the_contract_pass() {
+        assert!(check_version("0.1.0").is_ok());
+        for unknown in ["0.1.1", "0.2.0", "1.0.0", "0.1", "x"] {
+            assert!(
+                matches!(check_version(unknown), Err(Error::Version { .. })),
+                "{unknown}"
+            );
+        }
+    }
+}

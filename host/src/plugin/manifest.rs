@@ -1,0 +1,174 @@
+//! What a plugin says about itself, and its role, which its exports say.
+
+use serde::Deserialize;
+
+use super::load::Error;
+
+/// What a plugin does in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// One decision on the request head.
+    Gate,
+    /// Works on request and response.
+    Filter,
+    /// Sees finished exchanges.
+    Observer,
+}
+
+impl Role {
+    /// The word for it in configuration, logs and the admin interface.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Filter => "filter",
+            Self::Observer => "observer",
+        }
+    }
+}
+
+/// One half of an exchange, as a filter's manifest names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// `request-head` and `request-body`.
+    Request,
+    /// The response phases.
+    Response,
+}
+
+impl Phase {
+    /// The word for it in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// The answer of `describe`.
+///
+/// # Source
+/// `describe` in `wit/world.wit`. Members that this version does not know are ignored, so that a plugin can describe more.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Manifest {
+    /// The plugin's own name; the configuration may call it something else.
+    pub name: String,
+    /// The plugin's own version.
+    #[serde(default)]
+    pub version: String,
+    /// One sentence.
+    #[serde(default)]
+    pub summary: String,
+    /// The JSON Schema of the configuration.
+    #[serde(default)]
+    pub config: Option<serde_json::Value>,
+    /// For a filter: the halves of the exchange that it takes part in.
+    #[serde(default = "both")]
+    pub phases: Vec<Phase>,
+    /// Whether the plugin may change a body.
+    #[serde(default = "yes")]
+    pub transforms: bool,
+}
+
+fn both() -> Vec<Phase> {
+    vec![Phase::Request, Phase::Response]
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Manifest {
+    /// Reads the answer of `describe`.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`] if it is not a JSON object of the form above.
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        serde_json::from_str(text).map_err(Error::Manifest)
+    }
+
+    /// Checks a configuration against the schema.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] with all deviations, each with the path of the member; or a schema that is none.
+    pub(super) fn check(&self, configuration: &serde_json::Value) -> Result<(), Error> {
+        let Some(schema) = &self.config else {
+            let empty = configuration
+                .as_object()
+                .is_none_or(serde_json::Map::is_empty);
+            return if empty {
+                Ok(())
+            } else {
+                Err(Error::Schema(vec![(
+                    String::new(),
+                    "this plugin takes no configuration".into(),
+                )]))
+            };
+        };
+        let validator = jsonschema::validator_for(schema)
+            .map_err(|error| Error::BadSchema(error.to_string()))?;
+        let deviations: Vec<_> = validator
+            .iter_errors(configuration)
+            .map(|error| {
+                (
+                    error.instance_path().to_string(),
+                    error.masked().to_string(),
+                )
+            })
+            .collect();
+        if deviations.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Schema(deviations))
+        }
+    }
+
+    /// Whether a filter takes part in this half of the exchange.
+    #[must_use]
+    pub fn takes_part(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn manifest(text: &str) -> Manifest {
+        Manifest::parse(text).expect("a manifest")
+    }
+
+    #[test]
+    fn defaults_are_both_phases_and_a_transforming_stage() {
+        let manifest = manifest(r#"{"name":"x","later":true}"#);
+        assert!(manifest.takes_part(Phase::Request) && manifest.takes_part(Phase::Response));
+        assert!(manifest.transforms);
+    }
+
+    #[test]
+    fn without_a_schema_only_an_empty_configuration_passes() {
+        let manifest = manifest(r#"{"name":"x"}"#);
+        assert!(manifest.check(&json!({})).is_ok() && manifest.check(&json!(null)).is_ok());
+        assert!(matches!(
+            manifest.check(&json!({"a": 1})),
+            Err(Error::Schema(_))
+        ));
+    }
+
+    #[test]
+    fn every_deviation_is_reported_without_its_value() {
+        let manifest = manifest(
+            r#"{"name":"x","config":{"type":"object","properties":{"key":{"type":"integer"}},"required":["name"]}}"#,
+        );
+        let Err(Error::Schema(deviations)) = manifest.check(&json!({"key": "secret"})) else {
+            panic!("two deviations");
+        };
+        assert_eq!(deviations.len(), 2);
+        assert!(deviations.iter().any(|(path, _)| path == "/key"));
+        assert!(deviations.iter().all(|(_, text)| !text.contains("secret")));
+    }
+}

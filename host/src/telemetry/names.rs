@@ -1,0 +1,89 @@
+//! Every metric, every label and the common log fields, each with what it means.
+//!
+//! Dashboards, alerts and log queries depend on these names, so that a change here is a breaking change.
+
+/// Metrics. Counters get `_total` when they are written out.
+pub mod metric {
+    /// Counter, by `route`, `status` and `error`: exchanges that have ended.
+    pub const REQUESTS: &str = "sluicegate_requests";
+    /// Gauge, by `route`: exchanges that have begun and not ended.
+    pub const IN_FLIGHT: &str = "sluicegate_requests_in_flight";
+    /// Histogram of seconds, by `route`: from the request head to the end of the response.
+    pub const DURATION: &str = "sluicegate_request_duration_seconds";
+    /// Histogram of seconds, by `route`: from the request head to the first octet of the response body; in a stream, the
+    /// time to the first token.
+    pub const FIRST_BYTE: &str = "sluicegate_time_to_first_token_seconds";
+    /// Histogram of seconds, by `route`: between two pieces of a response; in a stream, the time between tokens.
+    pub const GAP: &str = "sluicegate_inter_token_seconds";
+    /// Counter, by `route` and `direction`: tokens, as the model servers report them.
+    pub const TOKENS: &str = "sluicegate_tokens";
+    /// Histogram of seconds, by `route`: time of an exchange that the stages of its pipeline took.
+    pub const OVERHEAD: &str = "sluicegate_overhead_seconds";
+    /// Counter, by `plugin`: calls into the plugin.
+    pub const PLUGIN_CALLS: &str = "sluicegate_plugin_calls";
+    /// Counter of seconds, by `plugin`: time inside the plugin.
+    pub const PLUGIN_TIME: &str = "sluicegate_plugin_seconds";
+    /// Counter, by `plugin` and `reason`: traps, missed budgets and broken contracts.
+    pub const PLUGIN_FAULTS: &str = "sluicegate_plugin_faults";
+    /// Gauge, by `plugin`: versions that are in force or still have exchanges.
+    pub const PLUGIN_VERSIONS: &str = "sluicegate_plugin_live_versions";
+    /// Counter, by `plugin`: log lines beyond those that a call may write.
+    pub const PLUGIN_LOG_DROPPED: &str = "sluicegate_plugin_log_lines_dropped";
+    /// Counter, by `plugin`: exchanges that an observer did not get because its queue was full.
+    pub const OBSERVER_DROPPED: &str = "sluicegate_observer_dropped";
+    /// Counter, by `upstream`, `target` and `result`: requests to a model server.
+    pub const UPSTREAM_REQUESTS: &str = "sluicegate_upstream_requests";
+    /// Gauge, by `upstream` and `target`: open connections to a model server.
+    pub const UPSTREAM_CONNECTIONS: &str = "sluicegate_upstream_connections";
+}
+
+/// Labels. Each has values from a closed set: the configuration, or an enumeration in the code.
+pub mod label {
+    /// The route's path as configured, or "" where none matched.
+    pub const ROUTE: &str = "route";
+    /// The HTTP status that the client got; 0 if it left before there was one.
+    pub const STATUS: &str = "status";
+    /// The kind of failure, `none`, or `cancelled` if the client left.
+    pub const ERROR: &str = "error";
+    /// `input` or `output`.
+    pub const DIRECTION: &str = "direction";
+    /// The plugin's name in the configuration.
+    pub const PLUGIN: &str = "plugin";
+    /// Why a call of a plugin failed.
+    pub const REASON: &str = "reason";
+    /// The upstream's name in the configuration.
+    pub const UPSTREAM: &str = "upstream";
+    /// The model server's address as configured.
+    pub const TARGET: &str = "target";
+    /// How a request to a model server ended.
+    pub const RESULT: &str = "result";
+}
+
+/// Log fields.
+pub mod field {
+    /// When, in UTC with milliseconds, as RFC 3339 has it.
+    pub const TIME: &str = "ts";
+    /// `trace`, `debug`, `info`, `warn` or `error`.
+    pub const LEVEL: &str = "level";
+    /// A sentence for people.
+    pub const MESSAGE: &str = "msg";
+    /// The module that wrote the line; lines of plugins have [`PLUGIN_TARGET`].
+    pub const TARGET: &str = "target";
+    /// The request id, the same in every layer.
+    pub const REQUEST: &str = "req";
+    /// The route's path as configured.
+    pub const ROUTE: &str = "route";
+    /// The plugin's name in the configuration.
+    pub const PLUGIN: &str = "plugin";
+    /// The HTTP status that the client got.
+    pub const STATUS: &str = "status";
+    /// The error code that the client got.
+    pub const CODE: &str = "code";
+    /// What lies behind a failure; never shown to a client.
+    pub const ERROR: &str = "error";
+    /// A JSON object, as text, whose members become fields of the line; only in lines of plugins.
+    pub const FIELDS: &str = "fields";
+
+    /// The target of lines that plugins write.
+    pub const PLUGIN_TARGET: &str = "sluicegate::plugin";
+}

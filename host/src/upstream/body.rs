@@ -1,0 +1,162 @@
+//! Request bodies on their way to a model server: whole, or passed on as they come from the client.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+
+/// Why a client's body could not be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// More than the limit.
+    #[error("the body is larger than {limit} octets")]
+    TooLarge {
+        /// The limit in octets.
+        limit: u64,
+    },
+    /// Nothing came for too long.
+    #[error("nothing came for {limit:?}")]
+    TimedOut {
+        /// The limit between two pieces.
+        limit: Duration,
+    },
+    /// The client's connection broke, or its framing makes no sense.
+    #[error("the client broke off")]
+    Broken,
+}
+
+/// A request body for a model server.
+#[derive(Debug)]
+pub enum Body {
+    /// The whole body; `None` once it is sent.
+    Full(Option<Bytes>),
+    /// The client's body, passed on piece by piece.
+    Stream(Box<Limited>),
+}
+
+impl Body {
+    /// A body that is complete, and so can be sent again.
+    #[must_use]
+    pub fn full(bytes: Bytes) -> Self {
+        Self::Full((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.get_mut() {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(limited) => limited
+                .poll_next(cx)
+                .map(|next| next.map(|piece| piece.map(Frame::data))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Stream(limited) => hyper::body::Body::is_end_stream(&limited.incoming),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Stream(limited) => hyper::body::Body::size_hint(&limited.incoming),
+        }
+    }
+}
+
+/// A client's body with its limits.
+#[derive(Debug)]
+pub struct Limited {
+    incoming: Incoming,
+    left: u64,
+    limit: u64,
+    patience: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Limited {
+    /// A body of at most `limit` octets, with at most `patience` between two pieces.
+    #[must_use]
+    pub fn new(incoming: Incoming, limit: u64, patience: Duration) -> Self {
+        Self {
+            incoming,
+            left: limit,
+            limit,
+            patience,
+            timer: None,
+        }
+    }
+
+    /// Octets that the client has announced, if it has.
+    #[must_use]
+    pub fn announced(&self) -> Option<u64> {
+        hyper::body::Body::size_hint(&self.incoming).exact()
+    }
+
+    /// Refuses a body that is announced to be larger than the limit, before any of it is read.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`]; the body can still be read, to be thrown away.
+    pub fn check_announced(&self) -> Result<(), Error> {
+        match self.announced() {
+            Some(length) if length > self.limit => Err(Error::TooLarge { limit: self.limit }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Reads the rest and throws it away, as far as it is not larger than the limit once more.
+    pub async fn discard(&mut self) {
+        self.left = self.limit;
+        while let Some(Ok(_)) = self.next().await {}
+    }
+
+    /// The next piece, or `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error`]; the body is lost then.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            match hyper::body::Body::poll_frame(Pin::new(&mut self.incoming), cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.timer = None;
+                    // Trailers are not passed on: no model server's API has any.
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    let Some(left) = self.left.checked_sub(data.remaining() as u64) else {
+                        return Poll::Ready(Some(Err(Error::TooLarge { limit: self.limit })));
+                    };
+                    self.left = left;
+                    return Poll::Ready(Some(Ok(data)));
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(Error::Broken))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    let patience = self.patience;
+                    let timer = self
+                        .timer
+                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+                    std::task::ready!(timer.as_mut().poll(cx));
+                    return Poll::Ready(Some(Err(Error::TimedOut { limit: patience })));
+                }
+            }
+        }
+    }
+}

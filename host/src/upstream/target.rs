@@ -1,0 +1,236 @@
+//! One model server: how to connect to it, connections kept for reuse, and whether it is there.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1;
+use hyper::header::HeaderValue;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::client::Connection;
+use super::stream::Stream;
+use crate::config;
+use crate::telemetry::metrics::{Metrics, TargetMetrics};
+
+/// How long an unused connection is kept. Below the 60 s after which common servers and balancers close it themselves.
+const IDLE: Duration = Duration::from_secs(45);
+
+/// Unused connections kept for one target; more are closed after use. Arbitrary; a burst of this size reconnects nothing.
+const KEPT: usize = 1_024;
+
+/// Why a target cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host of an `https` target is not a name that a certificate can have.
+    #[error("`{host}` cannot be verified by a certificate")]
+    ServerName {
+        /// The host as configured.
+        host: String,
+        /// The library's reason.
+        source: InvalidDnsNameError,
+    },
+    /// The authority cannot stand in a `host` field.
+    #[error("`{0}` is not a host")]
+    Authority(String),
+}
+
+/// Whether a target is there, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is known yet.
+    Unknown,
+    /// The last check or exchange reached it.
+    Up,
+    /// The last check or connection failed, with this reason.
+    Down(String),
+}
+
+/// One model server.
+#[derive(Debug)]
+pub struct Target {
+    /// The address as configured, for logs: `http://127.0.0.1:11434`.
+    pub label: Arc<str>,
+    /// What is sent as `host`.
+    pub authority: HeaderValue,
+    /// What stands before every path; "" for none.
+    pub base: String,
+    host: String,
+    port: u16,
+    connect_timeout: Duration,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    idle: Mutex<Vec<(Instant, Connection)>>,
+    state: Mutex<State>,
+    pub(super) metrics: Arc<TargetMetrics>,
+}
+
+impl Target {
+    /// A target as configured; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`Error`] for a host that cannot be used.
+    pub fn new(
+        upstream: &config::Upstream,
+        target: &config::Target,
+        metrics: &Metrics,
+    ) -> Result<Self, Error> {
+        let scheme = if target.tls { "https" } else { "http" };
+        let host = target.host.trim_matches(['[', ']']).to_owned();
+        let tls = if target.tls {
+            let name = ServerName::try_from(host.clone()).map_err(|source| Error::ServerName {
+                host: host.clone(),
+                source,
+            })?;
+            Some((tls_settings(), name))
+        } else {
+            None
+        };
+        let label = format!("{scheme}://{}{}", target.authority, target.base);
+        Ok(Self {
+            metrics: metrics.target(&upstream.name, &label),
+            label: label.into(),
+            authority: HeaderValue::from_str(&target.authority)
+                .map_err(|_| Error::Authority(target.authority.clone()))?,
+            base: target.base.clone(),
+            host,
+            port: target.port,
+            connect_timeout: upstream.timeout.connect,
+            tls,
+            idle: Mutex::default(),
+            state: Mutex::new(State::Unknown),
+        })
+    }
+
+    /// A connection that was used before and still stands, if there is one.
+    pub(super) fn reuse(&self) -> Option<Connection> {
+        let now = Instant::now();
+        loop {
+            let (since, mut connection) = self.lock_idle().pop()?;
+            // Newest first: if this one is too old, so are the others.
+            if now.duration_since(since) > IDLE {
+                self.lock_idle().clear();
+                return None;
+            }
+            if connection.is_usable() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next exchange.
+    pub(super) fn keep(&self, connection: Connection) {
+        let mut idle = self.lock_idle();
+        if idle.len() < KEPT {
+            idle.push((Instant::now(), connection));
+        }
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// [`super::Error::Unreachable`] or [`super::Error::ConnectTimeout`]; the target counts as down then, until a check or
+    /// another exchange reaches it.
+    pub(super) async fn connect(&self) -> Result<Connection, super::Error> {
+        let unreachable = |source| super::Error::Unreachable {
+            target: self.label.to_string(),
+            source,
+        };
+        let result = match tokio::time::timeout(self.connect_timeout, self.open()).await {
+            Ok(result) => result.map_err(unreachable),
+            Err(_) => Err(super::Error::ConnectTimeout {
+                target: self.label.to_string(),
+                limit: self.connect_timeout,
+            }),
+        };
+        match result {
+            Ok(stream) => {
+                self.set_state(State::Up);
+                let (sender, driver) =
+                    http1::handshake(TokioIo::new(stream))
+                        .await
+                        .map_err(|source| super::Error::Broken {
+                            target: self.label.to_string(),
+                            source,
+                        })?;
+                Ok(Connection::new(sender, driver, self.metrics.clone()))
+            }
+            Err(error) => {
+                self.set_state(State::Down(describe(&error)));
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(&self) -> std::io::Result<Stream> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(match &self.tls {
+            None => Stream::Plain(stream),
+            Some((settings, name)) => {
+                let connector = TlsConnector::from(settings.clone());
+                Stream::Tls(Box::new(connector.connect(name.clone(), stream).await?))
+            }
+        })
+    }
+
+    /// Whether the target is there, as far as is known.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.lock_state().clone()
+    }
+
+    /// Whether the target is known not to be there.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        matches!(*self.lock_state(), State::Down(_))
+    }
+
+    /// Notes a state, and says so in the log when it is a change.
+    pub(super) fn set_state(&self, new: State) {
+        let mut state = self.lock_state();
+        if std::mem::discriminant(&*state) != std::mem::discriminant(&new) {
+            match &new {
+                State::Unknown => {}
+                State::Up => {
+                    tracing::info!(target_address = %self.label, "model server is reachable")
+                }
+                State::Down(reason) => tracing::warn!(
+                    target_address = %self.label,
+                    reason,
+                    "model server is not reachable: is it running, and is this its address?"
+                ),
+            }
+        }
+        *state = new;
+    }
+
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
+        self.idle.lock().expect("no panic while the lock is held")
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while the lock is held")
+    }
+}
+
+/// An error with its cause in one line.
+pub(super) fn describe(error: &super::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// TLS with the system's certificates; ones that cannot be read are left out, as other programs do.
+fn tls_settings() -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(
+        ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth(),
+    )
+}

@@ -1,0 +1,64 @@
+//! The `auth` gate: lets requests with a known API key through, and says who pays for them.
+//!
+//! The key comes as `authorization: Bearer …` or in the field `x-api-key` (another name can be configured). On success the
+//! note `tenant` holds the key's tenant. The fields that may hold a client's key never reach the model server; a key for
+//! the model server can be put in their place.
+//!
+//! With no keys configured everybody passes as the tenant `anonymous`.
+//!
+//! This file is glue; the decision is in [`rule`], the keys in [`keys`].
+
+use sluicegate_plugin::{Context, Fault, Gate, Manifest, Phases, Verdict};
+
+pub mod config;
+pub mod keys;
+pub mod rule;
+
+use config::Config;
+use rule::Rule;
+
+/// The gate.
+#[derive(Debug)]
+pub struct Auth(Rule);
+
+impl Gate for Auth {
+    type Config = Config;
+
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "auth",
+            env!("CARGO_PKG_VERSION"),
+            "Checks API keys and names the tenant",
+        )
+        .config(include_str!("config.schema.json"))
+        .phases(Phases::Request)
+        .transforms(false)
+    }
+
+    fn configure(config: Config) -> Result<Self, String> {
+        Rule::new(config).map(Self)
+    }
+
+    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
+        let rule = &self.0;
+        let authorization = ctx.get("authorization");
+        let field = ctx.get(rule.field());
+        let tenant = rule.decide(authorization.as_deref(), field.as_deref())?;
+        ctx.set_note_json("tenant", tenant)?;
+        if authorization.is_some() {
+            ctx.remove("authorization")?;
+        }
+        if field.is_some() {
+            ctx.remove(rule.field())?;
+        }
+        if let Some(injected) = rule.injected() {
+            ctx.set(&injected.name, &injected.value)?;
+        }
+        Ok(Verdict::Allow)
+    }
+}
+
+sluicegate_plugin::gate!(Auth);
+
+#[cfg(test)]
+mod tests;

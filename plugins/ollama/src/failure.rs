@@ -1,0 +1,182 @@
+//! From Ollama's errors to OpenAI's: status, code and parameter.
+//!
+//! Ollama's error is a text, and its status is not always the right one: a bad option is a 500, and the model runner's own
+//! error may be a JSON document inside that text. So the text decides first, the status second.
+//!
+//! # Source
+//! Ollama source, `server/routes.go`, `server/sched.go`, `api/types.go`, `llm/server.go`.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{self, Kind};
+
+/// A longer text is a page or a dump, not a message for a person.
+const MESSAGE_BYTES: usize = 1000;
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// The runner's error, or one that is an object in place of a text.
+#[derive(Deserialize)]
+struct Detail<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+}
+
+/// An answer with a status of 300 or more.
+pub fn of_response(status: u16, body: &[u8]) -> Fault {
+    if status < 400 {
+        return Fault::upstream(
+            "upstream_configuration",
+            "The model server answered with a redirect. Check the upstream's address in the gateway's configuration.",
+        );
+    }
+    if status == 403 && body.trim_ascii().is_empty() {
+        return Fault::upstream(
+            "upstream_configuration",
+            "Ollama refused the gateway itself with an empty 403: it does not accept the Host or Origin that it was sent. \
+             Let the upstream's address be one that Ollama knows as its own (such as 127.0.0.1 or localhost), or widen \
+             OLLAMA_HOST and OLLAMA_ORIGINS.",
+        );
+    }
+    match serde_json::from_slice::<Body<'_>>(body) {
+        Ok(Body { error: Some(error) }) => of_error(status, error),
+        Ok(Body { error: None }) | Err(_) => nonsense(),
+    }
+}
+
+/// The value of a member `error`. `status` is what it came with; 502 in mid-stream.
+pub fn of_error(status: u16, error: &RawValue) -> Fault {
+    let (text, inner) = unpack(error, 0);
+    let status = match inner {
+        Some(code) if (400..=599).contains(&code) => code,
+        Some(_) | None => status,
+    };
+    let text = clipped(text.trim());
+    if text.is_empty() {
+        return nonsense();
+    }
+    by_text(&text).unwrap_or_else(|| by_status(status, text))
+}
+
+/// An answer that makes no sense.
+pub fn nonsense() -> Fault {
+    Fault::upstream(
+        "upstream_invalid",
+        "The model server's answer is not what Ollama sends.",
+    )
+}
+
+/// A stream that ended without Ollama's `done`.
+pub fn truncated() -> Fault {
+    Fault::upstream(
+        "upstream_truncated",
+        "The model server ended its answer before it was complete.",
+    )
+}
+
+/// The text of an error and the status that goes with it, from under as many layers of JSON as the runner put around it.
+fn unpack(error: &RawValue, depth: u8) -> (String, Option<u16>) {
+    // Two layers have been seen; more would be an attack on the stack.
+    if depth > 4 {
+        return (String::new(), None);
+    }
+    if Kind::of(error) != Kind::Object {
+        let text = json::text(error).unwrap_or_default();
+        let inner = text
+            .find('{')
+            .and_then(|at| serde_json::from_str::<&RawValue>(text[at..].trim()).ok());
+        let Some(inner) = inner else {
+            return (text.into_owned(), None);
+        };
+        let (inner, status) = unpack(inner, depth + 1);
+        return if inner.is_empty() {
+            (text.into_owned(), status)
+        } else {
+            (inner, status)
+        };
+    }
+    let Ok(detail) = serde_json::from_str::<Detail<'_>>(error.get()) else {
+        return (String::new(), None);
+    };
+    let code = detail.code.and_then(|code| code.get().parse().ok());
+    match detail.message.or(detail.error) {
+        Some(next) => {
+            let (text, status) = unpack(next, depth + 1);
+            (text, status.or(code))
+        }
+        None => (String::new(), code),
+    }
+}
+
+/// What the text says for certain, whatever the status.
+fn by_text(text: &str) -> Option<Fault> {
+    let lower = text.to_ascii_lowercase();
+    let says = |part: &str| lower.contains(part);
+    let client = |code: &str, param: &str| Some(Fault::bad_request(text).code(code).param(param));
+    if says("context length") || says("context size") || says("context window") {
+        return client("context_length_exceeded", "messages");
+    }
+    if says("does not support thinking") || says("think value") {
+        return client("unsupported_value", "reasoning_effort");
+    }
+    if says("does not support tools") {
+        return client("unsupported_value", "tools");
+    }
+    if says("does not support") {
+        return client("unsupported_value", "model");
+    }
+    if says("invalid format") || says("grammar") {
+        return client("invalid_value", "response_format");
+    }
+    if let Some(option) = bad_option(text) {
+        return client("invalid_type", &format!("options.{option}"));
+    }
+    if says("illegal base64") || says("failed to process inputs") || says("invalid image") {
+        return client("invalid_value", "messages");
+    }
+    if lower.starts_with("model ") && says("not found") {
+        return Some(Fault::not_found("model_not_found", text).param("model"));
+    }
+    None
+}
+
+/// The option in `option "stop" must be of type array`.
+fn bad_option(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("option \"")?;
+    let (name, rest) = rest.split_once('"')?;
+    rest.trim_start().starts_with("must be").then_some(name)
+}
+
+/// What is left to the status.
+fn by_status(status: u16, text: String) -> Fault {
+    match status {
+        400 | 413 | 422 => Fault::bad_request(text).code("invalid_request"),
+        // The gateway's own sign-in, not the client's key: a 401 would send the client looking in the wrong place.
+        401 => Fault::upstream(
+            "upstream_unauthorized",
+            format!("The model server is not signed in to the service behind this model: {text}"),
+        ),
+        403 => Fault::new(403, "model_not_available", text).param("model"),
+        429 => Fault::new(429, "rate_limit_exceeded", text),
+        503 => Fault::new(503, "upstream_busy", text),
+        504 => Fault::new(504, "upstream_timeout", text),
+        _ => Fault::upstream("upstream_error", text),
+    }
+}
+
+fn clipped(text: &str) -> String {
+    let mut end = text.len().min(MESSAGE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

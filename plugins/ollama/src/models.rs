@@ -1,0 +1,173 @@
+//! `GET /v1/models` and `GET /v1/models/{id}` from Ollama's `GET /api/tags`.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{self, Text};
+
+use crate::failure;
+
+/// The tag of a name without one.
+const DEFAULT_TAG: &str = ":latest";
+
+#[derive(Deserialize)]
+struct Tags<'a> {
+    /// `null` where there are no models.
+    #[serde(borrow)]
+    models: Option<Vec<Tag<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
+    #[serde(borrow)]
+    modified_at: Option<&'a RawValue>,
+}
+
+impl Tag<'_> {
+    fn id(&self) -> Option<&str> {
+        let Text(name) = self.name.as_ref().or(self.model.as_ref())?;
+        Some(name)
+    }
+}
+
+/// All models as OpenAI's list.
+///
+/// # Errors
+/// 502 `upstream_invalid`.
+pub fn list(tags: &[u8]) -> Result<Vec<u8>, Fault> {
+    let tags = read(tags)?;
+    let mut out = Vec::with_capacity(1024);
+    out.extend_from_slice(b"{\"object\":\"list\",\"data\":[");
+    let mut first = true;
+    for tag in tags.models.iter().flatten() {
+        if let Some(id) = tag.id() {
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            write(&mut out, id, tag);
+        }
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+/// One model. `id` is the rest of the path, still percent-encoded; a name without a tag means `:latest`, as in Ollama.
+///
+/// # Errors
+/// 404 `model_not_found`, or 502 `upstream_invalid`.
+pub fn find(tags: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
+    let wanted = decode(id);
+    let tags = read(tags)?;
+    let is_wanted = |tag: &&Tag<'_>| {
+        tag.id()
+            .is_some_and(|id| id == wanted || id.strip_suffix(DEFAULT_TAG) == Some(&*wanted))
+    };
+    let tag = tags
+        .models
+        .iter()
+        .flatten()
+        .find(is_wanted)
+        .ok_or_else(|| {
+            let shown: String = wanted.chars().take(200).collect();
+            Fault::not_found(
+                "model_not_found",
+                format!("The model `{shown}` does not exist."),
+            )
+            .param("model")
+        })?;
+    let mut out = Vec::with_capacity(128);
+    write(&mut out, tag.id().unwrap_or_default(), tag);
+    Ok(out)
+}
+
+fn read(tags: &[u8]) -> Result<Tags<'_>, Fault> {
+    serde_json::from_slice(tags).map_err(|_| failure::nonsense())
+}
+
+fn write(out: &mut Vec<u8>, id: &str, tag: &Tag<'_>) {
+    out.extend_from_slice(b"{\"id\":");
+    json::push_str(out, id);
+    out.extend_from_slice(b",\"object\":\"model\",\"created\":");
+    let modified = tag.modified_at.and_then(json::text);
+    json::push_u64(
+        out,
+        modified.and_then(|text| unix_seconds(&text)).unwrap_or(0),
+    );
+    out.extend_from_slice(b",\"owned_by\":");
+    json::push_str(out, owner(id));
+    out.push(b'}');
+}
+
+/// The namespace of a name: `library` for `qwen3:32b`, `someone` for `someone/model` and `hf.co/someone/model`.
+fn owner(id: &str) -> &str {
+    id.rsplit('/')
+        .nth(1)
+        .filter(|owner| !owner.is_empty())
+        .unwrap_or("library")
+}
+
+/// Undoes percent-encoding. What is not well formed stays as it is: no model has such a name.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(octet) if bytes[at] == b'%' => {
+                out.push(octet);
+                at += 3;
+            }
+            Some(_) | None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+/// RFC 3339 to seconds since 1970: `2026-08-01T10:00:00.123Z`, with or without a fraction, with `Z` or an offset.
+fn unix_seconds(text: &str) -> Option<u64> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let rest = text
+        .get(19..)?
+        .trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let offset = match rest.split_at_checked(1)? {
+        ("Z" | "z", "") => 0,
+        (sign @ ("+" | "-"), clock) => {
+            let (hours, minutes) = clock.split_once(':')?;
+            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+            if sign == "-" { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    u64::try_from(seconds - offset * 60).ok()
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar. Years begin in March here, so that the leap day is a year's last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    // Days before each month of a year that begins in March: 31, 30, 31, 30, 31 and again.
+    let month_days = (153 * month + 2) / 5;
+    // 719468 days lie between 0000-03-01 and 1970-01-01.
+    year * 365 + leap_days + month_days + day - 1 - 719_468
+}
+
+#[cfg(test)]
+mod tests;

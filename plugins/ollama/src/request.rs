@@ -1,0 +1,89 @@
+//! From OpenAI's `POST /v1/chat/completions` to Ollama's `POST /api/chat`.
+//!
+//! One pass over the body with borrowed values: texts go into Ollama's request as they stand in the client's, escapes and
+//! all. What Ollama cannot do is a 400 that names the parameter, never silence.
+//!
+//! # Source
+//! OpenAI API reference (document 2.3.0), "Create chat completion"; Ollama source, `api/types.go` and `openai/openai.go`.
+
+use sluicegate_plugin::Fault;
+
+use crate::config::{Overflow, Settings, Stream};
+
+mod body;
+mod check;
+mod content;
+mod message;
+mod options;
+mod parameters;
+mod tools;
+
+use parameters::Parameters;
+
+/// A request for Ollama, and what has to be remembered for the answer.
+#[derive(Debug)]
+pub struct Translated {
+    /// The body for `/api/chat`.
+    pub body: Vec<u8>,
+    /// The model's name as JSON text.
+    pub model: String,
+    /// Whether the client asked for a stream.
+    pub stream: bool,
+    /// Whether Ollama was asked for a stream.
+    pub upstream_stream: bool,
+    /// Whether the client asked for usage in its stream.
+    pub include_usage: bool,
+    /// Parameters that nobody knows; they were left out.
+    pub ignored: Vec<String>,
+}
+
+/// Translates a request.
+///
+/// # Errors
+/// 400 with the parameter at fault.
+pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> {
+    let body = body::read(body)?;
+    let parameters = Parameters::read(&body, settings)?;
+    let (Some(model), Some(messages)) = (parameters.model, &body.messages) else {
+        return Err(missing(parameters.model.is_none(), body.messages.is_none()));
+    };
+    let upstream_stream = parameters.stream || settings.stream == Stream::Always;
+
+    // The messages are nearly all of a request; what is added is small.
+    let mut out = Vec::with_capacity(body.length + 512);
+    out.extend_from_slice(b"{\"model\":");
+    out.extend_from_slice(model.get().as_bytes());
+    // Always explicit: Ollama's default is the opposite of OpenAI's.
+    out.extend_from_slice(if upstream_stream {
+        b",\"stream\":true"
+    } else {
+        b",\"stream\":false"
+    });
+    if settings.overflow == Overflow::Error {
+        out.extend_from_slice(b",\"truncate\":false,\"shift\":false");
+    }
+    out.extend_from_slice(b",\"messages\":");
+    message::write_all(&mut out, messages)?;
+    parameters.write(&mut out, settings);
+    out.push(b'}');
+
+    Ok(Translated {
+        body: out,
+        model: model.get().to_owned(),
+        stream: parameters.stream,
+        upstream_stream,
+        include_usage: parameters.include_usage,
+        ignored: parameters.ignored,
+    })
+}
+
+fn missing(model: bool, messages: bool) -> Fault {
+    let (what, param) = match (model, messages) {
+        (true, true) => ("parameters: `model` and `messages`", "model"),
+        (true, false) => ("parameter: `model`", "model"),
+        (false, _) => ("parameter: `messages`", "messages"),
+    };
+    Fault::bad_request(format!("Missing required {what}."))
+        .code("missing_required_parameter")
+        .param(param)
+}

@@ -1,0 +1,145 @@
+//! Reading the body: its parameters as raw values, its messages one level deeper.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{Kind, Members, Text};
+
+use super::check;
+
+/// A request body. A parameter that is `null` is as good as absent and not listed.
+#[derive(Debug)]
+pub(super) struct Body<'a> {
+    /// Every parameter but the messages.
+    pub(super) parameters: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// The messages.
+    pub(super) messages: Option<Vec<Message<'a>>>,
+    /// The length of the body in octets.
+    pub(super) length: usize,
+}
+
+/// A message as it stands in the request.
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) role: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) tool_call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) reasoning_content: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Body<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body<'de>, A::Error> {
+                let mut body = Body {
+                    parameters: Vec::with_capacity(16),
+                    messages: None,
+                    length: 0,
+                };
+                while let Some(Text(name)) = map.next_key()? {
+                    if name == "messages" {
+                        body.messages = map.next_value()?;
+                    } else if let Some(value) = map.next_value::<Option<&RawValue>>()? {
+                        body.parameters.push((name, value));
+                    }
+                }
+                Ok(body)
+            }
+        }
+
+        deserializer.deserialize_map(Read)
+    }
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// 400 that says whether the body is empty, not UTF-8, not JSON, or of the wrong shape, and where.
+pub(super) fn read(bytes: &[u8]) -> Result<Body<'_>, Fault> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(invalid_json(
+            "The request has no body; a JSON object is expected.",
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        invalid_json(format!(
+            "The request body is not UTF-8: octet {at} is not text."
+        ))
+    })?;
+    // Some tools put a byte order mark before JSON.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut body: Body<'_> = serde_json::from_str(text).map_err(|error| explain(text, &error))?;
+    body.length = text.len();
+    Ok(body)
+}
+
+/// Says what is wrong with a body that could not be read.
+fn explain(text: &str, error: &serde_json::Error) -> Fault {
+    match error.classify() {
+        Category::Syntax | Category::Eof | Category::Io => {
+            invalid_json(format!("The request body is not JSON: {error}."))
+        }
+        Category::Data => misshapen(text)
+            .unwrap_or_else(|| invalid_json(format!("The request body cannot be read: {error}."))),
+    }
+}
+
+/// The shapes that reading takes for granted: an object, `messages` an array, each message an object.
+fn misshapen(text: &str) -> Option<Fault> {
+    let whole: &RawValue = serde_json::from_str(text).ok()?;
+    if Kind::of(whole) != Kind::Object {
+        let kind = Kind::of(whole).with_article();
+        return Some(invalid_json(format!(
+            "The request body must be an object, not {kind}."
+        )));
+    }
+    let Members(members) = serde_json::from_str(text).ok()?;
+    let (_, messages) = members
+        .into_iter()
+        .rev()
+        .find(|(name, _)| name == "messages")?;
+    if Kind::of(messages) != Kind::Array {
+        return Some(check::wrong_type("messages", "an array", messages));
+    }
+    let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).ok()?;
+    let at = messages
+        .iter()
+        .position(|message| Kind::of(message) != Kind::Object)?;
+    Some(check::wrong_type(
+        format!("messages[{at}]"),
+        "an object",
+        messages[at],
+    ))
+}
+
+fn invalid_json(message: impl Into<String>) -> Fault {
+    Fault::bad_request(message).code("invalid_json")
+}

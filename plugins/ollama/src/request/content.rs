@@ -1,0 +1,199 @@
+//! A message's content: a text, or parts that become one text and a list of images.
+//!
+//! Ollama's own OpenAI layer makes one message of each part, which templates render as separate turns. One message is what
+//! the client wrote.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{self, Kind};
+
+use super::check::{self, unsupported};
+
+/// Image types that Ollama takes in a data URI (Ollama source, `openai/openai.go`); the empty one lets it look for itself.
+const IMAGE_TYPES: [&str; 5] = ["image/jpeg", "image/jpg", "image/png", "image/webp", ""];
+
+/// What to do with a message that has no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// The empty text: an assistant that only called tools.
+    IsEmpty,
+    /// 400.
+    Fails,
+}
+
+/// A part of any type; which members it has depends on the type.
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_audio: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ImageUrl<'a> {
+    #[serde(borrow)]
+    url: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct InputAudio<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+/// Appends the members `content` and, if there are any, `images`, each with a comma before it.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    message: usize,
+    raw: Option<&RawValue>,
+    absent: Absent,
+) -> Result<(), Fault> {
+    out.extend_from_slice(b",\"content\":");
+    let param = || format!("messages[{message}].content");
+    match raw.map(|raw| (Kind::of(raw), raw)) {
+        Some((Kind::String, raw)) => out.extend_from_slice(raw.get().as_bytes()),
+        Some((Kind::Array, raw)) => write_parts(out, message, raw, absent)?,
+        Some((Kind::Null | Kind::Bool | Kind::Number | Kind::Object, raw)) => {
+            return Err(check::wrong_type(
+                param(),
+                "a string or an array of parts",
+                raw,
+            ));
+        }
+        None if absent == Absent::IsEmpty => out.extend_from_slice(b"\"\""),
+        None => return Err(check::missing(param())),
+    }
+    Ok(())
+}
+
+fn write_parts(
+    out: &mut Vec<u8>,
+    message: usize,
+    raw: &RawValue,
+    absent: Absent,
+) -> Result<(), Fault> {
+    let param = format!("messages[{message}].content");
+    let parts = check::array(&param, raw)?;
+    if parts.is_empty() && absent == Absent::Fails {
+        return Err(check::invalid(
+            param,
+            "a string or an array of at least one part",
+        ));
+    }
+    let mut images: Vec<Cow<'_, str>> = Vec::new();
+    out.push(b'"');
+    for (at, part) in parts.into_iter().enumerate() {
+        let param = |member: &str| format!("messages[{message}].content[{at}]{member}");
+        let part: Part<'_> = check::object(param(""), part)?;
+        let kind = part.r#type.ok_or_else(|| check::missing(param(".type")))?;
+        match &*check::text(param(".type"), kind)? {
+            "text" => push_text(out, part.text, param(".text"))?,
+            "refusal" => push_text(out, part.refusal, param(".refusal"))?,
+            "image_url" => images.push(image(part.image_url, &param(".image_url"))?),
+            "input_audio" => images.push(audio(part.input_audio, &param(".input_audio"))?),
+            other => {
+                return Err(unsupported(
+                    param(".type"),
+                    format!(
+                        "Ollama takes text, images and audio; a part of the type `{other}` it cannot read."
+                    ),
+                ));
+            }
+        }
+    }
+    out.push(b'"');
+    for (at, image) in images.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b",\"images\":[\"" } else { b",\"" });
+        match image {
+            // Borrowed from inside a JSON string without escapes: it can go into another as it is.
+            Cow::Borrowed(data) => out.extend_from_slice(data.as_bytes()),
+            Cow::Owned(data) => json::push_escaped(out, data),
+        }
+        out.push(b'"');
+    }
+    if !images.is_empty() {
+        out.push(b']');
+    }
+    Ok(())
+}
+
+fn push_text(out: &mut Vec<u8>, raw: Option<&RawValue>, param: String) -> Result<(), Fault> {
+    let Some(raw) = raw else {
+        return Err(check::missing(param));
+    };
+    match json::string_inner(raw) {
+        Some(inner) => {
+            out.extend_from_slice(inner.as_bytes());
+            Ok(())
+        }
+        None => Err(check::wrong_type(param, "a string", raw)),
+    }
+}
+
+/// The base64 text of an image. `image_url` is an object with `url`, or, from some clients, the URL itself.
+fn image<'a>(raw: Option<&'a RawValue>, param: &str) -> Result<Cow<'a, str>, Fault> {
+    let raw = raw.ok_or_else(|| check::missing(param))?;
+    let url = if Kind::of(raw) == Kind::String {
+        raw
+    } else {
+        let image: ImageUrl<'_> = check::object(param, raw)?;
+        image
+            .url
+            .ok_or_else(|| check::missing(format!("{param}.url")))?
+    };
+    let url = check::text(param, url)?;
+    let Some((kind, data)) = data_uri(&url) else {
+        return Err(unsupported(
+            param,
+            "Ollama does not fetch images; send them as `data:image/png;base64,…`.",
+        ));
+    };
+    if !IMAGE_TYPES
+        .iter()
+        .any(|known| kind.eq_ignore_ascii_case(known))
+    {
+        return Err(unsupported(
+            param,
+            "Ollama reads images of the types image/jpeg, image/png and image/webp.",
+        ));
+    }
+    let start = url.len() - data.len();
+    Ok(match url {
+        Cow::Borrowed(url) => Cow::Borrowed(&url[start..]),
+        Cow::Owned(url) => Cow::Owned(url[start..].to_owned()),
+    })
+}
+
+/// Media type and data of a base64 data URI; parameters of the type do not matter.
+fn data_uri(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    if !scheme.eq_ignore_ascii_case("data") {
+        return None;
+    }
+    let (head, data) = rest.split_once(',')?;
+    let (kind, coding) = head.rsplit_once(';')?;
+    if !coding.eq_ignore_ascii_case("base64") {
+        return None;
+    }
+    Some((kind.split(';').next().unwrap_or(""), data))
+}
+
+/// The base64 text of a recording; Ollama takes it where images go (Ollama source, `openai/openai.go`).
+fn audio<'a>(raw: Option<&'a RawValue>, param: &str) -> Result<Cow<'a, str>, Fault> {
+    let raw = raw.ok_or_else(|| check::missing(param))?;
+    let audio: InputAudio<'_> = check::object(param, raw)?;
+    let data = audio
+        .data
+        .ok_or_else(|| check::missing(format!("{param}.data")))?;
+    check::text(format!("{param}.data"), data)
+}

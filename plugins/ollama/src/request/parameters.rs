@@ -1,0 +1,454 @@
+//! Every parameter of a request but its messages: what it becomes, or why it cannot be served.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{self, Kind, Members};
+
+use super::body::Body;
+use super::check::{self, boolean, integer, kind, number, unsupported};
+use super::options::Options;
+use super::tools::{self, ToolChoice};
+use crate::config::{Sampling, Settings};
+
+/// A longer name is no model's; it would fill notes and logs.
+const MODEL_NAME_BYTES: usize = 512;
+/// What Ollama answers with an error beyond (Ollama source, `server/routes.go`).
+const TOP_LOGPROBS: i64 = 20;
+
+/// The parameters of a request, checked.
+#[derive(Debug, Default)]
+pub(super) struct Parameters<'a> {
+    pub(super) model: Option<&'a RawValue>,
+    pub(super) stream: bool,
+    pub(super) include_usage: bool,
+    pub(super) ignored: Vec<String>,
+    stream_options: bool,
+    /// OpenAI's parameters under Ollama's names.
+    options: Vec<(&'static str, Cow<'a, str>)>,
+    /// Ollama's parameters at the top level of the request.
+    extensions: Vec<(&'static str, &'a str)>,
+    /// The request's own `options`.
+    native: Vec<(Cow<'a, str>, &'a RawValue)>,
+    max_tokens: Option<&'a str>,
+    max_completion_tokens: Option<&'a str>,
+    logprobs: bool,
+    top_logprobs: Option<&'a str>,
+    format: Option<&'a str>,
+    tools: Option<&'a RawValue>,
+    tool_choice: ToolChoice,
+    parallel_off: bool,
+    keep_alive: Option<&'a str>,
+    think: Option<&'a str>,
+    effort: Option<&'static str>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions<'a> {
+    #[serde(borrow)]
+    include_usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ResponseFormat<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    json_schema: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct JsonSchema<'a> {
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Reasoning<'a> {
+    #[serde(borrow)]
+    effort: Option<&'a RawValue>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Checks all parameters.
+    ///
+    /// # Errors
+    /// 400 for the first one that is wrong, or that Ollama cannot honour.
+    pub(super) fn read(body: &'a Body<'a>, settings: &Settings) -> Result<Self, Fault> {
+        let mut parameters = Self::default();
+        for (name, raw) in &body.parameters {
+            let known = parameters.standard(name, raw)?
+                || parameters.extension(name, raw, settings)?
+                || without_effect(name, raw)?;
+            if !known {
+                parameters.ignored.push(name.clone().into_owned());
+            }
+        }
+        parameters.agree()?;
+        Ok(parameters)
+    }
+
+    /// Takes a parameter of OpenAI's that has a counterpart; `false` if it is none of these.
+    fn standard(&mut self, name: &str, raw: &'a RawValue) -> Result<bool, Fault> {
+        match name {
+            "model" => self.model = Some(model(raw)?),
+            "stream" => self.stream = boolean(name, raw)?,
+            "stream_options" => {
+                let options: StreamOptions<'_> = check::object(name, raw)?;
+                self.stream_options = true;
+                if let Some(raw) = options.include_usage {
+                    self.include_usage = boolean("stream_options.include_usage", raw)?;
+                }
+            }
+            "temperature" => self.option("temperature", number(name, raw, 0.0..=2.0)?),
+            "top_p" => self.option("top_p", number(name, raw, 0.0..=1.0)?),
+            "frequency_penalty" => self.option("frequency_penalty", number(name, raw, -2.0..=2.0)?),
+            "presence_penalty" => self.option("presence_penalty", number(name, raw, -2.0..=2.0)?),
+            "seed" => self.option("seed", integer(name, raw, i64::MIN..=i64::MAX)?),
+            "max_tokens" => self.max_tokens = Some(integer(name, raw, 1..=i64::MAX)?),
+            "max_completion_tokens" => {
+                self.max_completion_tokens = Some(integer(name, raw, 1..=i64::MAX)?);
+            }
+            "stop" => {
+                if let Some(stop) = stop(raw)? {
+                    self.options.push(("stop", Cow::Owned(stop)));
+                }
+            }
+            "logprobs" => self.logprobs = boolean(name, raw)?,
+            "top_logprobs" => {
+                let count = integer(name, raw, 0..=TOP_LOGPROBS)?;
+                self.top_logprobs = (count != "0").then_some(count);
+            }
+            "response_format" => self.format = format(raw)?,
+            "tools" => self.tools = tools::offered(raw)?,
+            "tool_choice" => self.tool_choice = tools::choice(raw)?,
+            "parallel_tool_calls" => self.parallel_off = !boolean(name, raw)?,
+            "reasoning_effort" => self.effort = effort(name, raw)?,
+            "reasoning" => {
+                let reasoning: Reasoning<'_> = check::object(name, raw)?;
+                if let (Some(raw), None) = (reasoning.effort, self.effort) {
+                    self.effort = effort("reasoning.effort", raw)?;
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes a parameter of Ollama's; `false` if it is none of these.
+    fn extension(
+        &mut self,
+        name: &str,
+        raw: &'a RawValue,
+        settings: &Settings,
+    ) -> Result<bool, Fault> {
+        match name {
+            "options" => {
+                kind(name, raw, Kind::Object)?;
+                let Members(members) = check::object(name, raw)?;
+                self.native = members;
+            }
+            "num_ctx" => self
+                .extensions
+                .push(("num_ctx", integer(name, raw, 1..=i64::MAX)?)),
+            "top_k" => self
+                .extensions
+                .push(("top_k", integer(name, raw, 0..=i64::MAX)?)),
+            "min_p" => self
+                .extensions
+                .push(("min_p", number(name, raw, 0.0..=1.0)?)),
+            "repeat_penalty" => {
+                self.extensions
+                    .push(("repeat_penalty", number(name, raw, 0.0..=f64::MAX)?));
+            }
+            "keep_alive" => match Kind::of(raw) {
+                Kind::Number | Kind::String => self.keep_alive = Some(raw.get()),
+                Kind::Null | Kind::Bool | Kind::Array | Kind::Object => {
+                    return Err(check::wrong_type(
+                        name,
+                        "seconds or a text such as \"5m\"",
+                        raw,
+                    ));
+                }
+            },
+            "think" => match (Kind::of(raw), raw.get()) {
+                (Kind::Bool, _) | (_, r#""low""# | r#""medium""# | r#""high""# | r#""max""#) => {
+                    self.think = Some(raw.get());
+                }
+                (Kind::String, _) => {
+                    return Err(check::invalid(
+                        name,
+                        "a boolean, `low`, `medium`, `high` or `max`",
+                    ));
+                }
+                (Kind::Null | Kind::Number | Kind::Array | Kind::Object, _) => {
+                    return Err(check::wrong_type(name, "a boolean or a string", raw));
+                }
+            },
+            _ => return Ok(false),
+        }
+        if settings.extensions {
+            return Ok(true);
+        }
+        Err(
+            Fault::bad_request(format!("This gateway does not let requests set `{name}`."))
+                .code("unsupported_parameter")
+                .param(name),
+        )
+    }
+
+    fn option(&mut self, name: &'static str, value: &'a str) {
+        self.options.push((name, Cow::Borrowed(value)));
+    }
+
+    /// Checks what depends on more than one parameter.
+    fn agree(&mut self) -> Result<(), Fault> {
+        if self.stream_options && !self.stream {
+            return Err(check::invalid(
+                "stream_options",
+                "absent unless `stream` is true",
+            ));
+        }
+        if self.top_logprobs.is_some() && !self.logprobs {
+            return Err(check::invalid(
+                "top_logprobs",
+                "absent unless `logprobs` is true",
+            ));
+        }
+        if self.tool_choice == ToolChoice::None {
+            // Ollama has no such switch; a model that sees no tools cannot call any.
+            self.tools = None;
+        }
+        if self.parallel_off && self.tools.is_some() {
+            return Err(unsupported(
+                "parallel_tool_calls",
+                "Ollama cannot keep a model from calling several tools at once; `parallel_tool_calls` must not be false.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Appends the members that the parameters become, each with a comma before it.
+    pub(super) fn write(&self, out: &mut Vec<u8>, settings: &Settings) {
+        let mut member = |name: &str, value: &str| {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(value.as_bytes());
+        };
+        if let Some(tools) = self.tools {
+            member(",\"tools\":", tools.get());
+        }
+        if let Some(format) = self.format {
+            member(",\"format\":", format);
+        }
+        if let Some(think) = self.think.or(self.effort).or(settings.think.as_deref()) {
+            member(",\"think\":", think);
+        }
+        if let Some(keep_alive) = self.keep_alive.or(settings.keep_alive.as_deref()) {
+            member(",\"keep_alive\":", keep_alive);
+        }
+        if self.logprobs {
+            member(",\"logprobs\":", "true");
+        }
+        if let Some(count) = self.top_logprobs {
+            member(",\"top_logprobs\":", count);
+        }
+        self.options(settings).write(out);
+    }
+
+    fn options<'s>(&'s self, settings: &'s Settings) -> Options<'s> {
+        let mut options = Options::default();
+        for (name, value) in &settings.options {
+            options.set(name.as_str(), value.as_str());
+        }
+        for (name, raw) in &self.native {
+            options.set(&**name, raw.get());
+        }
+        for (name, value) in &self.extensions {
+            options.set(*name, *value);
+        }
+        for (name, value) in &self.options {
+            options.set(*name, &**value);
+        }
+        if let Some(limit) = self.max_completion_tokens.or(self.max_tokens) {
+            options.set("num_predict", limit);
+        }
+        if settings.sampling == Sampling::Openai {
+            options.default_to("temperature", "1");
+            options.default_to("top_p", "1");
+        }
+        options
+    }
+}
+
+/// Looks at a parameter that Ollama has no counterpart for; `false` if it is unknown.
+///
+/// Those that only inform the service, or that ask for what happens anyway, are accepted. Those that would change the
+/// answer are refused.
+fn without_effect(name: &str, raw: &RawValue) -> Result<bool, Fault> {
+    match name {
+        "user"
+        | "safety_identifier"
+        | "service_tier"
+        | "prompt_cache_key"
+        | "prompt_cache_retention" => kind(name, raw, Kind::String)?,
+        "metadata" | "prompt_cache_options" | "prediction" => kind(name, raw, Kind::Object)?,
+        "store" => kind(name, raw, Kind::Bool)?,
+        "n" => {
+            if integer(name, raw, 1..=128)? != "1" {
+                return Err(unsupported(
+                    name,
+                    "Ollama gives one answer to a request; `n` must be 1. Send several requests instead.",
+                ));
+            }
+        }
+        "logit_bias" => {
+            kind(name, raw, Kind::Object)?;
+            let Members(biases) = check::object(name, raw)?;
+            if !biases.is_empty() {
+                return Err(unsupported(
+                    name,
+                    "Ollama has no `logit_bias`; it must be empty.",
+                ));
+            }
+        }
+        "modalities" => {
+            for modality in check::array(name, raw)? {
+                if modality.get() != "\"text\"" {
+                    return Err(unsupported(
+                        name,
+                        "Ollama answers in text; `modalities` must be [\"text\"].",
+                    ));
+                }
+            }
+        }
+        "verbosity" => {
+            if check::text(name, raw)? != "medium" {
+                return Err(unsupported(
+                    name,
+                    "Ollama has no `verbosity`; it must be `medium`.",
+                ));
+            }
+        }
+        "audio" | "web_search_options" | "moderation" => {
+            return Err(unsupported(
+                name,
+                format!("Ollama has nothing like `{name}`."),
+            ));
+        }
+        "functions" => {
+            if !check::array(name, raw)?.is_empty() {
+                return Err(unsupported(
+                    name,
+                    "`functions` is deprecated; use `tools` instead.",
+                ));
+            }
+        }
+        "function_call" => {
+            if !matches!(raw.get(), "\"none\"" | "\"auto\"") {
+                return Err(unsupported(
+                    name,
+                    "Ollama cannot force a call; use `tools` with `tool_choice` `auto`.",
+                ));
+            }
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn model(raw: &RawValue) -> Result<&RawValue, Fault> {
+    let name = check::text("model", raw)?;
+    if name.trim().is_empty() {
+        return Err(check::invalid("model", "the name of a model, not empty"));
+    }
+    if name.len() > MODEL_NAME_BYTES {
+        return Err(check::invalid("model", "at most 512 octets long"));
+    }
+    Ok(raw)
+}
+
+/// A list of stop sequences as JSON, for Ollama takes only a list; `None` if there are none.
+///
+/// Empty sequences are left out: they would end every answer before it begins.
+fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
+    let sequences = match Kind::of(raw) {
+        Kind::String => vec![raw],
+        Kind::Array => check::array("stop", raw)?,
+        Kind::Null | Kind::Bool | Kind::Number | Kind::Object => {
+            return Err(check::wrong_type(
+                "stop",
+                "a string or an array of strings",
+                raw,
+            ));
+        }
+    };
+    let mut list = String::from("[");
+    for (at, sequence) in sequences.into_iter().enumerate() {
+        let Some(inner) = json::string_inner(sequence) else {
+            return Err(check::wrong_type(
+                format!("stop[{at}]"),
+                "a string",
+                sequence,
+            ));
+        };
+        if inner.is_empty() {
+            continue;
+        }
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push_str(sequence.get());
+    }
+    list.push(']');
+    Ok((list.len() > 2).then_some(list))
+}
+
+/// Ollama's `format`; `None` for plain text.
+fn format(raw: &RawValue) -> Result<Option<&str>, Fault> {
+    let format: ResponseFormat<'_> = check::object("response_format", raw)?;
+    let Some(kind) = format.r#type else {
+        return Err(check::missing("response_format.type"));
+    };
+    match &*check::text("response_format.type", kind)? {
+        "text" => Ok(None),
+        "json_object" => Ok(Some("\"json\"")),
+        "json_schema" => {
+            let Some(raw) = format.json_schema else {
+                return Err(check::missing("response_format.json_schema"));
+            };
+            let schema: JsonSchema<'_> = check::object("response_format.json_schema", raw)?;
+            let Some(schema) = schema.schema else {
+                return Ok(None);
+            };
+            check::kind("response_format.json_schema.schema", schema, Kind::Object)?;
+            Ok(Some(schema.get()))
+        }
+        _ => Err(check::invalid(
+            "response_format.type",
+            "`text`, `json_object` or `json_schema`",
+        )),
+    }
+}
+
+/// Ollama's `think`; `None` for the empty text.
+///
+/// # Source
+/// Ollama source, `openai/openai.go`: the same words for the same effort.
+fn effort(param: &str, raw: &RawValue) -> Result<Option<&'static str>, Fault> {
+    Ok(match &*check::text(param, raw)? {
+        "" => None,
+        "none" => Some("false"),
+        "minimal" | "low" => Some("\"low\""),
+        "medium" => Some("\"medium\""),
+        "high" => Some("\"high\""),
+        "xhigh" | "ultra" | "max" => Some("\"max\""),
+        _ => {
+            return Err(check::invalid(
+                param,
+                "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`",
+            ));
+        }
+    })
+}

@@ -1,0 +1,227 @@
+//! Tools that are offered to the model, and calls that it made earlier in the conversation.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{self, Kind};
+
+use super::check::{self, unsupported};
+
+/// Whether the model may call tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ToolChoice {
+    /// It decides.
+    #[default]
+    Auto,
+    /// It may not.
+    None,
+}
+
+#[derive(Deserialize)]
+struct Tool<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+}
+
+/// Checks `tools`; the shape is Ollama's too, so the text goes on as it is. `None` for an empty list.
+pub(super) fn offered(raw: &RawValue) -> Result<Option<&RawValue>, Fault> {
+    let tools = check::array("tools", raw)?;
+    for (at, tool) in tools.iter().enumerate() {
+        let param = |member: &str| format!("tools[{at}]{member}");
+        let tool: Tool<'_> = check::object(param(""), tool)?;
+        let kind = tool.r#type.ok_or_else(|| check::missing(param(".type")))?;
+        let kind = check::text(param(".type"), kind)?;
+        if kind != "function" {
+            return Err(unsupported(
+                param(".type"),
+                format!("Ollama knows only tools of the type `function`, not `{kind}`."),
+            ));
+        }
+        let function = tool
+            .function
+            .ok_or_else(|| check::missing(param(".function")))?;
+        let function: Function<'_> = check::object(param(".function"), function)?;
+        let name = function
+            .name
+            .ok_or_else(|| check::missing(param(".function.name")))?;
+        check::text(param(".function.name"), name)?;
+        if let Some(parameters) = function.parameters {
+            check::kind(&param(".function.parameters"), parameters, Kind::Object)?;
+        }
+    }
+    Ok((!tools.is_empty()).then_some(raw))
+}
+
+/// Reads `tool_choice`.
+///
+/// # Errors
+/// 400 for a choice that forces a call: Ollama cannot make a model call a tool.
+pub(super) fn choice(raw: &RawValue) -> Result<ToolChoice, Fault> {
+    match (Kind::of(raw), raw.get()) {
+        (_, "\"auto\"") => Ok(ToolChoice::Auto),
+        (_, "\"none\"") => Ok(ToolChoice::None),
+        (_, "\"required\"") | (Kind::Object, _) => Err(unsupported(
+            "tool_choice",
+            "Ollama cannot force a model to call a tool, or restrict it to some; `tool_choice` must be `auto` or `none`.",
+        )),
+        (Kind::String, _) => Err(check::invalid(
+            "tool_choice",
+            "`auto`, `none` or `required`",
+        )),
+        (Kind::Null | Kind::Bool | Kind::Number | Kind::Array, _) => Err(check::wrong_type(
+            "tool_choice",
+            "a string or an object",
+            raw,
+        )),
+    }
+}
+
+/// A call as it stands in an assistant message.
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function: Option<&'a RawValue>,
+}
+
+/// A called function as it stands in an assistant message.
+#[derive(Deserialize)]
+struct Called<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// The calls of the conversation so far, to give each tool message the name of its tool.
+#[derive(Debug, Default)]
+pub(super) struct Calls<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'a> Calls<'a> {
+    /// The name in the latest call with this id.
+    pub(super) fn name_of(&self, id: &RawValue) -> Option<&'a RawValue> {
+        let (_, name) = self
+            .0
+            .iter()
+            .rev()
+            .find(|(known, _)| known.get() == id.get())?;
+        Some(name)
+    }
+
+    /// Appends the member `tool_calls` of an assistant message, a comma before it; nothing if there are none.
+    pub(super) fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        message: usize,
+        raw: &'a RawValue,
+    ) -> Result<(), Fault> {
+        let calls = check::array(format!("messages[{message}].tool_calls"), raw)?;
+        for (at, call) in calls.iter().enumerate() {
+            let param = |member: &str| format!("messages[{message}].tool_calls[{at}]{member}");
+            let call: Call<'_> = check::object(param(""), call)?;
+            if let Some(kind) = call.r#type
+                && check::text(param(".type"), kind)? != "function"
+            {
+                return Err(unsupported(
+                    param(".type"),
+                    "Ollama knows only calls of the type `function`.",
+                ));
+            }
+            let function = call
+                .function
+                .ok_or_else(|| check::missing(param(".function")))?;
+            out.extend_from_slice(if at == 0 {
+                b",\"tool_calls\":[{"
+            } else {
+                b",{"
+            });
+            if let Some(id) = call.id {
+                check::kind(&param(".id"), id, Kind::String)?;
+                out.extend_from_slice(b"\"id\":");
+                out.extend_from_slice(id.get().as_bytes());
+                out.push(b',');
+            }
+            let name = write_function(out, at, function, &param(".function"))?;
+            if let Some(id) = call.id {
+                self.0.push((id, name));
+            }
+        }
+        if !calls.is_empty() {
+            out.push(b']');
+        }
+        Ok(())
+    }
+}
+
+/// Appends the deprecated `function_call` of an assistant message as its one tool call.
+pub(super) fn write_function_call(
+    out: &mut Vec<u8>,
+    message: usize,
+    raw: &RawValue,
+) -> Result<(), Fault> {
+    out.extend_from_slice(b",\"tool_calls\":[{");
+    write_function(out, 0, raw, &format!("messages[{message}].function_call"))?;
+    out.push(b']');
+    Ok(())
+}
+
+/// Appends `"function":{…}}` and answers the function's name.
+fn write_function<'a>(
+    out: &mut Vec<u8>,
+    index: usize,
+    raw: &'a RawValue,
+    param: &str,
+) -> Result<&'a RawValue, Fault> {
+    let function: Called<'a> = check::object(param, raw)?;
+    let name = function
+        .name
+        .ok_or_else(|| check::missing(format!("{param}.name")))?;
+    check::kind(&format!("{param}.name"), name, Kind::String)?;
+    out.extend_from_slice(b"\"function\":{\"index\":");
+    json::push_u64(out, index as u64);
+    out.extend_from_slice(b",\"name\":");
+    out.extend_from_slice(name.get().as_bytes());
+    out.extend_from_slice(b",\"arguments\":");
+    write_arguments(out, function.arguments, &format!("{param}.arguments"))?;
+    out.extend_from_slice(b"}}");
+    Ok(name)
+}
+
+/// Appends arguments as an object. OpenAI's are text that holds JSON; some clients send the object itself, and many send
+/// "" for a tool without parameters.
+fn write_arguments(out: &mut Vec<u8>, raw: Option<&RawValue>, param: &str) -> Result<(), Fault> {
+    let Some(raw) = raw else {
+        out.extend_from_slice(b"{}");
+        return Ok(());
+    };
+    if Kind::of(raw) == Kind::Object {
+        out.extend_from_slice(raw.get().as_bytes());
+        return Ok(());
+    }
+    let text = check::text(param, raw)?;
+    let text = text.trim();
+    if text.is_empty() || text == "null" {
+        out.extend_from_slice(b"{}");
+        return Ok(());
+    }
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(arguments) if Kind::of(arguments) == Kind::Object => {
+            out.extend_from_slice(arguments.get().as_bytes());
+            Ok(())
+        }
+        Ok(_) | Err(_) => Err(check::invalid(param, "text that holds a JSON object")),
+    }
+}

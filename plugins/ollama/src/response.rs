@@ -1,0 +1,45 @@
+//! From Ollama's answers to OpenAI's: a line at a time in a stream, or one object.
+//!
+//! # Source
+//! Ollama source, `api/types.go` (`ChatResponse`); OpenAI API reference (document 2.3.0), "Chat completion object" and
+//! "Chat completion chunk object".
+
+mod completion;
+mod line;
+mod logprobs;
+mod stream;
+mod tools;
+
+pub use completion::complete;
+pub use line::Ending;
+pub use stream::Stream;
+
+/// What every answer of one exchange has in common.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The request id.
+    pub id: String,
+    /// When the exchange began, in milliseconds since 1970.
+    pub received_ms: u64,
+    /// The model's name as JSON text, as the client wrote it.
+    pub model: String,
+    /// The member that carries thoughts: `reasoning` or `reasoning_content`.
+    pub reasoning: &'static str,
+}
+
+impl Identity {
+    /// Appends the members that come before `choices`, and `"choices":[`.
+    fn write_head(&self, out: &mut Vec<u8>, object: &str) {
+        use sluicegate_plugin::json;
+
+        out.extend_from_slice(b"{\"id\":\"chatcmpl-");
+        json::push_escaped(out, self.id.strip_prefix("req_").unwrap_or(&self.id));
+        out.extend_from_slice(b"\",\"object\":\"");
+        out.extend_from_slice(object.as_bytes());
+        out.extend_from_slice(b"\",\"created\":");
+        json::push_u64(out, self.received_ms / 1000);
+        out.extend_from_slice(b",\"model\":");
+        out.extend_from_slice(self.model.as_bytes());
+        out.extend_from_slice(b",\"choices\":[");
+    }
+}

@@ -1,0 +1,111 @@
+//! One object of Ollama's chat API: a line of a stream, or the whole answer.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{self, Text};
+
+use crate::failure;
+
+/// A line. Every member may be missing: old servers leave out much, and an error is a line with only `error`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line<'a> {
+    #[serde(borrow)]
+    pub(super) message: Option<Message<'a>>,
+    #[serde(default)]
+    pub(super) done: bool,
+    #[serde(borrow)]
+    done_reason: Option<Text<'a>>,
+    prompt_eval_count: Option<u64>,
+    eval_count: Option<u64>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) tool_calls: Option<&'a RawValue>,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What Ollama says went wrong, or 502 `upstream_invalid` if the line makes no sense.
+    pub(super) fn read(data: &'a [u8]) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
+        let line: Self = serde_json::from_str(text).map_err(|_| failure::nonsense())?;
+        match line.error {
+            Some(error) => Err(failure::of_error(502, error)),
+            None => Ok(line),
+        }
+    }
+
+    /// How the answer ended. `called` says whether the model called a tool.
+    pub(super) fn ending(&self, called: bool) -> Ending {
+        let prompt = self.prompt_eval_count.unwrap_or(0);
+        let completion = self.eval_count.unwrap_or(0);
+        let finish = match self.done_reason.as_ref().map(|Text(reason)| &**reason) {
+            Some("length") => "length",
+            // `stop`, `load`, `unload`, nothing, and whatever a later version invents.
+            Some(_) | None if called => "tool_calls",
+            Some(_) | None => "stop",
+        };
+        Ending {
+            finish,
+            prompt,
+            completion,
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// The content as a raw JSON string; `None` if it is empty.
+    pub(super) fn content(&self) -> Option<&'a str> {
+        filled(self.content)
+    }
+
+    /// The thoughts as a raw JSON string; `None` if there are none.
+    pub(super) fn thinking(&self) -> Option<&'a str> {
+        filled(self.thinking)
+    }
+}
+
+fn filled(raw: Option<&RawValue>) -> Option<&str> {
+    let raw = raw?;
+    json::string_inner(raw).filter(|inner| !inner.is_empty())?;
+    Some(raw.get())
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// OpenAI's finish reason.
+    pub finish: &'static str,
+    /// Tokens of the prompt.
+    pub prompt: u64,
+    /// Tokens of the answer.
+    pub completion: u64,
+}
+
+impl Ending {
+    /// The usage in OpenAI's form.
+    pub fn usage(&self) -> String {
+        let mut out = Vec::with_capacity(96);
+        out.extend_from_slice(b"{\"prompt_tokens\":");
+        json::push_u64(&mut out, self.prompt);
+        out.extend_from_slice(b",\"completion_tokens\":");
+        json::push_u64(&mut out, self.completion);
+        out.extend_from_slice(b",\"total_tokens\":");
+        json::push_u64(&mut out, self.prompt.saturating_add(self.completion));
+        out.push(b'}');
+        String::from_utf8(out).expect("digits and names")
+    }
+}

@@ -1,0 +1,151 @@
+//! A stream: each line becomes the chunks that OpenAI's clients expect.
+//!
+//! The order is role, deltas, finish, usage if wanted, `[DONE]`. The end marker comes only after Ollama's `done` line: a
+//! stream that ends without it has been cut, and saying so is all that tells a client.
+//!
+//! The beginning of a chunk is the same all through a stream and is made once. Texts go into a chunk as they stand in the
+//! line, so a line of content costs one look over it and one copy.
+
+use sluicegate_plugin::{Event, Fault};
+
+use super::line::{Ending, Line};
+use super::{Identity, logprobs, tools};
+
+const OPEN_CHOICE: &[u8] = b"{\"index\":0,\"delta\":";
+const END_DELTA: &[u8] = b"},\"finish_reason\":null}]}";
+
+/// The state of one stream.
+#[derive(Debug)]
+pub struct Stream {
+    /// Everything up to the delta's value.
+    prefix: Vec<u8>,
+    /// `,"reasoning":` or its like, as the first member of a delta.
+    open_reasoning: Vec<u8>,
+    usage: bool,
+    opened: bool,
+    calls: u64,
+    lines: u64,
+    ending: Option<Ending>,
+}
+
+impl Stream {
+    /// A stream that has not begun. `usage` says whether a chunk with the usage is wanted.
+    pub fn new(identity: &Identity, usage: bool) -> Self {
+        let mut prefix = Vec::with_capacity(192);
+        identity.write_head(&mut prefix, "chat.completion.chunk");
+        prefix.extend_from_slice(OPEN_CHOICE);
+        Self {
+            prefix,
+            open_reasoning: [b"{\"", identity.reasoning.as_bytes(), b"\":"].concat(),
+            usage,
+            opened: false,
+            calls: 0,
+            lines: 0,
+            ending: None,
+        }
+    }
+
+    /// Takes a line and appends the chunks that it becomes.
+    ///
+    /// # Errors
+    /// Ollama's own error in mid-stream, or 502 `upstream_invalid` for a line that makes no sense.
+    pub fn push(&mut self, data: &[u8], out: &mut Vec<Event>) -> Result<(), Fault> {
+        if self.ending.is_some() || data.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let line = Line::read(data)?;
+        self.open(out);
+        let mut probabilities = Vec::new();
+        if let Some(raw) = line.logprobs {
+            probabilities.extend_from_slice(b"},\"logprobs\":");
+            logprobs::write(&mut probabilities, raw)?;
+            // The delta's brace is closed above, before the sibling member.
+            probabilities.extend_from_slice(&END_DELTA[1..]);
+        }
+        let message = line.message.as_ref();
+        let thinking = message.and_then(|message| message.thinking());
+        let content = message.and_then(|message| message.content());
+        let calls = message.and_then(|message| message.tool_calls);
+        self.lines += u64::from(thinking.is_some() || content.is_some());
+        // A line's probabilities belong to all of its tokens; they go with its last text.
+        let end = if probabilities.is_empty() {
+            END_DELTA
+        } else {
+            &probabilities
+        };
+        if let Some(thoughts) = thinking {
+            let end = if content.is_some() { END_DELTA } else { end };
+            out.push(self.chunk(&[&self.open_reasoning, thoughts.as_bytes(), end]));
+        }
+        if let Some(text) = content {
+            out.push(self.chunk(&[b"{\"content\":", text.as_bytes(), end]));
+        }
+        if thinking.is_none() && content.is_none() && !probabilities.is_empty() {
+            out.push(self.chunk(&[b"{", end]));
+        }
+        for call in tools::read(calls)? {
+            out.push(self.call(&call));
+        }
+        if line.done {
+            self.finish(line.ending(self.calls > 0), out);
+        }
+        Ok(())
+    }
+
+    /// How the answer ended; `None` before its `done` line.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    /// The lines of text so far: about as many tokens.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    fn open(&mut self, out: &mut Vec<Event>) {
+        if !self.opened {
+            self.opened = true;
+            let role = b"{\"role\":\"assistant\",\"content\":\"\"";
+            out.push(self.chunk(&[role.as_slice(), END_DELTA]));
+        }
+    }
+
+    fn call(&mut self, call: &tools::Call<'_>) -> Event {
+        let mut delta = Vec::with_capacity(256);
+        delta.extend_from_slice(b"{\"tool_calls\":[{\"index\":");
+        sluicegate_plugin::json::push_u64(&mut delta, self.calls);
+        delta.push(b',');
+        tools::write(&mut delta, call);
+        delta.extend_from_slice(b"}]");
+        self.calls += 1;
+        self.chunk(&[&delta, END_DELTA])
+    }
+
+    fn finish(&mut self, ending: Ending, out: &mut Vec<Event>) {
+        self.ending = Some(ending);
+        let reason = ending.finish.as_bytes();
+        out.push(self.chunk(&[b"{},\"finish_reason\":\"", reason, b"\"}]}"]));
+        if self.usage {
+            let head = &self.prefix[..self.prefix.len() - OPEN_CHOICE.len()];
+            let usage = ending.usage();
+            out.push(Event::data(
+                [head, b"],\"usage\":", usage.as_bytes(), b"}"].concat(),
+            ));
+        }
+        out.push(Event::data(b"[DONE]".as_slice()));
+    }
+
+    /// A chunk from the pieces of its delta and what follows.
+    fn chunk(&self, pieces: &[&[u8]]) -> Event {
+        // Exactly as large as needed, for a buffer with room to spare is copied when it leaves the sandbox.
+        let length = pieces
+            .iter()
+            .fold(self.prefix.len(), |sum, piece| sum + piece.len());
+        let mut data = Vec::with_capacity(length);
+        data.extend_from_slice(&self.prefix);
+        for piece in pieces {
+            data.extend_from_slice(piece);
+        }
+        Event::data(data)
+    }
+}

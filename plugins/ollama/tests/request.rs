@@ -1,0 +1,172 @@
+//! Requests: every row of the mapping, and everything that is refused.
+
+use serde_json::{Map, Value, json};
+use sluicegate_ollama::Ollama;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::testing::{FilterBench, Outcome, Request, Sent, take_logs};
+
+fn fixtures(text: &str) -> Vec<Map<String, Value>> {
+    serde_json::from_str(text).expect("a list of cases")
+}
+
+fn bench(case: &Map<String, Value>) -> FilterBench<Ollama> {
+    FilterBench::load(case.get("config").cloned().unwrap_or_else(|| json!({}))).expect("loads")
+}
+
+/// The case's members over the least request.
+fn openai(case: &Map<String, Value>) -> Value {
+    let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+    let members = request.as_object_mut().expect("an object");
+    members.extend(case["openai"].as_object().expect("an object").clone());
+    request
+}
+
+fn send(bench: &FilterBench<Ollama>, body: impl Into<Vec<u8>>) -> Result<Sent, Box<Outcome>> {
+    bench.send(Request::post("/v1/chat/completions").body(body))
+}
+
+fn refusal(result: Result<Sent, Box<Outcome>>) -> Fault {
+    result.expect_err("refused").fault.expect("a fault")
+}
+
+#[test]
+fn every_row_of_the_mapping_table() {
+    for case in fixtures(include_str!("fixtures/requests.json")) {
+        let name = case["case"].as_str().expect("a name");
+        let sent = send(&bench(&case), openai(&case).to_string());
+        let sent = sent.unwrap_or_else(|outcome| panic!("{name}: {:?}", outcome.fault));
+        assert_eq!(sent.path, "/api/chat", "{name}");
+        let body = sent.json();
+        for (member, expected) in case["ollama"].as_object().expect("an object") {
+            let found = body.get(member).unwrap_or(&Value::Null);
+            assert_eq!(found, expected, "{name}: {member}");
+        }
+        // Nothing of OpenAI's leaks through under its own name.
+        for member in body.as_object().expect("an object").keys() {
+            let known = [
+                "model",
+                "messages",
+                "stream",
+                "format",
+                "keep_alive",
+                "tools",
+                "options",
+                "think",
+                "truncate",
+                "shift",
+                "logprobs",
+                "top_logprobs",
+            ];
+            assert!(known.contains(&member.as_str()), "{name}: {member}");
+        }
+    }
+}
+
+#[test]
+fn every_bad_request_is_a_400_that_names_the_parameter() {
+    for case in fixtures(include_str!("fixtures/refusals.json")) {
+        let name = case["case"].as_str().expect("a name");
+        let body = match case.get("body") {
+            Some(body) => body.as_str().expect("a text").to_owned(),
+            None => openai(&case).to_string(),
+        };
+        let result = send(&bench(&case), body);
+        assert!(result.is_err(), "{name}");
+        let fault = refusal(result);
+        assert_eq!(fault.status, 400, "{name}: {fault}");
+        assert_eq!(fault.code, case["code"], "{name}: {fault}");
+        assert_eq!(
+            fault.param.as_deref(),
+            case.get("param").and_then(Value::as_str),
+            "{name}"
+        );
+        if let Some(part) = case.get("says") {
+            assert!(
+                fault.message.contains(part.as_str().expect("a text")),
+                "{name}: {fault}"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_that_is_not_utf8_is_told_with_its_place() {
+    let fault = refusal(send(&bench(&Map::new()), b"{\"model\":\"\xff\"}".to_vec()));
+    assert_eq!((fault.status, fault.code.as_str()), (400, "invalid_json"));
+    assert!(fault.message.contains("octet 10"), "{fault}");
+}
+
+#[test]
+fn a_byte_order_mark_and_blanks_do_not_matter() {
+    let body =
+        "\u{feff} {\"messages\":[{\"content\":\"x\",\"role\":\"user\"}] , \"model\":\"m\"}\r\n";
+    let sent = send(&bench(&Map::new()), body).expect("translates");
+    assert_eq!(
+        sent.json()["messages"],
+        json!([{"role": "user", "content": "x"}])
+    );
+}
+
+#[test]
+fn a_name_longer_than_any_models_is_refused() {
+    let request = json!({"model": "x".repeat(513), "messages": [{"role": "user", "content": ""}]});
+    let fault = refusal(send(&bench(&Map::new()), request.to_string()));
+    assert_eq!(fault.param.as_deref(), Some("model"));
+}
+
+#[test]
+fn escaped_data_uris_are_unescaped() {
+    // PHP writes `\/` for every slash.
+    let body = r#"{"model":"m","messages":[{"role":"user","content":[
+        {"type":"image_url","image_url":{"url":"data:image\/png;base64,A\/B="}}]}]}"#;
+    let sent = send(&bench(&Map::new()), body).expect("translates");
+    assert_eq!(sent.json()["messages"][0]["images"], json!(["A/B="]));
+}
+
+#[test]
+fn the_head_goes_to_ollamas_endpoint_without_the_query() {
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
+    let request = Request::post("/v1/chat/completions?api-version=1")
+        .header("content-type", "text/plain")
+        .body(body.to_string());
+    let sent = bench(&Map::new()).send(request).expect("translates");
+    assert_eq!((sent.path.as_str(), sent.query.as_str()), ("/api/chat", ""));
+    assert_eq!(
+        sent.header("content-type").as_deref(),
+        Some("application/json")
+    );
+}
+
+#[test]
+fn paths_without_a_counterpart_are_not_found() {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/models/",
+        "/v1/completions",
+        "/api/pull",
+        "/api/chat",
+        "/v1/chat/completions/",
+    ] {
+        let fault = refusal(bench(&Map::new()).send(Request::post(path)));
+        assert_eq!(
+            (fault.status, fault.code.as_str()),
+            (404, "not_found"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn unknown_parameters_are_logged_once_and_only_by_name() {
+    take_logs();
+    let request = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "frob": "secret", "nic": 1});
+    send(&bench(&Map::new()), request.to_string()).expect("translates");
+    let lines = take_logs();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        lines[0].fields,
+        [("parameters".to_owned(), r#"["frob","nic"]"#.to_owned())]
+    );
+}

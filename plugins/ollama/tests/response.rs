@@ -1,0 +1,354 @@
+//! Responses: streams in every batching, whole answers, errors, models.
+
+use serde_json::{Map, Value, json};
+use sluicegate_ollama::Ollama;
+use sluicegate_plugin::testing::{BATCHINGS, FilterBench, Outcome, Request, Response};
+
+fn fixtures(text: &str) -> Vec<Map<String, Value>> {
+    serde_json::from_str(text).expect("a list of cases")
+}
+
+fn bench(config: Option<&Value>) -> FilterBench<Ollama> {
+    FilterBench::load(config.cloned().unwrap_or_else(|| json!({}))).expect("loads")
+}
+
+/// A chat request with some members of its own.
+fn chat(members: Option<&Value>) -> Request {
+    let mut request =
+        json!({"model": "m/x:1", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    if let Some(Value::Object(members)) = members {
+        request
+            .as_object_mut()
+            .expect("an object")
+            .extend(members.clone());
+    }
+    Request::post("/v1/chat/completions").json(&request)
+}
+
+/// Lines of a fixture: values as compact JSON, texts as they are.
+fn lines(case: &Map<String, Value>) -> Vec<String> {
+    let text = |line: &Value| {
+        line.as_str()
+            .map_or_else(|| line.to_string(), str::to_owned)
+    };
+    case["lines"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(text)
+        .collect()
+}
+
+/// A chunk of a fixture: `[delta, finish reason, logprobs?]`, `{"usage"}`, or the end marker.
+fn chunk(expected: &Value) -> Value {
+    let mut chunk = json!({
+        "id": "chatcmpl-aaaabbbbccccdddd", "object": "chat.completion.chunk",
+        "created": 1_767_225_600, "model": "m/x:1", "choices": []
+    });
+    match expected {
+        Value::Array(parts) => {
+            chunk["choices"] = json!([{"index": 0, "delta": parts[0], "finish_reason": parts[1]}]);
+            if let Some(logprobs) = parts.get(2) {
+                chunk["choices"][0]["logprobs"] = logprobs.clone();
+            }
+        }
+        Value::Object(members) => chunk["usage"] = members["usage"].clone(),
+        marker => return marker.clone(),
+    }
+    chunk
+}
+
+fn chunks(outcome: &Outcome) -> Vec<Value> {
+    let parse = |data: String| serde_json::from_str(&data).unwrap_or(Value::String(data));
+    outcome.data().into_iter().map(parse).collect()
+}
+
+#[test]
+fn every_stream_becomes_the_same_chunks_in_every_batching() {
+    for case in fixtures(include_str!("fixtures/streams.json")) {
+        let name = case["case"].as_str().expect("a name");
+        let bench = bench(case.get("config"));
+        let expected: Vec<Value> = case["chunks"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(chunk)
+            .collect();
+        for sizes in BATCHINGS {
+            let response = Response::ndjson(lines(&case)).batches(sizes);
+            let outcome = bench.run(chat(case.get("openai")), &response);
+            assert_eq!(chunks(&outcome), expected, "{name} in batches of {sizes:?}");
+            let content_type = outcome.header("content-type");
+            assert_eq!(
+                content_type.as_deref(),
+                Some("text/event-stream; charset=utf-8"),
+                "{name}"
+            );
+            assert!(
+                outcome.events.iter().all(|event| event.name.is_empty()),
+                "{name}"
+            );
+            match (case.get("fault"), &outcome.fault) {
+                (None, fault) => assert_eq!(*fault, None, "{name}"),
+                (Some(expected), fault) => {
+                    let fault = fault.as_ref().unwrap_or_else(|| panic!("{name}: no fault"));
+                    assert_eq!(
+                        json!({"status": fault.status, "code": fault.code}),
+                        *expected
+                    );
+                }
+            }
+            for note in ["finish", "usage"] {
+                if let Some(expected) = case.get(note) {
+                    assert_eq!(
+                        outcome.note(note).as_ref(),
+                        Some(expected),
+                        "{name}: {note}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn notes_say_what_the_client_asked_for() {
+    let line = json!({"done": true}).to_string();
+    let outcome = bench(None).run(chat(None), &Response::ndjson([line.clone()]));
+    assert_eq!(outcome.note("model"), Some(json!("m/x:1")));
+    assert_eq!(outcome.note("stream"), Some(json!(true)));
+    let outcome = bench(None).run(
+        chat(Some(&json!({"stream": null}))),
+        &Response::ndjson([line]),
+    );
+    assert_eq!(outcome.note("stream"), Some(json!(false)));
+}
+
+#[test]
+fn a_missing_call_id_is_made_up_and_never_twice_the_same() {
+    let call = json!({"function": {"name": "f", "arguments": {}}});
+    let empty = json!({"id": "", "function": {"name": "f", "arguments": {}}});
+    let line = json!({"message": {"content": "", "tool_calls": [call, empty]}, "done": true});
+    let outcome = bench(None).run(chat(None), &Response::ndjson([line.to_string()]));
+    let ids: Vec<String> = chunks(&outcome)
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0]["id"].as_str())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(ids.len(), 2);
+    assert_ne!(ids[0], ids[1]);
+    assert!(
+        ids.iter()
+            .all(|id| id.starts_with("call_") && id.len() == 29)
+    );
+}
+
+#[test]
+fn a_client_s_own_request_id_is_kept_whole() {
+    let line = json!({"done": true}).to_string();
+    let outcome = bench(None).run(chat(None).id("my-id_7"), &Response::ndjson([line]));
+    assert_eq!(chunks(&outcome)[0]["id"], "chatcmpl-my-id_7");
+}
+
+#[test]
+fn one_object_in_place_of_a_stream_is_streamed_too() {
+    let answer = json!({"message": {"content": "x"}, "done": true, "done_reason": "stop"});
+    let outcome = bench(None).run(chat(None), &Response::json(&answer));
+    assert_eq!(outcome.data().last().map(String::as_str), Some("[DONE]"));
+    assert_eq!(outcome.fault, None);
+}
+
+#[test]
+fn a_server_that_breaks_off_leaves_no_end_marker() {
+    let line = json!({"message": {"content": "x"}, "done": false}).to_string();
+    let outcome = bench(None).run(chat(None), &Response::ndjson([line]).broken());
+    assert!(!outcome.data().contains(&"[DONE]".to_owned()));
+    assert!(outcome.fault.is_some());
+}
+
+fn whole(answer: &Value) -> Outcome {
+    let bench = bench(Some(&json!({"stream": "as-client"})));
+    let members = json!({"stream": false});
+    bench.run(chat(Some(&members)), &Response::json(answer))
+}
+
+#[test]
+fn a_whole_answer_becomes_a_completion() {
+    let outcome = whole(&json!({
+        "model": "m", "created_at": "x", "done": true, "done_reason": "length",
+        "message": {"role": "assistant", "content": "Hi <b> \"you\"", "thinking": "Hm"},
+        "logprobs": [{"token": "Hi", "logprob": -1.5}],
+        "prompt_eval_count": 3, "eval_count": 4
+    }));
+    assert_eq!(outcome.fault, None);
+    assert_eq!(
+        outcome.header("content-type").as_deref(),
+        Some("application/json")
+    );
+    let usage = json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7});
+    assert_eq!(
+        outcome.json(),
+        json!({
+            "id": "chatcmpl-aaaabbbbccccdddd", "object": "chat.completion",
+            "created": 1_767_225_600, "model": "m/x:1",
+            "choices": [{
+                "index": 0, "finish_reason": "length",
+                "message": {"role": "assistant", "content": "Hi <b> \"you\"", "refusal": null, "reasoning": "Hm"},
+                "logprobs": {"content": [{"token": "Hi", "logprob": -1.5, "bytes": null, "top_logprobs": []}], "refusal": null}
+            }],
+            "usage": usage
+        })
+    );
+    assert_eq!(outcome.note("usage"), Some(usage));
+    assert_eq!(outcome.note("finish"), Some(json!("length")));
+}
+
+#[test]
+fn a_whole_answer_with_calls_has_no_content() {
+    let call =
+        |id: &str| json!({"id": id, "function": {"index": 0, "name": "f", "arguments": {"a": 1}}});
+    let message = json!({"content": "", "tool_calls": [call("a"), call("b")]});
+    let outcome = whole(&json!({"done": true, "done_reason": "stop", "message": message}));
+    let choice = &outcome.json()["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["message"]["content"], Value::Null);
+    let called = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}});
+    assert_eq!(
+        choice["message"]["tool_calls"],
+        json!([called("a"), called("b")])
+    );
+}
+
+#[test]
+fn a_whole_answer_may_be_empty_but_not_unfinished() {
+    let message = &whole(&json!({"done": true})).json()["choices"][0]["message"];
+    assert_eq!(
+        *message,
+        json!({"role": "assistant", "content": "", "refusal": null})
+    );
+    let code = |answer: Value| whole(&answer).fault.expect("a fault").code;
+    assert_eq!(
+        code(json!({"message": {"content": "x"}, "done": false})),
+        "upstream_truncated"
+    );
+    assert_eq!(code(json!({"error": "boom"})), "upstream_error");
+    assert_eq!(code(json!([])), "upstream_invalid");
+}
+
+#[test]
+fn every_error_has_the_right_status_code_and_parameter() {
+    for case in fixtures(include_str!("fixtures/errors.json")) {
+        let name = case["case"].as_str().expect("a name");
+        let status = u16::try_from(case["status"].as_u64().expect("a status")).expect("small");
+        let body = match &case["body"] {
+            Value::String(text) => text.clone(),
+            body => body.to_string(),
+        };
+        let mut response = Response::new(status).body(body);
+        for (name, value) in case
+            .get("headers")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            response = response.header(name, value.as_str().expect("a text"));
+        }
+        let outcome = bench(None).run(chat(None), &response);
+        let (found, message) = match &outcome.fault {
+            Some(fault) => (
+                json!([fault.status, fault.code, fault.param]),
+                fault.message.clone(),
+            ),
+            None => {
+                let error = outcome.json()["error"].clone();
+                let message = error["message"].as_str().expect("a text").to_owned();
+                (
+                    json!([outcome.status, error["code"], error["param"]]),
+                    message,
+                )
+            }
+        };
+        assert_eq!(found, case["expect"], "{name}: {message}");
+        if let Some(part) = case.get("says") {
+            assert!(
+                message.contains(part.as_str().expect("a text")),
+                "{name}: {message}"
+            );
+        }
+        let after = case.get("retry-after").and_then(Value::as_str);
+        assert_eq!(outcome.header("retry-after").as_deref(), after, "{name}");
+    }
+}
+
+#[test]
+fn an_error_text_of_any_length_and_depth_is_bounded() {
+    let long = json!({"error": "é".repeat(5000)}).to_string();
+    let mut deep = json!({"error": "bottom"}).to_string();
+    for _ in 0..6 {
+        deep = json!({ "error": deep }).to_string();
+    }
+    for body in [long, deep] {
+        let outcome = bench(None).run(chat(None), &Response::new(500).body(body));
+        assert!(outcome.fault.expect("a fault").message.len() <= 1000);
+    }
+}
+
+#[test]
+fn answers_of_another_kind_are_refused_before_the_body() {
+    for kind in [
+        "text/html",
+        "text/event-stream",
+        "text/plain; charset=utf-8",
+        "application/jsonp",
+        "",
+    ] {
+        let response = Response::new(200)
+            .header("content-type", kind)
+            .body("{\"done\":true}");
+        let outcome = bench(None).run(chat(None), &response);
+        assert_eq!(
+            outcome.fault.map(|fault| fault.code).as_deref(),
+            Some("upstream_invalid"),
+            "{kind}"
+        );
+    }
+    for kind in [
+        "Application/X-NDJSON",
+        "application/json; charset=utf-8",
+        "application/ndjson",
+    ] {
+        let response = Response::new(200)
+            .header("content-type", kind)
+            .body("{\"done\":true}");
+        assert_eq!(bench(None).run(chat(None), &response).fault, None, "{kind}");
+    }
+    let unnamed = Response::new(200).body("{\"done\":true}");
+    assert_eq!(bench(None).run(chat(None), &unnamed).fault, None);
+}
+
+#[test]
+fn models_are_listed_and_found() {
+    let tags = json!({"models": [{"name": "qwen3:32b", "modified_at": "2026-08-01T10:00:00Z"}]});
+    let run = |target: &str| bench(None).run(Request::get(target), &Response::json(&tags));
+    let outcome = run("/v1/models?limit=3");
+    let sent = outcome.sent.as_ref().expect("sent");
+    assert_eq!((sent.path.as_str(), sent.query.as_str()), ("/api/tags", ""));
+    assert_eq!(outcome.json()["data"][0]["id"], "qwen3:32b");
+    assert_eq!(run("/v1/models/qwen3%3A32b").json()["object"], "model");
+    let fault = run("/v1/models/gpt-4").fault.expect("not there");
+    assert_eq!(
+        (fault.status, fault.code.as_str()),
+        (404, "model_not_found")
+    );
+    let failed = Response::new(500).body("{\"error\":\"boom\"}");
+    let outcome = bench(None).run(Request::get("/v1/models"), &failed);
+    assert_eq!(outcome.fault.map(|fault| fault.status), Some(502));
+}
+
+#[test]
+fn a_head_request_for_models_has_no_body_to_translate() {
+    let head = Request::new("HEAD", "/v1/models");
+    let response = Response::new(200).header("content-type", "application/json; charset=utf-8");
+    let outcome = bench(None).run(head, &response);
+    assert_eq!((outcome.status, outcome.fault), (200, None));
+}

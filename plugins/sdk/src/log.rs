@@ -1,0 +1,100 @@
+//! Structured log lines. The gateway adds the plugin's name and, within an exchange, its request id.
+//!
+//! ```
+//! use sluicegate_plugin::log;
+//! log::info("keys loaded").field("count", &3).field("source", "file").write();
+//! ```
+//! At most 100 lines a call are written; further ones are counted and dropped. In a native test the lines can be read
+//! with [`testing::take_logs`](crate::testing::take_logs).
+
+use serde::Serialize;
+
+/// What a line asks of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For the author, very much of it.
+    Trace,
+    /// For the author.
+    Debug,
+    /// Worth knowing; nothing to do.
+    Info,
+    /// Look at it some day.
+    Warn,
+    /// Look at it now.
+    Error,
+}
+
+/// A line that is being put together; nothing happens until [`Line::write`].
+#[must_use = "a line is written by `.write()`"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The level.
+    pub level: Level,
+    /// The message: a constant sentence; what varies belongs into fields.
+    pub message: String,
+    /// Pairs of a name and a JSON value.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A line of any level.
+pub fn line(level: Level, message: impl Into<String>) -> Line {
+    Line {
+        level,
+        message: message.into(),
+        fields: Vec::new(),
+    }
+}
+
+/// A line for the author.
+pub fn debug(message: impl Into<String>) -> Line {
+    line(Level::Debug, message)
+}
+
+/// A line worth knowing.
+pub fn info(message: impl Into<String>) -> Line {
+    line(Level::Info, message)
+}
+
+/// A line to look at some day.
+pub fn warn(message: impl Into<String>) -> Line {
+    line(Level::Warn, message)
+}
+
+/// A line to look at now.
+pub fn error(message: impl Into<String>) -> Line {
+    line(Level::Error, message)
+}
+
+impl Line {
+    /// Adds a field. A value that cannot be JSON is left out.
+    pub fn field<T: Serialize + ?Sized>(self, name: impl Into<String>, value: &T) -> Self {
+        match serde_json::to_string(value) {
+            Ok(json) => self.json(name, json),
+            Err(_) => self,
+        }
+    }
+
+    /// Adds a field whose value is JSON text already.
+    pub fn json(mut self, name: impl Into<String>, json: impl Into<String>) -> Self {
+        self.fields.push((name.into(), json.into()));
+        self
+    }
+
+    /// Writes the line to the gateway's log.
+    pub fn write(self) {
+        #[cfg(target_family = "wasm")]
+        {
+            use crate::bindings::imports::log;
+            let level = match self.level {
+                Level::Trace => log::Level::Trace,
+                Level::Debug => log::Level::Debug,
+                Level::Info => log::Level::Info,
+                Level::Warn => log::Level::Warn,
+                Level::Error => log::Level::Error,
+            };
+            log::write(level, &self.message, &self.fields);
+        }
+        #[cfg(not(target_family = "wasm"))]
+        crate::testing::host::record(self);
+    }
+}

@@ -1,0 +1,36 @@
+//! A native test harness: a plugin runs through its phases in the order and by the rules of the gateway, without a sandbox.
+//!
+//! A *bench* holds a loaded plugin: [`GateBench`], [`FilterBench`] or [`ObserverBench`]. A [`Request`] and a [`Response`]
+//! script what the client sends and what the model server answers; the [`Outcome`] has what went upstream and what came out.
+//! An answer that breaks the contract becomes the fault `plugin_fault`, as it does in the gateway.
+//!
+//! How events fall into batches must not matter. Run the same script over [`BATCHINGS`] and compare:
+//!
+//! ```
+//! # use sluicegate_plugin::{*, testing::*};
+//! # struct Echo;
+//! # impl Filter for Echo {
+//! #     type Config = NoConfig; type State = ();
+//! #     fn manifest() -> Manifest { Manifest::new("echo", "0.1.0", "Changes nothing") }
+//! #     fn configure(_: NoConfig) -> Result<Self, String> { Ok(Self) }
+//! # }
+//! let bench = FilterBench::<Echo>::load(serde_json::json!({})).unwrap();
+//! for sizes in BATCHINGS {
+//!     let response = Response::sse(["a", "b", "c"]).batches(sizes);
+//!     assert_eq!(bench.run(Request::post("/x"), &response).data(), ["a", "b", "c"]);
+//! }
+//! ```
+//! The operator's configuration is not checked against the manifest's JSON Schema here: the gateway does that.
+
+pub(crate) mod host;
+mod request;
+mod response;
+mod run;
+
+pub use host::{set_clock, take_logs};
+pub use request::Request;
+pub use response::Response;
+pub use run::{FilterBench, GateBench, GateOutcome, ObserverBench, Outcome, Sent};
+
+/// Ways to cut a stream into batches, each a list of sizes that repeats: one by one, in pairs, all at once, unevenly.
+pub const BATCHINGS: [&[usize]; 6] = [&[1], &[2], &[3], &[32], &[1, 5], &[7, 1, 2]];
