@@ -14,7 +14,7 @@ use wit_component::ComponentEncoder;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
-const PLUGINS: [&str; 3] = ["aggregate", "auth", "ollama"];
+const PLUGINS: [&str; 5] = ["access-log", "aggregate", "auth", "ollama", "rewrite"];
 
 fn main() {
     let host = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

@@ -1,6 +1,7 @@
 //! The admin interface: health, readiness, metrics, plugins. For operators and their probes, not for clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -14,8 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Secret;
 use crate::exchange::Core;
+use crate::pipeline::observer::Summary;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use crate::upstream::target::State;
+
+/// Exchanges in the list of the last ones.
+const SHOWN: usize = 100;
 
 /// What the admin interface shows.
 pub struct Admin {
@@ -47,23 +52,53 @@ pub async fn serve(admin: Arc<Admin>, request: Request<Incoming>) -> Response<Fu
             &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
         ),
         "/readyz" => readiness(&admin),
-        path @ ("/metrics" | "/plugins" | "/routes") => {
+        path if is_protected(path) => {
             if !is_allowed(&admin, &request) {
                 return json(
                     StatusCode::UNAUTHORIZED,
                     &json!({"error": "send the admin token as a bearer token"}),
                 );
             }
-            match path {
-                "/metrics" => metrics(&admin),
-                "/plugins" => json(StatusCode::OK, &plugins(&admin)),
-                _ => json(StatusCode::OK, &routes(&admin)),
-            }
+            protected(&admin, path)
         }
         _ => json(
             StatusCode::NOT_FOUND,
-            &json!({"error": "there are /livez, /readyz, /metrics, /plugins and /routes"}),
+            &json!({"error": "there are /livez, /readyz, /metrics, /plugins, /routes, /upstreams and /exchanges"}),
         ),
+    }
+}
+
+/// Whether a path says more than a probe needs.
+fn is_protected(path: &str) -> bool {
+    matches!(
+        path,
+        "/metrics" | "/plugins" | "/routes" | "/upstreams" | "/exchanges"
+    ) || path.starts_with("/exchanges/")
+}
+
+fn protected(admin: &Admin, path: &str) -> Response<Full<Bytes>> {
+    match path {
+        "/metrics" => metrics(admin),
+        "/plugins" => json(StatusCode::OK, &plugins(admin)),
+        "/routes" => json(StatusCode::OK, &routes(admin)),
+        "/upstreams" => json(StatusCode::OK, &upstreams(admin)),
+        "/exchanges" => {
+            let last = admin.core.recent.last(SHOWN);
+            json(
+                StatusCode::OK,
+                &json!({"exchanges": last.iter().map(|summary| exchange(summary)).collect::<Vec<_>>()}),
+            )
+        }
+        path => {
+            let id = path.strip_prefix("/exchanges/").unwrap_or_default();
+            match admin.core.recent.find(id).first() {
+                Some(summary) => json(StatusCode::OK, &exchange(summary)),
+                None => json(
+                    StatusCode::NOT_FOUND,
+                    &json!({"error": "no such exchange among the last thousand"}),
+                ),
+            }
+        }
     }
 }
 
@@ -144,11 +179,58 @@ fn plugins(admin: &Admin) -> serde_json::Value {
             "role": version.role().as_str(),
             "hash": version.hash(),
             "image": version.is_imaged(),
-            "on-fault": if version.fails_open() { "open" } else { "closed" },
-            "code-bytes": version.code_bytes(),
+            "on_fault": if version.fails_open() { "open" } else { "closed" },
+            "code_bytes": version.code_bytes(),
         })
     });
     json!({"plugins": list.collect::<Vec<_>>()})
+}
+
+fn upstreams(admin: &Admin) -> serde_json::Value {
+    let snapshot = admin.core.snapshot.load();
+    let mut upstreams: Vec<_> = snapshot.upstreams.values().collect();
+    upstreams.sort_by(|a, b| a.name.cmp(&b.name));
+    let list = upstreams.iter().map(|upstream| {
+        let targets = upstream.targets.iter().map(|target| match target.state() {
+            State::Unknown => json!({"target": &*target.label, "state": "unknown"}),
+            State::Up => json!({"target": &*target.label, "state": "up"}),
+            State::Down(reason) => {
+                json!({"target": &*target.label, "state": "down", "reason": reason})
+            }
+        });
+        json!({"name": &*upstream.name, "targets": targets.collect::<Vec<_>>()})
+    });
+    json!({"upstreams": list.collect::<Vec<_>>()})
+}
+
+/// One finished exchange. Times are in milliseconds.
+fn exchange(summary: &Summary) -> serde_json::Value {
+    let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+    let note = |(name, text): &(String, String)| {
+        (
+            name.clone(),
+            serde_json::from_str(text).unwrap_or(serde_json::Value::Null),
+        )
+    };
+    json!({
+        "id": &*summary.id,
+        "received_ms": summary.received_ms,
+        "route": &*summary.route,
+        "method": summary.method.as_str(),
+        "path": summary.path,
+        "status": summary.status,
+        "error": summary.error,
+        "cancelled": summary.cancelled,
+        "target": &*summary.target,
+        "attempts": summary.attempts,
+        "request_bytes": summary.request_bytes,
+        "response_bytes": summary.response_bytes,
+        "events": summary.events,
+        "ms": ms(summary.duration),
+        "ttft_ms": summary.first_byte.map(ms),
+        "stages_ms": ms(summary.overhead),
+        "notes": summary.notes.iter().map(note).collect::<serde_json::Map<_, _>>(),
+    })
 }
 
 fn routes(admin: &Admin) -> serde_json::Value {

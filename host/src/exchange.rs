@@ -8,6 +8,7 @@ mod account;
 mod clock;
 mod head;
 mod outlet;
+mod recent;
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -21,13 +22,14 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::outlet::{Aborted, Body};
+pub use self::recent::Recent;
 
 use self::account::Account;
 use self::clock::{Clock, Strike};
 use self::outlet::Outlet;
 use crate::config;
 use crate::failure::{Failure, Kind};
-use crate::framing::Framing;
+use crate::framing::{self, Event, Framing};
 use crate::pipeline::chain::{self, Chain, Output};
 use crate::pipeline::{Run, Stop};
 use crate::plugin::abi::{Field, Reply};
@@ -59,6 +61,8 @@ pub struct Core {
     pub server: config::Server,
     /// One permit for each exchange that may run at a time.
     pub exchanges: Arc<Semaphore>,
+    /// The last exchanges that have ended.
+    pub recent: Recent,
 }
 
 /// Serves one request. The response's body must be polled for the exchange to go on; dropping it ends the exchange.
@@ -107,7 +111,7 @@ async fn drive(core: Arc<Core>, client: IpAddr, request: Request<Incoming>, outl
     let limits = &core.server.limits;
     let body = Limited::new(incoming, limits.request_body, limits.body_timeout);
     let mut exchange = Exchange {
-        account: Account::open(route, Loan::new(context), path),
+        account: Account::open(core.clone(), route, Loan::new(context), path),
         core,
         snapshot,
         outlet,
@@ -297,8 +301,11 @@ impl Exchange {
         mut chain: Chain,
         mut body: AnswerBody,
     ) -> Result<(), Stop> {
-        self.framing = chain.framing();
-        let streams = self.framing == Framing::Sse;
+        let framing = chain.framing();
+        if self.sent == Sent::Nothing {
+            self.framing = framing;
+        }
+        let streams = framing == Framing::Sse;
         clock.set_heartbeat(self.core.server.heartbeat.filter(|_| streams));
         let announced = if chain.is_empty() {
             body.announced()
@@ -332,7 +339,7 @@ impl Exchange {
             if last {
                 // Lets go of the model server before the client takes the rest.
                 drop(body);
-                self.last(bytes).await;
+                self.last(bytes, framing).await;
                 return Ok(());
             }
             if !bytes.is_empty() {
@@ -356,13 +363,13 @@ impl Exchange {
     }
 
     /// Gives the client the end of the body, or the whole response if nothing has been sent.
-    async fn last(&mut self, bytes: Bytes) {
+    async fn last(&mut self, bytes: Bytes, framing: Framing) {
         match self.sent {
             Sent::Nothing => {
                 let head = head::to_client(&mut self.account.loan);
                 self.respond(head, bytes);
             }
-            Sent::EarlyHead if self.framing != Framing::Sse => self.late(bytes).await,
+            Sent::EarlyHead if framing != Framing::Sse => self.late(bytes).await,
             Sent::EarlyHead | Sent::Head if !bytes.is_empty() => self.piece(bytes, None).await,
             Sent::EarlyHead | Sent::Head => {}
         }
@@ -384,8 +391,16 @@ impl Exchange {
             .loan
             .status
             .is_some_and(|status| status.as_u16() >= 400);
-        let record = [b"data: ", &body[..], b"\n\n"].concat();
-        self.piece(record.into(), None).await;
+        // An event without data would break openai-python.
+        if !body.is_empty() {
+            let event = Event {
+                name: String::new(),
+                data: body,
+            };
+            let mut record = BytesMut::new();
+            framing::encode(Framing::Sse, &[event], &mut record);
+            self.piece(record.freeze(), None).await;
+        }
         if is_error {
             self.outlet.abort().await;
         }

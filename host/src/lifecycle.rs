@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
 use crate::config::{Config, Problems};
-use crate::exchange::{self, Core};
+use crate::exchange::{self, Core, Recent};
 use crate::plugin::Engine;
 use crate::server::{self, Connections, Listener};
 use crate::snapshot;
@@ -86,6 +86,7 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             exchanges: Arc::new(Semaphore::new(limits.exchanges)),
             server: config.server.clone(),
+            recent: Recent::default(),
         });
         let gateway = Self {
             addresses: listeners.iter().map(Listener::address).collect(),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 
+use super::Core;
 use crate::failure::Failure;
-use crate::pipeline::observer::{Queue, Summary};
+use crate::pipeline::observer::Summary;
 use crate::plugin::instance::Loan;
 use crate::route::Route;
 
@@ -16,7 +17,9 @@ use crate::route::Route;
 /// It is closed when it is dropped, so that an exchange whose client has left is accounted for too; closing takes no lock
 /// that is held for long and never waits.
 pub(super) struct Account {
+    core: Arc<Core>,
     pub(super) id: Arc<str>,
+    received_ms: u64,
     pub(super) route: Arc<Route>,
     pub(super) client: IpAddr,
     pub(super) method: Method,
@@ -38,9 +41,11 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn open(route: Arc<Route>, loan: Loan, path: String) -> Self {
+    pub(super) fn open(core: Arc<Core>, route: Arc<Route>, loan: Loan, path: String) -> Self {
         route.metrics.begin();
         Self {
+            core,
+            received_ms: loan.received_ms,
             id: loan.id.clone(),
             client: loan.client,
             method: loan.method.clone(),
@@ -125,12 +130,9 @@ impl Drop for Account {
             let (input, output) = tokens(usage);
             self.route.metrics.tokens(input, output);
         }
-        let observers = &self.route.pipeline.observers;
-        if observers.is_empty() {
-            return;
-        }
         let summary = Arc::new(Summary {
             id: self.id.clone(),
+            received_ms: self.received_ms,
             route: self.route.label.clone(),
             method: std::mem::take(&mut self.method),
             path: std::mem::take(&mut self.path),
@@ -148,9 +150,10 @@ impl Drop for Account {
             overhead,
             notes,
         });
-        observers
-            .iter()
-            .for_each(|observer: &Queue| observer.tell(summary.clone()));
+        for observer in &self.route.pipeline.observers {
+            observer.tell(summary.clone());
+        }
+        self.core.recent.add(summary);
     }
 }
 

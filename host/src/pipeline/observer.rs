@@ -20,6 +20,7 @@ const BATCH: usize = 64;
 #[expect(missing_docs, reason = "the contract documents each member")]
 pub struct Summary {
     pub id: Arc<str>,
+    pub received_ms: u64,
     pub route: Arc<str>,
     pub method: Method,
     pub path: String,

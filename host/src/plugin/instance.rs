@@ -80,7 +80,9 @@ pub(super) struct State {
     pub(super) context: Option<Box<Context>>,
     /// Log lines left in this call.
     pub(super) lines_left: u32,
-    /// Ticks left in this call.
+    /// The CPU budget of this call.
+    cpu: Duration,
+    /// Ticks left of it.
     ticks_left: u32,
     memory_used: usize,
     memory_refused: bool,
@@ -94,6 +96,7 @@ impl State {
             owner: owner.clone(),
             context: None,
             lines_left: LINES_PER_CALL,
+            cpu: Duration::ZERO,
             ticks_left: 0,
             memory_used: 0,
             memory_refused: false,
@@ -116,6 +119,7 @@ impl State {
     pub(super) fn begin_call(store: &mut Store<Self>, cpu: Duration) {
         let ticks = cpu.as_micros().div_ceil(TICK.as_micros());
         let state = store.data_mut();
+        state.cpu = cpu;
         state.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
         state.lines_left = LINES_PER_CALL;
         store.set_epoch_deadline(1);
@@ -125,7 +129,7 @@ impl State {
     pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
         let limits = &self.owner.limits;
         if error.downcast_ref::<OutOfTime>().is_some() {
-            return Error::Deadline { cpu: limits.cpu };
+            return Error::Deadline { cpu: self.cpu };
         }
         if error
             .downcast_ref::<wasmtime::PoolConcurrencyLimitError>()

@@ -23,8 +23,10 @@ const PACKAGE: &str = "sluicegate:plugin/";
 /// The version of the contract that this gateway speaks.
 pub const CONTRACT: &str = "0.1.0";
 
-/// CPU budget for `describe` and `configure` together: an interpreter that starts inside a guest takes seconds.
-const LOAD_CPU: Duration = Duration::from_secs(20);
+/// CPU budget for starting, for `describe` and for `configure`, each: an interpreter that starts inside a guest takes seconds.
+const LOAD_CPU: Duration = Duration::from_secs(10);
+/// How long each may take by the clock, for one that sleeps.
+const LOAD_WALL: Duration = Duration::from_secs(15);
 
 /// WASI interfaces that guests' standard libraries import. What they ask for beyond clocks, randomness and output is
 /// there but answers that there is nothing.
@@ -295,14 +297,9 @@ impl Job {
             .instantiate_pre(component)
             .map_err(contract)?;
         let mut store = State::store(&self.owner, self.engine.wasmtime());
-        State::begin_call(&mut store, LOAD_CPU);
-        match pre.instantiate_async(&mut store).await {
-            Ok(instance) => Ok((store, instance)),
-            Err(error) => Err(Error::Guest {
-                function: "start",
-                source: store.data().explain(&error),
-            }),
-        }
+        let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
+        let instance = limited("start", &mut store, start).await?;
+        Ok((store, instance))
     }
 
     async fn describe(
@@ -313,13 +310,8 @@ impl Job {
         let describe = instance
             .get_typed_func::<(), (String,)>(&mut *store, "describe")
             .map_err(contract)?;
-        let (text,) = describe
-            .call_async(&mut *store, ())
-            .await
-            .map_err(|error| Error::Guest {
-                function: "describe",
-                source: store.data().explain(&error),
-            })?;
+        let call = async |store: &mut Store<State>| describe.call_async(store, ()).await;
+        let (text,) = limited("describe", store, call).await?;
         Manifest::parse(&text)
     }
 
@@ -327,14 +319,10 @@ impl Job {
         let configure = instance
             .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")
             .map_err(contract)?;
-        State::begin_call(store, LOAD_CPU);
-        let (answer,) = configure
-            .call_async(&mut *store, (&self.configuration,))
-            .await
-            .map_err(|error| Error::Guest {
-                function: "configure",
-                source: store.data().explain(&error),
-            })?;
+        let call = async |store: &mut Store<State>| {
+            configure.call_async(store, (&self.configuration,)).await
+        };
+        let (answer,) = limited("configure", store, call).await?;
         let note = answer.map_err(Error::Refused)?;
         if !note.is_empty() {
             tracing::info!(plugin = self.owner.name, note, "plugin configured");
@@ -346,6 +334,21 @@ impl Job {
         let digest = key(&self.bytes, &self.configuration, 0);
         digest.iter().map(|octet| format!("{octet:02x}")).collect()
     }
+}
+
+/// Runs a call of the guest within the limits of loading.
+async fn limited<T>(
+    function: &'static str,
+    store: &mut Store<State>,
+    call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+) -> Result<T, Error> {
+    State::begin_call(store, LOAD_CPU);
+    let source = match tokio::time::timeout(LOAD_WALL, call(store)).await {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => store.data().explain(&error),
+        Err(_) => super::Error::Stalled { limit: LOAD_WALL },
+    };
+    Err(Error::Guest { function, source })
 }
 
 fn compile(engine: &Wasmtime, bytes: &[u8]) -> Result<Component, Error> {

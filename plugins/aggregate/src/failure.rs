@@ -31,7 +31,7 @@ pub(crate) fn of_error(error: &RawValue) -> Fault {
         return of_event(error.get());
     }
     let message = json::text(error).unwrap_or_default();
-    Fault::upstream("upstream_error", described(message))
+    Fault::upstream("upstream_error", described(&message))
 }
 
 /// An object that is an error by itself.
@@ -52,7 +52,7 @@ pub(crate) fn of_event(object: &str) -> Fault {
         });
     let code = text(error.code).filter(|code| !code.is_empty());
     let code = code.unwrap_or_else(|| "upstream_error".to_owned());
-    let message = described(text(error.message).unwrap_or_default().into());
+    let message = described(&text(error.message).unwrap_or_default());
     let fault = Fault::new(status, code, message);
     match text(error.param) {
         Some(param) => fault.param(param),
@@ -84,7 +84,7 @@ pub(crate) fn too_large() -> Fault {
     )
 }
 
-fn described(message: Cow<'_, str>) -> String {
+fn described(message: &str) -> String {
     let message = message.trim();
     if message.is_empty() {
         return "The model server reported an error without a message.".to_owned();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{Kind, Members, Text};
 
-use super::check;
+use super::check::{self, Path};
 
 /// A request body. A parameter that is `null` is as good as absent and not listed.
 #[derive(Debug)]
@@ -65,7 +66,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
                 };
                 while let Some(Text(name)) = map.next_key()? {
                     if name == "messages" {
-                        body.messages = map.next_value()?;
+                        // In place: an `AnObject` is nothing but its message.
+                        let messages: Option<Vec<AnObject<'_>>> = map.next_value()?;
+                        body.messages = messages.map(|list| {
+                            list.into_iter().map(|AnObject(message)| message).collect()
+                        });
                     } else if let Some(value) = map.next_value::<Option<&RawValue>>()? {
                         body.parameters.push((name, value));
                     }
@@ -75,6 +80,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
         }
 
         deserializer.deserialize_map(Read)
+    }
+}
+
+/// A message that is written as an object. (What serde derives takes an array of values in their order, too.)
+struct AnObject<'a>(Message<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for AnObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Message<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Message<'de>, A::Error> {
+                Message::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Read).map(Self)
     }
 }
 
@@ -127,14 +155,18 @@ fn misshapen(text: &str) -> Option<Fault> {
         .rev()
         .find(|(name, _)| name == "messages")?;
     if Kind::of(messages) != Kind::Array {
-        return Some(check::wrong_type("messages", "an array", messages));
+        return Some(check::wrong_type(
+            Path::of("messages"),
+            "an array",
+            messages,
+        ));
     }
     let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).ok()?;
     let at = messages
         .iter()
         .position(|message| Kind::of(message) != Kind::Object)?;
     Some(check::wrong_type(
-        format!("messages[{at}]"),
+        Path::of("messages").index(at),
         "an object",
         messages[at],
     ))

@@ -1,6 +1,7 @@
 //! Typed views of raw parameters, with the error that a wrong one deserves.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
@@ -8,117 +9,167 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
+/// Where a value stands in the request, such as `messages[2].content[0].type`. Becomes text only in an error.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path<'p> {
+    parent: Option<&'p Self>,
+    step: Step<'p>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step<'p> {
+    Member(&'p str),
+    Index(usize),
+}
+
+impl<'p> Path<'p> {
+    /// A parameter.
+    pub(super) fn of(name: &'p str) -> Self {
+        Self {
+            parent: None,
+            step: Step::Member(name),
+        }
+    }
+
+    /// A member of the value here.
+    pub(super) fn member(&'p self, name: &'p str) -> Self {
+        Self {
+            parent: Some(self),
+            step: Step::Member(name),
+        }
+    }
+
+    /// An element of the value here.
+    pub(super) fn index(&'p self, at: usize) -> Self {
+        Self {
+            parent: Some(self),
+            step: Step::Index(at),
+        }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.step {
+            Step::Member(name) if self.parent.is_some() => write!(f, ".{name}"),
+            Step::Member(name) => f.write_str(name),
+            Step::Index(at) => write!(f, "[{at}]"),
+        }
+    }
+}
+
 /// 400 `invalid_type`.
-pub(super) fn wrong_type(param: impl Into<String>, expected: &str, raw: &RawValue) -> Fault {
-    let param = param.into();
+#[cold]
+#[inline(never)]
+pub(super) fn wrong_type(at: Path<'_>, expected: &str, raw: &RawValue) -> Fault {
     let kind = Kind::of(raw).with_article();
-    Fault::bad_request(format!("`{param}` must be {expected}, not {kind}."))
+    Fault::bad_request(format!("`{at}` must be {expected}, not {kind}."))
         .code("invalid_type")
-        .param(param)
+        .param(at.to_string())
 }
 
 /// 400 `invalid_value`.
-pub(super) fn invalid(param: impl Into<String>, expected: &str) -> Fault {
-    let param = param.into();
-    Fault::bad_request(format!("`{param}` must be {expected}.")).param(param)
+#[cold]
+#[inline(never)]
+pub(super) fn invalid(at: Path<'_>, expected: &str) -> Fault {
+    Fault::bad_request(format!("`{at}` must be {expected}.")).param(at.to_string())
 }
 
 /// 400 `missing_required_parameter`.
-pub(super) fn missing(param: impl Into<String>) -> Fault {
-    let param = param.into();
-    Fault::bad_request(format!("Missing required parameter: `{param}`."))
+#[cold]
+#[inline(never)]
+pub(super) fn missing(at: Path<'_>) -> Fault {
+    Fault::bad_request(format!("Missing required parameter: `{at}`."))
         .code("missing_required_parameter")
-        .param(param)
+        .param(at.to_string())
 }
 
 /// 400 `unsupported_value`: OpenAI has it, Ollama does not.
-pub(super) fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Fault {
+#[cold]
+#[inline(never)]
+pub(super) fn unsupported(at: Path<'_>, message: &str) -> Fault {
     Fault::bad_request(message)
         .code("unsupported_value")
-        .param(param)
+        .param(at.to_string())
 }
 
 /// Fails unless the value is of this kind.
-pub(super) fn kind(param: &str, raw: &RawValue, kind: Kind) -> Result<(), Fault> {
+pub(super) fn kind(at: Path<'_>, raw: &RawValue, kind: Kind) -> Result<(), Fault> {
     if Kind::of(raw) == kind {
         return Ok(());
     }
-    Err(wrong_type(param, kind.with_article(), raw))
+    Err(wrong_type(at, kind.with_article(), raw))
 }
 
 /// A boolean.
-pub(super) fn boolean(param: &str, raw: &RawValue) -> Result<bool, Fault> {
-    kind(param, raw, Kind::Bool)?;
+pub(super) fn boolean(at: Path<'_>, raw: &RawValue) -> Result<bool, Fault> {
+    kind(at, raw, Kind::Bool)?;
     Ok(raw.get() == "true")
 }
 
 /// A number in a range; the answer is its text.
 pub(super) fn number<'a>(
-    param: &str,
+    at: Path<'_>,
     raw: &'a RawValue,
     range: RangeInclusive<f64>,
 ) -> Result<&'a str, Fault> {
-    kind(param, raw, Kind::Number)?;
+    kind(at, raw, Kind::Number)?;
     match raw.get().parse::<f64>() {
         Ok(number) if range.contains(&number) => Ok(raw.get()),
         Ok(_) | Err(_) => {
             let expected = format!("from {} to {}", range.start(), range.end());
-            Err(invalid(param, &expected))
+            Err(invalid(at, &expected))
         }
     }
 }
 
 /// A whole number in a range; the answer is its text.
 pub(super) fn integer<'a>(
-    param: &str,
+    at: Path<'_>,
     raw: &'a RawValue,
     range: RangeInclusive<i64>,
 ) -> Result<&'a str, Fault> {
-    kind(param, raw, Kind::Number)?;
+    kind(at, raw, Kind::Number)?;
     match raw.get().parse::<i64>() {
         Ok(number) if range.contains(&number) => Ok(raw.get()),
         Ok(_) if *range.end() == i64::MAX => {
-            Err(invalid(param, &format!("at least {}", range.start())))
+            Err(invalid(at, &format!("at least {}", range.start())))
         }
         Ok(_) => Err(invalid(
-            param,
+            at,
             &format!("from {} to {}", range.start(), range.end()),
         )),
-        Err(_) => Err(invalid(param, "a whole number")),
+        Err(_) => Err(invalid(at, "a whole number")),
     }
 }
 
 /// A text.
-pub(super) fn text<'a>(param: impl Into<String>, raw: &'a RawValue) -> Result<Cow<'a, str>, Fault> {
+pub(super) fn text<'a>(at: Path<'_>, raw: &'a RawValue) -> Result<Cow<'a, str>, Fault> {
     match json::text(raw) {
         Some(text) => Ok(text),
-        None if Kind::of(raw) == Kind::String => Err(invalid(param, "valid Unicode text")),
-        None => Err(wrong_type(param, "a string", raw)),
+        None if Kind::of(raw) == Kind::String => Err(invalid(at, "valid Unicode text")),
+        None => Err(wrong_type(at, "a string", raw)),
     }
 }
 
 /// A struct of raw members from an object.
-pub(super) fn object<'a, T: Deserialize<'a>>(
-    param: impl Into<String>,
-    raw: &'a RawValue,
-) -> Result<T, Fault> {
+pub(super) fn object<'a, T: Deserialize<'a>>(at: Path<'_>, raw: &'a RawValue) -> Result<T, Fault> {
     if Kind::of(raw) != Kind::Object {
-        return Err(wrong_type(param, "an object", raw));
+        return Err(wrong_type(at, "an object", raw));
     }
     // The members are raw, so what can fail is a member that is there twice.
     serde_json::from_str(raw.get()).map_err(|error| {
-        let param = param.into();
-        Fault::bad_request(format!("`{param}` cannot be read: {error}.")).param(param)
+        Fault::bad_request(format!("`{at}` cannot be read: {error}.")).param(at.to_string())
     })
 }
 
 /// The raw elements of an array.
-pub(super) fn array<'a>(
-    param: impl Into<String>,
-    raw: &'a RawValue,
-) -> Result<Vec<&'a RawValue>, Fault> {
+pub(super) fn array<'a>(at: Path<'_>, raw: &'a RawValue) -> Result<Vec<&'a RawValue>, Fault> {
     match serde_json::from_str(raw.get()) {
         Ok(elements) if Kind::of(raw) == Kind::Array => Ok(elements),
-        Ok(_) | Err(_) => Err(wrong_type(param, "an array", raw)),
+        Ok(_) | Err(_) => Err(wrong_type(at, "an array", raw)),
     }
 }

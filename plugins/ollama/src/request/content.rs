@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
-use super::check::{self, unsupported};
+use super::check::{self, Path, unsupported};
 
 /// Image types that Ollama takes in a data URI (Ollama source, `openai/openai.go`); the empty one lets it look for itself.
 const IMAGE_TYPES: [&str; 5] = ["image/jpeg", "image/jpg", "image/png", "image/webp", ""];
@@ -51,69 +51,68 @@ struct InputAudio<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// Appends the members `content` and, if there are any, `images`, each with a comma before it.
+/// Appends the members `content` and, if there are any, `images`, each with a comma before it. `at` is where the content
+/// stands.
 pub(super) fn write(
     out: &mut Vec<u8>,
-    message: usize,
+    at: Path<'_>,
     raw: Option<&RawValue>,
     absent: Absent,
 ) -> Result<(), Fault> {
     out.extend_from_slice(b",\"content\":");
-    let param = || format!("messages[{message}].content");
     match raw.map(|raw| (Kind::of(raw), raw)) {
         Some((Kind::String, raw)) => out.extend_from_slice(raw.get().as_bytes()),
-        Some((Kind::Array, raw)) => write_parts(out, message, raw, absent)?,
+        Some((Kind::Array, raw)) => write_parts(out, at, raw, absent)?,
         Some((Kind::Null | Kind::Bool | Kind::Number | Kind::Object, raw)) => {
-            return Err(check::wrong_type(
-                param(),
-                "a string or an array of parts",
-                raw,
-            ));
+            return Err(check::wrong_type(at, "a string or an array of parts", raw));
         }
         None if absent == Absent::IsEmpty => out.extend_from_slice(b"\"\""),
-        None => return Err(check::missing(param())),
+        None => return Err(check::missing(at)),
     }
     Ok(())
 }
 
 fn write_parts(
     out: &mut Vec<u8>,
-    message: usize,
+    list: Path<'_>,
     raw: &RawValue,
     absent: Absent,
 ) -> Result<(), Fault> {
-    let param = format!("messages[{message}].content");
-    let parts = check::array(&param, raw)?;
+    let parts = check::array(list, raw)?;
     if parts.is_empty() && absent == Absent::Fails {
         return Err(check::invalid(
-            param,
+            list,
             "a string or an array of at least one part",
         ));
     }
     let mut images: Vec<Cow<'_, str>> = Vec::new();
     out.push(b'"');
-    for (at, part) in parts.into_iter().enumerate() {
-        let param = |member: &str| format!("messages[{message}].content[{at}]{member}");
-        let part: Part<'_> = check::object(param(""), part)?;
-        let kind = part.r#type.ok_or_else(|| check::missing(param(".type")))?;
-        match &*check::text(param(".type"), kind)? {
-            "text" => push_text(out, part.text, param(".text"))?,
-            "refusal" => push_text(out, part.refusal, param(".refusal"))?,
-            "image_url" => images.push(image(part.image_url, &param(".image_url"))?),
-            "input_audio" => images.push(audio(part.input_audio, &param(".input_audio"))?),
+    for (index, part) in parts.into_iter().enumerate() {
+        let at = list.index(index);
+        let part: Part<'_> = check::object(at, part)?;
+        let kind = part
+            .r#type
+            .ok_or_else(|| check::missing(at.member("type")))?;
+        match &*check::text(at.member("type"), kind)? {
+            "text" => push_text(out, part.text, at.member("text"))?,
+            "refusal" => push_text(out, part.refusal, at.member("refusal"))?,
+            "image_url" => images.push(image(part.image_url, at.member("image_url"))?),
+            "input_audio" => images.push(audio(part.input_audio, at.member("input_audio"))?),
             other => {
-                return Err(unsupported(
-                    param(".type"),
-                    format!(
-                        "Ollama takes text, images and audio; a part of the type `{other}` it cannot read."
-                    ),
-                ));
+                let message = format!(
+                    "Ollama takes text, images and audio; a part of the type `{other}` it cannot read."
+                );
+                return Err(unsupported(at.member("type"), &message));
             }
         }
     }
     out.push(b'"');
-    for (at, image) in images.iter().enumerate() {
-        out.extend_from_slice(if at == 0 { b",\"images\":[\"" } else { b",\"" });
+    for (index, image) in images.iter().enumerate() {
+        out.extend_from_slice(if index == 0 {
+            b",\"images\":[\""
+        } else {
+            b",\""
+        });
         match image {
             // Borrowed from inside a JSON string without escapes: it can go into another as it is.
             Cow::Borrowed(data) => out.extend_from_slice(data.as_bytes()),
@@ -127,34 +126,26 @@ fn write_parts(
     Ok(())
 }
 
-fn push_text(out: &mut Vec<u8>, raw: Option<&RawValue>, param: String) -> Result<(), Fault> {
-    let Some(raw) = raw else {
-        return Err(check::missing(param));
-    };
-    match json::string_inner(raw) {
-        Some(inner) => {
-            out.extend_from_slice(inner.as_bytes());
-            Ok(())
-        }
-        None => Err(check::wrong_type(param, "a string", raw)),
-    }
+fn push_text(out: &mut Vec<u8>, raw: Option<&RawValue>, at: Path<'_>) -> Result<(), Fault> {
+    let raw = raw.ok_or_else(|| check::missing(at))?;
+    let inner = json::string_inner(raw).ok_or_else(|| check::wrong_type(at, "a string", raw))?;
+    out.extend_from_slice(inner.as_bytes());
+    Ok(())
 }
 
 /// The base64 text of an image. `image_url` is an object with `url`, or, from some clients, the URL itself.
-fn image<'a>(raw: Option<&'a RawValue>, param: &str) -> Result<Cow<'a, str>, Fault> {
-    let raw = raw.ok_or_else(|| check::missing(param))?;
+fn image<'a>(raw: Option<&'a RawValue>, at: Path<'_>) -> Result<Cow<'a, str>, Fault> {
+    let raw = raw.ok_or_else(|| check::missing(at))?;
     let url = if Kind::of(raw) == Kind::String {
         raw
     } else {
-        let image: ImageUrl<'_> = check::object(param, raw)?;
-        image
-            .url
-            .ok_or_else(|| check::missing(format!("{param}.url")))?
+        let image: ImageUrl<'_> = check::object(at, raw)?;
+        image.url.ok_or_else(|| check::missing(at.member("url")))?
     };
-    let url = check::text(param, url)?;
+    let url = check::text(at, url)?;
     let Some((kind, data)) = data_uri(&url) else {
         return Err(unsupported(
-            param,
+            at,
             "Ollama does not fetch images; send them as `data:image/png;base64,…`.",
         ));
     };
@@ -163,7 +154,7 @@ fn image<'a>(raw: Option<&'a RawValue>, param: &str) -> Result<Cow<'a, str>, Fau
         .any(|known| kind.eq_ignore_ascii_case(known))
     {
         return Err(unsupported(
-            param,
+            at,
             "Ollama reads images of the types image/jpeg, image/png and image/webp.",
         ));
     }
@@ -189,11 +180,11 @@ fn data_uri(url: &str) -> Option<(&str, &str)> {
 }
 
 /// The base64 text of a recording; Ollama takes it where images go (Ollama source, `openai/openai.go`).
-fn audio<'a>(raw: Option<&'a RawValue>, param: &str) -> Result<Cow<'a, str>, Fault> {
-    let raw = raw.ok_or_else(|| check::missing(param))?;
-    let audio: InputAudio<'_> = check::object(param, raw)?;
+fn audio<'a>(raw: Option<&'a RawValue>, at: Path<'_>) -> Result<Cow<'a, str>, Fault> {
+    let raw = raw.ok_or_else(|| check::missing(at))?;
+    let audio: InputAudio<'_> = check::object(at, raw)?;
     let data = audio
         .data
-        .ok_or_else(|| check::missing(format!("{param}.data")))?;
-    check::text(format!("{param}.data"), data)
+        .ok_or_else(|| check::missing(at.member("data")))?;
+    check::text(at.member("data"), data)
 }

@@ -5,7 +5,7 @@ use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
 use super::body::Message;
-use super::check;
+use super::check::{self, Path};
 use super::content::{self, Absent};
 use super::tools::{self, Calls};
 
@@ -16,14 +16,15 @@ use super::tools::{self, Calls};
 pub(super) fn write_all(out: &mut Vec<u8>, messages: &[Message<'_>]) -> Result<(), Fault> {
     if messages.is_empty() {
         return Err(check::invalid(
-            "messages",
+            Path::of("messages"),
             "an array of at least one message",
         ));
     }
+    let list = Path::of("messages");
     let mut calls = Calls::default();
-    for (at, message) in messages.iter().enumerate() {
-        out.push(if at == 0 { b'[' } else { b',' });
-        write(out, at, message, &mut calls)?;
+    for (index, message) in messages.iter().enumerate() {
+        out.push(if index == 0 { b'[' } else { b',' });
+        write(out, list.index(index), message, &mut calls)?;
         out.push(b'}');
     }
     out.push(b']');
@@ -32,37 +33,40 @@ pub(super) fn write_all(out: &mut Vec<u8>, messages: &[Message<'_>]) -> Result<(
 
 fn write<'a>(
     out: &mut Vec<u8>,
-    at: usize,
+    at: Path<'_>,
     message: &Message<'a>,
     calls: &mut Calls<'a>,
 ) -> Result<(), Fault> {
-    let param = |member: &str| format!("messages[{at}].{member}");
-    let role = message.role.ok_or_else(|| check::missing(param("role")))?;
-    match &*check::text(param("role"), role)? {
+    let role = message
+        .role
+        .ok_or_else(|| check::missing(at.member("role")))?;
+    match &*check::text(at.member("role"), role)? {
         // Templates do not know `developer`; it is the newer name of the same role.
         "system" | "developer" => {
             out.extend_from_slice(b"{\"role\":\"system\"");
-            content::write(out, at, message.content, Absent::Fails)
+            content::write(out, at.member("content"), message.content, Absent::Fails)
         }
         "user" => {
             out.extend_from_slice(b"{\"role\":\"user\"");
-            content::write(out, at, message.content, Absent::Fails)
+            content::write(out, at.member("content"), message.content, Absent::Fails)
         }
         "assistant" => assistant(out, at, message, calls),
         "tool" => {
             let id = message
                 .tool_call_id
-                .ok_or_else(|| check::missing(param("tool_call_id")))?;
-            check::kind(&param("tool_call_id"), id, Kind::String)?;
+                .ok_or_else(|| check::missing(at.member("tool_call_id")))?;
+            check::kind(at.member("tool_call_id"), id, Kind::String)?;
             let name = calls.name_of(id).or(message.name);
             tool(out, at, message.content, Some(id), name)
         }
         "function" => {
-            let name = message.name.ok_or_else(|| check::missing(param("name")))?;
+            let name = message
+                .name
+                .ok_or_else(|| check::missing(at.member("name")))?;
             tool(out, at, message.content, None, Some(name))
         }
         _ => Err(check::invalid(
-            param("role"),
+            at.member("role"),
             "`developer`, `system`, `user`, `assistant`, `tool` or `function`",
         )),
     }
@@ -70,14 +74,14 @@ fn write<'a>(
 
 fn assistant<'a>(
     out: &mut Vec<u8>,
-    at: usize,
+    at: Path<'_>,
     message: &Message<'a>,
     calls: &mut Calls<'a>,
 ) -> Result<(), Fault> {
     out.extend_from_slice(b"{\"role\":\"assistant\"");
     // A refusal is what the assistant said, only under another name.
     let content = message.content.or(message.refusal);
-    content::write(out, at, content, Absent::IsEmpty)?;
+    content::write(out, at.member("content"), content, Absent::IsEmpty)?;
     if let Some(thoughts) = message.reasoning.or(message.reasoning_content)
         && let Some(inner) = json::string_inner(thoughts)
         && !inner.is_empty()
@@ -86,23 +90,23 @@ fn assistant<'a>(
         out.extend_from_slice(thoughts.get().as_bytes());
     }
     match (message.tool_calls, message.function_call) {
-        (Some(raw), _) => calls.write(out, at, raw),
-        (None, Some(raw)) => tools::write_function_call(out, at, raw),
+        (Some(raw), _) => calls.write(out, at.member("tool_calls"), raw),
+        (None, Some(raw)) => tools::write_function_call(out, at.member("function_call"), raw),
         (None, None) => Ok(()),
     }
 }
 
 fn tool(
     out: &mut Vec<u8>,
-    at: usize,
+    at: Path<'_>,
     content: Option<&RawValue>,
     id: Option<&RawValue>,
     name: Option<&RawValue>,
 ) -> Result<(), Fault> {
     out.extend_from_slice(b"{\"role\":\"tool\"");
-    content::write(out, at, content, Absent::Fails)?;
+    content::write(out, at.member("content"), content, Absent::Fails)?;
     if let Some(name) = name {
-        check::kind(&format!("messages[{at}].name"), name, Kind::String)?;
+        check::kind(at.member("name"), name, Kind::String)?;
         out.extend_from_slice(b",\"tool_name\":");
         out.extend_from_slice(name.get().as_bytes());
     }

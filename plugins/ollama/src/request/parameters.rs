@@ -8,7 +8,7 @@ use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind, Members};
 
 use super::body::Body;
-use super::check::{self, boolean, integer, kind, number, unsupported};
+use super::check::{self, Path, boolean, integer, kind, number, unsupported};
 use super::options::Options;
 use super::tools::{self, ToolChoice};
 use crate::config::{Sampling, Settings};
@@ -92,44 +92,45 @@ impl<'a> Parameters<'a> {
 
     /// Takes a parameter of OpenAI's that has a counterpart; `false` if it is none of these.
     fn standard(&mut self, name: &str, raw: &'a RawValue) -> Result<bool, Fault> {
+        let at = Path::of(name);
         match name {
             "model" => self.model = Some(model(raw)?),
-            "stream" => self.stream = boolean(name, raw)?,
+            "stream" => self.stream = boolean(at, raw)?,
             "stream_options" => {
-                let options: StreamOptions<'_> = check::object(name, raw)?;
+                let options: StreamOptions<'_> = check::object(at, raw)?;
                 self.stream_options = true;
                 if let Some(raw) = options.include_usage {
-                    self.include_usage = boolean("stream_options.include_usage", raw)?;
+                    self.include_usage = boolean(at.member("include_usage"), raw)?;
                 }
             }
-            "temperature" => self.option("temperature", number(name, raw, 0.0..=2.0)?),
-            "top_p" => self.option("top_p", number(name, raw, 0.0..=1.0)?),
-            "frequency_penalty" => self.option("frequency_penalty", number(name, raw, -2.0..=2.0)?),
-            "presence_penalty" => self.option("presence_penalty", number(name, raw, -2.0..=2.0)?),
-            "seed" => self.option("seed", integer(name, raw, i64::MIN..=i64::MAX)?),
-            "max_tokens" => self.max_tokens = Some(integer(name, raw, 1..=i64::MAX)?),
+            "temperature" => self.option("temperature", number(at, raw, 0.0..=2.0)?),
+            "top_p" => self.option("top_p", number(at, raw, 0.0..=1.0)?),
+            "frequency_penalty" => self.option("frequency_penalty", number(at, raw, -2.0..=2.0)?),
+            "presence_penalty" => self.option("presence_penalty", number(at, raw, -2.0..=2.0)?),
+            "seed" => self.option("seed", integer(at, raw, i64::MIN..=i64::MAX)?),
+            "max_tokens" => self.max_tokens = Some(integer(at, raw, 1..=i64::MAX)?),
             "max_completion_tokens" => {
-                self.max_completion_tokens = Some(integer(name, raw, 1..=i64::MAX)?);
+                self.max_completion_tokens = Some(integer(at, raw, 1..=i64::MAX)?);
             }
             "stop" => {
                 if let Some(stop) = stop(raw)? {
                     self.options.push(("stop", Cow::Owned(stop)));
                 }
             }
-            "logprobs" => self.logprobs = boolean(name, raw)?,
+            "logprobs" => self.logprobs = boolean(at, raw)?,
             "top_logprobs" => {
-                let count = integer(name, raw, 0..=TOP_LOGPROBS)?;
+                let count = integer(at, raw, 0..=TOP_LOGPROBS)?;
                 self.top_logprobs = (count != "0").then_some(count);
             }
             "response_format" => self.format = format(raw)?,
             "tools" => self.tools = tools::offered(raw)?,
             "tool_choice" => self.tool_choice = tools::choice(raw)?,
-            "parallel_tool_calls" => self.parallel_off = !boolean(name, raw)?,
-            "reasoning_effort" => self.effort = effort(name, raw)?,
+            "parallel_tool_calls" => self.parallel_off = !boolean(at, raw)?,
+            "reasoning_effort" => self.effort = effort(at, raw)?,
             "reasoning" => {
-                let reasoning: Reasoning<'_> = check::object(name, raw)?;
+                let reasoning: Reasoning<'_> = check::object(at, raw)?;
                 if let (Some(raw), None) = (reasoning.effort, self.effort) {
-                    self.effort = effort("reasoning.effort", raw)?;
+                    self.effort = effort(at.member("effort"), raw)?;
                 }
             }
             _ => return Ok(false),
@@ -144,30 +145,29 @@ impl<'a> Parameters<'a> {
         raw: &'a RawValue,
         settings: &Settings,
     ) -> Result<bool, Fault> {
+        let at = Path::of(name);
         match name {
             "options" => {
-                kind(name, raw, Kind::Object)?;
-                let Members(members) = check::object(name, raw)?;
+                kind(at, raw, Kind::Object)?;
+                let Members(members) = check::object(at, raw)?;
                 self.native = members;
             }
             "num_ctx" => self
                 .extensions
-                .push(("num_ctx", integer(name, raw, 1..=i64::MAX)?)),
+                .push(("num_ctx", integer(at, raw, 1..=i64::MAX)?)),
             "top_k" => self
                 .extensions
-                .push(("top_k", integer(name, raw, 0..=i64::MAX)?)),
-            "min_p" => self
-                .extensions
-                .push(("min_p", number(name, raw, 0.0..=1.0)?)),
+                .push(("top_k", integer(at, raw, 0..=i64::MAX)?)),
+            "min_p" => self.extensions.push(("min_p", number(at, raw, 0.0..=1.0)?)),
             "repeat_penalty" => {
                 self.extensions
-                    .push(("repeat_penalty", number(name, raw, 0.0..=f64::MAX)?));
+                    .push(("repeat_penalty", number(at, raw, 0.0..=f64::MAX)?));
             }
             "keep_alive" => match Kind::of(raw) {
                 Kind::Number | Kind::String => self.keep_alive = Some(raw.get()),
                 Kind::Null | Kind::Bool | Kind::Array | Kind::Object => {
                     return Err(check::wrong_type(
-                        name,
+                        at,
                         "seconds or a text such as \"5m\"",
                         raw,
                     ));
@@ -179,12 +179,12 @@ impl<'a> Parameters<'a> {
                 }
                 (Kind::String, _) => {
                     return Err(check::invalid(
-                        name,
+                        at,
                         "a boolean, `low`, `medium`, `high` or `max`",
                     ));
                 }
                 (Kind::Null | Kind::Number | Kind::Array | Kind::Object, _) => {
-                    return Err(check::wrong_type(name, "a boolean or a string", raw));
+                    return Err(check::wrong_type(at, "a boolean or a string", raw));
                 }
             },
             _ => return Ok(false),
@@ -207,13 +207,13 @@ impl<'a> Parameters<'a> {
     fn agree(&mut self) -> Result<(), Fault> {
         if self.stream_options && !self.stream {
             return Err(check::invalid(
-                "stream_options",
+                Path::of("stream_options"),
                 "absent unless `stream` is true",
             ));
         }
         if self.top_logprobs.is_some() && !self.logprobs {
             return Err(check::invalid(
-                "top_logprobs",
+                Path::of("top_logprobs"),
                 "absent unless `logprobs` is true",
             ));
         }
@@ -223,7 +223,7 @@ impl<'a> Parameters<'a> {
         }
         if self.parallel_off && self.tools.is_some() {
             return Err(unsupported(
-                "parallel_tool_calls",
+                Path::of("parallel_tool_calls"),
                 "Ollama cannot keep a model from calling several tools at once; `parallel_tool_calls` must not be false.",
             ));
         }
@@ -287,60 +287,61 @@ impl<'a> Parameters<'a> {
 /// Those that only inform the service, or that ask for what happens anyway, are accepted. Those that would change the
 /// answer are refused.
 fn without_effect(name: &str, raw: &RawValue) -> Result<bool, Fault> {
+    let at = Path::of(name);
     match name {
         "user"
         | "safety_identifier"
         | "service_tier"
         | "prompt_cache_key"
-        | "prompt_cache_retention" => kind(name, raw, Kind::String)?,
-        "metadata" | "prompt_cache_options" | "prediction" => kind(name, raw, Kind::Object)?,
-        "store" => kind(name, raw, Kind::Bool)?,
+        | "prompt_cache_retention" => kind(at, raw, Kind::String)?,
+        "metadata" | "prompt_cache_options" | "prediction" => kind(at, raw, Kind::Object)?,
+        "store" => kind(at, raw, Kind::Bool)?,
         "n" => {
-            if integer(name, raw, 1..=128)? != "1" {
+            if integer(at, raw, 1..=128)? != "1" {
                 return Err(unsupported(
-                    name,
+                    at,
                     "Ollama gives one answer to a request; `n` must be 1. Send several requests instead.",
                 ));
             }
         }
         "logit_bias" => {
-            kind(name, raw, Kind::Object)?;
-            let Members(biases) = check::object(name, raw)?;
+            kind(at, raw, Kind::Object)?;
+            let Members(biases) = check::object(at, raw)?;
             if !biases.is_empty() {
                 return Err(unsupported(
-                    name,
+                    at,
                     "Ollama has no `logit_bias`; it must be empty.",
                 ));
             }
         }
         "modalities" => {
-            for modality in check::array(name, raw)? {
+            for modality in check::array(at, raw)? {
                 if modality.get() != "\"text\"" {
                     return Err(unsupported(
-                        name,
+                        at,
                         "Ollama answers in text; `modalities` must be [\"text\"].",
                     ));
                 }
             }
         }
         "verbosity" => {
-            if check::text(name, raw)? != "medium" {
+            if check::text(at, raw)? != "medium" {
                 return Err(unsupported(
-                    name,
+                    at,
                     "Ollama has no `verbosity`; it must be `medium`.",
                 ));
             }
         }
         "audio" | "web_search_options" | "moderation" => {
             return Err(unsupported(
-                name,
-                format!("Ollama has nothing like `{name}`."),
+                at,
+                &format!("Ollama has nothing like `{name}`."),
             ));
         }
         "functions" => {
-            if !check::array(name, raw)?.is_empty() {
+            if !check::array(at, raw)?.is_empty() {
                 return Err(unsupported(
-                    name,
+                    at,
                     "`functions` is deprecated; use `tools` instead.",
                 ));
             }
@@ -348,7 +349,7 @@ fn without_effect(name: &str, raw: &RawValue) -> Result<bool, Fault> {
         "function_call" => {
             if !matches!(raw.get(), "\"none\"" | "\"auto\"") {
                 return Err(unsupported(
-                    name,
+                    at,
                     "Ollama cannot force a call; use `tools` with `tool_choice` `auto`.",
                 ));
             }
@@ -359,12 +360,15 @@ fn without_effect(name: &str, raw: &RawValue) -> Result<bool, Fault> {
 }
 
 fn model(raw: &RawValue) -> Result<&RawValue, Fault> {
-    let name = check::text("model", raw)?;
+    let name = check::text(Path::of("model"), raw)?;
     if name.trim().is_empty() {
-        return Err(check::invalid("model", "the name of a model, not empty"));
+        return Err(check::invalid(
+            Path::of("model"),
+            "the name of a model, not empty",
+        ));
     }
     if name.len() > MODEL_NAME_BYTES {
-        return Err(check::invalid("model", "at most 512 octets long"));
+        return Err(check::invalid(Path::of("model"), "at most 512 octets long"));
     }
     Ok(raw)
 }
@@ -373,12 +377,13 @@ fn model(raw: &RawValue) -> Result<&RawValue, Fault> {
 ///
 /// Empty sequences are left out: they would end every answer before it begins.
 fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
+    let stop = Path::of("stop");
     let sequences = match Kind::of(raw) {
         Kind::String => vec![raw],
-        Kind::Array => check::array("stop", raw)?,
+        Kind::Array => check::array(stop, raw)?,
         Kind::Null | Kind::Bool | Kind::Number | Kind::Object => {
             return Err(check::wrong_type(
-                "stop",
+                stop,
                 "a string or an array of strings",
                 raw,
             ));
@@ -387,11 +392,7 @@ fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
     let mut list = String::from("[");
     for (at, sequence) in sequences.into_iter().enumerate() {
         let Some(inner) = json::string_inner(sequence) else {
-            return Err(check::wrong_type(
-                format!("stop[{at}]"),
-                "a string",
-                sequence,
-            ));
+            return Err(check::wrong_type(stop.index(at), "a string", sequence));
         };
         if inner.is_empty() {
             continue;
@@ -407,26 +408,26 @@ fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
 
 /// Ollama's `format`; `None` for plain text.
 fn format(raw: &RawValue) -> Result<Option<&str>, Fault> {
-    let format: ResponseFormat<'_> = check::object("response_format", raw)?;
+    let at = Path::of("response_format");
+    let format: ResponseFormat<'_> = check::object(at, raw)?;
     let Some(kind) = format.r#type else {
-        return Err(check::missing("response_format.type"));
+        return Err(check::missing(at.member("type")));
     };
-    match &*check::text("response_format.type", kind)? {
+    match &*check::text(at.member("type"), kind)? {
         "text" => Ok(None),
         "json_object" => Ok(Some("\"json\"")),
         "json_schema" => {
-            let Some(raw) = format.json_schema else {
-                return Err(check::missing("response_format.json_schema"));
-            };
-            let schema: JsonSchema<'_> = check::object("response_format.json_schema", raw)?;
+            let at = at.member("json_schema");
+            let raw = format.json_schema.ok_or_else(|| check::missing(at))?;
+            let schema: JsonSchema<'_> = check::object(at, raw)?;
             let Some(schema) = schema.schema else {
                 return Ok(None);
             };
-            check::kind("response_format.json_schema.schema", schema, Kind::Object)?;
+            check::kind(at.member("schema"), schema, Kind::Object)?;
             Ok(Some(schema.get()))
         }
         _ => Err(check::invalid(
-            "response_format.type",
+            at.member("type"),
             "`text`, `json_object` or `json_schema`",
         )),
     }
@@ -436,8 +437,8 @@ fn format(raw: &RawValue) -> Result<Option<&str>, Fault> {
 ///
 /// # Source
 /// Ollama source, `openai/openai.go`: the same words for the same effort.
-fn effort(param: &str, raw: &RawValue) -> Result<Option<&'static str>, Fault> {
-    Ok(match &*check::text(param, raw)? {
+fn effort(at: Path<'_>, raw: &RawValue) -> Result<Option<&'static str>, Fault> {
+    Ok(match &*check::text(at, raw)? {
         "" => None,
         "none" => Some("false"),
         "minimal" | "low" => Some("\"low\""),
@@ -446,7 +447,7 @@ fn effort(param: &str, raw: &RawValue) -> Result<Option<&'static str>, Fault> {
         "xhigh" | "ultra" | "max" => Some("\"max\""),
         _ => {
             return Err(check::invalid(
-                param,
+                at,
                 "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`",
             ));
         }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
-use super::check::{self, unsupported};
+use super::check::{self, Path, unsupported};
 
 /// Whether the model may call tools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,28 +35,30 @@ struct Function<'a> {
 
 /// Checks `tools`; the shape is Ollama's too, so the text goes on as it is. `None` for an empty list.
 pub(super) fn offered(raw: &RawValue) -> Result<Option<&RawValue>, Fault> {
-    let tools = check::array("tools", raw)?;
+    let list = Path::of("tools");
+    let tools = check::array(list, raw)?;
     for (at, tool) in tools.iter().enumerate() {
-        let param = |member: &str| format!("tools[{at}]{member}");
-        let tool: Tool<'_> = check::object(param(""), tool)?;
-        let kind = tool.r#type.ok_or_else(|| check::missing(param(".type")))?;
-        let kind = check::text(param(".type"), kind)?;
+        let at = list.index(at);
+        let tool: Tool<'_> = check::object(at, tool)?;
+        let kind = tool
+            .r#type
+            .ok_or_else(|| check::missing(at.member("type")))?;
+        let kind = check::text(at.member("type"), kind)?;
         if kind != "function" {
-            return Err(unsupported(
-                param(".type"),
-                format!("Ollama knows only tools of the type `function`, not `{kind}`."),
-            ));
+            let message = format!("Ollama knows only tools of the type `function`, not `{kind}`.");
+            return Err(unsupported(at.member("type"), &message));
         }
         let function = tool
             .function
-            .ok_or_else(|| check::missing(param(".function")))?;
-        let function: Function<'_> = check::object(param(".function"), function)?;
+            .ok_or_else(|| check::missing(at.member("function")))?;
+        let at = at.member("function");
+        let function: Function<'_> = check::object(at, function)?;
         let name = function
             .name
-            .ok_or_else(|| check::missing(param(".function.name")))?;
-        check::text(param(".function.name"), name)?;
+            .ok_or_else(|| check::missing(at.member("name")))?;
+        check::kind(at.member("name"), name, Kind::String)?;
         if let Some(parameters) = function.parameters {
-            check::kind(&param(".function.parameters"), parameters, Kind::Object)?;
+            check::kind(at.member("parameters"), parameters, Kind::Object)?;
         }
     }
     Ok((!tools.is_empty()).then_some(raw))
@@ -67,22 +69,18 @@ pub(super) fn offered(raw: &RawValue) -> Result<Option<&RawValue>, Fault> {
 /// # Errors
 /// 400 for a choice that forces a call: Ollama cannot make a model call a tool.
 pub(super) fn choice(raw: &RawValue) -> Result<ToolChoice, Fault> {
+    let at = Path::of("tool_choice");
     match (Kind::of(raw), raw.get()) {
         (_, "\"auto\"") => Ok(ToolChoice::Auto),
         (_, "\"none\"") => Ok(ToolChoice::None),
         (_, "\"required\"") | (Kind::Object, _) => Err(unsupported(
-            "tool_choice",
+            at,
             "Ollama cannot force a model to call a tool, or restrict it to some; `tool_choice` must be `auto` or `none`.",
         )),
-        (Kind::String, _) => Err(check::invalid(
-            "tool_choice",
-            "`auto`, `none` or `required`",
-        )),
-        (Kind::Null | Kind::Bool | Kind::Number | Kind::Array, _) => Err(check::wrong_type(
-            "tool_choice",
-            "a string or an object",
-            raw,
-        )),
+        (Kind::String, _) => Err(check::invalid(at, "`auto`, `none` or `required`")),
+        (Kind::Null | Kind::Bool | Kind::Number | Kind::Array, _) => {
+            Err(check::wrong_type(at, "a string or an object", raw))
+        }
     }
 }
 
@@ -121,40 +119,41 @@ impl<'a> Calls<'a> {
         Some(name)
     }
 
-    /// Appends the member `tool_calls` of an assistant message, a comma before it; nothing if there are none.
+    /// Appends the member `tool_calls` of an assistant message, a comma before it; nothing if there are none. `list` is where
+    /// they stand.
     pub(super) fn write(
         &mut self,
         out: &mut Vec<u8>,
-        message: usize,
+        list: Path<'_>,
         raw: &'a RawValue,
     ) -> Result<(), Fault> {
-        let calls = check::array(format!("messages[{message}].tool_calls"), raw)?;
-        for (at, call) in calls.iter().enumerate() {
-            let param = |member: &str| format!("messages[{message}].tool_calls[{at}]{member}");
-            let call: Call<'_> = check::object(param(""), call)?;
+        let calls = check::array(list, raw)?;
+        for (index, call) in calls.iter().enumerate() {
+            let at = list.index(index);
+            let call: Call<'_> = check::object(at, call)?;
             if let Some(kind) = call.r#type
-                && check::text(param(".type"), kind)? != "function"
+                && check::text(at.member("type"), kind)? != "function"
             {
                 return Err(unsupported(
-                    param(".type"),
+                    at.member("type"),
                     "Ollama knows only calls of the type `function`.",
                 ));
             }
             let function = call
                 .function
-                .ok_or_else(|| check::missing(param(".function")))?;
-            out.extend_from_slice(if at == 0 {
+                .ok_or_else(|| check::missing(at.member("function")))?;
+            out.extend_from_slice(if index == 0 {
                 b",\"tool_calls\":[{"
             } else {
                 b",{"
             });
             if let Some(id) = call.id {
-                check::kind(&param(".id"), id, Kind::String)?;
+                check::kind(at.member("id"), id, Kind::String)?;
                 out.extend_from_slice(b"\"id\":");
                 out.extend_from_slice(id.get().as_bytes());
                 out.push(b',');
             }
-            let name = write_function(out, at, function, &param(".function"))?;
+            let name = write_function(out, index, function, at.member("function"))?;
             if let Some(id) = call.id {
                 self.0.push((id, name));
             }
@@ -169,11 +168,11 @@ impl<'a> Calls<'a> {
 /// Appends the deprecated `function_call` of an assistant message as its one tool call.
 pub(super) fn write_function_call(
     out: &mut Vec<u8>,
-    message: usize,
+    at: Path<'_>,
     raw: &RawValue,
 ) -> Result<(), Fault> {
     out.extend_from_slice(b",\"tool_calls\":[{");
-    write_function(out, 0, raw, &format!("messages[{message}].function_call"))?;
+    write_function(out, 0, raw, at)?;
     out.push(b']');
     Ok(())
 }
@@ -183,26 +182,26 @@ fn write_function<'a>(
     out: &mut Vec<u8>,
     index: usize,
     raw: &'a RawValue,
-    param: &str,
+    at: Path<'_>,
 ) -> Result<&'a RawValue, Fault> {
-    let function: Called<'a> = check::object(param, raw)?;
+    let function: Called<'a> = check::object(at, raw)?;
     let name = function
         .name
-        .ok_or_else(|| check::missing(format!("{param}.name")))?;
-    check::kind(&format!("{param}.name"), name, Kind::String)?;
+        .ok_or_else(|| check::missing(at.member("name")))?;
+    check::kind(at.member("name"), name, Kind::String)?;
     out.extend_from_slice(b"\"function\":{\"index\":");
     json::push_u64(out, index as u64);
     out.extend_from_slice(b",\"name\":");
     out.extend_from_slice(name.get().as_bytes());
     out.extend_from_slice(b",\"arguments\":");
-    write_arguments(out, function.arguments, &format!("{param}.arguments"))?;
+    write_arguments(out, function.arguments, at.member("arguments"))?;
     out.extend_from_slice(b"}}");
     Ok(name)
 }
 
 /// Appends arguments as an object. OpenAI's are text that holds JSON; some clients send the object itself, and many send
 /// "" for a tool without parameters.
-fn write_arguments(out: &mut Vec<u8>, raw: Option<&RawValue>, param: &str) -> Result<(), Fault> {
+fn write_arguments(out: &mut Vec<u8>, raw: Option<&RawValue>, at: Path<'_>) -> Result<(), Fault> {
     let Some(raw) = raw else {
         out.extend_from_slice(b"{}");
         return Ok(());
@@ -211,7 +210,7 @@ fn write_arguments(out: &mut Vec<u8>, raw: Option<&RawValue>, param: &str) -> Re
         out.extend_from_slice(raw.get().as_bytes());
         return Ok(());
     }
-    let text = check::text(param, raw)?;
+    let text = check::text(at, raw)?;
     let text = text.trim();
     if text.is_empty() || text == "null" {
         out.extend_from_slice(b"{}");
@@ -222,6 +221,6 @@ fn write_arguments(out: &mut Vec<u8>, raw: Option<&RawValue>, param: &str) -> Re
             out.extend_from_slice(arguments.get().as_bytes());
             Ok(())
         }
-        Ok(_) | Err(_) => Err(check::invalid(param, "text that holds a JSON object")),
+        Ok(_) | Err(_) => Err(check::invalid(at, "text that holds a JSON object")),
     }
 }

@@ -15,7 +15,7 @@ struct Token<'a> {
     #[serde(borrow)]
     bytes: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    top_logprobs: Option<Vec<Token<'a>>>,
+    top_logprobs: Option<Vec<Self>>,
 }
 
 /// Appends `{"content":[…],"refusal":null}`.

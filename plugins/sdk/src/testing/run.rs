@@ -120,8 +120,8 @@ impl<G: Gate> GateBench<G> {
     ///
     /// # Errors
     /// What the gateway would tell the operator.
-    pub fn load(config: Value) -> Result<Self, String> {
-        load(&G::manifest(), config, G::configure).map(Self)
+    pub fn load(config: impl Into<Value>) -> Result<Self, String> {
+        load(&G::manifest(), &config.into(), G::configure).map(Self)
     }
 
     /// Shows one request to the gate.
@@ -149,8 +149,8 @@ impl<O: Observer> ObserverBench<O> {
     ///
     /// # Errors
     /// What the gateway would tell the operator.
-    pub fn load(config: Value) -> Result<Self, String> {
-        load(&O::manifest(), config, O::configure).map(Self)
+    pub fn load(config: impl Into<Value>) -> Result<Self, String> {
+        load(&O::manifest(), &config.into(), O::configure).map(Self)
     }
 
     /// Shows finished exchanges to the observer, at most 64 at a time.
@@ -173,9 +173,9 @@ impl<F: Filter> FilterBench<F> {
     ///
     /// # Errors
     /// What the gateway would tell the operator.
-    pub fn load(config: Value) -> Result<Self, String> {
+    pub fn load(config: impl Into<Value>) -> Result<Self, String> {
         let manifest = F::manifest();
-        let rule = load(&manifest, config, F::configure)?;
+        let rule = load(&manifest, &config.into(), F::configure)?;
         Ok(Self { rule, manifest })
     }
 
@@ -429,7 +429,7 @@ impl<'b, F: Filter> Run<'b, F> {
 
 fn load<C: DeserializeOwned, R>(
     manifest: &Manifest,
-    config: Value,
+    config: &Value,
     configure: fn(C) -> Result<R, String>,
 ) -> Result<R, String> {
     let text = manifest.to_json();

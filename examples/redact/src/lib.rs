@@ -1,0 +1,202 @@
+//! An example filter: replaces words in what the model says, in streams and in whole answers.
+//!
+//! A model may send a word in two pieces, so an end that could be the beginning of a word is held back until the next piece
+//! shows what it is. That rule is in [`words`], without JSON or sandbox; here is what it means for an exchange.
+
+mod words;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sluicegate_plugin::{
+    BodyAction, Context, Event, EventsAction, Fault, Filter, Framing, HeadAction, Manifest, Phases,
+    Plan,
+};
+use words::{Tail, Words};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    words: Vec<String>,
+    #[serde(default = "stars")]
+    by: String,
+}
+
+fn stars() -> String {
+    "***".into()
+}
+
+struct Redact(Words);
+
+impl Filter for Redact {
+    type Config = Config;
+    /// What is held back of each choice, by its index.
+    type State = BTreeMap<u64, Tail>;
+
+    fn manifest() -> Manifest {
+        Manifest::new("redact", env!("CARGO_PKG_VERSION"), "Replaces words in answers")
+            .config(
+                r#"{"type":"object","required":["words"],"additionalProperties":false,"properties":{
+                    "words":{"type":"array","items":{"type":"string","minLength":1},"minItems":1,
+                             "description":"The words that no client shall see."},
+                    "by":{"type":"string","description":"What stands in their place; *** where absent."}}}"#,
+            )
+            .phases(Phases::Response)
+    }
+
+    fn configure(config: Config) -> Result<Self, String> {
+        Words::new(config.words, config.by).map(Self)
+    }
+
+    fn response_head(&self, _: &mut Self::State, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+        let media = ctx.get_str("content-type").unwrap_or_default();
+        let plan = if media.starts_with("text/event-stream") {
+            Plan::Events(Framing::Sse)
+        } else if media.starts_with("application/json") && ctx.status() == 200 {
+            Plan::Whole
+        } else {
+            Plan::Skip
+        };
+        Ok(plan.into())
+    }
+
+    /// A whole answer.
+    fn response_body(
+        &self,
+        _: &mut Self::State,
+        _: &Context<'_>,
+        body: Vec<u8>,
+    ) -> Result<BodyAction, Fault> {
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
+            return Ok(BodyAction::Pass);
+        };
+        for choice in choices(&mut answer) {
+            if let Some(Value::String(text)) = choice.pointer_mut("/message/content") {
+                *text = self.0.replace(text);
+            }
+        }
+        Ok(BodyAction::Replace(answer.to_string().into_bytes()))
+    }
+
+    /// A stream, chunk by chunk.
+    fn response_events(
+        &self,
+        tails: &mut Self::State,
+        _: &Context<'_>,
+        batch: Vec<Event>,
+    ) -> Result<EventsAction, Fault> {
+        let mut out = Vec::with_capacity(batch.len());
+        for event in batch {
+            match serde_json::from_slice::<Value>(&event.data) {
+                Ok(chunk) if chunk.get("choices").is_some() => self.chunk(tails, chunk, &mut out),
+                // `[DONE]`, an error, or nothing that we know.
+                Ok(_) | Err(_) => out.push(event),
+            }
+        }
+        Ok(EventsAction::Replace(out))
+    }
+}
+
+impl Redact {
+    fn chunk(&self, tails: &mut BTreeMap<u64, Tail>, mut chunk: Value, out: &mut Vec<Event>) {
+        let mut left = Vec::new();
+        for choice in choices(&mut chunk) {
+            let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+            let tail = tails.entry(index).or_default();
+            if let Some(Value::String(text)) = choice.pointer_mut("/delta/content") {
+                *text = self.0.feed(tail, text);
+            }
+            let ends = choice
+                .get("finish_reason")
+                .is_some_and(|reason| !reason.is_null());
+            if ends && let Some(rest) = self.0.finish(tail) {
+                left.push(
+                    json!({"index": index, "delta": {"content": rest}, "finish_reason": null}),
+                );
+            }
+        }
+        // What was held back goes out before the chunk that says that the choice has ended.
+        if !left.is_empty() {
+            let mut before = chunk.clone();
+            before["choices"] = Value::Array(left);
+            out.push(Event::data(before.to_string()));
+        }
+        out.push(Event::data(chunk.to_string()));
+    }
+}
+
+fn choices(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    document
+        .get_mut("choices")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+}
+
+sluicegate_plugin::filter!(Redact);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluicegate_plugin::testing::{FilterBench, Request, Response};
+
+    fn bench() -> FilterBench<Redact> {
+        FilterBench::load(json!({"words": ["tiger", "panda"], "by": "cat"}))
+            .expect("a configuration")
+    }
+
+    fn chunk(text: &str) -> String {
+        json!({"id": "1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]})
+            .to_string()
+    }
+
+    fn text(data: &[String]) -> String {
+        data.iter()
+            .filter_map(|data| serde_json::from_str::<Value>(data).ok())
+            .filter_map(|chunk| {
+                chunk
+                    .pointer("/choices/0/delta/content")?
+                    .as_str()
+                    .map(str::to_owned)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_word_that_the_stream_cuts_in_two_is_replaced() {
+        let end =
+            json!({"id": "1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+        let pieces = ["A ti", "g", "er and a p", "an"];
+        let stream: Vec<String> = pieces
+            .iter()
+            .map(|piece| chunk(piece))
+            .chain([end.to_string(), "[DONE]".into()])
+            .collect();
+        for batch in 1..=stream.len() {
+            let response = Response::sse(stream.clone()).batches(&[batch]);
+            let outcome = bench().run(Request::post("/v1/chat/completions"), &response);
+            let data = outcome.data();
+            assert_eq!(text(&data), "A cat and a pan");
+            assert_eq!(data.last().map(String::as_str), Some("[DONE]"));
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_is_replaced_too() {
+        let answer = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a panda"}}]});
+        let outcome = bench().run(
+            Request::post("/v1/chat/completions"),
+            &Response::json(&answer),
+        );
+        assert_eq!(
+            outcome.json().pointer("/choices/0/message/content"),
+            Some(&json!("a cat"))
+        );
+    }
+
+    #[test]
+    fn a_configuration_with_an_empty_word_is_refused() {
+        assert!(FilterBench::<Redact>::load(json!({"words": [""]})).is_err());
+    }
+}

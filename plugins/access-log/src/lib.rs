@@ -1,0 +1,63 @@
+//! The `access-log` observer: one structured log line for each exchange.
+//!
+//! This file is glue; [`line`] says what a line holds.
+
+use serde::Deserialize;
+use sluicegate_plugin::{Manifest, Observer, Summary};
+
+pub mod line;
+
+use line::Field;
+
+/// The configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    fields: Option<Vec<Field>>,
+    skip_paths: Vec<String>,
+}
+
+/// The observer.
+#[derive(Debug)]
+pub struct AccessLog {
+    fields: Vec<Field>,
+    skip_paths: Vec<String>,
+}
+
+impl Observer for AccessLog {
+    type Config = Config;
+
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "access-log",
+            env!("CARGO_PKG_VERSION"),
+            "One log line for each exchange",
+        )
+        .config(include_str!("config.schema.json"))
+        .transforms(false)
+    }
+
+    fn configure(config: Config) -> Result<Self, String> {
+        let fields = config.fields.unwrap_or_else(|| Field::ALL.to_vec());
+        if fields.is_empty() {
+            return Err("`fields` must name at least one field".to_owned());
+        }
+        Ok(Self {
+            fields,
+            skip_paths: config.skip_paths,
+        })
+    }
+
+    fn observe(&self, batch: &[Summary]) {
+        for summary in batch {
+            if !line::is_uneventful(summary) || !self.skip_paths.contains(&summary.path) {
+                line::of(summary, &self.fields).write();
+            }
+        }
+    }
+}
+
+sluicegate_plugin::observer!(AccessLog);
+
+#[cfg(test)]
+mod tests;

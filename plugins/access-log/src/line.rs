@@ -1,0 +1,203 @@
+//! What a line holds.
+//!
+//! A field that an exchange has no value for is left out of its line: no model server was asked, nothing was streamed,
+//! nobody counted tokens.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use sluicegate_plugin::log::{self, Level, Line};
+use sluicegate_plugin::{Summary, json};
+
+/// The message of every line; what varies is in the fields.
+const MESSAGE: &str = "exchange";
+
+/// A field of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The request id.
+    Req,
+    /// The route as configured.
+    Route,
+    /// The request method.
+    Method,
+    /// The path that the client asked for.
+    Path,
+    /// The client's address.
+    Client,
+    /// Who pays.
+    Tenant,
+    /// The model that the client asked for.
+    Model,
+    /// The model server that was asked.
+    Target,
+    /// What the client got; 0 if it left before.
+    Status,
+    /// What went wrong.
+    Error,
+    /// Whether the client left before the end; left out if not.
+    Cancelled,
+    /// How often a model server was asked.
+    Attempts,
+    /// Whether the client asked for a stream.
+    Stream,
+    /// The finish reason.
+    Finish,
+    /// Milliseconds from the request head to the end.
+    DurationMs,
+    /// Milliseconds from the request head to the first octet of the response body: with a stream, the first token.
+    TtftMs,
+    /// Milliseconds spent in the stages of the pipeline.
+    OverheadMs,
+    /// Tokens of the prompt.
+    TokensIn,
+    /// Tokens of the answer.
+    TokensOut,
+    /// Whether the tokens were counted up to where the stream broke; left out if not.
+    TokensPartial,
+    /// Octets of the request body.
+    RequestBytes,
+    /// Octets of the response body.
+    ResponseBytes,
+    /// Records of the streamed response.
+    Events,
+}
+
+/// The usage as a stage noted it, in OpenAI's form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    partial: bool,
+}
+
+impl Field {
+    /// All fields, in the order of a line.
+    pub const ALL: [Self; 23] = [
+        Self::Req,
+        Self::Route,
+        Self::Method,
+        Self::Path,
+        Self::Client,
+        Self::Tenant,
+        Self::Model,
+        Self::Target,
+        Self::Status,
+        Self::Error,
+        Self::Cancelled,
+        Self::Attempts,
+        Self::Stream,
+        Self::Finish,
+        Self::DurationMs,
+        Self::TtftMs,
+        Self::OverheadMs,
+        Self::TokensIn,
+        Self::TokensOut,
+        Self::TokensPartial,
+        Self::RequestBytes,
+        Self::ResponseBytes,
+        Self::Events,
+    ];
+
+    /// The field's name in a line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Req => "req",
+            Self::Route => "route",
+            Self::Method => "method",
+            Self::Path => "path",
+            Self::Client => "client",
+            Self::Tenant => "tenant",
+            Self::Model => "model",
+            Self::Target => "target",
+            Self::Status => "status",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+            Self::Attempts => "attempts",
+            Self::Stream => "stream",
+            Self::Finish => "finish",
+            Self::DurationMs => "duration_ms",
+            Self::TtftMs => "ttft_ms",
+            Self::OverheadMs => "overhead_ms",
+            Self::TokensIn => "tokens_in",
+            Self::TokensOut => "tokens_out",
+            Self::TokensPartial => "tokens_partial",
+            Self::RequestBytes => "request_bytes",
+            Self::ResponseBytes => "response_bytes",
+            Self::Events => "events",
+        }
+    }
+
+    /// The field's value as JSON; `None` where the exchange has none.
+    fn value<'a>(self, of: &'a Summary, usage: Option<&Usage>) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Req => text(&of.id),
+            Self::Route => text(&of.route),
+            Self::Method => text(&of.method),
+            Self::Path => text(&of.path),
+            Self::Client => text(&of.client),
+            Self::Target => text(&of.target),
+            Self::Error => text(&of.error),
+            Self::Tenant | Self::Model | Self::Stream | Self::Finish => {
+                of.note_json(self.name()).map(Cow::Borrowed)
+            }
+            Self::Status => number(of.status.into()),
+            Self::Cancelled => of.cancelled.then_some("true".into()),
+            Self::Attempts => number(of.attempts.into()),
+            Self::DurationMs => milliseconds(of.duration_us),
+            Self::TtftMs if of.first_byte_us == 0 => None,
+            Self::TtftMs => milliseconds(of.first_byte_us),
+            Self::OverheadMs => milliseconds(of.overhead_us),
+            Self::TokensIn => number(usage?.prompt_tokens),
+            Self::TokensOut => number(usage?.completion_tokens),
+            Self::TokensPartial => usage?.partial.then_some("true".into()),
+            Self::RequestBytes => number(of.request_bytes),
+            Self::ResponseBytes => number(of.response_bytes),
+            Self::Events if of.events == 0 => None,
+            Self::Events => number(of.events),
+        }
+    }
+}
+
+/// The line of one exchange. What went wrong on this side of the client is a warning, everything else is information.
+pub fn of(summary: &Summary, fields: &[Field]) -> Line {
+    let level = if summary.status >= 500 {
+        Level::Warn
+    } else {
+        Level::Info
+    };
+    let usage: Option<Usage> = summary.note("usage");
+    let mut line = log::line(level, MESSAGE);
+    for field in fields {
+        if let Some(value) = field.value(summary, usage.as_ref()) {
+            line = line.json(field.name(), value);
+        }
+    }
+    line
+}
+
+/// Whether an exchange went as it should.
+pub fn is_uneventful(summary: &Summary) -> bool {
+    summary.error.is_empty() && !summary.cancelled && summary.status < 400
+}
+
+fn text(text: &str) -> Option<Cow<'_, str>> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len() + 2);
+    json::push_str(&mut out, text);
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+fn number<'a>(number: u64) -> Option<Cow<'a, str>> {
+    Some(number.to_string().into())
+}
+
+/// Microseconds as milliseconds, to the microsecond.
+fn milliseconds<'a>(microseconds: u64) -> Option<Cow<'a, str>> {
+    let (whole, rest) = (microseconds / 1000, microseconds % 1000);
+    Some(format!("{whole}.{rest:03}").into())
+}

@@ -1,0 +1,82 @@
+//! The `rewrite` gate: changes path, host, upstream and header fields of a request.
+//!
+//! Rules are tried in their order. The first one that matches is applied and ends the search; one with `continue = true` is
+//! applied too, and the search goes on with the path as it then is. A rule matches by `exact`, `prefix` or `regex`, or, with
+//! none of them, every path.
+//!
+//! ```toml
+//! rules = [
+//!   { prefix = "/openai/", path = "/" },                                       # /openai/v1/models -> /v1/models
+//!   { regex = "^/t/([a-z0-9-]+)/", path = "/", set = { x-team = "$1" } },      # /t/a/v1/models -> /v1/models
+//!   { exact = "/chat", path = "/v1/chat/completions", upstream = "big" },
+//! ]
+//! ```
+//!
+//! This file is glue; [`rule`] does the work.
+
+use sluicegate_plugin::{Context, Fault, Gate, Manifest, Phases, Verdict};
+
+pub mod config;
+pub mod rule;
+
+use config::Config;
+use rule::Rule;
+
+/// The gate.
+#[derive(Debug)]
+pub struct Rewrite(Vec<Rule>);
+
+impl Gate for Rewrite {
+    type Config = Config;
+
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "rewrite",
+            env!("CARGO_PKG_VERSION"),
+            "Changes path, host, upstream and header fields of requests",
+        )
+        .config(include_str!("config.schema.json"))
+        .phases(Phases::Request)
+        .transforms(false)
+    }
+
+    fn configure(config: Config) -> Result<Self, String> {
+        let rules = config.rules.into_iter().enumerate();
+        rules
+            .map(|(at, rule)| Rule::new(at, rule))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
+        let method = ctx.method();
+        let mut path = ctx.path();
+        for rule in &self.0 {
+            let Some(change) = rule.apply(&method, &path) else {
+                continue;
+            };
+            for name in rule.removed() {
+                ctx.remove(name)?;
+            }
+            for (name, value) in &change.fields {
+                ctx.set(name, value.as_bytes())?;
+            }
+            if let Some(upstream) = rule.upstream() {
+                ctx.set_upstream(upstream)?;
+            }
+            if let Some(new) = change.path {
+                ctx.set_path(&new)?;
+                path = new;
+            }
+            if !rule.goes_on() {
+                break;
+            }
+        }
+        Ok(Verdict::Allow)
+    }
+}
+
+sluicegate_plugin::gate!(Rewrite);
+
+#[cfg(test)]
+mod tests;
