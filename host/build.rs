@@ -1,7 +1,7 @@
-//! Builds the plugins that ship and embeds them as components.
+//! Builds what is WebAssembly and embeds it: the plugins that ship, as components, and the chat page with its Markdown module.
 //!
-//! They are compiled for `wasm32-unknown-unknown` and wrapped by `wit-component`: without WASI imports an instance is
-//! cheaper to make. The result is `builtins.rs` in the build's output folder: a table of name and octets.
+//! The plugins are compiled for `wasm32-unknown-unknown` and wrapped by `wit-component`: without WASI imports an instance is
+//! cheaper to make. The results are `builtins.rs` and `page.rs` in the build's output folder: tables of name and octets.
 
 use std::env;
 use std::fmt::Write as _;
@@ -22,12 +22,17 @@ fn main() {
     let root = host
         .parent()
         .expect("the host is a folder of the workspace");
-    for path in ["plugins", "wit", "Cargo.lock"] {
+    for path in ["plugins", "wit", "host/ui", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
 
     ensure_target();
     let modules = build(root, &target_folder(&out));
+    embed_plugins(&modules, &out);
+    embed_page(&host.join("ui"), &modules, &out);
+}
+
+fn embed_plugins(modules: &Path, out: &Path) {
     let mut table = String::from("pub(super) const BUILTINS: &[(&str, &[u8])] = &[\n");
     for plugin in PLUGINS {
         let module = modules.join(format!("sluicegate_{}.wasm", plugin.replace('-', "_")));
@@ -38,6 +43,39 @@ fn main() {
     }
     table.push_str("];\n");
     fs::write(out.join("builtins.rs"), table).expect("the output folder can be written");
+}
+
+/// The files of the page, and its Markdown module beside them.
+fn embed_page(ui: &Path, modules: &Path, out: &Path) {
+    let mut files = vec![(
+        "markdown.wasm".to_owned(),
+        modules.join("sluicegate_markdown.wasm"),
+    )];
+    list(ui, "", &mut files);
+    files.sort();
+    let mut table = String::from("pub(super) const FILES: &[(&str, &[u8])] = &[\n");
+    for (name, path) in files {
+        writeln!(table, "    ({name:?}, include_bytes!({path:?})),").expect("a string takes all");
+    }
+    table.push_str("];\n");
+    fs::write(out.join("page.rs"), table).expect("the output folder can be written");
+}
+
+/// All files below a folder but the Markdown module's sources, by their path below it.
+fn list(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) {
+    for entry in fs::read_dir(folder).expect("the page's folder can be read") {
+        let path = entry.expect("the page's folder can be read").path();
+        let name = path
+            .file_name()
+            .expect("an entry has a name")
+            .to_string_lossy()
+            .into_owned();
+        if !path.is_dir() {
+            files.push((format!("{prefix}{name}"), path));
+        } else if name != "markdown" {
+            list(&path, &format!("{prefix}{name}/"), files);
+        }
+    }
 }
 
 /// Installs the compilation target where rustup did not do so by itself.
@@ -69,7 +107,7 @@ fn target_folder(out: &Path) -> PathBuf {
         .join("plugins")
 }
 
-/// Compiles all plugins, in a target folder of their own because cargo has locked the main one, and says where they are.
+/// Compiles all modules, in a target folder of their own because cargo has locked the main one, and says where they are.
 fn build(root: &Path, target: &Path) -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -87,11 +125,15 @@ fn build(root: &Path, target: &Path) -> PathBuf {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
+    cargo.args(["--package", "sluicegate-markdown"]);
     for plugin in PLUGINS {
         cargo.args(["--package", &format!("sluicegate-{plugin}")]);
     }
     let status = cargo.status().expect("cargo is there, since it runs this");
-    assert!(status.success(), "the plugins do not build; see above");
+    assert!(
+        status.success(),
+        "the WebAssembly modules do not build; see above"
+    );
     target.join(TARGET).join("plugin")
 }
 

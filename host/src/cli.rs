@@ -5,6 +5,7 @@
     reason = "a command's answer goes to the terminal"
 )]
 
+mod chat;
 mod check;
 mod inspect;
 mod serve;
@@ -43,6 +44,13 @@ enum What {
     /// Works with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Runs the chat page alone, in front of a gateway that runs elsewhere; or works with its database.
+    Chat {
+        #[command(flatten)]
+        configured: Configured,
+        #[command(subcommand)]
+        what: Option<Database>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +69,31 @@ enum Plugin {
         /// Its configuration as JSON.
         #[arg(long, default_value = "{}")]
         config: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Database {
+    /// Prints a link that logs a browser in, once, within ten minutes.
+    Login,
+    /// Prints all sessions of a user as JSON.
+    Export {
+        /// The user.
+        #[arg(long, default_value = "local")]
+        user: String,
+    },
+    /// Adds the sessions of such a file to those of a user.
+    Import {
+        /// The file; `-` for standard input.
+        file: PathBuf,
+        /// The user.
+        #[arg(long, default_value = "local")]
+        user: String,
+    },
+    /// Copies the database to a file, also while it is in use.
+    Backup {
+        /// The new file.
+        to: PathBuf,
     },
 }
 
@@ -84,6 +117,9 @@ impl Command {
                 What::Demo(configured) => serve::demo(configured.config.as_deref()).await,
                 What::Check { file } => check::check(&file).await,
                 What::Wit => print(&wit()),
+                What::Chat { configured, what } => {
+                    chat::chat(configured.config.as_deref(), what).await
+                }
                 What::Plugin(Plugin::Inspect { file, config }) => {
                     inspect::inspect(&file, &config).await
                 }

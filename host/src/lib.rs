@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod builtin;
+pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -234,7 +234,7 @@ fn check_roles(
                 let role = version.role();
                 let fits = (role == Role::Observer) == (place == "observers");
                 if !fits {
-                    let message = format!("the plugin `{name}` is a {}", role.as_str());
+                    let message = format!("the plugin `{name}` is {}", role.with_article());
                     let mend = match role {
                         Role::Observer => "name it under `observers`".to_owned(),
                         Role::Gate | Role::Filter => "name it under `pipeline`".to_owned(),

@@ -1,18 +1,25 @@
 //! `serve` and `demo`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::chat as page;
 use super::{environment, load, report, warn};
-use crate::config::{self, Config};
+use crate::builtin;
+use crate::chat::Chat;
+use crate::config::{self, Config, Log};
 use crate::demo::{self, Pace};
 use crate::lifecycle::{Error, Gateway};
 use crate::plugin::Engine;
 use crate::telemetry;
+
+/// How long answers on the chat page may go on after the signal to stop, before the gateway itself drains.
+const CHAT_DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs the gateway until a signal.
 pub(super) async fn serve(file: Option<&Path>) -> ExitCode {
@@ -24,36 +31,44 @@ pub(super) async fn serve(file: Option<&Path>) -> ExitCode {
 
 /// Runs the gateway with a simulated Ollama in front of which nothing else is needed.
 pub(super) async fn demo(file: Option<&Path>) -> ExitCode {
-    let listener = match TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await {
-        Ok(listener) => listener,
+    let (listener, address) = match simulated().await {
+        Ok(simulated) => simulated,
         Err(error) => {
             eprintln!("sluicegate: the simulated Ollama cannot listen: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let address = match listener.local_addr() {
-        Ok(address) => address.to_string(),
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
         Err(error) => {
-            eprintln!("sluicegate: the simulated Ollama has no address: {error}");
+            eprintln!("sluicegate: there is no folder for the demo's chats: {error}");
             return ExitCode::FAILURE;
         }
     };
     // The same door through which an operator points the gateway at an Ollama elsewhere.
-    let environment = |name: &str| {
-        if name == "OLLAMA_HOST" {
-            Some(address.clone())
-        } else {
-            environment(name)
-        }
+    let environment = |name: &str| match name {
+        "OLLAMA_HOST" => Some(address.to_string()),
+        name => environment(name),
     };
-    let config = match config::load(file, &environment) {
+    let mut config = match config::load(file, &environment) {
         Ok(config) => config,
         Err(problems) => return report(&problems),
     };
+    if file.is_none()
+        && let Some(chat) = &mut config.chat
+    {
+        chat.store = folder.path().join("demo.db");
+    }
     let ollama = tokio::spawn(demo::serve(listener, Pace::HUMAN));
     let code = run(config, greeting).await;
     ollama.abort();
     code
+}
+
+async fn simulated() -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// What `demo` prints when it is ready.
@@ -77,54 +92,84 @@ fn greeting(gateway: &Gateway) -> String {
 }
 
 async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitCode {
-    if let Err(error) = telemetry::log::init(&config.log) {
-        eprintln!("sluicegate: the log cannot start: {error}");
-        return ExitCode::from(super::BAD_CONFIGURATION);
+    if let Err(code) = logging(&config.log) {
+        return code;
     }
     warn(&config.warnings);
-    let signals = signal(SignalKind::terminate())
-        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
+    let mut signals = match signals() {
         Ok(signals) => signals,
-        Err(error) => {
-            eprintln!("sluicegate: signals cannot be received: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
-    let engine = match Engine::new() {
-        Ok(engine) => engine,
-        Err(error) => {
-            eprintln!("sluicegate: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let gateway = match Gateway::start(config, &engine).await {
+    let (chat, admin) = (config.chat.clone(), config.admin.clone());
+    let gateway = match start(config).await {
         Ok(gateway) => gateway,
-        Err(Error::Configuration(problems)) => return report(&problems),
-        Err(error) => {
-            eprintln!("sluicegate: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     announce(&gateway);
     let greeting = greeting(&gateway);
     if !greeting.is_empty() {
         println!("{greeting}");
     }
+    let chat = match chat {
+        None => None,
+        Some(chat) => {
+            let settings =
+                page::settings(&chat, admin.as_ref(), gateway.addresses().first().copied());
+            match Chat::start(settings, builtin::page()).await {
+                Ok(chat) => {
+                    println!("{}", page::greeting(&chat));
+                    Some(chat)
+                }
+                Err(error) => {
+                    eprintln!("sluicegate: {:#}", anyhow::Error::from(error));
+                    gateway.shutdown().await;
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+    };
 
-    wait(&mut terminate, &mut interrupt).await;
+    wait(&mut signals).await;
     let cut = gateway.cut();
-    let stop = gateway.shutdown();
+    let stop = async {
+        if let Some(chat) = chat {
+            chat.shutdown(CHAT_DRAIN).await;
+        }
+        gateway.shutdown().await;
+    };
     tokio::pin!(stop);
     tokio::select! {
         () = &mut stop => {}
         // A second signal: no more waiting for streams.
-        () = wait(&mut terminate, &mut interrupt) => {
+        () = wait(&mut signals) => {
             cut.cancel();
             stop.await;
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Starts the log, or says why it cannot.
+pub(super) fn logging(log: &Log) -> Result<(), ExitCode> {
+    telemetry::log::init(log).map_err(|error| {
+        eprintln!("sluicegate: the log cannot start: {error}");
+        ExitCode::from(super::BAD_CONFIGURATION)
+    })
+}
+
+async fn start(config: Config) -> Result<Gateway, ExitCode> {
+    let engine = Engine::new().map_err(|error| {
+        eprintln!("sluicegate: {error}");
+        ExitCode::FAILURE
+    })?;
+    match Gateway::start(config, &engine).await {
+        Ok(gateway) => Ok(gateway),
+        Err(Error::Configuration(problems)) => Err(report(&problems)),
+        Err(error) => {
+            eprintln!("sluicegate: {error}");
+            Err(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn announce(gateway: &Gateway) {
@@ -147,9 +192,30 @@ fn announce(gateway: &Gateway) {
     );
 }
 
-async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
+/// The signals that stop the program.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Takes the signals over, or says why they cannot be.
+pub(super) fn signals() -> Result<Signals, ExitCode> {
+    let take = || {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    };
+    take().map_err(|error: std::io::Error| {
+        eprintln!("sluicegate: signals cannot be received: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Waits for the next one.
+pub(super) async fn wait(signals: &mut Signals) {
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = signals.terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
     }
 }

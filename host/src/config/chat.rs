@@ -1,32 +1,44 @@
 //! The section `[chat]`: the web gateway.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use super::reader::{Context, Table, Text};
-use super::{CHAT_ENDPOINT, CHAT_PORT, Target, address};
+use super::listener::{Tls, read_tls};
+use super::reader::{Table, Text};
+use super::{CHAT_ENDPOINT, CHAT_PORT, Secret, Target, address, secret};
 
 /// The web gateway.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
     /// Where it listens; default `127.0.0.1:18789`.
     pub listen: SocketAddr,
-    /// The proxy that it asks, as a URL without a slash at its end; default `http://127.0.0.1:8080`.
-    pub endpoint: String,
-    /// Where sessions are kept: `sqlite:PATH` or `postgres://…`; default `sqlite:sluicegate.db` beside the file.
-    pub store: String,
+    /// The proxy that it asks, as a URL without a slash at its end; without it, the first listener of this configuration.
+    pub endpoint: Option<String>,
+    /// The key that it sends to the proxy.
+    pub key: Option<Secret>,
+    /// Where sessions are kept; default `sluicegate.db` beside the file.
+    pub store: PathBuf,
+    /// With it the listener speaks TLS only.
+    pub tls: Option<Tls>,
+    /// It may listen off loopback without TLS, because something in front of it does TLS.
+    pub allow_plain_remote: bool,
+    /// Origins from which the page is used, besides this machine's own.
+    pub origins: Vec<String>,
+    /// Who may log in with a token; without any, one-time links let in the local user.
+    pub users: Vec<User>,
+    /// The model where none was chosen; otherwise the first that the proxy lists.
+    pub model: Option<String>,
 }
 
-impl fmt::Debug for Chat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address of a database has a password in it.
-        let is_file = self.store.starts_with(SQLITE);
-        f.debug_struct("Chat")
-            .field("listen", &self.listen)
-            .field("endpoint", &self.endpoint)
-            .field("store", if is_file { &self.store } else { &"***" })
-            .finish()
-    }
+/// Someone who may log in with a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name; users are told apart by it.
+    pub name: String,
+    /// The secret.
+    pub token: Secret,
+    /// Whether the user may see all of `/debug`.
+    pub debug: bool,
 }
 
 const SQLITE: &str = "sqlite:";
@@ -39,20 +51,53 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
     }
     let listen = listen(&table);
     let endpoint = table.text_or("endpoint", CHAT_ENDPOINT);
-    let endpoint = endpoint.map_or_else(
-        || "http://127.0.0.1:8080".to_owned(),
-        |text| read_endpoint(&text),
-    );
+    let endpoint = endpoint.map(|text| read_endpoint(&text));
     let store = table.text("store");
     let store = match &store {
         Some(text) => read_store(text),
-        None => sqlite(table.cx, "sluicegate.db"),
+        None => table.cx.path("sluicegate.db"),
     };
+    let tls = table.section("tls");
+    let tls = if tls.is_present() {
+        read_tls(&tls)
+    } else {
+        None
+    };
+    let key = table.get("key").and_then(|value| secret::read(&value));
+    let users = table.get("users").map(|value| value.tables("users"));
+    let origins = table.get("origins").and_then(|value| value.items());
+    let allow_plain_remote = table.flag("allow-plain-remote").unwrap_or(false);
+    let model = table.text("model").map(|text| text.text);
     table.finish();
     Some(Chat {
         listen: listen?,
         endpoint,
+        key,
         store,
+        tls,
+        allow_plain_remote,
+        origins: origins
+            .iter()
+            .flatten()
+            .filter_map(|origin| origin.string().map(str::to_owned))
+            .collect(),
+        users: users.iter().flatten().filter_map(user).collect(),
+        model,
+    })
+}
+
+fn user(table: &Table<'_>) -> Option<User> {
+    let mend = r#"write users = [{ name = "ann", token = { env = "ANN_TOKEN" } }]"#;
+    let name = table.required("name", mend).and_then(|value| value.text());
+    let token = table
+        .required("token", mend)
+        .and_then(|value| secret::read(&value));
+    let debug = table.flag("debug").unwrap_or(false);
+    table.finish();
+    Some(User {
+        name: name?.text,
+        token: token?,
+        debug,
     })
 }
 
@@ -92,23 +137,17 @@ fn read_endpoint(text: &Text<'_>) -> String {
     }
 }
 
-fn read_store(text: &Text<'_>) -> String {
+/// The path of a database beside the configuration.
+fn read_store(text: &Text<'_>) -> PathBuf {
     match text.text.strip_prefix(SQLITE) {
-        Some(path) if !path.is_empty() => return sqlite(text.cx, path),
-        None if text.text.starts_with("postgres://") => return text.text.clone(),
-        // Not shown: it may be the address of a database with a password in it.
-        Some(_) | None => text.problem(
-            "is no store",
-            r#"write "sqlite:PATH", such as "sqlite:sluicegate.db", or "postgres://…""#,
-        ),
+        Some(path) if !path.is_empty() => text.cx.path(path),
+        Some(_) | None => {
+            // Not shown: it may be the address of a database with a password in it.
+            text.problem(
+                "is no store",
+                r#"write "sqlite:PATH", such as "sqlite:sluicegate.db""#,
+            );
+            PathBuf::new()
+        }
     }
-    String::new()
-}
-
-/// A database in a file beside the configuration, or in memory.
-fn sqlite(cx: &Context<'_>, path: &str) -> String {
-    if path == ":memory:" {
-        return format!("{SQLITE}{path}");
-    }
-    format!("{SQLITE}{}", cx.path(path).display())
 }

@@ -72,7 +72,7 @@ fn placed(text: &Text<'_>, tls: Option<Tls>, open: bool) -> Option<Placed> {
     })
 }
 
-fn read_tls(table: &Table<'_>) -> Option<Tls> {
+pub(super) fn read_tls(table: &Table<'_>) -> Option<Tls> {
     let cert = pem(table, "cert");
     let key = pem(table, "key");
     table.finish();

@@ -95,7 +95,9 @@ fn default_has_no_problems_and_no_warnings() {
         paths,
         ["/v1/chat/completions", "/v1/models", "/v1/models/*"]
     );
-    assert_eq!(config.chat, None);
+    let chat = config.chat.expect("on");
+    assert_eq!(chat.listen.to_string(), "127.0.0.1:18789");
+    assert_eq!((chat.endpoint, chat.key, chat.users.len()), (None, None, 0));
 }
 
 #[test]
@@ -109,13 +111,21 @@ fn default_shows_the_defaults_in_its_comments() {
             .unwrap_or(line)
     });
     let text = uncommented.collect::<Vec<_>>().join("\n");
-    let config = read_with(&text, &[("SLUICEGATE_ADMIN_TOKEN", "x")]).expect("right");
+    let config = read_with(
+        &text,
+        &[
+            ("SLUICEGATE_ADMIN_TOKEN", "x"),
+            ("SLUICEGATE_API_KEY", "x"),
+            ("ANN_TOKEN", "x"),
+        ],
+    )
+    .expect("right");
     assert!(text.contains("\n[server.limits]") && text.contains("\n[chat]"));
     assert_eq!(config.server.limits, Limits::default());
     let chat = config.chat.expect("in the comments");
     assert_eq!(chat.listen.to_string(), "127.0.0.1:18789");
-    assert_eq!(chat.endpoint, "http://127.0.0.1:8080");
-    assert_eq!(chat.store, "sqlite:/etc/gate/sluicegate.db");
+    assert_eq!(chat.endpoint.as_deref(), Some("http://127.0.0.1:8080"));
+    assert_eq!(chat.store, Path::new("/etc/gate/sluicegate.db"));
 }
 
 #[test]

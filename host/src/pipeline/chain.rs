@@ -363,7 +363,11 @@ impl Stage<'_> {
         match filter.response_end(self.loan).await {
             Ok(EndAction::Pass) if out != Framing::Document => Ok(None),
             Ok(EndAction::Events(events)) if out != Framing::Document => {
-                given.replace(events);
+                if events.is_empty() || self.version.manifest().transforms {
+                    given.replace(events);
+                } else {
+                    self.failed(broken_promise())?;
+                }
                 Ok(None)
             }
             Ok(EndAction::Body(body)) if out == Framing::Document => Ok(Some(body.into())),

@@ -17,6 +17,7 @@ use super::abi::{
 use super::bindings::{filter::FilterPlugin, gate::GatePlugin, observer::ObserverPlugin};
 use super::context::Context;
 use super::engine::TICK;
+use super::host::wasi::{Console, context as wasi_context};
 use super::image::Code;
 use super::{Error, Owner, Version};
 
@@ -86,7 +87,14 @@ pub(super) struct State {
     ticks_left: u32,
     memory_used: usize,
     memory_refused: bool,
-    wasi: Option<Box<(WasiCtx, ResourceTable)>>,
+    /// Made on first use, since most guests never ask.
+    wasi: Option<Box<Wasi>>,
+}
+
+struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+    console: Arc<Console>,
 }
 
 impl State {
@@ -122,6 +130,9 @@ impl State {
         state.cpu = cpu;
         state.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
         state.lines_left = LINES_PER_CALL;
+        if let Some(wasi) = &state.wasi {
+            wasi.console.begin_call(LINES_PER_CALL);
+        }
         store.set_epoch_deadline(1);
     }
 
@@ -181,12 +192,22 @@ impl ResourceLimiter for State {
 }
 
 impl WasiView for State {
-    /// WASI for what a guest's standard library needs: clocks, randomness, and output that goes to the log. Made on first
-    /// use, since most guests never ask.
+    /// WASI for what a guest's standard library needs: clocks, randomness, and output that goes to the log.
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let owner = &self.owner;
-        let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| {
-            Box::new((super::host::wasi::context(owner), ResourceTable::new()))
+        let Self {
+            owner,
+            context,
+            wasi,
+            ..
+        } = self;
+        let Wasi { ctx, table, .. } = &mut **wasi.get_or_insert_with(|| {
+            let req = context.as_ref().map(|context| context.id.clone());
+            let console = Console::new(owner.clone(), req, LINES_PER_CALL);
+            Box::new(Wasi {
+                ctx: wasi_context(&console),
+                table: ResourceTable::new(),
+                console,
+            })
         });
         WasiCtxView { ctx, table }
     }

@@ -394,6 +394,8 @@ fn role(component: &Component, engine: &Wasmtime) -> Result<Role, Error> {
     }
     let names: Vec<_> = component
         .exports(engine)
+        // Added by Wizer, to read the memory.
+        .filter(|(name, _)| !name.starts_with("wasmtime:wizer/"))
         .map(|(name, _)| name.to_owned())
         .collect();
     Err(Error::NoRole(if names.is_empty() {

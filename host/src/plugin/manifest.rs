@@ -16,6 +16,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// The word with its article, for sentences.
+    #[must_use]
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            Self::Gate => "a gate",
+            Self::Filter => "a filter",
+            Self::Observer => "an observer",
+        }
+    }
+
     /// The word for it in configuration, logs and the admin interface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

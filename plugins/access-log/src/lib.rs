@@ -1,6 +1,6 @@
 //! The `access-log` observer: one structured log line for each exchange.
 //!
-//! This file is glue; [`line`] says what a line holds.
+//! This file is glue; [`mod@line`] says what a line holds.
 
 use serde::Deserialize;
 use sluicegate_plugin::{Manifest, Observer, Summary};

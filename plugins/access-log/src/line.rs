@@ -30,8 +30,8 @@ pub enum Field {
     Tenant,
     /// The model that the client asked for.
     Model,
-    /// The model server that was asked.
-    Target,
+    /// The model server that was asked. (A log line has a member `target` of its own.)
+    UpstreamTarget,
     /// What the client got; 0 if it left before.
     Status,
     /// What went wrong.
@@ -83,7 +83,7 @@ impl Field {
         Self::Client,
         Self::Tenant,
         Self::Model,
-        Self::Target,
+        Self::UpstreamTarget,
         Self::Status,
         Self::Error,
         Self::Cancelled,
@@ -111,7 +111,7 @@ impl Field {
             Self::Client => "client",
             Self::Tenant => "tenant",
             Self::Model => "model",
-            Self::Target => "target",
+            Self::UpstreamTarget => "upstream_target",
             Self::Status => "status",
             Self::Error => "error",
             Self::Cancelled => "cancelled",
@@ -138,7 +138,7 @@ impl Field {
             Self::Method => text(&of.method),
             Self::Path => text(&of.path),
             Self::Client => text(&of.client),
-            Self::Target => text(&of.target),
+            Self::UpstreamTarget => text(&of.target),
             Self::Error => text(&of.error),
             Self::Tenant | Self::Model | Self::Stream | Self::Finish => {
                 of.note_json(self.name()).map(Cow::Borrowed)

@@ -67,7 +67,7 @@ fn a_line_has_everything_that_is_known_in_a_fixed_order() {
         json!({
             "req": "req_a", "route": "/v1/*", "method": "POST", "path": "/v1/chat/\"completions\"",
             "client": "192.0.2.1", "tenant": "team-a", "model": "qwen3:32b",
-            "target": "http://127.0.0.1:11434", "status": 200, "attempts": 1, "stream": true,
+            "upstream_target": "http://127.0.0.1:11434", "status": 200, "attempts": 1, "stream": true,
             "finish": "stop", "duration_ms": 1234.567, "ttft_ms": 89.001, "overhead_ms": 0.042,
             "tokens_in": 3, "tokens_out": 4, "request_bytes": 10, "response_bytes": 2000, "events": 7
         })

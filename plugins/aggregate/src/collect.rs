@@ -11,8 +11,10 @@ use crate::chunk::{CallDelta, Choice, Chunk, Delta};
 use crate::failure;
 
 mod parts;
+mod repeat;
 
 use parts::{Call, Collected, Member};
+use repeat::Frame;
 
 /// More choices than OpenAI gives (`n` is at most 128) or calls than it allows tools (128) are nonsense, and would cost time.
 const MAX_PARTS: usize = 128;
@@ -26,6 +28,8 @@ pub struct Collector {
     usage: Option<String>,
     extra: Vec<Member>,
     choices: Vec<Collected>,
+    /// Around the content of the last chunk that was parsed.
+    frame: Option<Frame>,
     size: usize,
     done: bool,
 }
@@ -55,19 +59,43 @@ impl Collector {
             self.done = true;
             return Ok(());
         }
+        if event.name == "error" || !self.repeat(data) {
+            self.parse(data, event.name == "error")?;
+        }
+        if self.size > max_bytes {
+            return Err(failure::too_large());
+        }
+        Ok(())
+    }
+
+    /// Takes a chunk that differs from the one before only in its content; `false` if it is another one.
+    fn repeat(&mut self, data: &[u8]) -> bool {
+        let Some(frame) = &self.frame else {
+            return false;
+        };
+        let choice = self
+            .choices
+            .iter_mut()
+            .find(|known| known.index == frame.index);
+        let (Some(inner), Some(choice)) = (frame.content(data), choice) else {
+            return false;
+        };
+        choice.content.get_or_insert_default().push_str(inner);
+        self.size += inner.len();
+        true
+    }
+
+    fn parse(&mut self, data: &[u8], is_error: bool) -> Result<(), Fault> {
         let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
         let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|_| failure::nonsense())?;
         if let Some(error) = chunk.error {
             return Err(failure::of_error(error));
         }
-        if event.name == "error" {
+        if is_error {
             return Err(failure::of_event(text));
         }
-        self.take(chunk)?;
-        if self.size > max_bytes {
-            return Err(failure::too_large());
-        }
-        Ok(())
+        self.frame = Frame::of(text, &chunk);
+        self.take(chunk)
     }
 
     fn take(&mut self, chunk: Chunk<'_>) -> Result<(), Fault> {

@@ -151,6 +151,17 @@ fn more_parts_than_openai_has_are_nonsense() {
 }
 
 #[test]
+fn an_error_event_is_an_error_even_if_it_looks_like_the_chunk_before() {
+    let chunk = "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}";
+    let error = Event {
+        name: "error".into(),
+        data: chunk.into(),
+    };
+    let outcome = bench().run(chat(), &Response::events([Event::data(chunk), error]));
+    assert_eq!(code(&outcome), Some("upstream_error"));
+}
+
+#[test]
 fn data_that_is_not_utf8_is_nonsense() {
     let outcome = bench().run(chat(), &Response::sse([b"{\"id\":\"\xff\"}".to_vec()]));
     assert_eq!(code(&outcome), Some("upstream_invalid"));

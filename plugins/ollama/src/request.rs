@@ -17,6 +17,8 @@ mod message;
 mod options;
 mod parameters;
 mod tools;
+mod unmapped;
+mod value;
 
 use parameters::Parameters;
 

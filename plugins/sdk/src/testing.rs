@@ -22,15 +22,18 @@
 //! ```
 //! The operator's configuration is not checked against the manifest's JSON Schema here: the gateway does that.
 
+mod bench;
 pub(crate) mod host;
+mod outcome;
 mod request;
 mod response;
 mod run;
 
+pub use bench::{FilterBench, GateBench, ObserverBench};
 pub use host::{set_clock, take_logs};
+pub use outcome::{GateOutcome, Outcome, Sent};
 pub use request::Request;
 pub use response::Response;
-pub use run::{FilterBench, GateBench, GateOutcome, ObserverBench, Outcome, Sent};
 
 /// Ways to cut a stream into batches, each a list of sizes that repeats: one by one, in pairs, all at once, unevenly.
 pub const BATCHINGS: [&[usize]; 6] = [&[1], &[2], &[3], &[32], &[1, 5], &[7, 1, 2]];

@@ -37,7 +37,7 @@ fn environment_wins_over_the_file() {
     assert_eq!(auth.config["keys"], keys);
     let chat = config.chat.expect("on");
     assert_eq!(chat.listen.to_string(), "127.0.0.1:13");
-    assert_eq!(chat.endpoint, "http://proxy:8080");
+    assert_eq!(chat.endpoint.as_deref(), Some("http://proxy:8080"));
     assert_eq!(config.warnings, []);
 }
 

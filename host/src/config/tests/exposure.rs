@@ -57,9 +57,13 @@ fn misplaced_secret_is_not_shown() {
     hidden("[chat]\nstore = \"mysql://u:hunter2@db\"");
     hidden("[upstream.a]\ntargets = [\"http://u:hunter2@a\"]");
     hidden("[admin]\nlisten = \"127.0.0.1:0\"\ntoken = [\"hunter2\"]");
-    let chat = good("[chat]\nstore = \"postgres://u:hunter2@db/x\"");
+    hidden("[chat]\nstore = \"postgres://u:hunter2@db/x\"");
+    let chat = good("[chat]\nkey = \"hunter2\"\nusers = [{ name = \"ann\", token = \"hunter2\" }]");
     assert!(!format!("{chat:?}").contains("hunter2"));
-    assert!(chat.chat.expect("configured").store.contains("hunter2"));
+    assert_eq!(
+        chat.chat.expect("configured").users[0].token.expose(),
+        "hunter2"
+    );
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! answer that there is nothing.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -18,36 +19,107 @@ use crate::plugin::Owner;
 /// Octets of one write; a guest's library splits what is longer.
 const WRITE_MAX: usize = 4096;
 
-/// A WASI world with nothing in it but the log.
-pub(in crate::plugin) fn context(owner: &Arc<Owner>) -> WasiCtx {
-    let line = |error| Output {
-        owner: owner.clone(),
-        error,
+/// Octets of one line; what is longer becomes several.
+const LINE_MAX: usize = 8192;
+
+/// A WASI world with nothing in it but a console.
+pub(in crate::plugin) fn context(console: &Arc<Console>) -> WasiCtx {
+    let output = |stream| Output {
+        console: console.clone(),
+        stream,
     };
     WasiCtx::builder()
-        .stdout(line(false))
-        .stderr(line(true))
+        .stdout(output(Stream::Out))
+        .stderr(output(Stream::Error))
         .build()
 }
 
-/// Standard output or error of a guest: each line becomes a line of the gateway's log.
-#[derive(Clone)]
-struct Output {
+/// Where a guest's standard output and error go: each line becomes a line of the gateway's log.
+pub(in crate::plugin) struct Console {
     owner: Arc<Owner>,
-    error: bool,
+    req: Option<Arc<str>>,
+    lines_left: AtomicU32,
+    /// What has been written since the last end of line.
+    out: Mutex<Vec<u8>>,
+    error: Mutex<Vec<u8>>,
 }
 
-impl Output {
-    fn log(&self, bytes: &[u8]) {
-        let plugin = &*self.owner.name;
-        for line in String::from_utf8_lossy(bytes).lines() {
-            if self.error {
-                tracing::warn!(target: "sluicegate::plugin", plugin, "{line}");
-            } else {
-                tracing::info!(target: "sluicegate::plugin", plugin, "{line}");
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Error,
+}
+
+impl Console {
+    /// A console for one instance; `req` is the request id of its exchange.
+    pub(in crate::plugin) fn new(
+        owner: Arc<Owner>,
+        req: Option<Arc<str>>,
+        lines: u32,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            owner,
+            req,
+            lines_left: AtomicU32::new(lines),
+            out: Mutex::default(),
+            error: Mutex::default(),
+        })
+    }
+
+    /// Gives the next call its number of lines.
+    pub(in crate::plugin) fn begin_call(&self, lines: u32) {
+        self.lines_left.store(lines, Ordering::Relaxed);
+    }
+
+    fn write(&self, stream: Stream, octets: &[u8]) {
+        let buffer = match stream {
+            Stream::Out => &self.out,
+            Stream::Error => &self.error,
+        };
+        let mut buffer = buffer.lock().expect("no panic while the lock is held");
+        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
+            buffer.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || buffer.len() >= LINE_MAX {
+                self.line(stream, &buffer);
+                buffer.clear();
             }
         }
     }
+
+    fn line(&self, stream: Stream, octets: &[u8]) {
+        let left = self.lines_left.load(Ordering::Relaxed);
+        let Some(left) = left.checked_sub(1) else {
+            return self.owner.count_dropped_line();
+        };
+        self.lines_left.store(left, Ordering::Relaxed);
+        let (plugin, req) = (&*self.owner.name, self.req.as_deref());
+        let line = String::from_utf8_lossy(octets);
+        let line = line.trim_end_matches(['\r', '\n']);
+        match stream {
+            Stream::Out => tracing::info!(target: "sluicegate::plugin", plugin, req, "{line}"),
+            Stream::Error => tracing::warn!(target: "sluicegate::plugin", plugin, req, "{line}"),
+        }
+    }
+}
+
+impl Drop for Console {
+    /// A last line without an end, such as the end of a panic message.
+    fn drop(&mut self) {
+        for (stream, buffer) in [(Stream::Out, &self.out), (Stream::Error, &self.error)] {
+            let rest =
+                std::mem::take(&mut *buffer.lock().expect("no panic while the lock is held"));
+            if !rest.is_empty() {
+                self.line(stream, &rest);
+            }
+        }
+    }
+}
+
+/// One of the two streams.
+#[derive(Clone)]
+struct Output {
+    console: Arc<Console>,
+    stream: Stream,
 }
 
 impl IsTerminal for Output {
@@ -68,7 +140,7 @@ impl StdoutStream for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.log(&bytes);
+        self.console.write(self.stream, &bytes);
         Ok(())
     }
 
@@ -92,7 +164,7 @@ impl AsyncWrite for Output {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        self.log(bytes);
+        self.console.write(self.stream, bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -5,16 +5,15 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
-use sluicegate_plugin::json::{self, Kind, Members};
+use sluicegate_plugin::json::{Kind, Members};
 
 use super::body::Body;
 use super::check::{self, Path, boolean, integer, kind, number, unsupported};
 use super::options::Options;
 use super::tools::{self, ToolChoice};
+use super::{unmapped, value};
 use crate::config::{Sampling, Settings};
 
-/// A longer name is no model's; it would fill notes and logs.
-const MODEL_NAME_BYTES: usize = 512;
 /// What Ollama answers with an error beyond (Ollama source, `server/routes.go`).
 const TOP_LOGPROBS: i64 = 20;
 
@@ -52,20 +51,6 @@ struct StreamOptions<'a> {
 }
 
 #[derive(Deserialize)]
-struct ResponseFormat<'a> {
-    #[serde(borrow)]
-    r#type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    json_schema: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct JsonSchema<'a> {
-    #[serde(borrow)]
-    schema: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct Reasoning<'a> {
     #[serde(borrow)]
     effort: Option<&'a RawValue>,
@@ -81,7 +66,7 @@ impl<'a> Parameters<'a> {
         for (name, raw) in &body.parameters {
             let known = parameters.standard(name, raw)?
                 || parameters.extension(name, raw, settings)?
-                || without_effect(name, raw)?;
+                || unmapped::accept(name, raw)?;
             if !known {
                 parameters.ignored.push(name.clone().into_owned());
             }
@@ -94,7 +79,7 @@ impl<'a> Parameters<'a> {
     fn standard(&mut self, name: &str, raw: &'a RawValue) -> Result<bool, Fault> {
         let at = Path::of(name);
         match name {
-            "model" => self.model = Some(model(raw)?),
+            "model" => self.model = Some(value::model(raw)?),
             "stream" => self.stream = boolean(at, raw)?,
             "stream_options" => {
                 let options: StreamOptions<'_> = check::object(at, raw)?;
@@ -113,7 +98,7 @@ impl<'a> Parameters<'a> {
                 self.max_completion_tokens = Some(integer(at, raw, 1..=i64::MAX)?);
             }
             "stop" => {
-                if let Some(stop) = stop(raw)? {
+                if let Some(stop) = value::stop(raw)? {
                     self.options.push(("stop", Cow::Owned(stop)));
                 }
             }
@@ -122,15 +107,15 @@ impl<'a> Parameters<'a> {
                 let count = integer(at, raw, 0..=TOP_LOGPROBS)?;
                 self.top_logprobs = (count != "0").then_some(count);
             }
-            "response_format" => self.format = format(raw)?,
+            "response_format" => self.format = value::format(raw)?,
             "tools" => self.tools = tools::offered(raw)?,
             "tool_choice" => self.tool_choice = tools::choice(raw)?,
             "parallel_tool_calls" => self.parallel_off = !boolean(at, raw)?,
-            "reasoning_effort" => self.effort = effort(at, raw)?,
+            "reasoning_effort" => self.effort = value::effort(at, raw)?,
             "reasoning" => {
                 let reasoning: Reasoning<'_> = check::object(at, raw)?;
                 if let (Some(raw), None) = (reasoning.effort, self.effort) {
-                    self.effort = effort(at.member("effort"), raw)?;
+                    self.effort = value::effort(at.member("effort"), raw)?;
                 }
             }
             _ => return Ok(false),
@@ -280,176 +265,4 @@ impl<'a> Parameters<'a> {
         }
         options
     }
-}
-
-/// Looks at a parameter that Ollama has no counterpart for; `false` if it is unknown.
-///
-/// Those that only inform the service, or that ask for what happens anyway, are accepted. Those that would change the
-/// answer are refused.
-fn without_effect(name: &str, raw: &RawValue) -> Result<bool, Fault> {
-    let at = Path::of(name);
-    match name {
-        "user"
-        | "safety_identifier"
-        | "service_tier"
-        | "prompt_cache_key"
-        | "prompt_cache_retention" => kind(at, raw, Kind::String)?,
-        "metadata" | "prompt_cache_options" | "prediction" => kind(at, raw, Kind::Object)?,
-        "store" => kind(at, raw, Kind::Bool)?,
-        "n" => {
-            if integer(at, raw, 1..=128)? != "1" {
-                return Err(unsupported(
-                    at,
-                    "Ollama gives one answer to a request; `n` must be 1. Send several requests instead.",
-                ));
-            }
-        }
-        "logit_bias" => {
-            kind(at, raw, Kind::Object)?;
-            let Members(biases) = check::object(at, raw)?;
-            if !biases.is_empty() {
-                return Err(unsupported(
-                    at,
-                    "Ollama has no `logit_bias`; it must be empty.",
-                ));
-            }
-        }
-        "modalities" => {
-            for modality in check::array(at, raw)? {
-                if modality.get() != "\"text\"" {
-                    return Err(unsupported(
-                        at,
-                        "Ollama answers in text; `modalities` must be [\"text\"].",
-                    ));
-                }
-            }
-        }
-        "verbosity" => {
-            if check::text(at, raw)? != "medium" {
-                return Err(unsupported(
-                    at,
-                    "Ollama has no `verbosity`; it must be `medium`.",
-                ));
-            }
-        }
-        "audio" | "web_search_options" | "moderation" => {
-            return Err(unsupported(
-                at,
-                &format!("Ollama has nothing like `{name}`."),
-            ));
-        }
-        "functions" => {
-            if !check::array(at, raw)?.is_empty() {
-                return Err(unsupported(
-                    at,
-                    "`functions` is deprecated; use `tools` instead.",
-                ));
-            }
-        }
-        "function_call" => {
-            if !matches!(raw.get(), "\"none\"" | "\"auto\"") {
-                return Err(unsupported(
-                    at,
-                    "Ollama cannot force a call; use `tools` with `tool_choice` `auto`.",
-                ));
-            }
-        }
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-fn model(raw: &RawValue) -> Result<&RawValue, Fault> {
-    let name = check::text(Path::of("model"), raw)?;
-    if name.trim().is_empty() {
-        return Err(check::invalid(
-            Path::of("model"),
-            "the name of a model, not empty",
-        ));
-    }
-    if name.len() > MODEL_NAME_BYTES {
-        return Err(check::invalid(Path::of("model"), "at most 512 octets long"));
-    }
-    Ok(raw)
-}
-
-/// A list of stop sequences as JSON, for Ollama takes only a list; `None` if there are none.
-///
-/// Empty sequences are left out: they would end every answer before it begins.
-fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
-    let stop = Path::of("stop");
-    let sequences = match Kind::of(raw) {
-        Kind::String => vec![raw],
-        Kind::Array => check::array(stop, raw)?,
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Object => {
-            return Err(check::wrong_type(
-                stop,
-                "a string or an array of strings",
-                raw,
-            ));
-        }
-    };
-    let mut list = String::from("[");
-    for (at, sequence) in sequences.into_iter().enumerate() {
-        let Some(inner) = json::string_inner(sequence) else {
-            return Err(check::wrong_type(stop.index(at), "a string", sequence));
-        };
-        if inner.is_empty() {
-            continue;
-        }
-        if list.len() > 1 {
-            list.push(',');
-        }
-        list.push_str(sequence.get());
-    }
-    list.push(']');
-    Ok((list.len() > 2).then_some(list))
-}
-
-/// Ollama's `format`; `None` for plain text.
-fn format(raw: &RawValue) -> Result<Option<&str>, Fault> {
-    let at = Path::of("response_format");
-    let format: ResponseFormat<'_> = check::object(at, raw)?;
-    let Some(kind) = format.r#type else {
-        return Err(check::missing(at.member("type")));
-    };
-    match &*check::text(at.member("type"), kind)? {
-        "text" => Ok(None),
-        "json_object" => Ok(Some("\"json\"")),
-        "json_schema" => {
-            let at = at.member("json_schema");
-            let raw = format.json_schema.ok_or_else(|| check::missing(at))?;
-            let schema: JsonSchema<'_> = check::object(at, raw)?;
-            let Some(schema) = schema.schema else {
-                return Ok(None);
-            };
-            check::kind(at.member("schema"), schema, Kind::Object)?;
-            Ok(Some(schema.get()))
-        }
-        _ => Err(check::invalid(
-            at.member("type"),
-            "`text`, `json_object` or `json_schema`",
-        )),
-    }
-}
-
-/// Ollama's `think`; `None` for the empty text.
-///
-/// # Source
-/// Ollama source, `openai/openai.go`: the same words for the same effort.
-fn effort(at: Path<'_>, raw: &RawValue) -> Result<Option<&'static str>, Fault> {
-    Ok(match &*check::text(at, raw)? {
-        "" => None,
-        "none" => Some("false"),
-        "minimal" | "low" => Some("\"low\""),
-        "medium" => Some("\"medium\""),
-        "high" => Some("\"high\""),
-        "xhigh" | "ultra" | "max" => Some("\"max\""),
-        _ => {
-            return Err(check::invalid(
-                at,
-                "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`",
-            ));
-        }
-    })
 }

@@ -1,10 +1,14 @@
 //! The bench keeps the rules of the gateway: tested with one filter that does what its configuration says.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::role::NoConfig;
+use crate::action::Verdict;
+use crate::manifest::Manifest;
+use crate::role::{Gate, NoConfig};
+use crate::testing::GateBench;
+use crate::types::Event;
 
 #[derive(Deserialize)]
 #[serde(default)]

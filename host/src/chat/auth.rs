@@ -1,0 +1,406 @@
+//! Who is there: one-time codes, operators' tokens, the cookie with the secret beside it, and programs' tokens.
+//!
+//! Cookies are not separated by port: any program on this machine that the user's browser visits gets ours. So a cookie alone
+//! is no login. The page keeps a second secret in `localStorage`, which is separated by port, and sends it along.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use hyper::HeaderMap;
+use hyper::header::{self, HeaderName};
+
+use super::bucket::Attempts;
+use super::session::store_failed;
+use super::settings::{Access, Settings};
+use super::store::token::{self, NewToken, TokenRow};
+use super::store::{self, Store};
+use super::wire::rest::{self, Scope, User};
+use super::wire::{Code, ErrorBody};
+use super::{clock, id};
+
+/// The field that carries the second secret.
+pub(crate) const BIND: &str = "x-sluice-bind";
+/// How programs' tokens begin. They are random, so guessing needs no bound.
+const PROGRAM: &str = "slk_";
+
+/// Somebody who is logged in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Login {
+    /// The login or token; it ends with it.
+    pub token: String,
+    /// Who.
+    pub user: User,
+    /// By what the login was made; logins made from this one inherit it.
+    pub source: String,
+}
+
+impl Login {
+    /// Whether all of `/debug` may be seen.
+    pub(crate) fn debug(&self) -> bool {
+        self.user.scopes.contains(&Scope::Debug)
+    }
+}
+
+/// A fresh login: the cookie's value and the answer.
+pub(crate) struct Fresh {
+    pub cookie: String,
+    pub body: rest::LoggedIn,
+}
+
+/// Checks logins.
+pub(crate) struct Auth {
+    store: Store,
+    access: Vec<Entrance>,
+    attempts: Mutex<Attempts>,
+    port: u16,
+}
+
+/// An operator's token.
+struct Entrance {
+    digest: [u8; 32],
+    user: String,
+    name: String,
+    debug: bool,
+    source: String,
+}
+
+impl Auth {
+    /// Readies the users of the settings, and ends logins that were made with tokens that are gone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn new(
+        settings: &Settings,
+        store: &Store,
+        port: u16,
+    ) -> Result<Self, store::Error> {
+        let named: Vec<(String, bool, [u8; 32])> = settings
+            .access
+            .iter()
+            .map(|Access { name, token, debug }| (name.clone(), *debug, id::digest(token.expose())))
+            .collect();
+        let access = store
+            .write(move |c| {
+                let now = clock::now_ms();
+                let mut access = Vec::new();
+                for (name, debug, digest) in named {
+                    let user = token::ensure_user(c, &name, now)?;
+                    // Part of a digest of a digest: nothing that helps to guess the token.
+                    let source =
+                        format!("access:{}", &id::hex(&id::digest(&id::hex(&digest)))[..16]);
+                    access.push(Entrance {
+                        digest,
+                        user,
+                        name,
+                        debug,
+                        source,
+                    });
+                }
+                let sources: Vec<String> = access
+                    .iter()
+                    .map(|entrance| entrance.source.clone())
+                    .collect();
+                token::revoke_stale(c, &sources, now)?;
+                Ok(access)
+            })
+            .await?;
+        let attempts = Mutex::new(Attempts::new(settings.limits.login_failures));
+        Ok(Self {
+            store: store.clone(),
+            access,
+            attempts,
+            port,
+        })
+    }
+
+    /// A one-time code for a user.
+    pub(crate) async fn new_code(&self, user: &str, debug: bool) -> Result<String, store::Error> {
+        let code = id::secret("");
+        let (hash, user) = (id::digest(&code), user.to_owned());
+        self.store
+            .write(move |c| token::insert_code(c, hash, &user, debug, clock::now_ms()))
+            .await?;
+        Ok(code)
+    }
+
+    /// Makes a login out of a code or a token.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, or `RATE_LIMITED` after too many failures from that address.
+    pub(crate) async fn log_in(
+        &self,
+        body: &rest::Login,
+        address: IpAddr,
+    ) -> Result<Fresh, ErrorBody> {
+        self.patience(address)?;
+        let found = match (&body.code, &body.token) {
+            (Some(code), None) => {
+                let hash = id::digest(code);
+                let taken = self
+                    .store
+                    .write(move |c| token::take_code(c, hash, clock::now_ms()))
+                    .await;
+                taken
+                    .map_err(|error| store_failed(&error))?
+                    .map(|(user, name, debug)| (user, name, debug, "code".to_owned()))
+            }
+            (None, Some(secret)) => self.entrance(secret).map(|entrance| {
+                (
+                    entrance.user.clone(),
+                    entrance.name.clone(),
+                    entrance.debug,
+                    entrance.source.clone(),
+                )
+            }),
+            (Some(_), Some(_)) | (None, None) => None,
+        };
+        let Some((user, name, debug, source)) = found else {
+            self.failed(address);
+            return Err(ErrorBody::new(
+                Code::Unauthenticated,
+                "the code or token is wrong, used or too old",
+            ));
+        };
+        let (cookie, bind) = (id::secret("s_"), id::secret("b_"));
+        let token_id = id::new("tok");
+        let user = User {
+            id: user,
+            name,
+            scopes: scopes(debug),
+        };
+        let (hashes, owner) = ((id::digest(&cookie), id::digest(&bind)), user.id.clone());
+        let added = self.store.write(move |c| {
+            let login = NewToken {
+                id: &token_id,
+                user: &owner,
+                hash: hashes.0,
+                bind: Some(hashes.1),
+                label: "",
+                source: &source,
+                debug,
+            };
+            token::insert(c, &login, clock::now_ms())
+        });
+        added.await.map_err(|error| store_failed(&error))?;
+        let body = rest::LoggedIn {
+            user,
+            bind,
+            expires_at: clock::now_ms() + token::LOGIN_MS,
+        };
+        Ok(Fresh { cookie, body })
+    }
+
+    /// Who sends a request: a bearer token, or the cookie with the secret beside it.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, or `RATE_LIMITED` for guesses of tokens.
+    pub(crate) async fn check(
+        &self,
+        headers: &HeaderMap,
+        bind: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Login, ErrorBody> {
+        match bearer(headers) {
+            Some(secret) => self.check_token(secret, address).await,
+            None => {
+                let given = headers
+                    .get(HeaderName::from_static(BIND))
+                    .and_then(|value| value.to_str().ok());
+                self.check_cookie(headers, bind.or(given)).await
+            }
+        }
+    }
+
+    /// Whose token that is.
+    pub(crate) async fn check_token(
+        &self,
+        secret: &str,
+        address: IpAddr,
+    ) -> Result<Login, ErrorBody> {
+        if secret.starts_with(PROGRAM) {
+            let row = self.find("program", secret).await?;
+            return row.map(login).ok_or_else(denied);
+        }
+        self.patience(address)?;
+        match self.entrance(secret) {
+            Some(entrance) => Ok(Login {
+                token: entrance.source.clone(),
+                user: User {
+                    id: entrance.user.clone(),
+                    name: entrance.name.clone(),
+                    scopes: scopes(entrance.debug),
+                },
+                source: entrance.source.clone(),
+            }),
+            None => {
+                self.failed(address);
+                Err(denied())
+            }
+        }
+    }
+
+    async fn check_cookie(
+        &self,
+        headers: &HeaderMap,
+        bind: Option<&str>,
+    ) -> Result<Login, ErrorBody> {
+        let (Some(bind), Some(secret)) = (bind, self.cookie(headers)) else {
+            return Err(denied());
+        };
+        let row = self.find("browser", secret).await?.ok_or_else(denied)?;
+        let fits = row
+            .bind
+            .as_deref()
+            .is_some_and(|digest| id::same(digest, &id::digest(bind)));
+        if fits { Ok(login(row)) } else { Err(denied()) }
+    }
+
+    async fn find(&self, kind: &'static str, secret: &str) -> Result<Option<TokenRow>, ErrorBody> {
+        let hash = id::digest(secret);
+        let found = self
+            .store
+            .read(move |c| token::find(c, kind, hash, clock::now_ms()))
+            .await;
+        let row = found.map_err(|error| store_failed(&error))?;
+        if let Some(row) = row.as_ref().filter(|row| row.stale) {
+            let id = row.id.clone();
+            let noted = self
+                .store
+                .write(move |c| token::used(c, &id, clock::now_ms()))
+                .await;
+            noted.map_err(|error| store_failed(&error))?;
+        }
+        Ok(row)
+    }
+
+    /// A token for programs.
+    pub(crate) async fn new_program(
+        &self,
+        login: &Login,
+        label: &str,
+    ) -> Result<rest::TokenMade, ErrorBody> {
+        let made = rest::TokenMade {
+            id: id::new("tok"),
+            secret: id::secret(PROGRAM),
+        };
+        let (hash, name, label) = (id::digest(&made.secret), made.id.clone(), label.to_owned());
+        let (user, source, debug) = (login.user.id.clone(), login.source.clone(), login.debug());
+        let added = self.store.write(move |c| {
+            let new = NewToken {
+                id: &name,
+                user: &user,
+                hash,
+                bind: None,
+                label: &label,
+                source: &source,
+                debug,
+            };
+            token::insert(c, &new, clock::now_ms())
+        });
+        added.await.map_err(|error| store_failed(&error))?;
+        Ok(made)
+    }
+
+    /// The `Set-Cookie` of a login, or with an empty value of a logout.
+    pub(crate) fn set_cookie(&self, value: &str, secure: bool) -> String {
+        let age = if value.is_empty() {
+            0
+        } else {
+            token::LOGIN_MS / 1000
+        };
+        let (prefix, flag) = if secure {
+            ("__Host-", "; Secure")
+        } else {
+            ("", "")
+        };
+        format!(
+            "{prefix}sluice_{}={value}; Max-Age={age}; HttpOnly; SameSite=Strict; Path=/{flag}",
+            self.port
+        )
+    }
+
+    /// Our cookie. A secure one comes first: a plain one could have been set by a neighbour.
+    fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let names = [
+            format!("__Host-sluice_{}", self.port),
+            format!("sluice_{}", self.port),
+        ];
+        let lines = || {
+            headers
+                .get_all(header::COOKIE)
+                .iter()
+                .filter_map(|line| line.to_str().ok())
+        };
+        names.iter().find_map(|name| {
+            let mut pairs = lines()
+                .flat_map(|line| line.split(';'))
+                .filter_map(|pair| pair.trim().split_once('='));
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value)
+        })
+    }
+
+    /// The operator's token that this is. All are compared, whichever fits.
+    fn entrance(&self, secret: &str) -> Option<&Entrance> {
+        let digest = id::digest(secret);
+        let mut found = None;
+        for entrance in &self.access {
+            if id::same(&entrance.digest, &digest) {
+                found = Some(entrance);
+            }
+        }
+        found
+    }
+
+    fn patience(&self, address: IpAddr) -> Result<(), ErrorBody> {
+        self.attempts()
+            .check(address, Instant::now())
+            .map_err(|wait| {
+                ErrorBody::new(
+                    Code::RateLimited,
+                    "too many failed logins from this address",
+                )
+                .after(wait)
+            })
+    }
+
+    fn failed(&self, address: IpAddr) {
+        tracing::warn!(%address, "chat: a login failed");
+        self.attempts().failed(address, Instant::now());
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token of `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, secret) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+fn login(row: TokenRow) -> Login {
+    Login {
+        token: row.id,
+        user: User {
+            id: row.user,
+            name: row.name,
+            scopes: scopes(row.debug),
+        },
+        source: row.source,
+    }
+}
+
+fn scopes(debug: bool) -> Vec<Scope> {
+    if debug {
+        Settings::local_scopes()
+    } else {
+        vec![Scope::Chat]
+    }
+}
+
+fn denied() -> ErrorBody {
+    ErrorBody::new(Code::Unauthenticated, "login needed")
+}

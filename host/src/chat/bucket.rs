@@ -1,0 +1,218 @@
+//! Rates: token buckets for what one user or one socket sends, and a count of failed logins per address.
+//!
+//! Pure: the time is an argument.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How long an address waits after too many failed logins.
+const PENALTY: Duration = Duration::from_secs(5 * 60);
+/// The time in which failed logins are counted.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses that are remembered. When there are more, those whose time is over are forgotten first, then any.
+const ADDRESSES: usize = 10_000;
+
+/// A bucket that fills at a steady rate.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    /// Tokens per second.
+    rate: f64,
+    size: f64,
+    level: f64,
+    seen: Instant,
+}
+
+impl Bucket {
+    /// A full bucket of `size` tokens that gains `per` tokens in `period`.
+    pub(crate) fn new(size: u32, per: u32, period: Duration, now: Instant) -> Self {
+        let size = f64::from(size.max(1));
+        Self {
+            rate: f64::from(per.max(1)) / period.as_secs_f64(),
+            size,
+            level: size,
+            seen: now,
+        }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// How long to wait for one.
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let gained = now.saturating_duration_since(self.seen).as_secs_f64() * self.rate;
+        self.level = (self.level + gained).min(self.size);
+        self.seen = now;
+        if self.level >= 1.0 {
+            self.level -= 1.0;
+            Ok(())
+        } else {
+            Err(Duration::from_secs_f64((1.0 - self.level) / self.rate))
+        }
+    }
+
+    /// Gives a token back: what it was taken for did not happen.
+    pub(crate) fn give_back(&mut self) {
+        self.level = (self.level + 1.0).min(self.size);
+    }
+
+    /// Whether it would be full now, and so is like one that was never used.
+    pub(crate) fn full(&self, now: Instant) -> bool {
+        self.level + now.saturating_duration_since(self.seen).as_secs_f64() * self.rate >= self.size
+    }
+}
+
+/// Failed logins per address.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    most: u32,
+    addresses: HashMap<IpAddr, Failures>,
+}
+
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    since: Instant,
+    until: Option<Instant>,
+}
+
+impl Attempts {
+    /// Allows `most` failures per minute and address.
+    pub(crate) fn new(most: u32) -> Self {
+        Self {
+            most: most.max(1),
+            addresses: HashMap::new(),
+        }
+    }
+
+    /// Whether this address may try.
+    ///
+    /// # Errors
+    /// How long it has to wait.
+    pub(crate) fn check(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        match self
+            .addresses
+            .get(&group(address))
+            .and_then(|failures| failures.until)
+        {
+            Some(until) if until > now => Err(until - now),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&mut self, address: IpAddr, now: Instant) {
+        if self.addresses.len() >= ADDRESSES {
+            self.addresses.retain(|_, failures| failures.live(now));
+            if self.addresses.len() >= ADDRESSES {
+                self.addresses.clear();
+            }
+        }
+        let most = self.most;
+        let failures = self.addresses.entry(group(address)).or_insert(Failures {
+            count: 0,
+            since: now,
+            until: None,
+        });
+        if !failures.live(now) {
+            *failures = Failures {
+                count: 0,
+                since: now,
+                until: None,
+            };
+        }
+        failures.count += 1;
+        if failures.count >= most {
+            failures.until = Some(now + PENALTY);
+        }
+    }
+}
+
+impl Failures {
+    fn live(&self, now: Instant) -> bool {
+        match self.until {
+            Some(until) => until > now,
+            None => now.saturating_duration_since(self.since) < WINDOW,
+        }
+    }
+}
+
+/// Who holds one IPv6 address usually holds the whole /64.
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_its_size_at_once_and_then_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(2, 60, Duration::from_secs(60), start);
+        assert_eq!(bucket.take(start), Ok(()));
+        assert_eq!(bucket.take(start), Ok(()));
+        assert_eq!(bucket.take(start), Err(Duration::from_secs(1)));
+        assert_eq!(
+            bucket.take(start + Duration::from_millis(500)),
+            Err(Duration::from_millis(500))
+        );
+        assert_eq!(bucket.take(start + Duration::from_secs(1)), Ok(()));
+        assert!(
+            !bucket.full(start + Duration::from_secs(2))
+                && bucket.full(start + Duration::from_secs(3))
+        );
+        bucket.give_back();
+        assert_eq!(bucket.take(start + Duration::from_secs(1)), Ok(()));
+    }
+
+    #[test]
+    fn ten_failures_in_a_minute_cost_five_minutes() {
+        let (start, address) = (Instant::now(), IpAddr::from([10, 0, 0, 1]));
+        let mut attempts = Attempts::new(10);
+        for _ in 0..9 {
+            attempts.failed(address, start);
+        }
+        assert_eq!(attempts.check(address, start), Ok(()));
+        attempts.failed(address, start);
+        assert_eq!(attempts.check(address, start), Err(PENALTY));
+        assert_eq!(attempts.check(IpAddr::from([10, 0, 0, 2]), start), Ok(()));
+        assert_eq!(attempts.check(address, start + PENALTY), Ok(()));
+        attempts.failed(address, start + PENALTY);
+        assert_eq!(
+            attempts.check(address, start + PENALTY),
+            Ok(()),
+            "the count starts anew"
+        );
+    }
+
+    #[test]
+    fn slow_failures_are_forgiven() {
+        let (start, address) = (Instant::now(), IpAddr::from([10, 0, 0, 1]));
+        let mut attempts = Attempts::new(2);
+        attempts.failed(address, start);
+        attempts.failed(address, start + WINDOW);
+        assert_eq!(attempts.check(address, start + WINDOW), Ok(()));
+    }
+
+    #[test]
+    fn neighbours_in_a_v6_network_and_mapped_v4_addresses_count_as_one() {
+        let v6 = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(group(v6("2001:db8::1")), group(v6("2001:db8::2")));
+        assert_ne!(group(v6("2001:db8::1")), group(v6("2001:db8:0:1::1")));
+        assert_eq!(group(v6("::ffff:10.0.0.1")), IpAddr::from([10, 0, 0, 1]));
+    }
+
+    #[test]
+    fn the_memory_of_addresses_is_bounded() {
+        let now = Instant::now();
+        let mut attempts = Attempts::new(2);
+        for n in 0..(u32::try_from(ADDRESSES).expect("small") + 5) {
+            attempts.failed(IpAddr::from(n.to_be_bytes()), now);
+        }
+        assert!(attempts.addresses.len() <= ADDRESSES);
+    }
+}

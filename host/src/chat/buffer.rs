@@ -1,0 +1,225 @@
+//! The growing text of one run.
+//!
+//! The run appends; each connection that watches reads from its own position and at its own pace. The run never waits for a
+//! reader, and a reader never holds text of its own: a slow one costs a number, not a queue.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::outbox::Outbox;
+use super::wire::event::Channel;
+use super::wire::message::Position;
+
+/// Text and reasoning of a run, from the start of its message.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    /// `run_…`.
+    pub run: String,
+    /// The message that the run writes.
+    pub message: String,
+    /// Where the run began: not zero when an answer is continued.
+    pub base: Position,
+    texts: Mutex<Texts>,
+    watchers: Mutex<Vec<Weak<Outbox>>>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Texts {
+    text: String,
+    reasoning: String,
+}
+
+impl Texts {
+    fn channel(&self, channel: Channel) -> &str {
+        match channel {
+            Channel::Text => &self.text,
+            Channel::Reasoning => &self.reasoning,
+        }
+    }
+
+    fn end(&self) -> Position {
+        Position {
+            text: self.text.len(),
+            reasoning: self.reasoning.len(),
+        }
+    }
+}
+
+impl Buffer {
+    /// A buffer that begins with what the message holds already.
+    ///
+    /// # Units
+    /// `limit` is in bytes of both texts together.
+    pub(crate) fn new(
+        run: &str,
+        message: &str,
+        text: String,
+        reasoning: String,
+        limit: usize,
+    ) -> Arc<Self> {
+        let texts = Texts { text, reasoning };
+        Arc::new(Self {
+            run: run.to_owned(),
+            message: message.to_owned(),
+            base: texts.end(),
+            texts: Mutex::new(texts),
+            watchers: Mutex::default(),
+            limit,
+        })
+    }
+
+    /// Adds text and wakes all watchers. Gives `false`, and adds nothing, when the limit is reached.
+    pub(crate) fn append(&self, channel: Channel, text: &str) -> bool {
+        {
+            let mut texts = self.texts();
+            let end = texts.end();
+            if end.text + end.reasoning + text.len() > self.limit {
+                return false;
+            }
+            match channel {
+                Channel::Text => texts.text.push_str(text),
+                Channel::Reasoning => texts.reasoning.push_str(text),
+            }
+        }
+        self.watchers()
+            .retain(|watcher| watcher.upgrade().map(|outbox| outbox.wake()).is_some());
+        true
+    }
+
+    /// Where both texts end.
+    pub(crate) fn end(&self) -> Position {
+        self.texts().end()
+    }
+
+    /// Copies of both texts.
+    pub(crate) fn texts_now(&self) -> (String, String) {
+        let texts = self.texts();
+        (texts.text.clone(), texts.reasoning.clone())
+    }
+
+    /// What came after a position, of both texts.
+    pub(crate) fn since(&self, from: Position) -> (String, String) {
+        let texts = self.texts();
+        let tail = |text: &str, from: usize| text.get(from..).unwrap_or_default().to_owned();
+        (
+            tail(&texts.text, from.text),
+            tail(&texts.reasoning, from.reasoning),
+        )
+    }
+
+    /// Whether a position is one that this buffer can go on from.
+    pub(crate) fn reaches(&self, position: Position) -> bool {
+        let texts = self.texts();
+        texts.text.is_char_boundary(position.text)
+            && texts.reasoning.is_char_boundary(position.reasoning)
+    }
+
+    /// Gives the next piece of a text, of at most `most` bytes and at least one character, to `take`; nothing if there is none.
+    pub(crate) fn piece<T>(
+        &self,
+        channel: Channel,
+        from: usize,
+        most: usize,
+        take: impl FnOnce(&str) -> T,
+    ) -> Option<T> {
+        let texts = self.texts();
+        let rest = texts
+            .channel(channel)
+            .get(from..)
+            .filter(|rest| !rest.is_empty())?;
+        // At least one character, or a piece smaller than it would never end.
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        Some(take(&rest[..rest.floor_char_boundary(most).max(first)]))
+    }
+
+    /// Wakes this connection whenever text comes.
+    pub(crate) fn watch(&self, outbox: &Arc<Outbox>) {
+        let mut watchers = self.watchers();
+        watchers.retain(|watcher| watcher.strong_count() > 0);
+        if !watchers
+            .iter()
+            .any(|watcher| std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(outbox)))
+        {
+            watchers.push(Arc::downgrade(outbox));
+        }
+    }
+
+    fn texts(&self) -> MutexGuard<'_, Texts> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Outbox>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer(text: &str) -> Arc<Buffer> {
+        Buffer::new("run_1", "msg_1", text.to_owned(), String::new(), 64)
+    }
+
+    #[test]
+    fn pieces_never_cut_a_character_and_always_advance() {
+        let buffer = buffer("");
+        assert!(buffer.append(Channel::Text, "你好a"));
+        let piece = |from, most| buffer.piece(Channel::Text, from, most, str::to_owned);
+        assert_eq!(piece(0, 100).as_deref(), Some("你好a"));
+        assert_eq!(piece(0, 4).as_deref(), Some("你"));
+        assert_eq!(piece(0, 1).as_deref(), Some("你"));
+        assert_eq!(piece(6, 4).as_deref(), Some("a"));
+        assert_eq!(piece(7, 4), None);
+        assert_eq!(
+            piece(1, 4),
+            None,
+            "a position inside a character gives nothing"
+        );
+        assert_eq!(piece(99, 4), None);
+    }
+
+    #[test]
+    fn the_limit_holds_for_both_texts_together() {
+        let buffer = buffer("");
+        assert!(buffer.append(Channel::Text, &"x".repeat(40)));
+        assert!(!buffer.append(Channel::Reasoning, &"y".repeat(25)));
+        assert!(buffer.append(Channel::Reasoning, &"y".repeat(24)));
+        assert_eq!(
+            buffer.end(),
+            Position {
+                text: 40,
+                reasoning: 24
+            }
+        );
+    }
+
+    #[test]
+    fn a_continued_answer_counts_from_the_start_of_its_message() {
+        let buffer = buffer("half");
+        assert_eq!(
+            buffer.base,
+            Position {
+                text: 4,
+                reasoning: 0
+            }
+        );
+        buffer.append(Channel::Text, " whole");
+        assert_eq!(
+            buffer.since(buffer.base),
+            (" whole".to_owned(), String::new())
+        );
+        assert!(buffer.reaches(Position {
+            text: 10,
+            reasoning: 0
+        }));
+        assert!(!buffer.reaches(Position {
+            text: 11,
+            reasoning: 0
+        }));
+        assert!(!buffer.reaches(Position {
+            text: 0,
+            reasoning: 1
+        }));
+    }
+}

@@ -1,0 +1,317 @@
+//! Whether the proxy and the model server behind it answer, and which models there are.
+//!
+//! Asked of the proxy as any client would: `GET /v1/models`, which never runs a model. Asked often while something is down, so
+//! that the page comes back by itself, and rarely while all is well.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::debug::Lag;
+use super::hub::Hub;
+use super::outbox::Frame;
+use super::wire;
+use super::wire::event::Notice;
+use super::wire::session::{Health as State, Model, Reach};
+
+/// How long a probe waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between probes while all is well, and while something is not.
+const WELL: Duration = Duration::from_secs(30);
+const ILL: Duration = Duration::from_secs(3);
+/// How often the load is compared with what was told last.
+const LOOK: Duration = Duration::from_secs(1);
+/// Durations of probes that are remembered.
+const PINGS: usize = 32;
+/// Models that are offered. Arbitrary; a longer list does not fit a menu.
+const MODELS: usize = 200;
+
+/// What was found last.
+#[derive(Debug)]
+pub(crate) struct Health {
+    known: Mutex<Known>,
+    /// One probe at a time: those who come meanwhile take its result.
+    probing: tokio::sync::Mutex<()>,
+    /// How late this process is.
+    pub lag: Lag,
+}
+
+#[derive(Debug)]
+struct Known {
+    state: State,
+    models: Vec<Model>,
+    at: Option<Instant>,
+    pings: VecDeque<Duration>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let state = State {
+            proxy: Reach::Unknown,
+            model: Reach::Unknown,
+        };
+        let known = Known {
+            state,
+            models: Vec::new(),
+            at: None,
+            pings: VecDeque::new(),
+        };
+        Self {
+            known: Mutex::new(known),
+            probing: tokio::sync::Mutex::default(),
+            lag: Lag::default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    data: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+impl Health {
+    /// State and models as found last.
+    pub(crate) fn now(&self) -> (State, Vec<Model>) {
+        let known = self.known();
+        (known.state, known.models.clone())
+    }
+
+    /// The default model, if any is known.
+    pub(crate) fn default_model(&self) -> Option<String> {
+        self.known()
+            .models
+            .iter()
+            .find(|model| model.default)
+            .map(|model| model.id.clone())
+    }
+
+    /// The last, the median and the 95th percentile of the times that the proxy took to answer.
+    pub(crate) fn pings(&self) -> Option<(Duration, Duration, Duration)> {
+        let known = self.known();
+        let last = *known.pings.back()?;
+        let mut sorted: Vec<_> = known.pings.iter().copied().collect();
+        sorted.sort_unstable();
+        let at = |percent: usize| sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)];
+        Some((last, at(50), at(95)))
+    }
+
+    /// Asks the proxy, unless that was done a moment ago.
+    pub(crate) async fn probe(&self, hub: &Hub) {
+        let asked = Instant::now();
+        let _alone = self.probing.lock().await;
+        if self.known().at.is_some_and(|at| at >= asked) {
+            return;
+        }
+        let answer = hub.upstream.get("/v1/models", PATIENCE).await;
+        let default = hub.settings.default_model.as_deref();
+        let mut known = self.known();
+        known.at = Some(Instant::now());
+        match answer {
+            Ok(whole) => {
+                known.pings.push_back(whole.took);
+                if known.pings.len() > PINGS {
+                    known.pings.pop_front();
+                }
+                let (state, models) = read(whole.status, &whole.body, default);
+                known.state = state;
+                // A list that is no longer served is better than none: names change rarely.
+                if let Some(models) = models {
+                    known.models = models;
+                }
+            }
+            Err(_) => {
+                known.state = State {
+                    proxy: Reach::Down,
+                    model: Reach::Unknown,
+                }
+            }
+        }
+        if known.models.is_empty()
+            && let Some(id) = default
+        {
+            known.models = vec![Model {
+                id: id.to_owned(),
+                default: true,
+            }];
+        }
+    }
+
+    /// Asks the proxy if the last answer is older than `age`.
+    pub(crate) async fn probe_if_older(&self, hub: &Hub, age: Duration) {
+        if self.known().at.is_none_or(|at| at.elapsed() >= age) {
+            self.probe(hub).await;
+        }
+    }
+
+    fn due(&self) -> bool {
+        let known = self.known();
+        let well = known.state
+            == State {
+                proxy: Reach::Up,
+                model: Reach::Up,
+            };
+        known
+            .at
+            .is_none_or(|at| at.elapsed() >= if well { WELL } else { ILL })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Probes and tells all connections what changed, until the gateway closes.
+pub(crate) async fn watch(hub: Arc<Hub>) {
+    let mut told: Option<(State, Vec<Model>, usize, usize)> = None;
+    loop {
+        if hub.health.due() {
+            hub.health.probe(&hub).await;
+        }
+        let (health, models) = hub.health.now();
+        let (running, waiting) = hub.slots.load();
+        let now = (health, models, running, waiting);
+        if told.as_ref() != Some(&now) {
+            if told.as_ref().is_none_or(|told| told.0 != health) {
+                tracing::info!(proxy = ?health.proxy, model = ?health.model, "chat: the layers below");
+            }
+            let notice = Notice::System {
+                health,
+                running,
+                waiting,
+                models: now.1.clone(),
+            };
+            hub.to_all(&Frame::from(wire::text(&notice)));
+            told = Some(now);
+        }
+        tokio::select! {
+            () = hub.closed.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// What an answer of the proxy says of both layers, and the models if it is a list.
+fn read(status: u16, body: &[u8], default: Option<&str>) -> (State, Option<Vec<Model>>) {
+    let proxy = Reach::Up;
+    match (status, serde_json::from_slice::<List>(body)) {
+        (200, Ok(list)) => {
+            let mut models: Vec<Model> = list
+                .data
+                .into_iter()
+                .take(MODELS)
+                .map(|named| Model {
+                    id: named.id,
+                    default: false,
+                })
+                .collect();
+            match default {
+                Some(id) if models.iter().any(|model| model.id == id) => {}
+                Some(id) => models.insert(
+                    0,
+                    Model {
+                        id: id.to_owned(),
+                        default: false,
+                    },
+                ),
+                None => {}
+            }
+            let at = default
+                .and_then(|id| models.iter().position(|model| model.id == id))
+                .unwrap_or(0);
+            if let Some(model) = models.get_mut(at) {
+                model.default = true;
+            }
+            (
+                State {
+                    proxy,
+                    model: Reach::Up,
+                },
+                Some(models),
+            )
+        }
+        (502..=504, _) => (
+            State {
+                proxy,
+                model: Reach::Down,
+            },
+            None,
+        ),
+        (_, _) => (
+            State {
+                proxy,
+                model: Reach::Unknown,
+            },
+            None,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &[u8] = br#"{"object":"list","data":[{"id":"a:7b","object":"model"},{"id":"b"}]}"#;
+
+    fn names(models: Option<Vec<Model>>) -> Vec<(String, bool)> {
+        models
+            .unwrap_or_default()
+            .into_iter()
+            .map(|model| (model.id, model.default))
+            .collect()
+    }
+
+    #[test]
+    fn the_first_model_is_the_default_unless_one_is_set() {
+        assert_eq!(
+            names(read(200, LIST, None).1),
+            [("a:7b".into(), true), ("b".into(), false)]
+        );
+        assert_eq!(
+            names(read(200, LIST, Some("b")).1),
+            [("a:7b".into(), false), ("b".into(), true)]
+        );
+        assert_eq!(names(read(200, LIST, Some("c")).1)[0], ("c".into(), true));
+    }
+
+    #[test]
+    fn the_status_tells_which_layer_is_down() {
+        let of = |status, body: &[u8]| read(status, body, None).0;
+        assert_eq!(
+            of(200, LIST),
+            State {
+                proxy: Reach::Up,
+                model: Reach::Up
+            }
+        );
+        assert_eq!(
+            of(502, b""),
+            State {
+                proxy: Reach::Up,
+                model: Reach::Down
+            }
+        );
+        assert_eq!(
+            of(504, b"{}"),
+            State {
+                proxy: Reach::Up,
+                model: Reach::Down
+            }
+        );
+        for (status, body) in [(401, b"{}".as_slice()), (200, b"<html>"), (404, b"")] {
+            assert_eq!(
+                of(status, body),
+                State {
+                    proxy: Reach::Up,
+                    model: Reach::Unknown
+                }
+            );
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The web gateway's HTTP side: accepting connections, the rules that hold for every request, and which module answers it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::hub::Hub;
+use super::wire::rest::Failed;
+use super::wire::{Code, ErrorBody};
+use super::{page, pass, rest, socket};
+
+/// The body of our answers.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Broken>;
+
+/// A body that ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub(crate) struct Broken;
+
+/// How long a client may take for the head of a request, and for TLS.
+const HEAD: Duration = Duration::from_secs(10);
+/// Bytes of a head, and fields in it. Browsers send one or two kilobytes.
+const HEAD_BYTES: usize = 32 * 1024;
+const FIELDS: usize = 64;
+/// Connections beyond the sockets, for page files and the API.
+const EXTRA: usize = 256;
+
+/// Accepts connections until the gateway stops.
+pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    let most = hub.settings.limits.connections.saturating_add(EXTRA);
+    let permits = Arc::new(tokio::sync::Semaphore::new(
+        most.min(tokio::sync::Semaphore::MAX_PERMITS),
+    ));
+    loop {
+        // The permit comes first: what cannot be served waits in the system's queue.
+        let permit = tokio::select! {
+            () = hub.stopping.cancelled() => return,
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+        };
+        let accepted = tokio::select! {
+            () = hub.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                let work = connection(Arc::clone(&hub), tcp, peer, tls.clone());
+                hub.tracker.spawn(async move {
+                    work.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, or a client that was gone already. Neither ends the gateway.
+                tracing::warn!(%error, "chat: a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(hub: Arc<Hub>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, "chat: the connection is gone");
+        return;
+    }
+    match tls {
+        None => speak(hub, TokioIo::new(tcp), peer).await,
+        Some(tls) => match tokio::time::timeout(HEAD, tls.accept(tcp)).await {
+            Ok(Ok(stream)) => speak(hub, TokioIo::new(stream), peer).await,
+            Ok(Err(error)) => tracing::debug!(%error, %peer, "chat: no TLS"),
+            Err(_) => tracing::debug!(%peer, "chat: TLS took too long"),
+        },
+    }
+}
+
+async fn speak<S>(hub: Arc<Hub>, io: TokioIo<S>, peer: SocketAddr)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let service_hub = Arc::clone(&hub);
+    let service = service_fn(move |request| {
+        let hub = Arc::clone(&service_hub);
+        async move { Ok::<_, Infallible>(answer(&hub, request, peer).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(FIELDS)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = hub.stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = hub.closed.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "chat: a connection ended");
+    }
+}
+
+/// Answers one request.
+async fn answer(hub: &Arc<Hub>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    let host = hub
+        .guard
+        .host(request.headers())
+        .map(|(host, secure)| (host.to_owned(), secure));
+    let probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let mut response = match &host {
+        // A page that made its name resolve to this machine gets nothing, not even our error format.
+        None if !probe => text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this host name is not served here",
+        ),
+        None => route(hub, request, peer, false).await,
+        Some((_, secure)) => route(hub, request, peer, *secure).await,
+    };
+    page::protect(
+        response.headers_mut(),
+        host.as_ref().map(|(host, _)| host.as_str()),
+    );
+    response
+}
+
+async fn route(
+    hub: &Arc<Hub>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    secure: bool,
+) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let get = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path.as_str() {
+        "/ws" => socket::upgrade(hub, request, peer),
+        "/" if get => hub.pages.index(request.headers()),
+        "/healthz" if get => text(StatusCode::OK, "ok"),
+        "/readyz" if get => rest::ready(hub).await,
+        "/metrics" if get && peer.ip().is_loopback() && local(&request) => {
+            text(StatusCode::OK, hub.telemetry.encode(&hub.gauges()))
+        }
+        other => {
+            if let Some(file) = other.strip_prefix("/assets/").filter(|_| get) {
+                hub.pages.asset(file, request.headers())
+            } else if other.starts_with("/api/v1/") {
+                rest::answer(hub, request, peer, secure).await
+            } else if other.starts_with("/v1/") && hub.settings.passthrough {
+                pass::answer(hub, request, peer).await
+            } else {
+                error(&ErrorBody::new(Code::NotFound, "no such path"))
+            }
+        }
+    }
+}
+
+/// Whether a request names this machine itself: through a proxy in front of us everybody seems to come from loopback.
+fn local(request: &Request<Incoming>) -> bool {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    ["127.0.0.1:", "localhost:", "[::1]:"]
+        .iter()
+        .any(|own| host.starts_with(own))
+}
+
+/// A whole body.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(
+        Empty::new()
+            .map_err(|never: Infallible| match never {})
+            .boxed_unsync(),
+    );
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer in plain text.
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+    typed(status, "text/plain; charset=utf-8", text.into())
+}
+
+/// An answer of a type, never cached.
+pub(crate) fn typed(
+    status: StatusCode,
+    kind: &'static str,
+    content: impl Into<Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(full(content));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer in JSON.
+pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
+    typed(status, "application/json", super::wire::text(value))
+}
+
+/// An error.
+pub(crate) fn error(error: &ErrorBody) -> Response<Body> {
+    let status =
+        StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(
+        status,
+        &Failed {
+            error: error.clone(),
+        },
+    );
+    if let Some(ms) = error.retry_after_ms {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Reads a body of at most `most` bytes.
+///
+/// # Errors
+/// `TOO_LARGE`, or `BAD_FRAME` if it breaks off or takes too long.
+pub(crate) async fn read(body: Incoming, most: usize) -> Result<Bytes, ErrorBody> {
+    let limited = http_body_util::Limited::new(body, most);
+    match tokio::time::timeout(Duration::from_secs(60), limited.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let details = serde_json::json!({ "limit": most });
+            Err(ErrorBody::new(Code::TooLarge, "the body is too large").details(details))
+        }
+        Ok(Err(_)) => Err(ErrorBody::new(Code::BadFrame, "the body broke off")),
+        Err(_) => Err(ErrorBody::new(Code::BadFrame, "the body took too long")),
+    }
+}

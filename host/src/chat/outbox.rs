@@ -1,0 +1,341 @@
+//! What waits to be sent on one connection, and in which order it leaves.
+//!
+//! Two kinds of things leave. Frames (answers, events, notices) wait in a bounded queue; when it is full the connection is closed
+//! and the client resumes later, so that nothing is lost and nothing grows. Text of runs waits nowhere: the outbox holds a position
+//! per run and reads from the run's buffer when the socket can take more.
+//!
+//! The order that clients rely on: events in their order, and all text of a run before the event that ends it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::buffer::Buffer;
+use super::wire::event::{Channel, Delta};
+use super::wire::message::Position;
+use super::wire::{self, Close};
+
+/// A frame's text; copies share it.
+pub(crate) type Frame = Utf8Bytes;
+
+/// Text in one delta at most.
+const PIECE: usize = 16 * 1024;
+/// Text is gathered for so long before it is sent: two frames of a 60 Hz screen.
+const GATHER: Duration = Duration::from_millis(33);
+/// The same for a page that nobody sees.
+const GATHER_HIDDEN: Duration = Duration::from_secs(1);
+
+/// The outgoing side of one connection.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    /// `c_…`.
+    pub conn: String,
+    /// Whose it is.
+    pub user: String,
+    /// The login that it uses; it ends with it.
+    pub token: String,
+    state: Mutex<State>,
+    ready: Notify,
+    room: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    frames: VecDeque<Waiting>,
+    cursors: VecDeque<Cursor>,
+    visible: bool,
+    close: Option<Close>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Frame(Frame),
+    /// Leaves only after all text of that run.
+    End(String, Frame),
+}
+
+#[derive(Debug)]
+struct Cursor {
+    buffer: Arc<Buffer>,
+    at: Position,
+    /// When gathered text may leave. `None`: nothing was sent on that channel yet, and the first word should show at once.
+    text_due: Option<Instant>,
+    reasoning_due: Option<Instant>,
+}
+
+/// What the writer should do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Send this.
+    Send(Frame),
+    /// Nothing is due before that time, or before [`Outbox::ready`].
+    Wait(Option<Instant>),
+    /// Close the connection; everything that had to leave has left.
+    Close(Close),
+}
+
+impl Outbox {
+    /// An empty outbox with room for `room` frames.
+    pub(crate) fn new(conn: String, user: String, token: String, room: usize) -> Arc<Self> {
+        let state = State {
+            frames: VecDeque::new(),
+            cursors: VecDeque::new(),
+            visible: true,
+            close: None,
+        };
+        Arc::new(Self {
+            conn,
+            user,
+            token,
+            state: Mutex::new(state),
+            ready: Notify::new(),
+            room,
+        })
+    }
+
+    /// Puts a frame at the end. When there is no room the connection will close instead.
+    pub(crate) fn push(&self, frame: Frame) {
+        self.put(Waiting::Frame(frame));
+    }
+
+    /// Puts the event that ends a run at the end; it leaves after the run's text.
+    pub(crate) fn push_end(&self, run: &str, frame: Frame) {
+        self.put(Waiting::End(run.to_owned(), frame));
+    }
+
+    fn put(&self, waiting: Waiting) {
+        let mut state = self.state();
+        if state.close.is_some() {
+            return;
+        }
+        if state.frames.len() >= self.room {
+            // The reader does not read. What is left out now it gets when it resumes.
+            state.frames.clear();
+            state.cursors.clear();
+            state.close = Some(Close::Rate);
+        } else {
+            state.frames.push_back(waiting);
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// Sends a run's text from a position on. An earlier position of the same run is forgotten.
+    pub(crate) fn follow(self: &Arc<Self>, buffer: &Arc<Buffer>, at: Position) {
+        {
+            let mut state = self.state();
+            state
+                .cursors
+                .retain(|cursor| cursor.buffer.run != buffer.run);
+            let cursor = Cursor {
+                buffer: Arc::clone(buffer),
+                at,
+                text_due: None,
+                reasoning_due: None,
+            };
+            state.cursors.push_back(cursor);
+        }
+        buffer.watch(self);
+        self.wake();
+    }
+
+    /// Stops sending a run's text. Gives how far it was sent, if it was.
+    pub(crate) fn unfollow(&self, run: &str) -> Option<Position> {
+        let mut state = self.state();
+        let place = state
+            .cursors
+            .iter()
+            .position(|cursor| cursor.buffer.run == run)?;
+        state.cursors.remove(place).map(|cursor| cursor.at)
+    }
+
+    /// Says whether the page can be seen: text of a hidden one is gathered for longer.
+    pub(crate) fn show(&self, visible: bool) {
+        self.state().visible = visible;
+        self.wake();
+    }
+
+    /// Asks for the connection to be closed, after what waits has left. The first wish counts.
+    pub(crate) fn close(&self, close: Close) {
+        self.state().close.get_or_insert(close);
+        self.wake();
+    }
+
+    /// Drops what waits and closes at once.
+    pub(crate) fn cut(&self, close: Close) {
+        let mut state = self.state();
+        state.frames.clear();
+        state.cursors.clear();
+        state.close = Some(close);
+        drop(state);
+        self.wake();
+    }
+
+    /// Whether the connection is to be closed.
+    pub(crate) fn closing(&self) -> bool {
+        self.state().close.is_some()
+    }
+
+    /// Bytes of text that wait in buffers for this connection, and frames that wait here.
+    pub(crate) fn backlog(&self) -> (usize, usize) {
+        let state = self.state();
+        let behind = |cursor: &Cursor| {
+            let end = cursor.buffer.end();
+            end.text.saturating_sub(cursor.at.text)
+                + end.reasoning.saturating_sub(cursor.at.reasoning)
+        };
+        (state.cursors.iter().map(behind).sum(), state.frames.len())
+    }
+
+    /// Lets the writer look again.
+    pub(crate) fn wake(&self) {
+        self.ready.notify_one();
+    }
+
+    /// Waits until somebody woke the writer, also if that was before.
+    pub(crate) async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Takes the next thing to do.
+    pub(crate) fn next(&self, now: Instant) -> Next {
+        let mut state = self.state();
+        match state.frames.front() {
+            None => {}
+            Some(Waiting::Frame(_)) => return Next::Send(state.take_front()),
+            Some(Waiting::End(run, _)) => {
+                let run = run.clone();
+                let place = state
+                    .cursors
+                    .iter()
+                    .position(|cursor| cursor.buffer.run == run);
+                if let Some(frame) = place.and_then(|place| state.cursors[place].any()) {
+                    return Next::Send(frame);
+                }
+                if let Some(place) = place {
+                    state.cursors.remove(place);
+                }
+                return Next::Send(state.take_front());
+            }
+        }
+        if let Some(close) = state.close {
+            return Next::Close(close);
+        }
+        state.next_text(now)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_front(&mut self) -> Frame {
+        match self.frames.pop_front() {
+            Some(Waiting::Frame(frame) | Waiting::End(_, frame)) => frame,
+            None => Frame::default(),
+        }
+    }
+
+    /// One piece of the run whose turn it is.
+    fn next_text(&mut self, now: Instant) -> Next {
+        let gather = if self.visible { GATHER } else { GATHER_HIDDEN };
+        let mut earliest: Option<Instant> = None;
+        for _ in 0..self.cursors.len() {
+            let Some(mut cursor) = self.cursors.pop_front() else {
+                break;
+            };
+            let due = cursor.due(now, gather);
+            self.cursors.push_back(cursor);
+            match due {
+                Due::Now(frame) => return Next::Send(frame),
+                Due::At(at) => earliest = Some(earliest.map_or(at, |earliest| earliest.min(at))),
+                Due::Never => {}
+            }
+        }
+        Next::Wait(earliest)
+    }
+}
+
+enum Due {
+    Now(Frame),
+    At(Instant),
+    Never,
+}
+
+impl Cursor {
+    /// The next piece, if it may leave now.
+    fn due(&mut self, now: Instant, gather: Duration) -> Due {
+        let end = self.buffer.end();
+        let mut earliest = None;
+        for channel in [Channel::Reasoning, Channel::Text] {
+            let (have, at, due) = match channel {
+                Channel::Text => (end.text, self.at.text, self.text_due),
+                Channel::Reasoning => (end.reasoning, self.at.reasoning, self.reasoning_due),
+            };
+            if have <= at {
+                continue;
+            }
+            // What is due stays due until all of it is sent, a piece at a time.
+            let due = due.map_or(now, |due| due.min(now + gather));
+            if due <= now {
+                let frame = self.send(channel);
+                let caught_up = self.at(channel) >= have;
+                let next = if caught_up { now + gather } else { now };
+                match channel {
+                    Channel::Text => self.text_due = Some(next),
+                    Channel::Reasoning => self.reasoning_due = Some(next),
+                }
+                if let Some(frame) = frame {
+                    return Due::Now(frame);
+                }
+            } else {
+                earliest = Some(earliest.map_or(due, |earliest: Instant| earliest.min(due)));
+            }
+        }
+        earliest.map_or(Due::Never, Due::At)
+    }
+
+    /// The next piece, due or not: reasoning first.
+    fn any(&mut self) -> Option<Frame> {
+        self.send(Channel::Reasoning)
+            .or_else(|| self.send(Channel::Text))
+    }
+
+    fn at(&self, channel: Channel) -> usize {
+        match channel {
+            Channel::Text => self.at.text,
+            Channel::Reasoning => self.at.reasoning,
+        }
+    }
+
+    fn send(&mut self, channel: Channel) -> Option<Frame> {
+        let from = self.at(channel);
+        let run = &self.buffer.run;
+        let (frame, to) = self.buffer.piece(channel, from, PIECE, |text| {
+            let to = from + text.len();
+            (
+                wire::text(&Delta {
+                    kind: "delta",
+                    run,
+                    ch: channel,
+                    from,
+                    to,
+                    text,
+                }),
+                to,
+            )
+        })?;
+        match channel {
+            Channel::Text => self.at.text = to,
+            Channel::Reasoning => self.at.reasoning = to,
+        }
+        Some(frame.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The OpenAI API for programs, passed through to the proxy: with our login, limits and request id, without sessions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
+
+use super::http::{self, Body, Broken};
+use super::hub::Hub;
+use super::id;
+use super::slots::{Entry, Moved};
+use super::upstream::Raw;
+use super::wire::{Code, ErrorBody};
+
+/// Bytes of a request, as the proxy takes them.
+const MOST: usize = 32 << 20;
+
+/// `POST /v1/chat/completions` and `GET /v1/models`.
+pub(crate) async fn answer(
+    hub: &Arc<Hub>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Response<Body> {
+    match pass(hub, request, peer).await {
+        Ok(response) => response,
+        Err(error) => openai(&error),
+    }
+}
+
+async fn pass(
+    hub: &Arc<Hub>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Response<Body>, ErrorBody> {
+    // Only programs: a page's cookie must not be enough, or other sites could ask the model in the user's name.
+    if !request.headers().contains_key(header::AUTHORIZATION)
+        || request.headers().contains_key(header::ORIGIN)
+    {
+        return Err(ErrorBody::new(
+            Code::Unauthenticated,
+            "a bearer token is needed",
+        ));
+    }
+    let login = hub.auth.check(request.headers(), None, peer.ip()).await?;
+    let (method, path) = match (request.method(), request.uri().path()) {
+        (&Method::POST, path @ "/v1/chat/completions") => (Method::POST, path.to_owned()),
+        (&Method::GET, path @ "/v1/models") => (Method::GET, path.to_owned()),
+        _ => return Err(ErrorBody::new(Code::NotFound, "no such path")),
+    };
+    let given = request
+        .headers()
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok());
+    let request_id = given
+        .filter(|given| id::plausible(given))
+        .map_or_else(id::request, str::to_owned);
+    let slot = match method {
+        Method::POST => {
+            hub.take_send(&login.user.id)?;
+            match hub.slots.enter(&login.user.id, Arc::new(Still)) {
+                Entry::Now(slot) => Some(slot),
+                Entry::Later(ticket, _) => Some(ticket.wait().await),
+                Entry::Full => {
+                    return Err(ErrorBody::new(
+                        Code::QueueFull,
+                        "too many requests wait already",
+                    ));
+                }
+            }
+        }
+        _ => None,
+    };
+    let body = http::read(request.into_body(), MOST).await?;
+    let raw = hub.upstream.pass(method, &path, &request_id, body).await?;
+    let mut response = Response::new(http::empty(raw.status).into_body());
+    *response.status_mut() = raw.status;
+    let fields = response.headers_mut();
+    if let Some(kind) = &raw.content_type {
+        fields.insert(header::CONTENT_TYPE, kind.clone());
+    }
+    if let Some(retry) = &raw.retry {
+        fields.insert(header::RETRY_AFTER, retry.clone());
+    }
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        fields.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    // The slot is held as long as the answer flows. After an error the stream ends without its end mark.
+    let pieces = stream::unfold(Some((raw, slot)), |open: Option<(Raw, _)>| async move {
+        let (mut raw, slot) = open?;
+        match raw.next().await? {
+            Ok(bytes) => Some((Ok(Frame::data(bytes)), Some((raw, slot)))),
+            Err(_) => Some((Err(Broken), None)),
+        }
+    });
+    *response.body_mut() = StreamBody::new(pieces).boxed_unsync();
+    Ok(response)
+}
+
+/// Nobody looks at the place of such a request.
+#[derive(Debug)]
+struct Still;
+
+impl Moved for Still {
+    fn moved(&self, _place: usize) {}
+}
+
+/// An error in the form that clients of OpenAI read.
+fn openai(error: &ErrorBody) -> Response<Body> {
+    let mut response = http::error(error);
+    let code = super::wire::text(&error.code)
+        .trim_matches('"')
+        .to_ascii_lowercase();
+    let kind = if error.code.status() < 500 {
+        "invalid_request_error"
+    } else {
+        "api_error"
+    };
+    let body = serde_json::json!({ "error": { "message": error.message, "type": kind, "param": null, "code": code } });
+    *response.body_mut() = http::full(body.to_string());
+    response
+}

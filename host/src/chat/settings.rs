@@ -1,0 +1,460 @@
+//! What an operator can set for the web gateway, and which combinations are refused.
+//!
+//! Reading files and the environment is not done here: the caller fills in [`Settings`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::http::uri::{Authority, Scheme};
+
+use super::wire::rest::Scope;
+
+/// Everything the web gateway needs to know.
+///
+/// # Shape
+/// [`Settings::new`] gives the defaults for one machine; change fields from there. [`Settings::problems`] says what does not fit.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Base URL of the proxy; `/v1/chat/completions` is appended. Must be `http` or `https`.
+    pub endpoint: String,
+    /// The gateway's own key for the proxy, sent as `Authorization: Bearer`.
+    pub endpoint_key: Option<Secret>,
+    /// Base URL of the proxy's admin interface, for `/debug`. Its absence only makes the card shorter.
+    pub admin: Option<String>,
+    /// Token for that interface.
+    pub admin_key: Option<Secret>,
+    /// The database file. Its directory is made if it is missing.
+    pub store: PathBuf,
+    /// Who may log in with a token. Empty: only with one-time links, as user `local`.
+    pub access: Vec<Access>,
+    /// Origins from which the page is used besides loopback, such as `https://chat.example.com`.
+    pub origins: Vec<String>,
+    /// Certificate and key; absent: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Allows listening off loopback without TLS.
+    pub allow_plain_remote: bool,
+    /// The model to ask where nothing was chosen; absent: the first that the proxy lists.
+    pub default_model: Option<String>,
+    /// Offers `POST /v1/chat/completions` and `GET /v1/models` to programs with a token.
+    pub passthrough: bool,
+    /// Reads the page's files from this folder at each request instead of the built-in ones.
+    pub ui_dir: Option<PathBuf>,
+    /// What one user, address or session may take.
+    pub limits: Limits,
+    /// How long to wait for the proxy.
+    pub timeouts: Timeouts,
+    /// A run that nobody watches is stopped after this time. Zero: never.
+    pub orphan_timeout: Duration,
+}
+
+/// A user who may log in with a token.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The user's name; users are told apart by it.
+    pub name: String,
+    /// The secret.
+    pub token: Secret,
+    /// Whether the user may see all of `/debug`.
+    pub debug: bool,
+}
+
+/// Files for TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+}
+
+/// Limits of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages per user and minute. Default 20.
+    pub sends_per_minute: u32,
+    /// Runs per user at a time; more wait. Default 2.
+    pub runs_per_user: usize,
+    /// Runs of all users at a time; more wait, fairly. Default 32.
+    pub runs: usize,
+    /// Runs of one user that can wait. Default 10.
+    pub waiting_per_user: usize,
+    /// Messages that can wait for the run of their session. Default 10.
+    pub queue: usize,
+    /// Characters of one message. Default 100,000.
+    pub message_chars: usize,
+    /// Bytes of one answer, reasoning included. Default 4 MiB.
+    pub answer_bytes: usize,
+    /// Bytes of one frame from a client. Default 1 MiB.
+    pub frame_bytes: usize,
+    /// Frames per second on one socket. Default 20, and twice that at once.
+    pub frames_per_second: u32,
+    /// Sockets of all users. Default 2,000.
+    pub connections: usize,
+    /// Sockets from one address. Default 128.
+    pub connections_per_address: usize,
+    /// Frames that wait for one socket before it is closed to resume later. Default 256.
+    pub outbox: usize,
+    /// Failed logins per address and minute before five minutes of none. Default 10.
+    pub login_failures: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sends_per_minute: 20,
+            runs_per_user: 2,
+            runs: 32,
+            waiting_per_user: 10,
+            queue: 10,
+            message_chars: 100_000,
+            answer_bytes: 4 << 20,
+            frame_bytes: 1 << 20,
+            frames_per_second: 20,
+            connections: 2_000,
+            connections_per_address: 128,
+            outbox: 256,
+            login_failures: 10,
+        }
+    }
+}
+
+/// How long to wait for the proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection. Default 3 s.
+    pub connect: Duration,
+    /// For the head of the answer. Default 330 s: the proxy itself waits 300 s for a cold model and should be the one to say so.
+    pub first_byte: Duration,
+    /// Between two reads of the answer. Default 75 s: the proxy sends a comment every 15 s and waits 60 s for the model.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(330),
+            idle: Duration::from_secs(75),
+        }
+    }
+}
+
+/// A text that never prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, to be used and not kept.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Why settings are refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Off loopback without any token.
+    #[error("listening on {0}, which other machines can reach, needs at least one access token")]
+    RemoteWithoutToken(SocketAddr),
+    /// Off loopback without TLS.
+    #[error(
+        "listening on {0} without TLS shows logins to the network: set tls, or allow-plain-remote where something in front does TLS"
+    )]
+    RemoteWithoutTls(SocketAddr),
+    /// A token that can be guessed.
+    #[error("the token of `{0}` is shorter than 16 characters")]
+    ShortToken(String),
+    /// Two users of one name or one token.
+    #[error("the name or the token of `{0}` is used twice")]
+    RepeatedAccess(String),
+    /// A URL that cannot be called.
+    #[error(
+        "{what} is `{url}`; it must be http://host:port or https://host:port, optionally with a path, without user and query"
+    )]
+    BadUrl {
+        /// Which setting.
+        what: &'static str,
+        /// Its value.
+        url: String,
+    },
+    /// An origin that a browser would never send.
+    #[error(
+        "`{0}` is no origin: write scheme://host or scheme://host:port and nothing behind it; wildcards are not possible"
+    )]
+    BadOrigin(String),
+}
+
+impl Settings {
+    /// Defaults for one machine: the page on 127.0.0.1:18789, the proxy on 127.0.0.1:8080.
+    pub fn new() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 18789)),
+            endpoint: "http://127.0.0.1:8080".to_owned(),
+            endpoint_key: None,
+            admin: Some("http://127.0.0.1:9180".to_owned()),
+            admin_key: None,
+            store: PathBuf::from("sluicegate.db"),
+            access: Vec::new(),
+            origins: Vec::new(),
+            tls: None,
+            allow_plain_remote: false,
+            default_model: None,
+            passthrough: false,
+            ui_dir: None,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            orphan_timeout: Duration::from_secs(15 * 60),
+        }
+    }
+
+    /// All that does not fit, so that it can be mended at once. Empty: the settings can be used.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !self.listen.ip().is_loopback() {
+            if self.access.is_empty() {
+                problems.push(Problem::RemoteWithoutToken(self.listen));
+            }
+            if self.tls.is_none() && !self.allow_plain_remote {
+                problems.push(Problem::RemoteWithoutTls(self.listen));
+            }
+        }
+        for (at, access) in self.access.iter().enumerate() {
+            if access.token.expose().len() < 16 {
+                problems.push(Problem::ShortToken(access.name.clone()));
+            }
+            let repeated =
+                |other: &Access| other.name == access.name || other.token == access.token;
+            if self.access[..at].iter().any(repeated) {
+                problems.push(Problem::RepeatedAccess(access.name.clone()));
+            }
+        }
+        let admin = self.admin.as_ref().map(|url| ("admin", url));
+        for (what, url) in [Some(("endpoint", &self.endpoint)), admin]
+            .into_iter()
+            .flatten()
+        {
+            if base_url(url).is_none() {
+                problems.push(Problem::BadUrl {
+                    what,
+                    url: url.clone(),
+                });
+            }
+        }
+        problems.extend(
+            self.origins
+                .iter()
+                .filter(|o| origin(o).is_none())
+                .cloned()
+                .map(Problem::BadOrigin),
+        );
+        problems
+    }
+
+    /// The scopes of users who come by a one-time link.
+    pub(crate) fn local_scopes() -> Vec<Scope> {
+        vec![Scope::Chat, Scope::Debug]
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A URL to which paths can be appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BaseUrl {
+    pub https: bool,
+    pub authority: Authority,
+    /// Empty, or starts with `/` and does not end with one.
+    pub path: String,
+}
+
+impl BaseUrl {
+    /// The host without brackets, for connecting and for TLS.
+    pub(crate) fn host(&self) -> &str {
+        self.authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+    }
+
+    /// The port, given or of the scheme.
+    pub(crate) fn port(&self) -> u16 {
+        self.authority
+            .port_u16()
+            .unwrap_or(if self.https { 443 } else { 80 })
+    }
+}
+
+/// Reads a base URL; `None` if it cannot be one.
+pub(crate) fn base_url(text: &str) -> Option<BaseUrl> {
+    let uri: Uri = text.parse().ok()?;
+    let https = match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTP => false,
+        Some(scheme) if *scheme == Scheme::HTTPS => true,
+        Some(_) | None => return None,
+    };
+    let authority = uri.authority()?.clone();
+    if authority.as_str().contains('@') || authority.host().is_empty() || uri.query().is_some() {
+        return None;
+    }
+    Some(BaseUrl {
+        https,
+        authority,
+        path: uri.path().trim_end_matches('/').to_owned(),
+    })
+}
+
+/// Reads an origin as browsers write it; gives it in lower case without a default port.
+pub(crate) fn origin(text: &str) -> Option<String> {
+    let url = base_url(text)?;
+    if !url.path.is_empty() || text.ends_with('/') || text.contains('*') {
+        return None;
+    }
+    let host = url.authority.host().to_ascii_lowercase();
+    let scheme = if url.https { "https" } else { "http" };
+    match url.authority.port_u16() {
+        Some(port) if port != if url.https { 443 } else { 80 } => {
+            Some(format!("{scheme}://{host}:{port}"))
+        }
+        Some(_) | None => Some(format!("{scheme}://{host}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote() -> Settings {
+        Settings {
+            listen: SocketAddr::from(([0, 0, 0, 0], 18789)),
+            ..Settings::new()
+        }
+    }
+
+    fn access(name: &str, token: &str) -> Access {
+        Access {
+            name: name.to_owned(),
+            token: Secret::new(token),
+            debug: false,
+        }
+    }
+
+    #[test]
+    fn the_defaults_fit() {
+        assert_eq!(Settings::default().problems(), []);
+    }
+
+    #[test]
+    fn off_loopback_needs_a_token_always_and_tls_unless_told_otherwise() {
+        let at = remote().listen;
+        assert_eq!(
+            remote().problems(),
+            [
+                Problem::RemoteWithoutToken(at),
+                Problem::RemoteWithoutTls(at)
+            ]
+        );
+        let plain = Settings {
+            allow_plain_remote: true,
+            ..remote()
+        };
+        assert_eq!(plain.problems(), [Problem::RemoteWithoutToken(at)]);
+        let token = Settings {
+            access: vec![access("ann", "0123456789abcdef")],
+            ..remote()
+        };
+        assert_eq!(token.problems(), [Problem::RemoteWithoutTls(at)]);
+        let tls = Settings {
+            tls: Some(Tls {
+                cert: "c".into(),
+                key: "k".into(),
+            }),
+            ..token.clone()
+        };
+        assert_eq!(tls.problems(), []);
+        assert_eq!(
+            Settings {
+                allow_plain_remote: true,
+                ..token
+            }
+            .problems(),
+            []
+        );
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let settings = Settings {
+            endpoint: "file:///etc/passwd".to_owned(),
+            origins: vec![
+                "https://*.example.com".to_owned(),
+                "https://a.example".to_owned(),
+            ],
+            access: vec![access("ann", "short"), access("ann", "0123456789abcdef")],
+            ..Settings::new()
+        };
+        assert_eq!(settings.problems().len(), 4);
+    }
+
+    #[test]
+    fn only_plain_http_urls_are_endpoints() {
+        for bad in [
+            "",
+            "127.0.0.1:8080",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://a/?q=1",
+            "unix:/x",
+            "//a",
+        ] {
+            assert_eq!(base_url(bad), None, "{bad}");
+        }
+        let url = base_url("https://[::1]/api/").expect("it is a base URL");
+        assert_eq!(
+            (url.host(), url.port(), url.path.as_str(), url.https),
+            ("::1", 443, "/api", true)
+        );
+        assert_eq!(base_url("http://h:81").map(|u| u.port()), Some(81));
+    }
+
+    #[test]
+    fn origins_are_normalised_and_never_wild() {
+        assert_eq!(
+            origin("HTTPS://Chat.Example:443"),
+            Some("https://chat.example".to_owned())
+        );
+        assert_eq!(origin("http://a:8080"), Some("http://a:8080".to_owned()));
+        for bad in ["null", "*", "https://a/", "https://a/b", "https://*.a", "a"] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let settings = Settings {
+            access: vec![access("ann", "very-secret-token")],
+            ..Settings::new()
+        };
+        assert!(!format!("{settings:?}").contains("very-secret"));
+    }
+}

@@ -1,0 +1,494 @@
+//! One WebSocket: the upgrade and its rules, `hello`, then reading requests and writing what the outbox holds, side by side.
+//!
+//! A refused login is answered after the upgrade, with a frame and a close code: browsers hide the status of a failed upgrade.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::auth::Login;
+use super::bucket::Bucket;
+use super::clock;
+use super::guard::{Guard, Origin};
+use super::http::{self, Body};
+use super::hub::{Admitted, Conn, Hub, PING, TICK};
+use super::outbox::{Frame, Next, Outbox};
+use super::request::{self, Asker};
+use super::wire::event::Notice;
+use super::wire::params::Hello;
+use super::wire::{self, Close, Code, ErrorBody, SUBPROTOCOL};
+
+/// How long a client may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// Bytes of a hello.
+const HELLO_BYTES: usize = 64 * 1024;
+/// How long the socket may take nothing before it is closed; the client resumes.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long a closed socket waits for the other side's farewell.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Requests of one socket that are worked on at once. More wait in the socket.
+const AT_ONCE: usize = 8;
+/// Frames over the rate in a row before the socket is closed: such a client does not listen.
+const DEAF: u32 = 200;
+/// Bytes that the library gathers before it writes, and may hold. A page of messages is the largest frame of ours.
+const WRITE: usize = 4 * 1024;
+const WRITE_MOST: usize = 32 << 20;
+/// Bytes of the library's read buffer; its default is 128 KiB per socket.
+const READ: usize = 4 * 1024;
+
+type Ws = WebSocketStream<TokioIo<Upgraded>>;
+
+/// `GET /ws`.
+pub(crate) fn upgrade(
+    hub: &Arc<Hub>,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Response<Body> {
+    let key = match handshake(request.method(), request.headers()) {
+        Ok(key) => key,
+        Err(message) => return http::text(StatusCode::BAD_REQUEST, message),
+    };
+    let origin = hub.guard.origin(request.headers());
+    if origin == Origin::Foreign || Guard::cross_site(request.headers()) {
+        hub.telemetry.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(%peer, origin = ?request.headers().get(header::ORIGIN), "chat: a socket of another origin was refused");
+        return http::error(&ErrorBody::new(
+            Code::Forbidden,
+            "this origin may not open a socket",
+        ));
+    }
+    if hub.is_stopping() {
+        return http::error(&hub.stopping_error());
+    }
+    let admitted = match hub.admit(peer.ip()) {
+        Ok(admitted) => admitted,
+        Err(mut error) => {
+            error.code = Code::RateLimited;
+            return http::error(&error);
+        }
+    };
+    let headers = request.headers().clone();
+    let upgraded = hyper::upgrade::on(&mut request);
+    let visitor = Visitor {
+        hub: Arc::clone(hub),
+        headers,
+        address: peer.ip(),
+        page: origin == Origin::Ours,
+    };
+    hub.tracker.spawn(visitor.serve(upgraded, admitted));
+    let mut response = http::empty(StatusCode::SWITCHING_PROTOCOLS);
+    let fields = response.headers_mut();
+    fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    fields.insert(
+        header::SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(SUBPROTOCOL),
+    );
+    if let Ok(accept) = HeaderValue::try_from(derive_accept_key(key.as_bytes())) {
+        fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+/// The key of a proper handshake.
+fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, &'static str> {
+    let has = |name: header::HeaderName, word: &str| {
+        let mut parts = headers
+            .get_all(name)
+            .iter()
+            .filter_map(|field| field.to_str().ok())
+            .flat_map(|field| field.split(','));
+        parts.any(|part| part.trim().eq_ignore_ascii_case(word))
+    };
+    if *method != Method::GET
+        || !has(header::CONNECTION, "upgrade")
+        || !has(header::UPGRADE, "websocket")
+    {
+        return Err("this address is for WebSockets");
+    }
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err("WebSocket version 13 is needed");
+    }
+    if !has(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        return Err("the subprotocol sluice.v1 is needed");
+    }
+    headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .cloned()
+        .ok_or("the WebSocket key is missing")
+}
+
+/// Somebody who has not said hello yet.
+struct Visitor {
+    hub: Arc<Hub>,
+    headers: HeaderMap,
+    address: IpAddr,
+    /// Whether the request came from our page: then only the cookie counts.
+    page: bool,
+}
+
+impl Visitor {
+    async fn serve(self, upgraded: OnUpgrade, admitted: Admitted) {
+        let upgraded = match tokio::time::timeout(HELLO, upgraded).await {
+            Ok(Ok(upgraded)) => upgraded,
+            Ok(Err(_)) | Err(_) => return,
+        };
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ)
+            .write_buffer_size(WRITE)
+            .max_write_buffer_size(WRITE_MOST)
+            .max_message_size(Some(self.hub.settings.limits.frame_bytes))
+            .max_frame_size(Some(self.hub.settings.limits.frame_bytes));
+        let mut ws =
+            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
+                .await;
+        let met = tokio::select! {
+            met = tokio::time::timeout(HELLO, self.meet(&mut ws)) => met.unwrap_or(Err(Close::HelloTimeout)),
+            () = self.hub.stopping.cancelled() => Err(Close::ShuttingDown),
+        };
+        match met {
+            Ok(conn) => {
+                let hub = Arc::clone(&self.hub);
+                drop(self);
+                talk(&hub, &conn, ws).await;
+                hub.leave(&conn.outbox.conn);
+            }
+            Err(close) => {
+                self.hub.telemetry.refused.fetch_add(1, Ordering::Relaxed);
+                farewell(&mut ws, close).await;
+            }
+        }
+        drop(admitted);
+    }
+
+    /// Waits for hello and checks who it is.
+    async fn meet(&self, ws: &mut Ws) -> Result<Arc<Conn>, Close> {
+        let text = loop {
+            match ws.next().await {
+                Some(Ok(Message::Text(text))) => break text,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Binary(_) | Message::Frame(_))) => return Err(Close::BadFrame),
+                Some(Ok(Message::Close(_))) | None => return Err(Close::Forbidden),
+                Some(Err(error)) => return Err(reason(&error)),
+            }
+        };
+        if text.len() > HELLO_BYTES {
+            return Err(Close::TooBig);
+        }
+        let frame: wire::Request<'_> = serde_json::from_str(&text).map_err(|_| Close::BadFrame)?;
+        let hello: Hello = match (frame.kind, frame.method, frame.params) {
+            ("req", "hello", Some(params)) => {
+                serde_json::from_str(params.get()).map_err(|_| Close::BadFrame)?
+            }
+            _ => return Err(Close::BadFrame),
+        };
+        let (id, result) = (frame.id.to_owned(), self.check(&hello).await);
+        let (close, error) = match result {
+            Ok(login) => {
+                let conn = join(&self.hub, login, hello.visible);
+                conn.outbox
+                    .push(wire::ok(&id, &self.hub.welcome(&conn)).into());
+                return Ok(conn);
+            }
+            Err(error) => (
+                match error.code {
+                    Code::UnsupportedVersion => Close::BadFrame,
+                    Code::RateLimited => Close::Rate,
+                    Code::StoreUnavailable => Close::Internal,
+                    // Everything else of a hello is a question of who it is.
+                    Code::BadFrame
+                    | Code::Unauthenticated
+                    | Code::Forbidden
+                    | Code::NotFound
+                    | Code::LeafChanged
+                    | Code::RunActive
+                    | Code::TooLarge
+                    | Code::QueueFull
+                    | Code::Overloaded
+                    | Code::ShuttingDown
+                    | Code::UpstreamUnreachable
+                    | Code::UpstreamTimeout
+                    | Code::UpstreamError
+                    | Code::ModelNotFound
+                    | Code::ContextOverflow
+                    | Code::CircuitOpen
+                    | Code::StreamTruncated
+                    | Code::Internal => Close::Unauthenticated,
+                },
+                error,
+            ),
+        };
+        // The reason comes as a frame, because browsers show no status of a failed upgrade.
+        drop(ws.send(Message::Text(wire::fail(&id, &error).into())).await);
+        Err(close)
+    }
+
+    async fn check(&self, hello: &Hello) -> Result<Login, ErrorBody> {
+        if !(hello.min..=hello.max).contains(&wire::VERSION) {
+            let details = serde_json::json!({ "min": wire::VERSION, "max": wire::VERSION });
+            return Err(
+                ErrorBody::new(Code::UnsupportedVersion, "no common version").details(details),
+            );
+        }
+        match &hello.token {
+            // A page has no business with tokens: a script in it could have stolen one.
+            Some(_) if self.page => Err(ErrorBody::new(
+                Code::Unauthenticated,
+                "a page logs in with its cookie",
+            )),
+            Some(token) => self.hub.auth.check_token(token, self.address).await,
+            None => {
+                self.hub
+                    .auth
+                    .check(&self.headers, hello.bind.as_deref(), self.address)
+                    .await
+            }
+        }
+    }
+}
+
+/// Adds a connection of a login.
+pub(crate) fn join(hub: &Arc<Hub>, login: Login, visible: bool) -> Arc<Conn> {
+    let outbox = Outbox::new(
+        hub.conn_id(),
+        login.user.id.clone(),
+        login.token.clone(),
+        hub.settings.limits.outbox,
+    );
+    outbox.show(visible);
+    let rate = hub.settings.limits.frames_per_second;
+    let conn = Arc::new(Conn {
+        outbox,
+        login,
+        rtt_us: AtomicU64::new(0),
+        resumes: AtomicU32::new(0),
+        frames: Mutex::new(Bucket::new(
+            rate.saturating_mul(2),
+            rate,
+            Duration::from_secs(1),
+            Instant::now(),
+        )),
+    });
+    hub.join(&conn);
+    conn
+}
+
+/// Reads and writes until one side ends.
+async fn talk(hub: &Arc<Hub>, conn: &Arc<Conn>, ws: Ws) {
+    let (sink, stream) = ws.split();
+    let pulse = Pulse::default();
+    let mut sink = sink;
+    let close = {
+        let reading = read(hub, conn, stream, &pulse);
+        let writing = write(conn, &mut sink, &pulse);
+        tokio::select! {
+            close = reading => close,
+            close = writing => Some(close),
+            () = hub.closed.cancelled() => Some(Close::ShuttingDown),
+        }
+    };
+    if let Some(close) = close {
+        let frame = CloseFrame {
+            code: close.code().into(),
+            reason: close.reason().into(),
+        };
+        drop(tokio::time::timeout(FAREWELL, sink.send(Message::Close(Some(frame)))).await);
+        tracing::debug!(
+            conn = conn.outbox.conn,
+            close = close.code(),
+            "chat: a socket was closed"
+        );
+    }
+}
+
+/// What reader and writer tell each other about liveness.
+#[derive(Debug, Default)]
+struct Pulse {
+    /// When the ping under way was sent.
+    sent: Mutex<Option<Instant>>,
+    /// Pings without an answer.
+    missed: AtomicU32,
+}
+
+/// Reads requests and answers them. Gives why to close; `None` if the other side has closed.
+async fn read(
+    hub: &Arc<Hub>,
+    conn: &Arc<Conn>,
+    mut stream: SplitStream<Ws>,
+    pulse: &Pulse,
+) -> Option<Close> {
+    let mut working = FuturesUnordered::new();
+    let mut deaf = 0;
+    loop {
+        let message = tokio::select! {
+            Some(()) = working.next(), if !working.is_empty() => continue,
+            message = stream.next(), if working.len() < AT_ONCE => message,
+        };
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Pong(_))) => {
+                pulse.heard(conn);
+                continue;
+            }
+            Some(Ok(Message::Ping(_))) => continue,
+            Some(Ok(Message::Binary(_) | Message::Frame(_))) => return Some(Close::BadFrame),
+            Some(Ok(Message::Close(_))) | None => return None,
+            Some(Err(error)) => {
+                return Some(reason(&error)).filter(|close| *close != Close::Internal);
+            }
+        };
+        let frame = match serde_json::from_str::<wire::Request<'_>>(&text) {
+            Ok(frame) if frame.kind == "req" && frame.id.len() <= 64 => frame,
+            Ok(_) | Err(_) => return Some(Close::BadFrame),
+        };
+        if let Err(error) = take_frame(hub, conn) {
+            deaf += 1;
+            if deaf > DEAF {
+                return Some(Close::Rate);
+            }
+            conn.outbox.push(wire::fail(frame.id, &error).into());
+            continue;
+        }
+        deaf = 0;
+        let slow = request::is_slow(frame.method);
+        let work = respond(Arc::clone(hub), Arc::clone(conn), text);
+        if slow {
+            working.push(work.boxed());
+        } else {
+            // In order: a stop after a send must find what the send began.
+            work.await;
+        }
+    }
+}
+
+async fn respond(hub: Arc<Hub>, conn: Arc<Conn>, text: tungstenite::Utf8Bytes) {
+    let Ok(frame) = serde_json::from_str::<wire::Request<'_>>(&text) else {
+        return;
+    };
+    let asker = Asker {
+        hub: &hub,
+        login: &conn.login,
+        conn: Some(&conn),
+    };
+    if let Some(answer) = Box::pin(request::handle(&asker, &frame)).await {
+        conn.outbox.push(answer.into());
+    }
+}
+
+/// Takes one frame from a connection's rate.
+pub(crate) fn take_frame(hub: &Hub, conn: &Conn) -> Result<(), ErrorBody> {
+    let taken = conn
+        .frames
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(Instant::now());
+    taken.map_err(|wait| {
+        hub.telemetry.limited.fetch_add(1, Ordering::Relaxed);
+        ErrorBody::new(Code::RateLimited, "too many requests on this connection").after(wait)
+    })
+}
+
+/// Writes what the outbox gives, and pings.
+async fn write(conn: &Conn, sink: &mut SplitSink<Ws, Message>, pulse: &Pulse) -> Close {
+    let mut next_ping = Instant::now() + PING;
+    let mut next_tick = Instant::now() + TICK;
+    loop {
+        let now = Instant::now();
+        let sent = match conn.outbox.next(now) {
+            Next::Send(frame) => {
+                next_tick = now + TICK;
+                tokio::time::timeout(STUCK, sink.feed(Message::Text(frame))).await
+            }
+            Next::Close(close) => return close,
+            Next::Wait(_) if now >= next_ping => {
+                next_ping = now + PING;
+                if !pulse.beat(now) {
+                    return Close::Watchdog;
+                }
+                tokio::time::timeout(STUCK, sink.send(Message::Ping(tungstenite::Bytes::new())))
+                    .await
+            }
+            Next::Wait(_) if now >= next_tick => {
+                conn.outbox.push(Frame::from(wire::text(&Notice::Tick {
+                    ts: clock::now_ms(),
+                })));
+                continue;
+            }
+            Next::Wait(until) => match tokio::time::timeout(STUCK, sink.flush()).await {
+                Ok(Ok(())) => {
+                    let until = until.unwrap_or(next_tick).min(next_tick).min(next_ping);
+                    tokio::select! {
+                        () = conn.outbox.ready() => {}
+                        () = tokio::time::sleep_until(until.into()) => {}
+                    }
+                    continue;
+                }
+                failed => failed,
+            },
+        };
+        match sent {
+            Ok(Ok(())) => {}
+            // The other side is gone; nobody reads the reason.
+            Ok(Err(_)) => return Close::Internal,
+            Err(_) => return Close::Rate,
+        }
+    }
+}
+
+impl Pulse {
+    /// A ping is about to be sent; gives `false` when two have gone unanswered.
+    fn beat(&self, now: Instant) -> bool {
+        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.missed.fetch_add(1, Ordering::Relaxed) < 2
+    }
+
+    fn heard(&self, conn: &Conn) {
+        self.missed.store(0, Ordering::Relaxed);
+        if let Some(sent) = self
+            .sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
+            conn.rtt_us.store(micros.max(1), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Why a read failed.
+fn reason(error: &tungstenite::Error) -> Close {
+    match error {
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => Close::TooBig,
+        tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => Close::BadFrame,
+        // The connection broke; nobody is there to hear it.
+        _ => Close::Internal,
+    }
+}
+
+async fn farewell(ws: &mut Ws, close: Close) {
+    let frame = CloseFrame {
+        code: close.code().into(),
+        reason: close.reason().into(),
+    };
+    let part = async {
+        drop(ws.close(Some(frame)).await);
+        while let Some(Ok(_)) = ws.next().await {}
+    };
+    drop(tokio::time::timeout(FAREWELL, part).await);
+}

@@ -1,0 +1,157 @@
+//! The way without a WebSocket: one event stream down, requests up by POST. The same frames, the same positions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame as BodyFrame;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::auth::Login;
+use super::clock;
+use super::http::{self, Body};
+use super::hub::{Admitted, Conn, Hub, TICK};
+use super::outbox::{Frame, Next};
+use super::request::{self, Asker};
+use super::wire::event::Notice;
+use super::wire::{self, Code, ErrorBody};
+use super::{session, socket};
+
+/// `GET /api/v1/events`.
+pub(crate) fn open(hub: &Arc<Hub>, login: Login, admitted: Admitted) -> Response<Body> {
+    let conn = socket::join(hub, login, true);
+    conn.outbox
+        .push(wire::ok("hello", &hub.welcome(&conn)).into());
+    let open = Open {
+        hub: Arc::clone(hub),
+        conn,
+        next_tick: Instant::now() + TICK,
+        _admitted: admitted,
+    };
+    let events = stream::unfold(open, |mut open| async move {
+        let frame = open.next().await?;
+        let event = Bytes::from(format!("data: {}\n\n", frame.as_str()));
+        Some((Ok(BodyFrame::data(event)), open))
+    });
+    events_response(StreamBody::new(events).boxed_unsync())
+}
+
+/// The head of an event stream.
+pub(crate) fn events_response(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let fields = response.headers_mut();
+    fields.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather answers would hold the stream back.
+    fields.insert(
+        header::HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+/// An event stream under way.
+struct Open {
+    hub: Arc<Hub>,
+    conn: Arc<Conn>,
+    next_tick: Instant,
+    _admitted: Admitted,
+}
+
+impl Open {
+    /// The next frame; `None` when the stream is to end.
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            let now = Instant::now();
+            match self.conn.outbox.next(now) {
+                Next::Send(frame) => {
+                    self.next_tick = now + TICK;
+                    return Some(frame);
+                }
+                Next::Close(_) => return None,
+                Next::Wait(_) if now >= self.next_tick => {
+                    self.conn.outbox.push(
+                        wire::text(&Notice::Tick {
+                            ts: clock::now_ms(),
+                        })
+                        .into(),
+                    );
+                }
+                Next::Wait(until) => {
+                    let until = until.unwrap_or(self.next_tick).min(self.next_tick);
+                    tokio::select! {
+                        () = self.conn.outbox.ready() => {}
+                        () = tokio::time::sleep_until(until.into()) => {}
+                        () = self.hub.closed.cancelled() => return None,
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.hub.leave(&self.conn.outbox.conn);
+    }
+}
+
+/// `POST /api/v1/rpc`: with the name of an event stream the answer comes there, without one in the body.
+pub(crate) async fn rpc(
+    hub: &Arc<Hub>,
+    login: &Login,
+    conn: Option<&str>,
+    body: &[u8],
+) -> Response<Body> {
+    let Ok(frame) = serde_json::from_slice::<wire::Request<'_>>(body) else {
+        return http::error(&ErrorBody::new(
+            Code::BadFrame,
+            "the body is no `req` frame",
+        ));
+    };
+    if frame.kind != "req" || frame.id.len() > 64 {
+        return http::error(&ErrorBody::new(
+            Code::BadFrame,
+            "the body is no `req` frame",
+        ));
+    }
+    let Some(conn) = conn else {
+        let answer = request::handle(
+            &Asker {
+                hub,
+                login,
+                conn: None,
+            },
+            &frame,
+        )
+        .await;
+        return http::typed(
+            StatusCode::OK,
+            "application/json",
+            answer.unwrap_or_default(),
+        );
+    };
+    let Some(conn) = hub.conn(conn, login) else {
+        return http::error(&session::not_found("connection"));
+    };
+    match socket::take_frame(hub, &conn) {
+        Ok(()) => {
+            let asker = Asker {
+                hub,
+                login,
+                conn: Some(&conn),
+            };
+            if let Some(answer) = request::handle(&asker, &frame).await {
+                conn.outbox.push(answer.into());
+            }
+        }
+        Err(error) => conn.outbox.push(wire::fail(frame.id, &error).into()),
+    }
+    http::empty(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,48 @@
+/**
+ * The sessions of this person as the list shows them. Pure.
+ */
+
+/** @typedef {import('./wire.js').Session} Session */
+
+export class SessionList {
+  constructor() {
+    /** @type {Map<string, Session>} */
+    this.sessions = new Map();
+    /** Gives the next page, while there is one. @type {string | undefined} */
+    this.cursor = undefined;
+    /** Whether the first page has come. */
+    this.ready = false;
+  }
+
+  /**
+   * Takes a page from the server.
+   * @param {{sessions: Session[], cursor?: string}} page
+   * @param {boolean} first what is here and not in the first page, yet newer than its end, was deleted elsewhere
+   */
+  page({ sessions, cursor }, first) {
+    if (first) {
+      this.sessions.clear();
+      this.ready = true;
+    }
+    this.cursor = cursor;
+    for (const session of sessions) this.sessions.set(session.id, session);
+  }
+
+  /** A session is new or different; a deleted or archived one goes. @param {Session} session */
+  upsert(session) {
+    if (session.deleted_at || session.archived) this.sessions.delete(session.id);
+    else this.sessions.set(session.id, { ...session, hits: undefined });
+  }
+
+  /** @param {string} id */
+  get(id) {
+    return this.sessions.get(id);
+  }
+
+  /** Pinned first, then the latest change first. @returns {Session[]} */
+  sorted() {
+    return [...this.sessions.values()].sort(
+      (a, b) => Number(b.pinned) - Number(a.pinned) || b.updated_at - a.updated_at || (a.id < b.id ? 1 : -1),
+    );
+  }
+}

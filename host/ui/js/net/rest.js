@@ -1,0 +1,71 @@
+/**
+ * The gateway's REST interface: login, downloads, and what the socket cannot do.
+ *
+ * Each call carries the secret that binds the login to this origin, beside the cookie that the browser adds.
+ */
+
+import * as settings from '../settings.js';
+import { OFFLINE, RequestError } from './wire.js';
+
+/**
+ * Calls the gateway.
+ * @param {string} method
+ * @param {string} path from `/api/v1/` on
+ * @param {object} [body]
+ * @param {{headers?: Record<string, string>, signal?: AbortSignal}} [options]
+ * @returns {Promise<Response>} a successful one
+ * @throws {RequestError}
+ */
+export async function call(method, path, body, { headers = {}, signal } = {}) {
+  const bind = settings.get('bind');
+  const init = {
+    method,
+    signal,
+    credentials: /** @type {const} */ ('same-origin'),
+    headers: { ...(bind && { 'x-sluice-bind': bind }), ...(method !== 'GET' && { 'content-type': 'application/json' }), ...headers },
+    body: method === 'GET' ? undefined : JSON.stringify(body ?? {}),
+  };
+  let response;
+  try {
+    response = await fetch(`/api/v1/${path}`, init);
+  } catch (cause) {
+    throw new RequestError({ code: OFFLINE, retryable: true, message: String(cause) });
+  }
+  if (response.ok) return response;
+  const failed = await response.json().catch(() => ({}));
+  throw new RequestError(failed.error ?? { code: response.status === 401 ? 'UNAUTHENTICATED' : 'INTERNAL', message: `status ${response.status}` });
+}
+
+/**
+ * Logs in, and keeps the secret that the gateway answers with.
+ * @param {{code: string} | {token: string}} proof
+ */
+export async function login(proof) {
+  const answer = await (await call('POST', 'login', proof)).json();
+  settings.put('bind', answer.bind);
+  return answer;
+}
+
+/** Ends this login; the gateway closes its sockets. Nothing of this person stays in the browser. */
+export async function logout() {
+  await call('POST', 'logout').catch(() => {});
+  settings.forget();
+  indexedDB.deleteDatabase('sluice');
+}
+
+/**
+ * Downloads a file through `fetch`, because a plain link would lack the secret.
+ * @param {string} path
+ * @param {string} name the file's name, where the gateway gives none
+ */
+export async function download(path, name) {
+  const response = await call('GET', path);
+  const given = /filename\*=UTF-8''([^;]+)/i.exec(response.headers.get('content-disposition') ?? '')?.[1];
+  const url = URL.createObjectURL(await response.blob());
+  const anchor = document.createElement('a');
+  anchor.href = url;
+  anchor.download = given ? decodeURIComponent(given) : name;
+  anchor.click();
+  // The browser has taken hold of the blob by then; arbitrary.
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
