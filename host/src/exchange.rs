@@ -30,7 +30,7 @@ use self::outlet::Outlet;
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::framing::{self, Event, Framing};
-use crate::pipeline::chain::{self, Chain, Output};
+use crate::pipeline::chain::{self, Chain};
 use crate::pipeline::{Run, Stop};
 use crate::plugin::abi::{Field, Reply};
 use crate::plugin::context::{Context, Identity};
@@ -332,20 +332,23 @@ impl Exchange {
                 },
             };
             clock.received();
-            let Output { bytes, last } = chain
+            let output = chain
                 .push(&mut self.account.loan, piece.bytes, piece.last)
-                .await?;
+                .await;
             self.account.events = chain.events();
-            if last {
+            if output.last {
                 // Lets go of the model server before the client takes the rest.
                 drop(body);
-                self.last(bytes, framing).await;
+                self.last(output.bytes, framing).await;
                 return Ok(());
             }
-            if !bytes.is_empty() {
-                self.at_boundary = chain.gives_events() || ends_an_event(&bytes);
-                self.piece(bytes, announced).await;
+            if !output.bytes.is_empty() {
+                self.at_boundary = chain.gives_events() || ends_an_event(&output.bytes);
+                self.piece(output.bytes, announced).await;
                 clock.sent();
+            }
+            if let Some(stop) = output.stop {
+                return Err(stop);
             }
         }
     }

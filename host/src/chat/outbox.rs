@@ -35,8 +35,6 @@ pub(crate) struct Outbox {
     pub conn: String,
     /// Whose it is.
     pub user: String,
-    /// The login that it uses; it ends with it.
-    pub token: String,
     state: Mutex<State>,
     ready: Notify,
     room: usize,
@@ -79,7 +77,7 @@ pub(crate) enum Next {
 
 impl Outbox {
     /// An empty outbox with room for `room` frames.
-    pub(crate) fn new(conn: String, user: String, token: String, room: usize) -> Arc<Self> {
+    pub(crate) fn new(conn: String, user: String, room: usize) -> Arc<Self> {
         let state = State {
             frames: VecDeque::new(),
             cursors: VecDeque::new(),
@@ -89,7 +87,6 @@ impl Outbox {
         Arc::new(Self {
             conn,
             user,
-            token,
             state: Mutex::new(state),
             ready: Notify::new(),
             room,

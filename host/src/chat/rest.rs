@@ -2,13 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::stream;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -16,19 +11,18 @@ use serde::de::DeserializeOwned;
 use super::auth::Login;
 use super::guard::{Guard, Origin};
 use super::http::{self, Body};
-use super::hub::{Conn, Hub};
-use super::outbox::Next;
+use super::hub::Hub;
 use super::request::Asker;
-use super::session::ask::Ask;
 use super::session::{bad_param, not_found, store_failed};
-use super::store::{self, token};
-use super::wire::params::{
-    Accepted, CardPayload, ListSessions, OneMessage, PageMessages, Send, Sent, Stop, Sub, When,
-};
-use super::wire::rest::{Answered, LoginCode, Me, NewToken, PostMessage, Tokens, UsageReport};
+use super::wire::params::{CardPayload, ListSessions, PageMessages, Stop};
+use super::wire::rest::{Me, NewToken, UsageReport};
 use super::wire::session::Reach;
 use super::wire::{self, Code, ErrorBody};
-use super::{clock, id, socket, stream as events, transfer};
+use super::{clock, store, stream as events};
+
+mod account;
+mod files;
+mod program;
 
 /// Bytes of an ordinary body, and of an import.
 const BODY: usize = 1 << 20;
@@ -130,7 +124,7 @@ async fn dispatch(
         .to_owned();
     let segments: Vec<&str> = path.split('/').collect();
     if (&head.method, segments.as_slice()) == (&Method::POST, ["login"].as_slice()) {
-        return log_in(hub, body, peer, secure).await;
+        return account::log_in(hub, body, peer, secure).await;
     }
     let login = hub.auth.check(&head.headers, None, peer.ip()).await?;
     let query = query(head.uri.query().unwrap_or_default());
@@ -146,27 +140,6 @@ async fn dispatch(
         return call.sessions(rest, body).await;
     }
     call.other(&segments, body, secure).await
-}
-
-async fn log_in(
-    hub: &Arc<Hub>,
-    body: Incoming,
-    peer: SocketAddr,
-    secure: bool,
-) -> Result<Response<Body>, ErrorBody> {
-    let body = parse(&http::read(body, BODY).await?)?;
-    let fresh = hub.auth.log_in(&body, peer.ip()).await.inspect_err(|_| {
-        hub.telemetry.login_failures.fetch_add(1, Ordering::Relaxed);
-    })?;
-    let mut response = http::json(StatusCode::OK, &fresh.body);
-    set_cookie(&mut response, &hub.auth.set_cookie(&fresh.cookie, secure));
-    Ok(response)
-}
-
-fn set_cookie(response: &mut Response<Body>, cookie: &str) {
-    if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
 }
 
 impl Call<'_> {
@@ -267,7 +240,7 @@ impl Call<'_> {
             ("POST", ["logout"]) => {
                 self.revoke(&self.login.token.clone()).await?;
                 let mut response = http::empty(StatusCode::NO_CONTENT);
-                set_cookie(&mut response, &self.hub.auth.set_cookie("", secure));
+                account::set_cookie(&mut response, &self.hub.auth.set_cookie("", secure));
                 Ok(response)
             }
             ("POST", ["login-codes"]) => self.login_code().await,
@@ -340,55 +313,6 @@ impl Call<'_> {
             .ok_or_else(|| bad_param("if-match", "the tag of an earlier answer"))
     }
 
-    async fn revoke(&self, token: &str) -> Result<bool, ErrorBody> {
-        let (user, token_id) = (self.login.user.id.clone(), token.to_owned());
-        let revoked = self
-            .hub
-            .store
-            .write(move |c| token::revoke(c, &user, &token_id, clock::now_ms()))
-            .await;
-        let revoked = revoked.map_err(|error| store_failed(&error))?;
-        if revoked {
-            self.hub.close_login(token);
-        }
-        Ok(revoked)
-    }
-
-    async fn login_code(&self) -> Result<Response<Body>, ErrorBody> {
-        let code = self
-            .hub
-            .auth
-            .new_code(&self.login.user.id, self.login.debug())
-            .await;
-        let code = code.map_err(|error| store_failed(&error))?;
-        // The link leads to where the user is now: that name works from where the user sits.
-        let (host, secure) = self
-            .hub
-            .guard
-            .host(&self.headers)
-            .unwrap_or(("127.0.0.1", false));
-        let scheme = if secure { "https" } else { "http" };
-        let link = format!("{scheme}://{host}/#login={code}");
-        Ok(http::json(
-            StatusCode::CREATED,
-            &LoginCode {
-                link,
-                expires_at: clock::now_ms() + token::CODE_MS,
-            },
-        ))
-    }
-
-    async fn tokens(&self) -> Result<Response<Body>, ErrorBody> {
-        let (user, current) = (self.login.user.id.clone(), self.login.token.clone());
-        let tokens = self
-            .hub
-            .store
-            .read(move |c| token::list(c, &user, &current, clock::now_ms()))
-            .await;
-        let tokens = tokens.map_err(|error| store_failed(&error))?;
-        Ok(http::json(StatusCode::OK, &Tokens { tokens }))
-    }
-
     async fn usage(&self) -> Result<Response<Body>, ErrorBody> {
         let day = |name: &str| {
             let start = self.param(name).map(|text| {
@@ -426,279 +350,12 @@ impl Call<'_> {
             .ok_or_else(|| not_found("run"))?;
         Ok(http::json(StatusCode::OK, &run))
     }
-
-    async fn export(&self, session: &str) -> Result<Response<Body>, ErrorBody> {
-        let format = self.param("format").unwrap_or_else(|| "md".to_owned());
-        let (user, session) = (self.login.user.id.clone(), session.to_owned());
-        let missing = || not_found("session");
-        let (name, kind, text) = match format.as_str() {
-            "json" => {
-                let file = self
-                    .hub
-                    .store
-                    .read(move |c| transfer::file_of(c, &user, &session))
-                    .await;
-                let file = file
-                    .map_err(|error| store_failed(&error))?
-                    .ok_or_else(missing)?;
-                (
-                    "session.json".to_owned(),
-                    "application/json",
-                    wire::text(&file),
-                )
-            }
-            "md" | "html" => {
-                let branch = self
-                    .hub
-                    .store
-                    .read(move |c| transfer::branch(c, &user, &session))
-                    .await;
-                let (session, messages) = branch
-                    .map_err(|error| store_failed(&error))?
-                    .ok_or_else(missing)?;
-                match format.as_str() {
-                    "md" => (
-                        session.title.clone() + ".md",
-                        "text/markdown; charset=utf-8",
-                        transfer::markdown(&session, &messages),
-                    ),
-                    _ => (
-                        session.title.clone() + ".html",
-                        "text/html; charset=utf-8",
-                        transfer::html(&session, &messages),
-                    ),
-                }
-            }
-            _ => return Err(bad_param("format", "md, json or html")),
-        };
-        Ok(download(&name, kind, text))
-    }
-
-    async fn export_all(&self) -> Result<Response<Body>, ErrorBody> {
-        let user = self.login.user.id.clone();
-        let text = self
-            .hub
-            .store
-            .read(move |c| transfer::file(c, &user).map(|file| wire::text(&file)))
-            .await;
-        Ok(download(
-            "chats.json",
-            "application/json",
-            text.map_err(|error| store_failed(&error))?,
-        ))
-    }
-
-    async fn import(&self, body: Bytes) -> Result<Response<Body>, ErrorBody> {
-        let user = self.login.user.id.clone();
-        // A refused file is a value here, but must not leave half of itself behind: the savepoint goes with an error.
-        let problem = Arc::new(std::sync::Mutex::new(None));
-        let told = Arc::clone(&problem);
-        let added = self
-            .hub
-            .store
-            .write(move |c| match transfer::add(c, &user, &body) {
-                Ok(imported) => Ok(imported),
-                Err(transfer::Error::Store(error)) => Err(error),
-                Err(other) => {
-                    *told
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner) =
-                        Some(other.to_string());
-                    Err(store::Error::Closed)
-                }
-            });
-        match added.await {
-            Ok(imported) => Ok(http::json(StatusCode::OK, &imported)),
-            Err(error) => {
-                let problem = problem
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .take();
-                Err(problem.map_or_else(
-                    || store_failed(&error),
-                    |problem| bad_param("body", &problem),
-                ))
-            }
-        }
-    }
-
-    /// A message of a program: waits for the answer, or streams the session's frames until it has ended.
-    async fn message(&self, session: &str, post: PostMessage) -> Result<Response<Body>, ErrorBody> {
-        let key = self
-            .headers
-            .get("idempotency-key")
-            .and_then(|key| key.to_str().ok());
-        let cid = key.map_or_else(|| id::new("cid"), str::to_owned);
-        let conn = socket::join(self.hub, self.login.clone(), true);
-        let mut guest = Guest {
-            hub: Arc::clone(self.hub),
-            conn,
-            run: String::new(),
-            over: false,
-        };
-        let user = self.login.user.id.clone();
-        let params = Sub {
-            session: session.to_owned(),
-            epoch: None,
-            after: None,
-            runs: Default::default(),
-        };
-        let outbox = Arc::clone(&guest.conn.outbox);
-        self.hub
-            .give(
-                session,
-                Ask::Watch {
-                    outbox,
-                    id: "sub".to_owned(),
-                    params,
-                    user,
-                },
-            )
-            .await?;
-        let send = Send {
-            session: Some(session.to_owned()),
-            cid,
-            parent: None,
-            expected_leaf: None,
-            text: post.text,
-            model: post.model,
-            options: post.options,
-            edit_of: None,
-            when: When::Queue,
-            system: None,
-        };
-        let sent = self.asker().send(send).await?;
-        let Some(run) = sent.run.clone().filter(|_| sent.status != Accepted::Card) else {
-            return Ok(http::json(
-                StatusCode::ACCEPTED,
-                &Answered { sent, answer: None },
-            ));
-        };
-        guest.run = run;
-        guest.over = sent.status == Accepted::Ended;
-        if post.stream {
-            return Ok(streamed(guest));
-        }
-        guest.wait().await;
-        self.answered(sent).await
-    }
-
-    async fn answered(&self, sent: Sent) -> Result<Response<Body>, ErrorBody> {
-        let message = OneMessage {
-            session: sent.session.clone().unwrap_or_default(),
-            message: sent.reply.clone().unwrap_or_default(),
-        };
-        let answer = self.asker().message(message).await?.message;
-        Ok(http::json(
-            StatusCode::OK,
-            &Answered {
-                sent,
-                answer: Some(answer),
-            },
-        ))
-    }
-}
-
-/// A program that watches one run.
-struct Guest {
-    hub: Arc<Hub>,
-    conn: Arc<Conn>,
-    run: String,
-    /// The run's end was seen.
-    over: bool,
-}
-
-impl Guest {
-    /// The next frame; `None` after the run's end.
-    async fn next(&mut self) -> Option<super::outbox::Frame> {
-        while !self.over {
-            match self.conn.outbox.next(Instant::now()) {
-                Next::Send(frame) => {
-                    self.over = self.ends(frame.as_str());
-                    return Some(frame);
-                }
-                Next::Close(_) => return None,
-                Next::Wait(until) => {
-                    let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
-                    tokio::select! {
-                        () = self.conn.outbox.ready() => {}
-                        () = tokio::time::sleep_until(until.into()) => {}
-                        () = self.hub.closed.cancelled() => return None,
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    fn ends(&self, frame: &str) -> bool {
-        // Most frames are deltas; only events are worth parsing.
-        frame.starts_with(r#"{"type":"event""#)
-            && serde_json::from_str::<serde_json::Value>(frame).is_ok_and(|event| {
-                event["ev"] == "run.ended" && event["data"]["run"] == self.run.as_str()
-            })
-    }
-
-    async fn wait(mut self) {
-        while self.next().await.is_some() {}
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.hub.leave(&self.conn.outbox.conn);
-    }
-}
-
-fn streamed(guest: Guest) -> Response<Body> {
-    let frames = stream::unfold(guest, |mut guest| async move {
-        let frame = guest.next().await?;
-        Some((
-            Ok(Frame::data(Bytes::from(format!(
-                "data: {}\n\n",
-                frame.as_str()
-            )))),
-            guest,
-        ))
-    });
-    events::events_response(StreamBody::new(frames).boxed_unsync())
 }
 
 fn tagged(payload: &wire::params::SessionPayload) -> Response<Body> {
     let mut response = http::json(StatusCode::OK, payload);
     if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", payload.session.seq)) {
         response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
-}
-
-/// A file to be saved. The name is the user's text: only plain letters go into the old form, the rest is encoded.
-fn download(name: &str, kind: &'static str, text: String) -> Response<Body> {
-    let mut response = http::typed(StatusCode::OK, kind, text);
-    let plain: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    let mut encoded = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&id::hex(&[byte]).to_ascii_uppercase());
-        }
-    }
-    let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
-    if let Ok(disposition) = HeaderValue::try_from(disposition) {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_DISPOSITION, disposition);
     }
     response
 }
@@ -756,18 +413,5 @@ mod tests {
             [pair("q", "100%"), pair("r", "%zz%4")]
         );
         assert_eq!(query(""), []);
-    }
-
-    #[test]
-    fn a_download_name_cannot_break_its_header() {
-        let response = download("排序\"; x=\r\n<b>.md", "text/markdown", String::new());
-        let field = response.headers()["content-disposition"]
-            .to_str()
-            .expect("text");
-        assert!(field.starts_with("attachment; filename=\"_____"), "{field}");
-        assert!(
-            field.ends_with("filename*=UTF-8''%E6%8E%92%E5%BA%8F%22%3B%20x%3D%0D%0A%3Cb%3E.md"),
-            "{field}"
-        );
     }
 }

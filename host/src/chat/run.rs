@@ -32,7 +32,6 @@ const KEEP_BYTES: usize = 4 * 1024;
 pub(crate) struct Task {
     pub hub: Arc<Hub>,
     pub session: String,
-    pub user: String,
     pub start: RunStart,
     pub system: Option<String>,
     pub turns: Vec<Turn>,

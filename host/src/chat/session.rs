@@ -23,11 +23,15 @@ use super::wire::params::Send;
 use super::wire::{self, Code, ErrorBody};
 
 pub(crate) mod ask;
+mod begin;
 mod change;
-pub(crate) use change::{apply, check};
 mod end;
 mod launch;
+mod plan;
+mod queue;
 mod watch;
+
+pub(crate) use change::{apply, check};
 
 use ask::Ask;
 
@@ -219,7 +223,7 @@ impl Actor {
             | Event::BranchSelected { .. }
             | Event::QueueChanged { .. } => None,
         };
-        self.to_watchers(|outbox| match ended {
+        self.each_watcher(|outbox| match ended {
             Some(run) => outbox.push_end(run, frame.clone()),
             None => outbox.push(frame.clone()),
         });
@@ -228,10 +232,10 @@ impl Actor {
     /// Tells watchers something of the moment.
     fn notice(&mut self, notice: &Notice) {
         let frame = Frame::from(wire::text(notice));
-        self.to_watchers(|outbox| outbox.push(frame.clone()));
+        self.each_watcher(|outbox| outbox.push(frame.clone()));
     }
 
-    fn to_watchers(&mut self, give: impl Fn(&Arc<Outbox>)) {
+    fn each_watcher(&mut self, give: impl Fn(&Arc<Outbox>)) {
         self.watchers
             .retain(|watcher| watcher.upgrade().map(|outbox| give(&outbox)).is_some());
     }

@@ -144,9 +144,8 @@ struct Visitor {
 
 impl Visitor {
     async fn serve(self, upgraded: OnUpgrade, admitted: Admitted) {
-        let upgraded = match tokio::time::timeout(HELLO, upgraded).await {
-            Ok(Ok(upgraded)) => upgraded,
-            Ok(Err(_)) | Err(_) => return,
+        let Ok(Ok(upgraded)) = tokio::time::timeout(HELLO, upgraded).await else {
+            return;
         };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ)
@@ -267,7 +266,6 @@ pub(crate) fn join(hub: &Arc<Hub>, login: Login, visible: bool) -> Arc<Conn> {
     let outbox = Outbox::new(
         hub.conn_id(),
         login.user.id.clone(),
-        login.token.clone(),
         hub.settings.limits.outbox,
     );
     outbox.show(visible);

@@ -73,6 +73,42 @@ pub(crate) struct Gauges {
     pub store_p95: Duration,
 }
 
+impl Gauges {
+    fn encode(&self, text: &mut Text) {
+        for (name, help, value) in [
+            (
+                "connections",
+                "Open sockets and event streams.",
+                self.connections,
+            ),
+            ("sessions_live", "Sessions in memory.", self.sessions),
+            ("runs_active", "Runs under way.", self.running),
+            ("runs_waiting", "Runs waiting for a slot.", self.waiting),
+            (
+                "proxy_up",
+                "Whether the proxy answers.",
+                usize::from(self.proxy_up),
+            ),
+            (
+                "model_up",
+                "Whether the model server answers.",
+                usize::from(self.model_up),
+            ),
+        ] {
+            let name = format!("sluicegate_chat_{name}");
+            text.head(&name, "gauge", help);
+            text.line(&name, "", value);
+        }
+        let name = "sluicegate_chat_store_write_p95_seconds";
+        text.head(
+            name,
+            "gauge",
+            "95th percentile of the last writes to the database.",
+        );
+        text.line(name, "", self.store_p95.as_secs_f64());
+    }
+}
+
 impl Telemetry {
     /// Writes the log line of a run and counts it.
     pub(crate) fn run_ended(&self, ended: &Ended<'_>) {
@@ -171,108 +207,48 @@ impl Telemetry {
     /// All figures in the Prometheus text format.
     pub(crate) fn encode(&self, gauges: &Gauges) -> String {
         let mut text = Text::default();
-        text.head(
-            "sluicegate_chat_runs_total",
-            "counter",
-            "Runs by how they ended.",
-        );
+        let name = "sluicegate_chat_runs_total";
+        text.head(name, "counter", "Runs by how they ended.");
         for (finish, count) in FINISHES.iter().zip(&self.runs) {
             let labels = format!("{{finish=\"{}\"}}", finish.word());
-            text.line(
-                "sluicegate_chat_runs_total",
-                &labels,
-                count.load(Ordering::Relaxed),
-            );
+            text.line(name, &labels, count.load(Ordering::Relaxed));
         }
-        text.head(
-            "sluicegate_chat_tokens_total",
-            "counter",
-            "Tokens by direction.",
-        );
-        text.line(
-            "sluicegate_chat_tokens_total",
-            "{direction=\"in\"}",
-            self.tokens_in.load(Ordering::Relaxed),
-        );
-        text.line(
-            "sluicegate_chat_tokens_total",
-            "{direction=\"out\"}",
-            self.tokens_out.load(Ordering::Relaxed),
-        );
+        let name = "sluicegate_chat_tokens_total";
+        text.head(name, "counter", "Tokens by direction.");
+        for (direction, count) in [("in", &self.tokens_in), ("out", &self.tokens_out)] {
+            let labels = format!("{{direction=\"{direction}\"}}");
+            text.line(name, &labels, count.load(Ordering::Relaxed));
+        }
         self.encode_ttft(&mut text);
+        self.encode_counters(&mut text);
+        gauges.encode(&mut text);
+        text.0
+    }
+
+    fn encode_counters(&self, text: &mut Text) {
         for (name, help, counter) in [
             (
-                "sluicegate_chat_connections_opened_total",
+                "connections_opened",
                 "Sockets and event streams opened.",
                 &self.opened,
             ),
             (
-                "sluicegate_chat_connections_refused_total",
+                "connections_refused",
                 "Sockets refused or closed by the gateway.",
                 &self.refused,
             ),
             (
-                "sluicegate_chat_resumes_total",
+                "resumes",
                 "Sessions watched again from a position.",
                 &self.resumes,
             ),
-            (
-                "sluicegate_chat_limited_total",
-                "Requests refused for their rate.",
-                &self.limited,
-            ),
-            (
-                "sluicegate_chat_login_failures_total",
-                "Failed logins.",
-                &self.login_failures,
-            ),
+            ("limited", "Requests refused for their rate.", &self.limited),
+            ("login_failures", "Failed logins.", &self.login_failures),
         ] {
-            text.head(name, "counter", help);
-            text.line(name, "", counter.load(Ordering::Relaxed));
+            let name = format!("sluicegate_chat_{name}_total");
+            text.head(&name, "counter", help);
+            text.line(&name, "", counter.load(Ordering::Relaxed));
         }
-        for (name, help, value) in [
-            (
-                "sluicegate_chat_connections",
-                "Open sockets and event streams.",
-                gauges.connections as u64,
-            ),
-            (
-                "sluicegate_chat_sessions_live",
-                "Sessions in memory.",
-                gauges.sessions as u64,
-            ),
-            (
-                "sluicegate_chat_runs_active",
-                "Runs under way.",
-                gauges.running as u64,
-            ),
-            (
-                "sluicegate_chat_runs_waiting",
-                "Runs waiting for a slot.",
-                gauges.waiting as u64,
-            ),
-            (
-                "sluicegate_chat_proxy_up",
-                "Whether the proxy answers.",
-                u64::from(gauges.proxy_up),
-            ),
-            (
-                "sluicegate_chat_model_up",
-                "Whether the model server answers.",
-                u64::from(gauges.model_up),
-            ),
-        ] {
-            text.head(name, "gauge", help);
-            text.line(name, "", value);
-        }
-        let name = "sluicegate_chat_store_write_p95_seconds";
-        text.head(
-            name,
-            "gauge",
-            "95th percentile of the last writes to the database.",
-        );
-        text.line(name, "", gauges.store_p95.as_secs_f64());
-        text.0
     }
 
     fn encode_ttft(&self, text: &mut Text) {

@@ -198,7 +198,8 @@ impl Upstream {
         request: &str,
         body: Bytes,
     ) -> Request<Full<Bytes>> {
-        let mut built = Request::new(Full::new(body.clone()));
+        let has_body = !body.is_empty();
+        let mut built = Request::new(Full::new(body));
         *built.method_mut() = method;
         let target = format!("{}{path}", self.base.path);
         // The base was parsed and our paths are plain; a request id that is no path was refused before.
@@ -219,7 +220,7 @@ impl Upstream {
             header::HeaderName::from_static("traceparent"),
             &traceparent(request),
         );
-        if !body.is_empty() {
+        if has_body {
             put(header::CONTENT_TYPE, "application/json");
             put(header::ACCEPT, "text/event-stream, application/json");
         }

@@ -102,6 +102,8 @@ pub struct Output {
     pub bytes: Bytes,
     /// Whether the body is complete: the input has ended, or a stage has ended it.
     pub last: bool,
+    /// Why nothing more can come, although the body is not complete; `bytes` come before it.
+    pub stop: Option<Stop>,
 }
 
 impl Chain {
@@ -141,26 +143,55 @@ impl Chain {
 
     /// Takes a piece of the body, which may be empty; `last` says that none follows.
     ///
-    /// # Errors
-    /// [`Stop`] with a stage's answer (only from `response-body`, before anything has come out) or an error; the chain
-    /// must not be used again.
-    pub async fn push(
-        &mut self,
-        loan: &mut Loan,
-        piece: Bytes,
-        last: bool,
-    ) -> Result<Output, Stop> {
-        let mut data = Data::Octets(piece);
-        let mut last = last;
+    /// # Shape
+    /// What a stage gave before it stopped still comes out, so that the client gets the same however its stream was cut into
+    /// pieces. After a [`Output::stop`] the chain must not be used again.
+    pub async fn push(&mut self, loan: &mut Loan, piece: Bytes, last: bool) -> Output {
+        let mut passed = Passed {
+            data: Data::Octets(piece),
+            last,
+            stop: None,
+        };
         let mut framing = Framing::Document;
         for link in &mut self.links {
-            (data, last) = link.accept(loan, data, framing, last, &self.limits).await?;
+            let before = passed.stop;
+            passed = link
+                .accept(loan, passed.data, framing, passed.last, &self.limits)
+                .await;
+            // The first reason is the one that matters.
+            passed.stop = before.or(passed.stop);
             framing = link.batches().unwrap_or(Framing::Document);
         }
-        Ok(Output {
-            bytes: octets(data, framing),
+        Output {
+            bytes: octets(passed.data, framing),
+            last: passed.last && passed.stop.is_none(),
+            stop: passed.stop,
+        }
+    }
+}
+
+/// What a link passes on.
+struct Passed {
+    data: Data,
+    last: bool,
+    stop: Option<Stop>,
+}
+
+impl Passed {
+    fn octets(bytes: Bytes, last: bool) -> Self {
+        Self {
+            data: Data::Octets(bytes),
             last,
-        })
+            stop: None,
+        }
+    }
+
+    fn stopped(data: Data, stop: Stop) -> Self {
+        Self {
+            data,
+            last: false,
+            stop: Some(stop),
+        }
     }
 }
 
@@ -189,7 +220,7 @@ impl Link {
         framing: Framing,
         last: bool,
         limits: &Limits,
-    ) -> Result<(Data, bool), Stop> {
+    ) -> Passed {
         let Self {
             version,
             filter,
@@ -201,47 +232,68 @@ impl Link {
             filter,
             loan,
         };
-        match mode {
+        let result = match mode {
             Mode::Whole(buffer) => {
-                collect(buffer, &octets(data, framing), limits.body)?;
-                if !last {
-                    return Ok((Data::Octets(Bytes::new()), false));
+                let collected = collect(buffer, &octets(data, framing), limits.body);
+                match collected {
+                    Ok(()) if last => stage.whole(std::mem::take(buffer).freeze()).await,
+                    Ok(()) => Ok(Bytes::new()),
+                    Err(failure) => Err(failure.into()),
                 }
-                let body = stage.whole(std::mem::take(buffer).freeze()).await?;
-                Ok((Data::Octets(body), true))
             }
             Mode::Chunks => {
                 let bytes = octets(data, framing);
                 if bytes.is_empty() && !last {
-                    return Ok((Data::Octets(bytes), false));
+                    Ok(bytes)
+                } else {
+                    stage.chunk(bytes, last).await
                 }
-                Ok((Data::Octets(stage.chunk(bytes, last).await?), last))
             }
             Mode::Events {
                 decoder,
                 incoming,
                 out,
             } => {
-                let same = incoming == out;
-                let out = *out;
+                let flow = Flow {
+                    same: incoming == out,
+                    out: *out,
+                    last,
+                };
                 let mut given = Given {
                     events: Vec::new(),
                     raw: Raw::Nothing,
                 };
-                let mut finished = false;
-                let mut waiting = Waiting::new(data, decoder.as_deref_mut(), last);
-                while !finished && let Some(batch) = waiting.next()? {
-                    *seen += batch.events.len() as u64;
-                    finished = stage.events(batch, same, out, &mut given).await?;
-                }
-                let ended = last || finished;
-                if ended && let Some(body) = stage.end(out, &mut given).await? {
-                    return Ok((Data::Octets(body), true));
-                }
-                Ok((given.into_data(), ended))
+                let waiting = Waiting::new(data, decoder.as_deref_mut(), last);
+                return match stage.stream(waiting, flow, seen, &mut given).await {
+                    Ok(End::Open) => given.passed(false),
+                    Ok(End::Events) => given.passed(true),
+                    Ok(End::Document(body)) => Passed::octets(body, true),
+                    Err(stop) => Passed::stopped(given.into_data(), stop),
+                };
             }
+        };
+        match result {
+            Ok(bytes) => Passed::octets(bytes, last),
+            Err(stop) => Passed::stopped(Data::Octets(Bytes::new()), stop),
         }
     }
+}
+
+/// What a link is told of a stream of events.
+#[derive(Clone, Copy)]
+struct Flow {
+    /// Whether the framing stays the same.
+    same: bool,
+    out: Framing,
+    /// Whether nothing follows.
+    last: bool,
+}
+
+/// How a stream of events stands after a piece of it.
+enum End {
+    Open,
+    Events,
+    Document(Bytes),
 }
 
 /// A stage during one call of [`Link::accept`].
@@ -293,6 +345,26 @@ impl Stage<'_> {
                 Ok(bytes)
             }
         }
+    }
+
+    /// Shows the stage all that waits, and the end if this is it; `given` has what came of it, also when it stops.
+    async fn stream(
+        &mut self,
+        mut waiting: Waiting<'_>,
+        flow: Flow,
+        seen: &mut u64,
+        given: &mut Given,
+    ) -> Result<End, Stop> {
+        let mut finished = false;
+        while !finished && let Some(batch) = waiting.next()? {
+            *seen += batch.events.len() as u64;
+            finished = self.events(batch, flow.same, flow.out, given).await?;
+        }
+        if !flow.last && !finished {
+            return Ok(End::Open);
+        }
+        let body = self.end(flow.out, given).await?;
+        Ok(body.map_or(End::Events, End::Document))
     }
 
     /// Shows the stage a batch and adds what comes of it; true if the stage ends the body.
@@ -433,6 +505,14 @@ impl Given {
             name: event.name,
             data: event.data.into(),
         }));
+    }
+
+    fn passed(self, last: bool) -> Passed {
+        Passed {
+            data: self.into_data(),
+            last,
+            stop: None,
+        }
     }
 
     fn into_data(self) -> Data {

@@ -15,6 +15,9 @@ const QUEUE: usize = 4_096;
 /// Summaries in one call; see `observe` in `wit/observer.wit`.
 const BATCH: usize = 64;
 
+/// How long summaries are gathered before a call; nobody waits for an access log.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// What is known of an exchange when it is over; see `summary` in `wit/observer.wit` for the meaning of each member.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the contract documents each member")]
@@ -67,6 +70,16 @@ pub fn start(
 async fn deliver(version: Arc<Version>, mut receiver: mpsc::Receiver<Arc<Summary>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
+        // A sandbox for each exchange would cost as much as a stage of the pipeline.
+        let fill = async {
+            loop {
+                let room = BATCH - batch.len();
+                if room == 0 || receiver.recv_many(&mut batch, room).await == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(GATHER, fill).await;
         if let Err(error) = observe(&version, &batch).await {
             tracing::warn!(plugin = version.name(), %error, lost = batch.len(), "observer failed");
         }

@@ -84,7 +84,7 @@ export function number(value, options) {
 
 /** A length of time: `180 ms`, `5.2 s`, `3 min 4 s`. @param {number} ms */
 export function duration(ms) {
-  if (ms < 1000) return `${number(Math.round(ms))} ms`;
+  if (ms < 1000) return `${number(ms, { maximumFractionDigits: ms < 10 ? 1 : 0 })} ms`;
   if (ms < 60_000) return `${number(ms / 1000, { maximumFractionDigits: 1 })} s`;
   const seconds = Math.round(ms / 1000);
   return `${number(Math.floor(seconds / 60))} min ${number(seconds % 60)} s`;

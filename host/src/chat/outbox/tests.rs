@@ -1,7 +1,7 @@
 use super::*;
 
 fn outbox(room: usize) -> Arc<Outbox> {
-    Outbox::new("c_1".into(), "u_1".into(), "tok_1".into(), room)
+    Outbox::new("c_1".into(), "u_1".into(), room)
 }
 
 fn run(name: &str) -> Arc<Buffer> {

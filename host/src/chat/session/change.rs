@@ -1,10 +1,9 @@
-//! Changes of a session that are not messages: settings, the bin, what was read, the branch, the queue.
+//! Changes of a session that are not messages: settings, the bin, what was read, the branch.
 
-use super::ask::QueueOp;
 use super::{Actor, bad_param, not_found, store_failed};
 use crate::chat::clock;
 use crate::chat::store::session::SessionRow;
-use crate::chat::store::{event, message, run, session};
+use crate::chat::store::{event, message, session};
 use crate::chat::wire::event::Event;
 use crate::chat::wire::params::SessionPatch;
 use crate::chat::wire::session::Session;
@@ -136,43 +135,6 @@ impl Actor {
         self.row = kept;
         self.tell(self.row.session.seq, &told);
         Ok((leaf, self.row.session.seq))
-    }
-
-    pub(super) async fn change_queue(
-        &mut self,
-        change: QueueOp,
-        user: &str,
-    ) -> Result<u64, ErrorBody> {
-        self.usable(user)?;
-        match change {
-            QueueOp::Remove(cid) => self.drop_from_queue(&cid).await,
-            QueueOp::Move(cid, to) => {
-                let mut queue = self.queue.clone();
-                let from = queue
-                    .iter()
-                    .position(|(send, _)| send.cid == cid)
-                    .ok_or_else(|| not_found("waiting message"))?;
-                let item = queue.remove(from);
-                queue.insert(to.min(queue.len()), item);
-                self.store_queue(queue, |_| Ok(()))
-                    .await
-                    .map_err(|error| store_failed(&error))
-            }
-        }
-    }
-
-    pub(super) async fn drop_from_queue(&mut self, cid: &str) -> Result<u64, ErrorBody> {
-        let mut queue = self.queue.clone();
-        let from = queue
-            .iter()
-            .position(|(send, _)| send.cid == cid)
-            .ok_or_else(|| not_found("waiting message"))?;
-        queue.remove(from);
-        let (owner, cid) = (self.row.session.id.clone(), cid.to_owned());
-        let removed = self
-            .store_queue(queue, move |c| run::dequeue(c, &owner, &cid))
-            .await;
-        removed.map_err(|error| store_failed(&error))
     }
 }
 

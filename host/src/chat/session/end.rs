@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Actor, Live, launch};
+use super::plan::{PREVIEW, one_line};
+use super::{Actor, Live};
 use crate::chat::run::Outcome;
 use crate::chat::store::{self, event, session};
 use crate::chat::telemetry::Ended;
@@ -11,8 +12,6 @@ use crate::chat::wire::event::{Event, Notice, RunEnd};
 use crate::chat::wire::message::{Finish, RunPhase};
 use crate::chat::{clock, wire};
 
-/// Characters of a preview.
-const PREVIEW: usize = 80;
 /// Waits between attempts to store the end of a run. The text stays in memory meanwhile.
 const RETRY: [Duration; 4] = [
     Duration::from_millis(100),
@@ -90,14 +89,14 @@ impl Actor {
         let mut row = self.next_row();
         row.answered = row.session.seq;
         if !text.is_empty() {
-            row.session.preview = launch::one_line(&text, PREVIEW);
+            row.session.preview = one_line(&text, PREVIEW);
         }
         let stored = self.store_end(&end, &row, text, reasoning).await;
         self.log(&live, &end);
         self.hub.end_run(&live.start.message);
         if !stored {
             // Clients come back, a new actor loads what is there, and the repair ends the run.
-            self.to_watchers(|outbox| outbox.cut(Close::Internal));
+            self.each_watcher(|outbox| outbox.cut(Close::Internal));
             self.watchers.clear();
             return;
         }

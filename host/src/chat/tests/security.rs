@@ -1,1 +1,745 @@
-//! later
+//! The attacks that chat pages on local ports have seen, each as a test.
+
+use hyper::header::HeaderMap;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::client::{Ws, closed, frame, open, request};
+use super::rest::{Http, raw};
+use super::{ANN, World, answered, eventually};
+
+/// A browser that is logged in: its cookie and the secret beside it.
+async fn browser(world: &World) -> (String, String) {
+    let http = Http::new(world);
+    let answer = http
+        .post("/api/v1/login", &[], &json!({ "token": ANN }))
+        .await;
+    assert_eq!(answer.status, 200);
+    let cookie = answer.headers["set-cookie"]
+        .to_str()
+        .expect("text")
+        .split(';')
+        .next()
+        .expect("a pair")
+        .to_owned();
+    (
+        cookie,
+        answer.json["bind"].as_str().expect("a secret").to_owned(),
+    )
+}
+
+fn page(world: &World) -> String {
+    format!("http://{}", world.host())
+}
+
+/// What a socket with these fields gets as the answer to hello: the close code, or `None` if it is let in.
+async fn greeted(world: &World, fields: &[(&'static str, &str)], params: Value) -> Option<u16> {
+    let mut ws = open(&world.host(), fields).await.expect("an upgrade");
+    let mut hello = json!({ "min": 1, "max": 1 });
+    for (key, value) in params.as_object().expect("an object") {
+        hello[key] = value.clone();
+    }
+    request(&mut ws, "1", "hello", &hello).await;
+    let answer = frame(&mut ws).await.expect("a reason comes as a frame");
+    if answer["ok"] == true {
+        return None;
+    }
+    assert_eq!(answer["error"]["code"], "UNAUTHENTICATED");
+    Some(closed(&mut ws).await)
+}
+
+#[tokio::test]
+async fn sockets_of_other_sites_are_refused_before_the_upgrade() {
+    let world = World::new().await;
+    let (cookie, _) = browser(&world).await;
+    let port = world.chat().address().port();
+    for origin in [
+        "https://evil.example".to_owned(),
+        "null".to_owned(),
+        "http://127.0.0.1:1".to_owned(),
+        "http://127.0.0.1".to_owned(),
+        format!("https://127.0.0.1:{port}"),
+        format!("http://localhost:{port}.evil.example"),
+        "file://".to_owned(),
+    ] {
+        let fields = [("origin", origin.as_str()), ("cookie", cookie.as_str())];
+        assert_eq!(
+            open(&world.host(), &fields).await.err(),
+            Some(403),
+            "{origin}"
+        );
+    }
+    for own in [
+        format!("http://127.0.0.1:{port}"),
+        format!("http://localhost:{port}"),
+        format!("http://[::1]:{port}"),
+    ] {
+        assert!(
+            open(&world.host(), &[("origin", own.as_str())])
+                .await
+                .is_ok(),
+            "{own}"
+        );
+    }
+    let fields = [
+        ("sec-fetch-site", "cross-site"),
+        ("cookie", cookie.as_str()),
+    ];
+    assert_eq!(open(&world.host(), &fields).await.err(), Some(403));
+}
+
+#[tokio::test]
+async fn names_that_were_made_to_point_here_are_not_served() {
+    let world = World::new().await;
+    let port = world.chat().address().port();
+    for host in [
+        "evil.example",
+        &format!("evil.example:{port}"),
+        "127.0.0.1",
+        "localhost",
+        "",
+    ] {
+        for path in ["/", "/api/v1/me", "/ws", "/metrics", "/assets/x/y.js"] {
+            let answer = raw(
+                &world.host(),
+                &format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"),
+            )
+            .await;
+            assert!(
+                answer.starts_with("HTTP/1.1 421 "),
+                "{host} {path}: {answer}"
+            );
+        }
+    }
+    let two = format!(
+        "GET / HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nhost: evil.example\r\nconnection: close\r\n\r\n"
+    );
+    assert!(!raw(&world.host(), &two).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_cookie_without_the_secret_beside_it_is_no_login() {
+    let world = World::new().await;
+    let (cookie, bind) = browser(&world).await;
+    let origin = page(&world);
+    let fields = [("origin", origin.as_str()), ("cookie", cookie.as_str())];
+    assert_eq!(greeted(&world, &fields, json!({})).await, Some(4401));
+    assert_eq!(
+        greeted(&world, &fields, json!({ "bind": "b_wrong" })).await,
+        Some(4401)
+    );
+    assert_eq!(
+        greeted(&world, &fields[..1], json!({ "bind": bind })).await,
+        Some(4401)
+    );
+    assert_eq!(
+        greeted(&world, &fields, json!({ "bind": bind })).await,
+        None
+    );
+    let http = Http::new(&world);
+    let status = async |fields: &[(&str, &str)]| http.get("/api/v1/me", fields).await.status;
+    assert_eq!(status(&[("cookie", &cookie)]).await, 401);
+    assert_eq!(status(&[("x-sluice-bind", &bind)]).await, 401);
+    assert_eq!(
+        status(&[("cookie", &cookie), ("x-sluice-bind", &bind)]).await,
+        200
+    );
+    let (other, _) = browser(&world).await;
+    assert_eq!(
+        status(&[("cookie", &other), ("x-sluice-bind", &bind)]).await,
+        401,
+        "the two belong together"
+    );
+}
+
+#[tokio::test]
+async fn the_cookie_is_kept_from_scripts_and_other_sites_and_named_after_the_port() {
+    let world = World::new().await;
+    let answer = Http::new(&world)
+        .post("/api/v1/login", &[], &json!({ "token": ANN }))
+        .await;
+    let cookie = answer.headers["set-cookie"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    assert!(
+        cookie.starts_with(&format!("sluice_{}=", world.chat().address().port())),
+        "{cookie}"
+    );
+    for flag in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(flag), "{flag} in {cookie}");
+    }
+    assert!(!cookie.contains("Domain"));
+}
+
+#[tokio::test]
+async fn behind_tls_the_cookie_is_secure_and_bound_to_its_host() {
+    let world =
+        World::with(|settings| settings.origins = vec!["https://chat.example".to_owned()]).await;
+    let body = json!({ "token": ANN }).to_string();
+    let request = format!(
+        "POST /api/v1/login HTTP/1.1\r\nhost: chat.example\r\norigin: https://chat.example\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = raw(&world.host(), &request).await;
+    assert!(
+        answer.contains("set-cookie: __Host-sluice_") && answer.contains("; Secure"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_in_a_url_is_worth_nothing() {
+    let world = World::new().await;
+    let http = Http::new(&world);
+    for query in ["token", "access_token", "bearer", "login", "code"] {
+        assert_eq!(
+            http.get(&format!("/api/v1/me?{query}={ANN}"), &[])
+                .await
+                .status,
+            401
+        );
+        let path = format!(
+            "GET /ws?{query}={ANN} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            world.host()
+        );
+        assert!(raw(&world.host(), &path).await.starts_with("HTTP/1.1 400"));
+    }
+    assert!(
+        world.chat().login_link().contains("/#login="),
+        "the code is in the fragment, which is never sent"
+    );
+}
+
+#[tokio::test]
+async fn a_page_cannot_use_a_stolen_token() {
+    let world = World::new().await;
+    let origin = page(&world);
+    assert_eq!(
+        greeted(
+            &world,
+            &[("origin", origin.as_str())],
+            json!({ "token": ANN })
+        )
+        .await,
+        Some(4401)
+    );
+    assert_eq!(greeted(&world, &[], json!({ "token": ANN })).await, None);
+    let bearer = format!("Bearer {ANN}");
+    assert_eq!(
+        greeted(&world, &[("authorization", bearer.as_str())], json!({})).await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_login_code_works_once_also_when_it_is_tried_twice_at_once() {
+    let world = World::new().await;
+    let link = world.chat().login_link();
+    let code = link.split_once("#login=").expect("a code").1.to_owned();
+    let http = Http::new(&world);
+    let body = json!({ "code": code });
+    let (a, b) = tokio::join!(
+        http.post("/api/v1/login", &[], &body),
+        http.post("/api/v1/login", &[], &body)
+    );
+    let mut statuses = [a.status, b.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401]);
+    assert_eq!(http.post("/api/v1/login", &[], &body).await.status, 401);
+    let winner = if a.status == 200 { a } else { b };
+    assert_eq!(winner.json["user"]["name"], "local");
+    for body in [json!({}), json!({ "code": code, "token": ANN })] {
+        assert_eq!(http.post("/api/v1/login", &[], &body).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_also_from_this_machine_and_logins_go_on() {
+    let world = World::with(|settings| settings.limits.login_failures = 3).await;
+    let (cookie, bind) = browser(&world).await;
+    let http = Http::new(&world);
+    for _ in 0..3 {
+        assert_eq!(
+            http.post("/api/v1/login", &[], &json!({ "token": "guess" }))
+                .await
+                .status,
+            401
+        );
+    }
+    let refused = http
+        .post("/api/v1/login", &[], &json!({ "token": ANN }))
+        .await;
+    assert_eq!(
+        (refused.status, &refused.json["error"]["code"]),
+        (429, &json!("RATE_LIMITED"))
+    );
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(refused.json["error"]["retry_after_ms"].as_u64() > Some(200_000));
+    let mut ws = open(&world.host(), &[]).await.expect("an upgrade");
+    request(
+        &mut ws,
+        "1",
+        "hello",
+        &json!({ "min": 1, "max": 1, "token": "guess" }),
+    )
+    .await;
+    assert_eq!(
+        frame(&mut ws).await.expect("a reason")["error"]["code"],
+        "RATE_LIMITED"
+    );
+    assert_eq!(closed(&mut ws).await, 4429);
+    let fields = [
+        ("cookie", cookie.as_str()),
+        ("x-sluice-bind", bind.as_str()),
+    ];
+    assert_eq!(
+        http.get("/api/v1/me", &fields).await.status,
+        200,
+        "those who are in stay in"
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_login_closes_its_sockets_and_no_others() {
+    let world = World::new().await;
+    let origin = page(&world);
+    let (cookie, bind) = browser(&world).await;
+    let (cookie2, bind2) = browser(&world).await;
+    let enter = async |cookie: &str, bind: &str| -> Ws {
+        let mut ws = open(
+            &world.host(),
+            &[("origin", origin.as_str()), ("cookie", cookie)],
+        )
+        .await
+        .expect("an upgrade");
+        request(
+            &mut ws,
+            "1",
+            "hello",
+            &json!({ "min": 1, "max": 1, "bind": bind }),
+        )
+        .await;
+        assert_eq!(frame(&mut ws).await.expect("an answer")["ok"], true);
+        ws
+    };
+    let mut first = enter(&cookie, &bind).await;
+    let mut second = enter(&cookie2, &bind2).await;
+    let http = Http::new(&world);
+    let fields = [
+        ("cookie", cookie.as_str()),
+        ("x-sluice-bind", bind.as_str()),
+        ("origin", origin.as_str()),
+    ];
+    let listed = http.get("/api/v1/tokens", &fields).await;
+    let tokens = listed.json["tokens"].as_array().expect("tokens").clone();
+    assert_eq!(tokens.len(), 2);
+    let other = tokens
+        .iter()
+        .find(|token| token["current"] == false)
+        .expect("the other one");
+    let gone = http
+        .call(
+            "DELETE",
+            &format!("/api/v1/tokens/{}", other["id"].as_str().expect("an id")),
+            &fields,
+            Some(&json!({})),
+        )
+        .await;
+    assert_eq!(gone.status, 204);
+    assert_eq!(closed(&mut second).await, 4401);
+    request(&mut first, "2", "ping", &json!({ "ts": 1 })).await;
+    while frame(&mut first).await.expect("still open")["id"] != "2" {}
+    let out = http.post("/api/v1/logout", &fields, &json!({})).await;
+    assert_eq!(out.status, 204);
+    assert!(
+        out.headers["set-cookie"]
+            .to_str()
+            .expect("text")
+            .contains("Max-Age=0")
+    );
+    assert_eq!(closed(&mut first).await, 4401);
+    assert_eq!(http.get("/api/v1/me", &fields).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_token_for_programs_works_until_it_is_revoked() {
+    let world = World::new().await;
+    let http = Http::new(&world);
+    let own = format!("Bearer {ANN}");
+    let made = http
+        .post(
+            "/api/v1/tokens",
+            &[("authorization", &own)],
+            &json!({ "label": "script" }),
+        )
+        .await;
+    assert_eq!(made.status, 201);
+    let bearer = format!("Bearer {}", made.json["secret"].as_str().expect("a secret"));
+    assert_eq!(
+        http.get("/api/v1/me", &[("authorization", &bearer)])
+            .await
+            .json["user"]["name"],
+        "ann"
+    );
+    let path = format!(
+        "/api/v1/tokens/{}",
+        made.json["id"].as_str().expect("an id")
+    );
+    let bob = format!("Bearer {}", super::BOB);
+    assert_eq!(
+        http.call(
+            "DELETE",
+            &path,
+            &[("authorization", &bob)],
+            Some(&json!({}))
+        )
+        .await
+        .status,
+        404
+    );
+    assert_eq!(
+        http.call(
+            "DELETE",
+            &path,
+            &[("authorization", &own)],
+            Some(&json!({}))
+        )
+        .await
+        .status,
+        204
+    );
+    assert_eq!(
+        http.get("/api/v1/me", &[("authorization", &bearer)])
+            .await
+            .status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_the_operator_removed_ends_the_logins_made_with_it() {
+    let mut world = World::new().await;
+    let (cookie, bind) = browser(&world).await;
+    world.stop(std::time::Duration::ZERO).await;
+    // The cookie is named after the port, so the port must stay.
+    world.settings.access.remove(0);
+    world.begin().await;
+    let port = world.chat().address().port();
+    let value = cookie.split_once('=').expect("a pair").1;
+    let cookie = format!("sluice_{port}={value}");
+    let fields = [
+        ("cookie", cookie.as_str()),
+        ("x-sluice-bind", bind.as_str()),
+    ];
+    assert_eq!(
+        Http::new(&world).get("/api/v1/me", &fields).await.status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn other_sites_cannot_write_or_read_through_the_api() {
+    let world = World::new().await;
+    let (cookie, bind) = browser(&world).await;
+    let origin = page(&world);
+    let http = Http::new(&world);
+    let own = [
+        ("cookie", cookie.as_str()),
+        ("x-sluice-bind", bind.as_str()),
+        ("origin", origin.as_str()),
+    ];
+    assert_eq!(
+        http.post("/api/v1/sessions", &own, &json!({})).await.status,
+        201
+    );
+    let with = |fields: &[(&'static str, &'static str)]| {
+        let mut all: Vec<(&str, &str)> = own[..2].to_vec();
+        all.extend(fields);
+        all
+    };
+    for (fields, status) in [
+        (with(&[]), 403),
+        (with(&[("origin", "https://evil.example")]), 403),
+        (with(&[("origin", "null")]), 403),
+        (with(&[("origin", "http://127.0.0.1:9")]), 403),
+        (with(&[("sec-fetch-site", "same-site")]), 403),
+    ] {
+        assert_eq!(
+            http.post("/api/v1/sessions", &fields, &json!({}))
+                .await
+                .status,
+            status,
+            "{fields:?}"
+        );
+    }
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ] {
+        let answer = http
+            .call_as("POST", "/api/v1/sessions", &own, kind, "{}")
+            .await;
+        assert_eq!(answer.status, 400, "{kind}");
+    }
+    assert_eq!(
+        http.get(
+            "/api/v1/sessions",
+            &with(&[("origin", "https://evil.example")])
+        )
+        .await
+        .status,
+        403
+    );
+    let login = http
+        .post(
+            "/api/v1/login",
+            &[("origin", "https://evil.example")],
+            &json!({ "token": ANN }),
+        )
+        .await;
+    assert_eq!(
+        login.status, 403,
+        "nobody is logged in to somebody else's account"
+    );
+    let answer = http.get("/api/v1/sessions", &own).await;
+    assert!(!answer.headers.contains_key("access-control-allow-origin"));
+    assert_eq!(answer.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn frames_that_are_too_big_or_no_frames_close_the_socket() {
+    let world = World::with(|settings| settings.limits.frame_bytes = 100_000).await;
+    let send = async |message: Message| {
+        let mut ann = world.ann().await;
+        drop(futures_util::SinkExt::send(&mut ann.ws, message).await);
+        closed(&mut ann.ws).await
+    };
+    let big = send(Message::Text("x".repeat(100_001).into())).await;
+    assert!([4413, 1006].contains(&big), "{big}");
+    for text in [
+        "",
+        "{",
+        "null",
+        "[]",
+        r#"{"type":"req"}"#,
+        r#"{"type":"res","id":"1","method":"ping"}"#,
+    ] {
+        assert_eq!(send(Message::Text(text.into())).await, 4400, "{text}");
+    }
+    let long = format!(
+        r#"{{"type":"req","id":"{}","method":"ping"}}"#,
+        "x".repeat(65)
+    );
+    assert_eq!(send(Message::Text(long.into())).await, 4400);
+    assert_eq!(send(Message::Binary(vec![1, 2, 3].into())).await, 4400);
+}
+
+#[tokio::test]
+async fn nobody_sees_or_touches_the_sessions_of_others() {
+    let world = World::new().await;
+    let (mut ann, session) = answered(&world, "private", "answer").await;
+    let shown = ann.sub(&session).await;
+    let (message, run) = (
+        shown["messages"][1]["id"].clone(),
+        shown["messages"][1]["run"].clone(),
+    );
+    let mut bob = world.bob().await;
+    assert_eq!(
+        bob.ok("sessions.list", &json!({})).await["sessions"],
+        json!([])
+    );
+    assert_eq!(
+        bob.ok("sessions.list", &json!({ "q": "private" })).await["sessions"],
+        json!([])
+    );
+    let one = json!({ "session": session });
+    for (method, params) in [
+        ("sub", one.clone()),
+        ("sessions.get", one.clone()),
+        ("sessions.delete", one.clone()),
+        ("sessions.restore", one.clone()),
+        (
+            "sessions.patch",
+            json!({ "session": session, "title": "mine" }),
+        ),
+        ("sessions.read", json!({ "session": session, "seq": 1 })),
+        ("messages.page", one.clone()),
+        (
+            "messages.get",
+            json!({ "session": session, "message": message }),
+        ),
+        (
+            "chat.send",
+            json!({ "session": session, "cid": "x", "text": "t" }),
+        ),
+        (
+            "chat.regenerate",
+            json!({ "session": session, "message": message, "cid": "x" }),
+        ),
+        ("chat.stop", one.clone()),
+        (
+            "branch.select",
+            json!({ "session": session, "leaf": message }),
+        ),
+        (
+            "chat.queue.remove",
+            json!({ "session": session, "cid": "x" }),
+        ),
+    ] {
+        assert_eq!(
+            bob.fails(method, &params).await["code"],
+            "NOT_FOUND",
+            "{method}"
+        );
+    }
+    let request = run["request_id"].as_str().expect("an id");
+    let card = bob
+        .ok("cmd", &json!({ "name": "debug", "args": request }))
+        .await["card"]
+        .clone();
+    assert_eq!(card["found"], false);
+    let http = Http::new(&world);
+    let bearer = format!("Bearer {}", super::BOB);
+    for path in [
+        format!("sessions/{session}/export"),
+        format!("sessions/{session}/messages"),
+        format!("runs/{}", run["id"].as_str().expect("an id")),
+    ] {
+        assert_eq!(
+            http.get(&format!("/api/v1/{path}"), &[("authorization", &bearer)])
+                .await
+                .status,
+            404,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn texts_cannot_become_markup_in_exports_nor_break_headers() {
+    let world = World::new().await;
+    let attack = "<img src=x onerror=alert(1)>\"'&\r\nset-cookie: a=b";
+    let (mut ann, session) = answered(&world, attack, "<script>alert(2)</script>").await;
+    ann.ok(
+        "sessions.patch",
+        &json!({ "session": session, "title": "</title><script>alert(3)</script>\r\nx: y" }),
+    )
+    .await;
+    let http = Http::new(&world);
+    let bearer = format!("Bearer {ANN}");
+    for format in ["html", "md", "json"] {
+        let path = format!("/api/v1/sessions/{session}/export?format={format}");
+        let answer = http.get(&path, &[("authorization", &bearer)]).await;
+        assert_eq!(answer.status, 200);
+        assert!(
+            answer.headers["content-disposition"]
+                .to_str()
+                .expect("text")
+                .starts_with("attachment;")
+        );
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert!(!answer.headers.contains_key("set-cookie") && !answer.headers.contains_key("x"));
+        if format == "html" {
+            assert!(
+                !answer.text.contains("<script") && !answer.text.contains("<img"),
+                "{}",
+                answer.text
+            );
+            assert!(answer.text.contains("&lt;script&gt;alert(2)"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_models_name_or_a_request_id_cannot_lead_elsewhere() {
+    let world = World::new().await;
+    let mut ann = world.ann().await;
+    for model in [
+        "http://169.254.169.254/latest",
+        "../../admin",
+        "m1\r\nx-evil: 1",
+        "m1?x=y#z",
+    ] {
+        let mut params = super::message(None, "q");
+        params["model"] = json!(model);
+        ann.ok("chat.send", &params).await;
+        let call = world.fake.call().await;
+        assert_eq!(
+            call.body["model"], model,
+            "it is data in the body and nothing else"
+        );
+        assert!(!call.headers.contains_key("x-evil"));
+        call.answer("ok").await;
+    }
+    for args in [
+        "req_../../secret",
+        "req_a/b",
+        "req_a b",
+        "req_%2e%2e",
+        &format!("req_{}", "a".repeat(70)),
+    ] {
+        let card = ann
+            .ok("cmd", &json!({ "name": "debug", "args": args }))
+            .await["card"]
+            .clone();
+        assert_eq!(card["kind"], "debug", "no trace of {args}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_protective_fields() {
+    let world = World::new().await;
+    let http = Http::new(&world);
+    let check = |headers: &HeaderMap| {
+        let policy = headers["content-security-policy"].to_str().expect("text");
+        assert!(
+            policy.contains("default-src 'none'")
+                && policy.contains("require-trusted-types-for 'script'")
+        );
+        assert!(policy.contains(&format!("ws://{}", world.host())));
+        for name in [
+            "x-content-type-options",
+            "referrer-policy",
+            "cross-origin-opener-policy",
+            "cross-origin-resource-policy",
+            "permissions-policy",
+        ] {
+            assert!(headers.contains_key(name), "{name}");
+        }
+    };
+    for path in [
+        "/",
+        "/api/v1/me",
+        "/nothing",
+        "/healthz",
+        "/assets/x/y.js",
+        "/ws",
+    ] {
+        check(&http.get(path, &[]).await.headers);
+    }
+}
+
+#[tokio::test]
+async fn images_in_messages_are_never_fetched_by_the_gateway() {
+    let world = World::new().await;
+    let trap = super::Fake::start().await;
+    let text = format!("![x]({0}/image.png) <img src={0}/y.png> {0}", trap.url());
+    let (mut ann, session) = answered(&world, &text, &text).await;
+    ann.ok("sessions.list", &json!({ "q": "image" })).await;
+    let bearer = format!("Bearer {ANN}");
+    Http::new(&world)
+        .get(
+            &format!("/api/v1/sessions/{session}/export?format=html"),
+            &[("authorization", &bearer)],
+        )
+        .await;
+    assert!(trap.idle().await);
+    eventually("the run is over", async || {
+        ann.ok("sessions.get", &json!({ "session": session })).await["session"]["running"] == false
+    })
+    .await;
+    assert!(trap.idle().await);
+}

@@ -315,7 +315,12 @@ async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
     let world = World::with(|settings| settings.limits.outbox = 8).await;
     let (mut ann, session) = answered(&world, "q", "a").await;
     // A raw socket whose receive buffer fills: the handshake is read, then nothing.
-    let mut raw = tokio::net::TcpStream::connect(world.host())
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket
+        .set_recv_buffer_size(4 * 1024)
+        .expect("a small buffer");
+    let mut raw = socket
+        .connect(world.chat().address())
         .await
         .expect("the gateway listens");
     let head = format!(
@@ -338,18 +343,23 @@ async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
     )))
     .await
     .expect("sent");
-    // Its own requests fill its queue: each answer is a page that it does not take.
-    let big = "x".repeat(90_000);
-    for n in 0..12 {
-        ask(&world, &mut ann, Some(&session), &format!("{n}{big}"), "ok").await;
-    }
-    eventually("the socket is given up", async || {
-        !world
+    // Events beyond what the system buffers, and then beyond its queue.
+    let big = "x".repeat(99_000);
+    for n in 0..200 {
+        if world
             .chat()
             .metrics()
-            .contains("sluicegate_chat_connections 2")
-    })
-    .await;
+            .contains("sluicegate_chat_connections 1\n")
+        {
+            return;
+        }
+        let first =
+            json!({ "session": session, "cid": format!("n{n}"), "text": big, "parent": null });
+        let sent = ann.ok("chat.send", &first).await;
+        world.fake.call().await.answer("ok").await;
+        ann.ended(&session, id(&sent["run"])).await;
+    }
+    panic!("the socket was not given up");
 }
 
 /// A text frame as clients send it.

@@ -199,7 +199,9 @@ mod tests {
     use super::*;
     use crate::chat::wire::Code;
 
-    fn read(events: &[&str]) -> (Vec<Result<Piece, ErrorBody>>, Result<Option<Piece>, ()>) {
+    type Pieces = Vec<Result<Piece, ErrorBody>>;
+
+    fn read(events: &[&str]) -> (Pieces, Result<Option<Piece>, ()>) {
         let mut reader = Reader::new(false);
         for event in events {
             reader.read(event);

@@ -116,9 +116,12 @@ impl Connection {
     }
 }
 
+/// What moves the bytes of one connection.
+type Driver = http1::Connection<TokioIo<Box<dyn Socket>>, Full<Bytes>>;
+
 /// The socket with its protocol state. Dropping it closes the socket.
 pub(super) struct Wire {
-    driver: Option<Pin<Box<http1::Connection<TokioIo<Box<dyn Socket>>, Full<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
 }
 
 impl Wire {

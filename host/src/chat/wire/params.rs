@@ -22,15 +22,9 @@ pub(crate) struct Hello {
     /// A program's token; refused when the request had an `Origin`.
     #[serde(default)]
     pub token: Option<String>,
-    /// Random per tab; only for logs and `/debug`.
-    #[serde(default)]
-    pub tab: Option<String>,
     /// Whether the page can be seen now.
     #[serde(default = "yes")]
     pub visible: bool,
-    /// Whether this is a reconnect, for the count of resumes.
-    #[serde(default)]
-    pub resumed: bool,
 }
 
 fn yes() -> bool {
@@ -120,6 +114,10 @@ pub(crate) struct Visible {
     /// Whether the page can be seen.
     pub visible: bool,
 }
+
+/// Payload of requests that have nothing to say.
+#[derive(Debug, Serialize)]
+pub(crate) struct Empty {}
 
 /// Parameters of `sessions.list`.
 #[derive(Debug, Default, Deserialize)]

@@ -53,6 +53,8 @@ export class Client {
     this.server = null;
     /** @type {CardEntry[]} */
     this.cards = [];
+    /** Runs to be stopped once there is a connection. @type {Set<string>} */
+    this.stops = new Set();
     this.outbox = new Outbox({
       shelf,
       send: (entry) => this.request('chat.send', { session: entry.session, cid: entry.cid, text: entry.text, ...entry.params }),
@@ -138,10 +140,11 @@ export class Client {
     return this.outbox.add(this.current || null, this.chat, text, { ...expected, ...params });
   }
 
-  /** Stops what runs in the session on screen. */
-  stop() {
+  /** Stops what runs in the session on screen; without a connection, as soon as there is one. */
+  async stop() {
     const run = this.model?.active;
     if (run) this.model?.place({ run: run.run, state: 'stopping' });
+    if (run && !this.online) return void this.stops.add(run.run);
     return this.request('chat.stop', run ? { run: run.run } : { session: this.current });
   }
 
@@ -150,7 +153,12 @@ export class Client {
     const model = this.model;
     if (!model?.more) return;
     const first = model.order[0];
-    const page = await this.request('messages.page', { session: model.id, before: first, limit: PAGE, ...(model.leaf && { leaf: model.leaf.id }) });
+    const page = await this.request('messages.page', {
+      session: model.id,
+      before: first,
+      limit: PAGE,
+      ...(model.leaf && { leaf: model.leaf.id }),
+    });
     if (model.order[0] === first) model.earlier(page.messages, page.more);
   }
 
@@ -171,7 +179,13 @@ export class Client {
   addCard(card, id) {
     const known = this.cards.find((entry) => entry.id === id);
     if (known) known.card = card;
-    else this.cards.push({ id: `card_${Date.now()}_${this.cards.length}`, session: this.current, after: this.model?.order.at(-1) ?? '', card });
+    else
+      this.cards.push({
+        id: `card_${Date.now()}_${this.cards.length}`,
+        session: this.current,
+        after: this.model?.order.at(-1) ?? '',
+        card,
+      });
     this.emit('cards');
   }
 
@@ -239,6 +253,8 @@ export class Client {
     if (state === 'online') {
       this.loadList().catch(() => {});
       if (this.model) this.#sub(this.model);
+      for (const run of this.stops) this.request('chat.stop', { run }).catch(() => {});
+      this.stops.clear();
       this.outbox.flush();
     }
     this.emit('connection', state);

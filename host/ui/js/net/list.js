@@ -17,14 +17,17 @@ export class SessionList {
   /**
    * Takes a page from the server.
    * @param {{sessions: Session[], cursor?: string}} page
-   * @param {boolean} first what is here and not in the first page, yet newer than its end, was deleted elsewhere
+   * @param {boolean} first what is here and not in the first page, yet not older than its end, was deleted meanwhile;
+   *   older pages that were loaded before stay
    */
   page({ sessions, cursor }, first) {
+    const end = cursor ? (sessions.at(-1)?.updated_at ?? 0) : -Infinity;
+    const older = first ? [...this.sessions.values()].filter((session) => !session.pinned && session.updated_at < end) : [];
     if (first) {
-      this.sessions.clear();
+      this.sessions = new Map(older.map((session) => [session.id, session]));
       this.ready = true;
     }
-    this.cursor = cursor;
+    if (!older.length) this.cursor = cursor;
     for (const session of sessions) this.sessions.set(session.id, session);
   }
 

@@ -53,7 +53,9 @@ export class Outbox {
   async load() {
     const kept = await this.shelf.all();
     const known = new Set(this.entries.map((entry) => entry.cid));
-    const fresh = kept.filter((entry) => !known.has(entry.cid)).map((entry) => ({ ...entry, state: entry.state === 'failed' ? 'failed' : 'waiting' }));
+    const fresh = kept
+      .filter((entry) => !known.has(entry.cid))
+      .map((entry) => ({ ...entry, state: entry.state === 'failed' ? 'failed' : 'waiting' }));
     this.entries = [.../** @type {Entry[]} */ (fresh), ...this.entries].sort((a, b) => a.created_at - b.created_at);
     this.onchange();
   }

@@ -33,7 +33,9 @@ export async function call(method, path, body, { headers = {}, signal } = {}) {
   }
   if (response.ok) return response;
   const failed = await response.json().catch(() => ({}));
-  throw new RequestError(failed.error ?? { code: response.status === 401 ? 'UNAUTHENTICATED' : 'INTERNAL', message: `status ${response.status}` });
+  throw new RequestError(
+    failed.error ?? { code: response.status === 401 ? 'UNAUTHENTICATED' : 'INTERNAL', message: `status ${response.status}` },
+  );
 }
 
 /**

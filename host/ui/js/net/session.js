@@ -265,7 +265,18 @@ function startRun(model, data, state) {
     message.run = { id: run, request_id };
     model.onchange({ kind: 'message', id });
   } else {
-    const fresh = { id, parent, role: 'assistant', status, text: '', reasoning: '', model: name, siblings, created_at, run: { id: run, request_id } };
+    const fresh = {
+      id,
+      parent,
+      role: 'assistant',
+      status,
+      text: '',
+      reasoning: '',
+      model: name,
+      siblings,
+      created_at,
+      run: { id: run, request_id },
+    };
     model.append(/** @type {Message} */ (fresh));
   }
   return 'applied';

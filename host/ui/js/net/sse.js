@@ -56,7 +56,11 @@ export class SseSocket {
       const events = rest.split(/\r?\n\r?\n/);
       rest = events.pop() ?? '';
       for (const event of events) {
-        const data = event.split(/\r?\n/).filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trimStart()).join('\n');
+        const data = event
+          .split(/\r?\n/)
+          .filter((line) => line.startsWith('data:'))
+          .map((line) => line.slice(5).trimStart())
+          .join('\n');
         if (data) this.#frame(data, helloId);
       }
     }
@@ -76,7 +80,10 @@ export class SseSocket {
   /** @param {string} text */
   async #rpc(text) {
     try {
-      const response = await call('POST', 'rpc', JSON.parse(text), { headers: { 'x-sluice-conn': this.connection }, signal: this.abort.signal });
+      const response = await call('POST', 'rpc', JSON.parse(text), {
+        headers: { 'x-sluice-conn': this.connection },
+        signal: this.abort.signal,
+      });
       // Accepted: the answer comes on the stream, in its order among the other frames.
       if (response.status === 202) return;
       const data = await response.text();

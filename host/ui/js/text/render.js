@@ -72,10 +72,30 @@ function item([task, ...rest], context) {
 /** @param {any[]} rest @param {Context} context */
 function table([aligns, head, ...rows], context) {
   const cells = (/** @type {any} */ row, /** @type {string} */ tag) =>
-    h('tr', null, row.slice(1).map((/** @type {any} */ cell, /** @type {number} */ i) =>
-      h(tag, { class: aligns[i] && `align-${aligns[i]}`, scope: tag === 'th' ? 'col' : null }, all(cell.slice(1), context))));
+    h(
+      'tr',
+      null,
+      row
+        .slice(1)
+        .map((/** @type {any} */ cell, /** @type {number} */ i) =>
+          h(tag, { class: aligns[i] && `align-${aligns[i]}`, scope: tag === 'th' ? 'col' : null }, all(cell.slice(1), context)),
+        ),
+    );
   // The wrapper scrolls sideways on a narrow screen, and can be focused to do so by keyboard.
-  return h('div.table', { tabIndex: 0 }, h('table', null, h('thead', null, head && cells(head, 'th')), h('tbody', null, rows.map((row) => cells(row, 'td')))));
+  return h(
+    'div.table',
+    { tabIndex: 0 },
+    h(
+      'table',
+      null,
+      h('thead', null, head && cells(head, 'th')),
+      h(
+        'tbody',
+        null,
+        rows.map((row) => cells(row, 'td')),
+      ),
+    ),
+  );
 }
 
 /** @param {any[]} rest @param {Context} context */
@@ -95,7 +115,12 @@ function anchor([target, title, ...rest], context) {
  */
 function a({ href, host }, inner, title, label) {
   const shown = !host || label.includes(host);
-  return h('a', { href, title: title || href, target: '_blank', rel: 'noopener noreferrer nofollow' }, inner, shown ? null : h('span.host', null, ` ${host}`));
+  return h(
+    'a',
+    { href, title: title || href, target: '_blank', rel: 'noopener noreferrer nofollow' },
+    inner,
+    shown ? null : h('span.host', null, ` ${host}`),
+  );
 }
 
 /** @param {any[]} rest */
@@ -109,7 +134,13 @@ function image([target, title, ...rest]) {
 
 /** @param {Token} token @returns {string} */
 function plainText(token) {
-  return typeof token === 'string' ? token : token.slice(1).filter((part) => typeof part !== 'number').map(plainText).join('');
+  return typeof token === 'string'
+    ? token
+    : token
+        .slice(1)
+        .filter((part) => typeof part !== 'number')
+        .map(plainText)
+        .join('');
 }
 
 /** @param {string} value @returns {Node[]} */

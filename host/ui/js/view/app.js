@@ -31,9 +31,20 @@ export class AppView {
     });
     this.header = new HeaderView(client, { ondrawer: () => this.#drawer(!this.open), pill: new PillView(client).node });
     this.transcript = new TranscriptView(client, { ongo: (text) => this.composer.put(text) });
-    this.composer = new ComposerView(client, { commands: this.#commands(), params: () => this.header.params(), onsend: () => this.transcript.scroll.toEnd(), editLast: () => this.#editLast() });
+    this.composer = new ComposerView(client, {
+      commands: this.#commands(),
+      params: () => this.header.params(),
+      onsend: () => this.transcript.scroll.toEnd(),
+      editLast: () => this.#editLast(),
+    });
     this.notice = new NoticeView(client);
-    this.main = h('main.conversation', null, this.header.node, this.transcript.node, h('div.dock', null, this.transcript.jump, this.notice.node, this.composer.node));
+    this.main = h(
+      'main.conversation',
+      null,
+      this.header.node,
+      this.transcript.node,
+      h('div.dock', null, this.transcript.jump, this.notice.node, this.composer.node),
+    );
     this.shade = h('div.shade', { onclick: () => this.#drawer(false) });
     this.node = h('div.app', null, this.sidebar.node, this.shade, this.main);
     this.open = !this.narrow.matches && settings.get('sidebar') !== 'closed';
@@ -52,7 +63,9 @@ export class AppView {
     client.on('session', ({ id, change }) => change.kind === 'deleted' && id === client.current && (location.hash = ''));
     keys.listen({
       areas: () => [
-        ...(this.open ? [{ area: this.sidebar.node, target: this.sidebar.list.querySelector('[aria-current]') ?? this.sidebar.search }] : []),
+        ...(this.open
+          ? [{ area: this.sidebar.node, target: this.sidebar.list.querySelector('[aria-current]') ?? this.sidebar.search }]
+          : []),
         { area: this.transcript.node, target: this.transcript.node },
         { area: this.composer.node, target: this.composer.field },
       ],
@@ -156,7 +169,14 @@ export class AppView {
       { name: '/debug watch', about: 'slash.debug.watch', run: null },
       { name: '/new', about: 'slash.new', run: () => this.#fresh() },
       { name: '/rename', about: 'slash.rename', run: withSession((session) => rename(client, session)) },
-      { name: '/system', about: 'slash.system', run: () => (this.header.session ? system(client, this.header.session) : system(client, null, { value: this.header.system, onchange: (value) => (this.header.system = value) })) },
+      {
+        name: '/system',
+        about: 'slash.system',
+        run: () =>
+          this.header.session
+            ? system(client, this.header.session)
+            : system(client, null, { value: this.header.system, onchange: (value) => (this.header.system = value) }),
+      },
       { name: '/export', about: 'slash.export', run: withSession((session) => save(session, 'md')) },
       { name: '/delete', about: 'slash.delete', run: withSession((session) => remove(client, session)) },
       { name: '/settings', about: 'slash.settings', run: () => openSettings(client) },

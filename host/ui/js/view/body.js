@@ -22,7 +22,10 @@ export function useParser(parser) {
 /** The parser of the moment, not of now: it may be loaded later. */
 const newBlocks = () => new BlockList((bytes, streaming) => parse(bytes, streaming));
 
-const context = { code: (/** @type {string} */ language, /** @type {string} */ source, /** @type {boolean} */ closed) => new CodeView(language, source, closed).node };
+const context = {
+  code: (/** @type {string} */ language, /** @type {string} */ source, /** @type {boolean} */ closed) =>
+    new CodeView(language, source, closed).node,
+};
 
 export class BodyView {
   constructor() {

@@ -63,9 +63,25 @@ export class CodeView {
     this.coloured = '';
     this.code = h('code');
     this.pre = h('pre', { tabIndex: 0 }, this.code);
-    this.wrap = h('button.icon-button', { type: 'button', 'aria-label': t('code.wrap'), title: t('code.wrap'), 'aria-pressed': 'false', onclick: () => this.#wrap(!this.pre.classList.contains('wrap')) }, icon('wrap'));
+    this.wrap = h(
+      'button.icon-button',
+      {
+        type: 'button',
+        'aria-label': t('code.wrap'),
+        title: t('code.wrap'),
+        'aria-pressed': 'false',
+        onclick: () => this.#wrap(!this.pre.classList.contains('wrap')),
+      },
+      icon('wrap'),
+    );
     this.fold = h('button.fold', { type: 'button', hidden: true, onclick: () => this.#fold(!this.node.classList.contains('folded')) });
-    const head = h('div.code-head', null, h('span.language', null, language || t('code.plain')), this.wrap, copyButton(() => this.source.replace(/\n$/, ''), { label: t('code.copy') }));
+    const head = h(
+      'div.code-head',
+      null,
+      h('span.language', null, language || t('code.plain')),
+      this.wrap,
+      copyButton(() => this.source.replace(/\n$/, ''), { label: t('code.copy') }),
+    );
     this.node = h('div.code', null, head, this.pre, this.fold);
     this.node.__code = this;
     this.#wrap(settings.get('wrap') === 'on');

@@ -33,15 +33,37 @@ export class ComposerView {
     this.editLast = editLast;
     this.guard = new CompositionGuard();
     this.fine = matchMedia('(hover: hover) and (pointer: fine)');
-    this.field = h('textarea.field', { rows: 1, 'aria-label': t('composer.label'), placeholder: this.fine.matches ? t('composer.placeholder') : t('composer.label'), autocomplete: 'off', enterkeyhint: 'enter', 'aria-describedby': 'composer-hint' });
+    this.field = h('textarea.field', {
+      rows: 1,
+      'aria-label': t('composer.label'),
+      placeholder: this.fine.matches ? t('composer.placeholder') : t('composer.label'),
+      autocomplete: 'off',
+      enterkeyhint: 'enter',
+      'aria-describedby': 'composer-hint',
+    });
     this.guard.watch(this.field);
     grow(this.field);
     this.hint = h('p.composer-hint', { id: 'composer-hint' });
-    this.sendButton = h('button.round.primary', { type: 'submit', 'aria-label': t('composer.send'), title: t('composer.send') }, icon('send'));
-    this.stopButton = h('button.round.stop', { type: 'button', hidden: true, 'aria-label': t('composer.stop'), title: t('composer.stop'), onclick: () => this.stop() }, icon('stop'));
+    this.sendButton = h(
+      'button.round.primary',
+      { type: 'submit', 'aria-label': t('composer.send'), title: t('composer.send') },
+      icon('send'),
+    );
+    this.stopButton = h(
+      'button.round.stop',
+      { type: 'button', hidden: true, 'aria-label': t('composer.stop'), title: t('composer.stop'), onclick: () => this.stop() },
+      icon('stop'),
+    );
     this.queue = h('ul.queue', { 'aria-label': t('queue.label'), hidden: true });
     this.slash = new SlashMenu(this.field, this.guard, commands);
-    this.node = h('form.composer', { onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), this.send()) }, this.queue, this.slash.node, h('div.box', null, this.field, this.stopButton, this.sendButton), this.hint);
+    this.node = h(
+      'form.composer',
+      { onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), this.send()) },
+      this.queue,
+      this.slash.node,
+      h('div.box', null, this.field, this.stopButton, this.sendButton),
+      this.hint,
+    );
     /** Whose draft is in the field. @type {string | null} */
     this.shownFor = null;
     this.#listen();
@@ -165,9 +187,25 @@ export class ComposerView {
     const { client } = this;
     const items = client.model?.queue ?? [];
     this.queue.hidden = !items.length;
-    const remove = (/** @type {any} */ item) => client.request('chat.queue.remove', { session: client.current, cid: item.cid }).catch(failure);
+    const remove = (/** @type {any} */ item) =>
+      client.request('chat.queue.remove', { session: client.current, cid: item.cid }).catch(failure);
     const make = (/** @type {any} */ item) =>
-      h('li', null, h('span.queued-text'), h('button.icon-button', { type: 'button', 'aria-label': t('queue.remove'), title: t('queue.remove'), onclick: () => remove(item) }, icon('close')));
-    keyed(this.queue, items, (item) => item.cid, make, (node, item) => fill(node.firstChild, item.text));
+      h(
+        'li',
+        null,
+        h('span.queued-text'),
+        h(
+          'button.icon-button',
+          { type: 'button', 'aria-label': t('queue.remove'), title: t('queue.remove'), onclick: () => remove(item) },
+          icon('close'),
+        ),
+      );
+    keyed(
+      this.queue,
+      items,
+      (item) => item.cid,
+      make,
+      (node, item) => fill(node.firstChild, item.text),
+    );
   }
 }

@@ -30,7 +30,11 @@ export async function copy(text) {
  */
 export function copyButton(what, { label, text, class: name }) {
   const content = () => text ?? icon('copy');
-  const button = h(text ? 'button.copy-text' : 'button.icon-button', { type: 'button', class: name, 'aria-label': text ? `${label} ${text}` : label, title: label }, content());
+  const button = h(
+    text ? 'button.copy-text' : 'button.icon-button',
+    { type: 'button', class: name, 'aria-label': text ? `${label} ${text}` : label, title: label },
+    content(),
+  );
   button.addEventListener('click', async () => {
     await copy(typeof what === 'string' ? what : what());
     fill(button, text ? [text, ' ', icon('check')] : icon('check'));

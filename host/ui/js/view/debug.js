@@ -17,9 +17,18 @@ class CardView {
     this.id = entry.id;
     this.content = h('div.card-body');
     this.title = h('h2');
-    const close = h('button.icon-button', { type: 'button', 'aria-label': t('close'), title: t('close'), onclick: () => this.#close() }, icon('close'));
+    const close = h(
+      'button.icon-button',
+      { type: 'button', 'aria-label': t('close'), title: t('close'), onclick: () => this.#close() },
+      icon('close'),
+    );
     this.copy = copyButton(() => JSON.stringify(this.card, null, 2), { label: t('debug.copy') });
-    this.node = h('section.card', { tabIndex: -1, 'aria-label': t('debug.label') }, h('header', null, this.title, h('span.fine', null, t('debug.only')), this.copy, close), this.content);
+    this.node = h(
+      'section.card',
+      { tabIndex: -1, 'aria-label': t('debug.label') },
+      h('header', null, this.title, h('span.fine', null, t('debug.only')), this.copy, close),
+      this.content,
+    );
     this.node.__card = this;
     if (entry.card.watch) this.#watch();
   }
@@ -70,7 +79,18 @@ function section({ id, level, rows }) {
     'section.layer',
     { class: level },
     h('h3', null, light(level), has(`layer.${id}`) ? t(`layer.${id}`) : id),
-    h('dl', null, rows.map((/** @type {any} */ row) => h('div', { class: row.level }, h('dt', null, has(`debug.row.${row.id}`) ? t(`debug.row.${row.id}`) : row.id), h('dd', null, value(row), row.level === 'ok' ? null : h('span.sr-only', null, ` (${t(`debug.level.${row.level}`)})`))))),
+    h(
+      'dl',
+      null,
+      rows.map((/** @type {any} */ row) =>
+        h(
+          'div',
+          { class: row.level },
+          h('dt', null, has(`debug.row.${row.id}`) ? t(`debug.row.${row.id}`) : row.id),
+          h('dd', null, value(row), row.level === 'ok' ? null : h('span.sr-only', null, ` (${t(`debug.level.${row.level}`)})`)),
+        ),
+      ),
+    ),
     hints,
   );
 }
@@ -119,12 +139,28 @@ function requestTable(requests) {
       'table.requests',
       null,
       h('caption', null, t('debug.requests')),
-      h('thead', null, h('tr', null, ['debug.request', 'debug.model', 'debug.finish'].map((key) => h('th', { scope: 'col' }, t(key))), layers.map((layer) => h('th.num', { scope: 'col' }, t(`layer.${layer}`))))),
+      h(
+        'thead',
+        null,
+        h(
+          'tr',
+          null,
+          ['debug.request', 'debug.model', 'debug.finish'].map((key) => h('th', { scope: 'col' }, t(key))),
+          layers.map((layer) => h('th.num', { scope: 'col' }, t(`layer.${layer}`))),
+        ),
+      ),
       h(
         'tbody',
         null,
         requests.map((request) =>
-          h('tr', null, h('td', null, copyButton(request.request_id, { text: request.request_id, label: t('copy.request') })), h('td', null, request.model ?? '–'), h('td', null, request.finish ?? '…'), layers.map((layer) => cell(request, layer))),
+          h(
+            'tr',
+            null,
+            h('td', null, copyButton(request.request_id, { text: request.request_id, label: t('copy.request') })),
+            h('td', null, request.model ?? '–'),
+            h('td', null, request.finish ?? '…'),
+            layers.map((layer) => cell(request, layer)),
+          ),
         ),
       ),
     ),
@@ -135,7 +171,18 @@ function requestTable(requests) {
 function traceBody({ request_id, found, layers }) {
   return [
     h('p', null, copyButton(request_id, { text: request_id, label: t('copy.request') }), found ? null : ` ${t('debug.unknown')}`),
-    h('div.sections', null, layers.map((/** @type {any} */ layer) => h('section.layer', null, h('h3', null, light(layer.found ? 'ok' : 'warn'), has(`layer.${layer.layer}`) ? t(`layer.${layer.layer}`) : layer.layer), layer.found ? tree(layer.facts) : h('p.fine', null, t('debug.nothing'))))),
+    h(
+      'div.sections',
+      null,
+      layers.map((/** @type {any} */ layer) =>
+        h(
+          'section.layer',
+          null,
+          h('h3', null, light(layer.found ? 'ok' : 'warn'), has(`layer.${layer.layer}`) ? t(`layer.${layer.layer}`) : layer.layer),
+          layer.found ? tree(layer.facts) : h('p.fine', null, t('debug.nothing')),
+        ),
+      ),
+    ),
   ];
 }
 
@@ -144,5 +191,11 @@ function tree(facts) {
   if (facts === null || typeof facts !== 'object') return String(facts);
   const entries = Object.entries(facts);
   if (Array.isArray(facts) && facts.every((item) => typeof item !== 'object')) return facts.join(', ');
-  return h('dl', null, entries.map(([key, item]) => h('div', { class: item && typeof item === 'object' && 'nested' }, h('dt', null, key), h('dd', null, tree(item)))));
+  return h(
+    'dl',
+    null,
+    entries.map(([key, item]) =>
+      h('div', { class: item && typeof item === 'object' && 'nested' }, h('dt', null, key), h('dd', null, tree(item))),
+    ),
+  );
 }

@@ -23,10 +23,30 @@ export function open({ title, body, actions = [], class: name }) {
   const form = h(
     'form',
     { method: 'dialog' },
-    h('header', null, h('h2', { id }, title), h('button.icon-button', { type: 'button', 'aria-label': t('close'), onclick: () => dialog.close('') }, icon('close'))),
+    h(
+      'header',
+      null,
+      h('h2', { id }, title),
+      h('button.icon-button', { type: 'button', 'aria-label': t('close'), onclick: () => dialog.close('') }, icon('close')),
+    ),
     h('div.dialog-body', null, body),
     actions.length > 0 &&
-      h('footer', null, actions.map((action, index) => h('button.button', { type: index === actions.length - 1 ? 'submit' : 'button', value: action.value, class: action.class, onclick: () => dialog.close(action.value) }, action.label))),
+      h(
+        'footer',
+        null,
+        actions.map((action, index) =>
+          h(
+            'button.button',
+            {
+              type: index === actions.length - 1 ? 'submit' : 'button',
+              value: action.value,
+              class: action.class,
+              onclick: () => dialog.close(action.value),
+            },
+            action.label,
+          ),
+        ),
+      ),
   );
   const dialog = h('dialog', { class: name, 'aria-labelledby': id }, form);
   for (const field of form.querySelectorAll('input, textarea')) guard.watch(field);
@@ -56,7 +76,14 @@ export function open({ title, body, actions = [], class: name }) {
  */
 export async function ask({ title, label, value, action, max = 200 }) {
   const field = h('input', { type: 'text', value, maxlength: max, autocomplete: 'off' });
-  const opened = open({ title, body: h('label.field', null, h('span', null, label), field), actions: [{ label: t('cancel'), value: '' }, { label: action, value: 'ok', class: 'primary' }] });
+  const opened = open({
+    title,
+    body: h('label.field', null, h('span', null, label), field),
+    actions: [
+      { label: t('cancel'), value: '' },
+      { label: action, value: 'ok', class: 'primary' },
+    ],
+  });
   field.focus();
   field.select();
   return (await opened) === 'ok' ? field.value : null;

@@ -26,14 +26,19 @@ export function startEdit(client, view) {
   const send = () => {
     const value = field.value.trim();
     if (!value) return;
-    client.send(value, { edit_of: view.id });
+    client.send(value, { edit_of: view.id, when: 'interrupt' });
     close();
   };
   const editor = h(
     'div.editor',
     null,
     field,
-    h('div.editor-actions', null, h('button.button', { type: 'button', onclick: close }, t('cancel')), h('button.button.primary', { type: 'button', onclick: send }, t('edit.send'))),
+    h(
+      'div.editor-actions',
+      null,
+      h('button.button', { type: 'button', onclick: close }, t('cancel')),
+      h('button.button.primary', { type: 'button', onclick: send }, t('edit.send')),
+    ),
   );
   field.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
     if (guard.owns(event)) return;

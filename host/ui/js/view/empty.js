@@ -19,6 +19,10 @@ export function emptyView(client, ongo) {
     h('div.mark', { 'aria-hidden': 'true' }, icon('chat')),
     h('h2', null, name ? t('empty.hello', { name }) : t('empty.title')),
     h('p', null, t('empty.text')),
-    h('div.samples', null, SAMPLES.map((key) => h('button.sample', { type: 'button', onclick: () => ongo(t(key)) }, t(key)))),
+    h(
+      'div.samples',
+      null,
+      SAMPLES.map((key) => h('button.sample', { type: 'button', onclick: () => ongo(t(key)) }, t(key))),
+    ),
   );
 }

@@ -2,7 +2,7 @@
  * Where the chain is broken, in plain words.
  */
 
-import { h, icon } from '../dom.js';
+import { h, icon, text } from '../dom.js';
 import { t } from '../i18n.js';
 import { errorText } from './toast.js';
 
@@ -27,12 +27,27 @@ export function chain(broken) {
 /**
  * A note on a run that failed. Its request id is below it, with the figures of the message.
  * @param {import('../net/wire.js').WireError} error
+ * @param {number} at when it failed
  */
-export function errorNote(error) {
+export function errorNote(error, at) {
+  const words = h('p', null, errorText(error), ' ', countdown(Math.min(at, Date.now()) + (error.retry_after_ms ?? 0)));
   return h(
     'div.error-note',
     null,
     icon('alert'),
-    h('div', null, h('p', null, errorText(error)), chain(error.layer), h('p.fine', null, h('code', null, error.code))),
+    h('div', null, words, chain(error.layer), h('p.fine', null, h('code', null, error.code))),
   );
+}
+
+/** Counts down to `until`, then is gone. @param {number} until */
+function countdown(until) {
+  const node = h('span');
+  const tick = () => {
+    const n = Math.ceil((until - Date.now()) / 1000);
+    text(node, n > 0 ? t('error.again', { n }) : '');
+    if (n <= 0) clearInterval(timer);
+  };
+  const timer = setInterval(tick, 500);
+  tick();
+  return node;
 }

@@ -18,7 +18,18 @@ export class HeaderView {
     this.client = client;
     /** The system prompt of a chat that has no session yet. */
     this.system = '';
-    this.drawer = h('button.icon-button', { type: 'button', class: 'drawer-open', 'aria-label': t('drawer.open'), title: t('drawer.open'), 'aria-controls': 'sidebar', onclick: ondrawer }, icon('menu'));
+    this.drawer = h(
+      'button.icon-button',
+      {
+        type: 'button',
+        class: 'drawer-open',
+        'aria-label': t('drawer.open'),
+        title: t('drawer.open'),
+        'aria-controls': 'sidebar',
+        onclick: ondrawer,
+      },
+      icon('menu'),
+    );
     this.title = h('h1', { dir: 'auto', tabIndex: -1 });
     this.model = h('select', { 'aria-label': t('model.label'), title: t('model.label') });
     this.model.addEventListener('change', () => this.#choose(this.model.value));
@@ -46,7 +57,13 @@ export class HeaderView {
     const names = client.available.map((model) => model.id);
     // A model that is gone, or not known while the proxy is down, stays visible as what it is.
     if (chosen && !names.includes(chosen)) names.unshift(chosen);
-    keyed(this.model, names.length ? names : [''], (name) => `o${name}`, (name) => h('option', { value: name }, name || t('model.none')), () => {});
+    keyed(
+      this.model,
+      names.length ? names : [''],
+      (name) => `o${name}`,
+      (name) => h('option', { value: name }, name || t('model.none')),
+      () => {},
+    );
     const value = chosen || fallback;
     if (this.model.value !== value) this.model.value = value;
     this.model.disabled = !names.length;

@@ -16,7 +16,8 @@ export function listen({ areas, step, escape, search }) {
     if (event.key === 'F6') cycle(areas(), event.shiftKey ? -1 : 1);
     else if (modified && event.key.toLowerCase() === 'k') search();
     else if (event.altKey && !modified && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) step(event.key === 'ArrowDown' ? 1 : -1);
-    else if (!modified && !event.altKey && !isField(event.target) && /^[jk]$/i.test(event.key)) step(event.key.toLowerCase() === 'j' ? 1 : -1);
+    else if (!modified && !event.altKey && !isField(event.target) && /^[jk]$/i.test(event.key))
+      step(event.key.toLowerCase() === 'j' ? 1 : -1);
     else if (event.key !== 'Escape' || !escape()) return;
     event.preventDefault();
   });

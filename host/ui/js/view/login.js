@@ -33,7 +33,16 @@ export function loginView({ onlogin, error }) {
   return h(
     'main.login',
     null,
-    h('form', { onsubmit: submit }, h('span.brand-mark.large', { 'aria-hidden': 'true' }), h('h1', null, t('login.title')), h('p', null, t('login.about')), h('label.field', null, h('span', null, t('login.token')), field), problem, button),
+    h(
+      'form',
+      { onsubmit: submit },
+      h('span.brand-mark.large', { 'aria-hidden': 'true' }),
+      h('h1', null, t('login.title')),
+      h('p', null, t('login.about')),
+      h('label.field', null, h('span', null, t('login.token')), field),
+      problem,
+      button,
+    ),
   );
 }
 

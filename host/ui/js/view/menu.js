@@ -27,7 +27,15 @@ export function menuButton({ label, icon: drawing = 'more', items, class: name }
   const menu = h('div.menu', { id, role: 'menu', popover: 'auto', 'aria-label': label });
   const button = h(
     'button.icon-button',
-    { type: 'button', class: name, 'aria-label': label, title: label, 'aria-haspopup': 'menu', 'aria-expanded': 'false', 'aria-controls': id },
+    {
+      type: 'button',
+      class: name,
+      'aria-label': label,
+      title: label,
+      'aria-haspopup': 'menu',
+      'aria-expanded': 'false',
+      'aria-controls': id,
+    },
     icon(drawing),
   );
   const choose = (/** @type {Item} */ item) => {
@@ -38,7 +46,12 @@ export function menuButton({ label, icon: drawing = 'more', items, class: name }
     fill(
       menu,
       items().map((item) =>
-        h('button.menu-item', { type: 'button', role: 'menuitem', tabIndex: -1, class: item.danger && 'danger', onclick: () => choose(item) }, item.icon && icon(item.icon), h('span', null, item.label)),
+        h(
+          'button.menu-item',
+          { type: 'button', role: 'menuitem', tabIndex: -1, class: item.danger && 'danger', onclick: () => choose(item) },
+          item.icon && icon(item.icon),
+          h('span', null, item.label),
+        ),
       ),
     );
     // Beside its button in the document, above everything on the screen: what scrolls around it does not clip it.

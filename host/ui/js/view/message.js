@@ -22,7 +22,11 @@ export class MessageView {
     this.heading = h('h2.sr-only', { id: `h-${message.id}` });
     this.note = h('div.note-slot');
     this.foot = h('footer.meta');
-    this.node = h('article.message', { class: message.role, id: `m-${message.id}`, tabIndex: -1, 'aria-labelledby': `h-${message.id}`, 'data-id': message.id }, this.heading);
+    this.node = h(
+      'article.message',
+      { class: message.role, id: `m-${message.id}`, tabIndex: -1, 'aria-labelledby': `h-${message.id}`, 'data-id': message.id },
+      this.heading,
+    );
     this.node.__view = this;
     /** Only a user's message has a bubble, only an assistant's a body. @type {any} */
     this.body = undefined;
@@ -54,7 +58,7 @@ export class MessageView {
     this.state = state;
     this.node.classList.toggle('last', last);
     text(this.heading, t(`message.${message.role}`, { time: time(message.created_at) }));
-    this.#foot(message);
+    this.#foot(message, last);
   }
 
   /** Empties the element and keeps its height. @param {number} height pixels */
@@ -88,7 +92,12 @@ export class MessageView {
         this.reasoning = new ReasoningView();
         this.body.node.before(this.reasoning.node);
       }
-      this.reasoning.update({ text: message.reasoning, thinking: live && !message.text, since: run?.started_at ?? message.created_at, ms: message.reasoning_ms });
+      this.reasoning.update({
+        text: message.reasoning,
+        thinking: live && !message.text,
+        since: run?.started_at ?? message.created_at,
+        ms: message.reasoning_ms,
+      });
     }
     const waiting = live && !message.text && !(message.reasoning && message.status === 'streaming');
     this.wait.hidden = !waiting;
@@ -96,17 +105,30 @@ export class MessageView {
     this.node.classList.toggle('live', live);
   }
 
-  /** @param {Message} message */
-  #foot(message) {
-    if (message.role === 'assistant') fill(this.note, message.run?.error ? errorNote(message.run.error) : endNote(message));
+  /** @param {Message} message @param {boolean} last */
+  #foot(message, last) {
+    if (message.role === 'assistant')
+      fill(
+        this.note,
+        message.run?.error ? errorNote(message.run.error, message.created_at + (message.run.duration_ms ?? 0)) : endNote(message),
+      );
     const live = message.status === 'streaming' || message.status === 'queued';
-    fill(this.foot, this.#branches(message), live ? null : this.#actions(message), message.role === 'assistant' ? figures(message) : null);
+    fill(
+      this.foot,
+      this.#branches(message),
+      live ? null : this.#actions(message, last),
+      message.role === 'assistant' ? figures(message) : null,
+    );
   }
 
-  /** @param {Message} message */
-  #actions(message) {
+  /** @param {Message} message @param {boolean} last */
+  #actions(message, last) {
     const button = (/** @type {any} */ drawing, /** @type {string} */ action) =>
-      h('button.icon-button', { type: 'button', 'data-action': action, 'aria-label': t(`message.${action}`), title: t(`message.${action}`) }, icon(drawing));
+      h(
+        'button.icon-button',
+        { type: 'button', 'data-action': action, 'aria-label': t(`message.${action}`), title: t(`message.${action}`) },
+        icon(drawing),
+      );
     const user = message.role === 'user';
     const cut = CUT.has(message.status) || message.run?.finish === 'length';
     return h(
@@ -115,8 +137,12 @@ export class MessageView {
       message.text && copyButton(() => this.message?.text ?? '', { label: t('message.copy') }),
       user && button('edit', 'edit'),
       !user && button('retry', 'regenerate'),
-      // With nothing written there is nothing to go on from.
-      !user && cut && message.text && h('button.small-button', { type: 'button', 'data-action': 'continue' }, icon('play'), t('message.continue')),
+      // With nothing written there is nothing to go on from, and what was answered to cannot change any more.
+      !user &&
+        cut &&
+        last &&
+        message.text &&
+        h('button.small-button', { type: 'button', 'data-action': 'continue' }, icon('play'), t('message.continue')),
     );
   }
 
@@ -126,8 +152,25 @@ export class MessageView {
     if (all.length < 2) return null;
     const at = all.indexOf(message.id);
     const step = (/** @type {'left' | 'right'} */ side, /** @type {number} */ to) =>
-      h('button.icon-button', { type: 'button', 'data-action': 'branch', 'data-to': all[to], disabled: !all[to], 'aria-label': t(`branch.${side}`), title: t(`branch.${side}`) }, icon(side));
-    return h('div.branches', { role: 'group', 'aria-label': t('branch.label') }, step('left', at - 1), h('span', null, `${number(at + 1)}/${number(all.length)}`), step('right', at + 1));
+      h(
+        'button.icon-button',
+        {
+          type: 'button',
+          'data-action': 'branch',
+          'data-to': all[to],
+          disabled: !all[to],
+          'aria-label': t(`branch.${side}`),
+          title: t(`branch.${side}`),
+        },
+        icon(side),
+      );
+    return h(
+      'div.branches',
+      { role: 'group', 'aria-label': t('branch.label') },
+      step('left', at - 1),
+      h('span', null, `${number(at + 1)}/${number(all.length)}`),
+      step('right', at + 1),
+    );
   }
 }
 
@@ -154,7 +197,8 @@ function figures({ model, run, created_at }) {
   const { usage, duration_ms, ttft_ms, request_id } = run;
   const parts = [model && h('span.model', null, model)];
   if (duration_ms !== undefined) {
-    const hint = ttft_ms === undefined ? dateTime(created_at) : `${t('figures.first', { time: duration(ttft_ms) })} · ${dateTime(created_at)}`;
+    const hint =
+      ttft_ms === undefined ? dateTime(created_at) : `${t('figures.first', { time: duration(ttft_ms) })} · ${dateTime(created_at)}`;
     parts.push(h('span', { title: hint }, duration(duration_ms)));
   }
   if (usage?.out) {

@@ -27,7 +27,10 @@ class PendingView {
       const show = () => {
         if (!this.node.isConnected && this.shown) clearInterval(this.timer);
         this.shown = true;
-        text(this.state, t('pending.wait', { reason: errorText(entry.error ?? {}), n: Math.max(0, Math.ceil((until - Date.now()) / 1000)) }));
+        text(
+          this.state,
+          t('pending.wait', { reason: errorText(entry.error ?? {}), n: Math.max(0, Math.ceil((until - Date.now()) / 1000)) }),
+        );
       };
       show();
       this.timer = setInterval(show, 500);
@@ -52,7 +55,13 @@ class PendingView {
     };
     fill(
       this.state,
-      h('span.failure', null, icon('alert'), errorText(entry.error ?? {}), entry.error?.code === 'TOO_LARGE' ? ` (${number(entry.text.length)})` : null),
+      h(
+        'span.failure',
+        null,
+        icon('alert'),
+        errorText(entry.error ?? {}),
+        entry.error?.code === 'TOO_LARGE' ? ` (${number(entry.text.length)})` : null,
+      ),
       h('button.small-button', { type: 'button', onclick: again }, t('pending.retry')),
       h('button.small-button', { type: 'button', onclick: takeBack }, t('pending.edit')),
       h('button.small-button', { type: 'button', onclick: () => client.outbox.remove(entry.cid) }, t('pending.discard')),

@@ -28,7 +28,11 @@ export function titleOf(session) {
 export function sessionItems(client, session) {
   return [
     { label: t('session.rename'), icon: 'edit', act: () => rename(client, session) },
-    { label: session.pinned ? t('session.unpin') : t('session.pin'), icon: 'pin', act: () => client.patch(session.id, { pinned: !session.pinned }).catch(failure) },
+    {
+      label: session.pinned ? t('session.unpin') : t('session.pin'),
+      icon: 'pin',
+      act: () => client.patch(session.id, { pinned: !session.pinned }).catch(failure),
+    },
     { label: t('session.system'), icon: 'gear', act: () => system(client, session) },
     { label: t('session.export.md'), icon: 'save', act: () => save(session, 'md') },
     { label: t('session.export.json'), icon: 'save', act: () => save(session, 'json') },
@@ -49,9 +53,20 @@ export async function rename(client, session) {
  * @param {{value: string, onchange: (value: string) => void}} [fresh] where to keep it until there is one
  */
 export async function system(client, session, fresh) {
-  const field = h('textarea', { rows: 7, value: session ? (session.system ?? '') : (fresh?.value ?? ''), placeholder: t('system.placeholder') });
+  const field = h('textarea', {
+    rows: 7,
+    value: session ? (session.system ?? '') : (fresh?.value ?? ''),
+    placeholder: t('system.placeholder'),
+  });
   const body = h('label.field', null, h('span', null, t('system.about')), field);
-  const opened = open({ title: t('session.system'), body, actions: [{ label: t('cancel'), value: '' }, { label: t('save'), value: 'ok', class: 'primary' }] });
+  const opened = open({
+    title: t('session.system'),
+    body,
+    actions: [
+      { label: t('cancel'), value: '' },
+      { label: t('save'), value: 'ok', class: 'primary' },
+    ],
+  });
   field.focus();
   if ((await opened) !== 'ok') return;
   const value = field.value.trim();

@@ -14,8 +14,16 @@ const NAMES = { 'zh-CN': '简体中文', en: 'English' };
 
 /** @param {import('../net/client.js').Client} client */
 export async function openSettings(client) {
-  const choice = (/** @type {string} */ key, /** @type {Array<[string, string]>} */ options, /** @type {(value: string) => void} */ then = () => {}) => {
-    const select = h('select', null, options.map(([value, label]) => h('option', { value }, label)));
+  const choice = (
+    /** @type {string} */ key,
+    /** @type {Array<[string, string]>} */ options,
+    /** @type {(value: string) => void} */ then = () => {},
+  ) => {
+    const select = h(
+      'select',
+      null,
+      options.map(([value, label]) => h('option', { value }, label)),
+    );
     select.value = settings.get(key) || (key === 'language' ? current() : options[0][0]);
     select.addEventListener('change', () => {
       settings.put(key, select.value);
@@ -23,13 +31,18 @@ export async function openSettings(client) {
     });
     return h('label.row', null, h('span', null, t(`settings.${key}`)), select);
   };
-  const options = (/** @type {string} */ key, /** @type {string[]} */ values) => /** @type {Array<[string, string]>} */ (values.map((value) => [value, t(`settings.${key}.${value}`)]));
+  const options = (/** @type {string} */ key, /** @type {string[]} */ values) =>
+    /** @type {Array<[string, string]>} */ (values.map((value) => [value, t(`settings.${key}.${value}`)]));
   const body = h(
     'div.settings',
     null,
     choice('theme', options('theme', ['auto', 'light', 'dark']), settings.applyTheme),
     // Everything on screen has been made in one language; the page comes back where it was, drafts and streams included.
-    choice('language', LANGUAGES.map((name) => [name, NAMES[name]]), () => location.reload()),
+    choice(
+      'language',
+      LANGUAGES.map((name) => [name, NAMES[name]]),
+      () => location.reload(),
+    ),
     choice('enter', options('enter', ['send', 'newline']), () => client.emit('limits')),
     choice('announce', options('announce', ['end', 'sentences', 'off'])),
     choice('wrap', options('wrap', ['off', 'on'])),
@@ -48,7 +61,10 @@ function linkRow() {
   const make = async () => {
     try {
       const { link, expires_at } = await (await call('POST', 'login-codes')).json();
-      out.replaceChildren(copyButton(link, { text: link, label: t('copy.link') }), h('p.fine', null, t('settings.link.until', { time: dateTime(expires_at) })));
+      out.replaceChildren(
+        copyButton(link, { text: link, label: t('copy.link') }),
+        h('p.fine', null, t('settings.link.until', { time: dateTime(expires_at) })),
+      );
     } catch (error) {
       failure(error);
     }
@@ -69,5 +85,9 @@ function keyTable() {
     ['J K', 'keys.messages'],
     ['Ctrl+K', 'keys.search'],
   ];
-  return h('dl.keys', null, rows.map(([key, about]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, t(about)))));
+  return h(
+    'dl.keys',
+    null,
+    rows.map(([key, about]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, t(about)))),
+  );
 }

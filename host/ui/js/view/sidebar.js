@@ -26,20 +26,44 @@ export class SidebarView {
     this.found = null;
     this.query = '';
     this.guard = new CompositionGuard();
-    this.search = h('input', { type: 'search', placeholder: t('search.placeholder'), 'aria-label': t('search.label'), autocomplete: 'off', spellcheck: 'false' });
+    this.search = h('input', {
+      type: 'search',
+      placeholder: t('search.placeholder'),
+      'aria-label': t('search.label'),
+      autocomplete: 'off',
+      spellcheck: 'false',
+    });
     this.guard.watch(this.search);
     this.list = h('ul.sessions');
     this.state = h('p.list-state', { role: 'status' });
-    this.more = h('button.small-button', { type: 'button', hidden: true, onclick: () => client.loadList(true).catch(failure) }, t('list.more'));
+    this.more = h(
+      'button.small-button',
+      { type: 'button', hidden: true, onclick: () => client.loadList(true).catch(failure) },
+      t('list.more'),
+    );
     this.scroller = h('div.list-scroll', null, this.list, this.state, this.more);
     this.node = h(
       'nav.sidebar',
       { 'aria-label': t('list.label'), id: 'sidebar' },
-      h('div.sidebar-head', null, h('span.brand', null, h('span.brand-mark', { 'aria-hidden': 'true' }), 'Sluicegate'), h('button.icon-button.drawer-close', { type: 'button', 'aria-label': t('drawer.close') }, icon('close'))),
+      h(
+        'div.sidebar-head',
+        null,
+        h('span.brand', null, h('span.brand-mark', { 'aria-hidden': 'true' }), 'Sluicegate'),
+        h('button.icon-button.drawer-close', { type: 'button', 'aria-label': t('drawer.close') }, icon('close')),
+      ),
       h('button.button.new', { type: 'button', onclick: onnew }, icon('plus'), t('list.new')),
       h('div.search', { role: 'search' }, icon('search'), this.search),
       this.scroller,
-      h('div.sidebar-foot', null, pill, h('button.icon-button', { type: 'button', 'aria-label': t('settings.title'), title: t('settings.title'), onclick: onsettings }, icon('gear'))),
+      h(
+        'div.sidebar-foot',
+        null,
+        pill,
+        h(
+          'button.icon-button',
+          { type: 'button', 'aria-label': t('settings.title'), title: t('settings.title'), onclick: onsettings },
+          icon('gear'),
+        ),
+      ),
     );
     this.#listen();
     this.render();
@@ -112,7 +136,13 @@ export class SidebarView {
       heading = group;
       items.push({ key: session.id, session });
     }
-    keyed(this.list, items, (item) => item.key, (item) => (item.session ? this.#item(item.session) : h('li.group')), (node, item) => (item.session ? this.#update(node, item.session) : text(node, t(`list.${item.heading}`))));
+    keyed(
+      this.list,
+      items,
+      (item) => item.key,
+      (item) => (item.session ? this.#item(item.session) : h('li.group')),
+      (node, item) => (item.session ? this.#update(node, item.session) : text(node, t(`list.${item.heading}`))),
+    );
     this.more.hidden = Boolean(found) || !client.list.cursor;
     text(this.state, this.#state(sessions.length));
   }
@@ -128,7 +158,10 @@ export class SidebarView {
     const link = h('a', { href: `#${session.id}` }, h('span.title', { dir: 'auto' }), h('span.snippet', { dir: 'auto' }));
     const hit = () => this.found?.sessions.find((found) => found.id === session.id)?.hits?.find((candidate) => candidate.message)?.message;
     link.addEventListener('click', () => this.onpick(hit()));
-    const menu = menuButton({ label: t('session.menu'), items: () => sessionItems(this.client, this.client.list.get(session.id) ?? session) });
+    const menu = menuButton({
+      label: t('session.menu'),
+      items: () => sessionItems(this.client, this.client.list.get(session.id) ?? session),
+    });
     return h('li.session', null, link, h('span.dot', { 'aria-hidden': 'true' }), menu);
   }
 

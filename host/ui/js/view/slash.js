@@ -46,7 +46,16 @@ export class SlashMenu {
       this.node,
       this.shown.map((command, index) =>
         // Not click: the field would lose the focus first, and with it the list.
-        h('li', { id: `slash-${index}`, role: 'option', onpointerdown: (/** @type {Event} */ event) => (event.preventDefault(), this.#choose(command, true)) }, h('code', null, command.name), h('span', null, t(command.about))),
+        h(
+          'li',
+          {
+            id: `slash-${index}`,
+            role: 'option',
+            onpointerdown: (/** @type {Event} */ event) => (event.preventDefault(), this.#choose(command, true)),
+          },
+          h('code', null, command.name),
+          h('span', null, t(command.about)),
+        ),
       ),
     );
     this.node.hidden = false;

@@ -28,7 +28,12 @@ export class TranscriptView {
     this.ongo = ongo;
     this.older = h('button.small-button.older', { type: 'button', hidden: true, onclick: () => this.#earlier() }, t('transcript.older'));
     this.list = h('div.messages');
-    this.loading = h('div.loading', { hidden: true }, h('span.dots', { 'aria-hidden': 'true' }, h('i'), h('i'), h('i')), h('span.sr-only', null, t('loading')));
+    this.loading = h(
+      'div.loading',
+      { hidden: true },
+      h('span.dots', { 'aria-hidden': 'true' }, h('i'), h('i'), h('i')),
+      h('span.sr-only', null, t('loading')),
+    );
     this.content = h('div.content', null, this.older, this.loading, this.list);
     this.node = h('div.transcript', { role: 'log', 'aria-live': 'off', 'aria-label': t('transcript.label'), tabIndex: 0 }, this.content);
     this.jumpCount = h('span');
@@ -104,7 +109,13 @@ export class TranscriptView {
     const first = this.list.firstElementChild;
     const items = this.#items();
     const place = () =>
-      keyed(this.list, items, (item) => item.key, (item) => item.make(), (node, item) => item.update(node));
+      keyed(
+        this.list,
+        items,
+        (item) => item.key,
+        (item) => item.make(),
+        (node, item) => item.update(node),
+      );
     const grewAbove = first && items.length && items[0].key !== /** @type {any} */ (first).dataset.key;
     if (grewAbove) this.scroll.keep(place);
     else place();
@@ -136,7 +147,8 @@ export class TranscriptView {
       addCards(id);
     }
     addCards('$end');
-    for (const entry of client.pending) items.push({ key: entry.cid, make: () => pendingView(client, entry).node, update: (node) => node.__pending.update(entry) });
+    for (const entry of client.pending)
+      items.push({ key: entry.cid, make: () => pendingView(client, entry).node, update: (node) => node.__pending.update(entry) });
     if (!items.length && !client.current) items.push({ key: 'empty', make: () => emptyView(client, this.ongo), update: () => {} });
     return items;
   }
