@@ -307,6 +307,8 @@ impl Exchange {
         }
         let streams = framing == Framing::Sse;
         clock.set_heartbeat(self.core.server.heartbeat.filter(|_| streams));
+        // What is no stream cannot go out in pieces behind the head of one.
+        let mut held = (self.sent == Sent::EarlyHead && !streams).then(BytesMut::new);
         let announced = if chain.is_empty() {
             body.announced()
         } else {
@@ -336,13 +338,22 @@ impl Exchange {
                 .push(&mut self.account.loan, piece.bytes, piece.last)
                 .await;
             self.account.events = chain.events();
+            if let Some(held) = &mut held {
+                held.extend_from_slice(&output.bytes);
+                if held.len() as u64 > self.core.server.limits.response_body {
+                    return Err(too_large(self.core.server.limits.response_body).into());
+                }
+            }
             if output.last {
                 // Lets go of the model server before the client takes the rest.
                 drop(body);
-                self.last(output.bytes, framing).await;
+                match held {
+                    Some(held) => self.late(held.freeze()).await,
+                    None => self.last(output.bytes).await,
+                }
                 return Ok(());
             }
-            if !output.bytes.is_empty() {
+            if !output.bytes.is_empty() && held.is_none() {
                 self.at_boundary = chain.gives_events() || ends_an_event(&output.bytes);
                 self.piece(output.bytes, announced).await;
                 clock.sent();
@@ -366,13 +377,12 @@ impl Exchange {
     }
 
     /// Gives the client the end of the body, or the whole response if nothing has been sent.
-    async fn last(&mut self, bytes: Bytes, framing: Framing) {
+    async fn last(&mut self, bytes: Bytes) {
         match self.sent {
             Sent::Nothing => {
                 let head = head::to_client(&mut self.account.loan);
                 self.respond(head, bytes);
             }
-            Sent::EarlyHead if framing != Framing::Sse => self.late(bytes).await,
             Sent::EarlyHead | Sent::Head if !bytes.is_empty() => self.piece(bytes, None).await,
             Sent::EarlyHead | Sent::Head => {}
         }
@@ -547,4 +557,9 @@ fn took_too_long(limit: Duration) -> Failure {
         Kind::UpstreamTotalTimeout,
         format!("The exchange took longer than {limit:?}."),
     )
+}
+
+fn too_large(limit: u64) -> Failure {
+    let message = format!("The model server's answer is larger than {limit} octets.");
+    Failure::new(Kind::UpstreamInvalid, message)
 }

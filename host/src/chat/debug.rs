@@ -3,10 +3,8 @@
 //! Of the proxy only that is known what its API and its admin interface tell. The latter may be out of reach: the card is
 //! then shorter and says so.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,14 +13,17 @@ use super::request::Asker;
 use super::session::store_failed;
 use super::store;
 use super::wire::ErrorBody;
-use super::wire::debug::{
-    Card, Debug, Hint, HintCode, LayerTime, Level, Row, Section, Trace, TraceLayer,
-};
+use super::wire::debug::{Card, Debug, Hint, HintCode, Level, Row, Section, Trace, TraceLayer};
 use super::wire::session::Reach;
 use super::{clock, id};
 
-/// How long the proxy's admin interface may take: the card should show at once.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+mod admin;
+mod lag;
+
+pub(crate) use lag::Lag;
+
+use admin::{Admin, Target, layer_times};
+
 /// A probe that young is good enough.
 const FRESH: Duration = Duration::from_secs(2);
 /// Requests on the card.
@@ -31,7 +32,7 @@ const REQUESTS: usize = 5;
 const SLOW_STORE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A traffic thread that comes so much too late is worth a look.
 const LAG: Duration = Duration::from_millis(50);
-/// Items of a list that the proxy gives.
+/// Models in the list.
 const ITEMS: usize = 40;
 
 /// The card for the arguments of `/debug`.
@@ -50,12 +51,8 @@ pub(crate) async fn card(asker: &Asker<'_>, args: &str) -> Result<Card, ErrorBod
     let admin = Admin::ask(hub).await;
     let mut requests = hub.telemetry.recent_of(&asker.login.user.id, REQUESTS);
     for line in &mut requests {
-        if let Some(time) = Admin::exchange(hub, &line.request_id)
-            .await
-            .as_ref()
-            .and_then(layer_time)
-        {
-            line.layers.push(time);
+        if let Some(exchange) = Admin::exchange(hub, &line.request_id).await {
+            line.layers.extend(layer_times(&exchange));
         }
     }
     let sections = vec![
@@ -167,7 +164,7 @@ fn proxy(hub: &Hub, admin: &Admin) -> Section {
         rows.push(row("ttft_p95", json!(p95), Some("ms")));
     }
     match &admin.ready {
-        Some((status, ready)) => {
+        Some(status) => {
             rows.push(judged(
                 "ready",
                 json!(*status == 200),
@@ -178,12 +175,6 @@ fn proxy(hub: &Hub, admin: &Admin) -> Section {
                     Level::Warn
                 },
             ));
-            rows.extend(circuit(ready));
-            for (id, path) in [("inflight", "/inflight"), ("error_rate", "/error_rate")] {
-                if let Some(value) = ready.pointer(path).filter(|value| value.is_number()) {
-                    rows.push(row(id, value.clone(), None));
-                }
-            }
         }
         None if hub.admin.is_some() && health.proxy == Reach::Up => {
             let address = hub.admin.as_ref().map_or("", |admin| admin.authority());
@@ -197,69 +188,33 @@ fn proxy(hub: &Hub, admin: &Admin) -> Section {
         }
         None => {}
     }
-    if let Some(plugins) = &admin.plugins {
-        rows.push(row("plugins", names(plugins), None));
+    rows.extend(admin.circuit().as_deref().map(circuit));
+    if let Some(plugins) = admin.plugins() {
+        rows.push(row("plugins", json!(plugins), None));
     }
     section("proxy", rows)
 }
 
-/// The worst breaker that the proxy tells of, under whichever of these names.
-fn circuit(ready: &Value) -> Option<Row> {
-    let mut found: Vec<String> = Vec::new();
-    gather(ready, &["circuit", "breaker"], &mut found, 0);
-    let open = found
-        .iter()
-        .find(|state| matches!(state.as_str(), "open" | "half-open" | "half_open"));
-    match (open, found.first()) {
-        (Some(state), _) => {
-            let text = "the proxy has stopped calling the model server for a while, because it failed often";
-            Some(Row {
-                hint: Some(hint(HintCode::CircuitOpen, "", text)),
-                ..judged("circuit", json!(state), None, Level::Bad)
-            })
-        }
-        (None, Some(state)) => Some(row("circuit", json!(state), None)),
-        (None, None) => None,
+fn circuit(state: &str) -> Row {
+    if state == "closed" {
+        return row("circuit", json!(state), None);
     }
-}
-
-/// Texts under keys of these names, anywhere in a small document.
-fn gather(value: &Value, keys: &[&str], found: &mut Vec<String>, depth: usize) {
-    if depth > 6 {
-        return;
-    }
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                match value {
-                    Value::String(text) if keys.contains(&key.as_str()) => found.push(text.clone()),
-                    other => gather(other, keys, found, depth + 1),
-                }
-            }
-        }
-        Value::Array(items) => items
-            .iter()
-            .take(ITEMS)
-            .for_each(|item| gather(item, keys, found, depth + 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    let text =
+        "the proxy has stopped calling the model server for a while, because it failed often";
+    Row {
+        hint: Some(hint(HintCode::CircuitOpen, "", text)),
+        ..judged("circuit", json!(state), None, Level::Bad)
     }
 }
 
 fn model(hub: &Hub, admin: &Admin) -> Section {
     let (health, models) = hub.health.now();
-    let targets: Vec<String> = admin.targets();
-    let subject = targets.first().cloned().unwrap_or_default();
-    let place = if subject.is_empty() {
-        String::new()
-    } else {
-        format!(" on {subject}")
-    };
-    let down = hint(
-        HintCode::ModelDown,
-        &subject,
-        &format!("the model server does not answer{place}: is it running?"),
-    );
-    let mut rows = vec![reachable(health.model, Some(down))];
+    let targets = admin.targets();
+    let down = targets
+        .iter()
+        .find(|target| target.state == "down")
+        .or(targets.first());
+    let mut rows = vec![reachable(health.model, Some(model_down(down)))];
     let list = models
         .iter()
         .take(ITEMS)
@@ -268,20 +223,45 @@ fn model(hub: &Hub, admin: &Admin) -> Section {
     let mut models_row = row("models", Value::Array(list), None);
     if models.is_empty() && health.model == Reach::Up {
         models_row.level = Level::Warn;
-        models_row.hint = Some(hint(
-            HintCode::NoModels,
-            "",
-            "the model server has no model: pull one first",
-        ));
+        let text = "the model server has no model: pull one first";
+        models_row.hint = Some(hint(HintCode::NoModels, "", text));
     }
     rows.push(models_row);
-    if !targets.is_empty() {
-        rows.push(row("targets", json!(targets), None));
+    for target in &targets {
+        let level = if target.state == "down" {
+            Level::Bad
+        } else {
+            Level::Ok
+        };
+        let value = json!(format!("{} {}", target.address, target.state));
+        rows.push(judged("target", value, None, level));
+        if let Some(version) = &target.version {
+            rows.push(row("version", json!(version), None));
+        }
+        if !target.loaded.is_empty() {
+            rows.push(row("loaded", json!(target.loaded), None));
+        }
     }
     if let Some(ttft) = hub.telemetry.last_ttft() {
         rows.push(row("last_ttft", json!(ttft), Some("ms")));
     }
     section("model", rows)
+}
+
+fn model_down(target: Option<&Target>) -> Hint {
+    let Some(target) = target else {
+        return hint(
+            HintCode::ModelDown,
+            "",
+            "the model server does not answer: is it running?",
+        );
+    };
+    let (address, reason) = (
+        &target.address,
+        target.reason.as_deref().unwrap_or("no answer"),
+    );
+    let text = format!("the model server does not answer on {address} ({reason}): is it running?");
+    hint(HintCode::ModelDown, address, &text)
 }
 
 fn connection(asker: &Asker<'_>) -> Section {
@@ -339,72 +319,6 @@ async fn trace(asker: &Asker<'_>, request: &str) -> Result<Trace, ErrorBody> {
         found,
         layers,
     })
-}
-
-/// What the proxy's admin interface told.
-struct Admin {
-    ready: Option<(u16, Value)>,
-    plugins: Option<Value>,
-}
-
-impl Admin {
-    async fn ask(hub: &Hub) -> Self {
-        let (ready, plugins) = tokio::join!(get(hub, "/readyz"), get(hub, "/plugins"));
-        let plugins = plugins
-            .filter(|(status, _)| *status == 200)
-            .map(|(_, value)| value);
-        Self { ready, plugins }
-    }
-
-    async fn exchange(hub: &Hub, request: &str) -> Option<Value> {
-        let (status, value) = get(hub, &format!("/exchanges/{request}")).await?;
-        (status == 200 && value.is_object()).then_some(value)
-    }
-
-    /// Addresses of model servers that the proxy tells.
-    fn targets(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        if let Some((_, ready)) = &self.ready {
-            gather(ready, &["target", "address", "url"], &mut found, 0);
-        }
-        found.truncate(ITEMS);
-        found
-    }
-}
-
-async fn get(hub: &Hub, path: &str) -> Option<(u16, Value)> {
-    let whole = hub.admin.as_ref()?.get(path, PATIENCE).await.ok()?;
-    Some((
-        whole.status,
-        serde_json::from_slice(&whole.body).unwrap_or(Value::Null),
-    ))
-}
-
-/// The times of an exchange, if the proxy names them so.
-fn layer_time(exchange: &Value) -> Option<LayerTime> {
-    let figure = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| exchange.get(*name)?.as_f64())
-            .map(|ms| ms.max(0.0) as u64)
-    };
-    let (ttft_ms, ms) = (
-        figure(&["ttft_ms"]),
-        figure(&["ms", "duration_ms", "total_ms"]),
-    );
-    (ttft_ms.is_some() || ms.is_some()).then_some(LayerTime {
-        layer: "proxy",
-        ttft_ms,
-        ms,
-    })
-}
-
-/// The names of the plugins in whatever list the admin interface gives.
-fn names(plugins: &Value) -> Value {
-    let mut found = Vec::new();
-    gather(plugins, &["name"], &mut found, 0);
-    found.truncate(ITEMS);
-    json!(found)
 }
 
 fn reachable(reach: Reach, down: Option<Hint>) -> Row {
@@ -466,54 +380,4 @@ fn resident() -> Option<u64> {
         .parse::<u64>()
         .ok()
         .map(|kib| kib * 1024)
-}
-
-/// How late timers fire: the traffic threads' load as a user feels it.
-#[derive(Debug, Default)]
-pub(crate) struct Lag {
-    samples: Mutex<VecDeque<Duration>>,
-}
-
-impl Lag {
-    /// Time between two samples.
-    const EVERY: Duration = Duration::from_millis(250);
-    /// Samples that are remembered.
-    const KEPT: usize = 120;
-
-    /// Measures until the gateway closes.
-    pub(crate) async fn measure(hub: Arc<Hub>) {
-        while !hub.closed.is_cancelled() {
-            let started = Instant::now();
-            tokio::select! {
-                () = hub.closed.cancelled() => return,
-                () = tokio::time::sleep(Self::EVERY) => {}
-            }
-            let late = started.elapsed().saturating_sub(Self::EVERY);
-            let mut samples = hub
-                .health
-                .lag
-                .samples
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            samples.push_back(late);
-            if samples.len() > Self::KEPT {
-                samples.pop_front();
-            }
-        }
-    }
-
-    fn p95(&self) -> Duration {
-        let mut sorted: Vec<_> = self
-            .samples
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .copied()
-            .collect();
-        sorted.sort_unstable();
-        sorted
-            .get(sorted.len() * 95 / 100)
-            .copied()
-            .unwrap_or_default()
-    }
 }

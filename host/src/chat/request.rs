@@ -27,14 +27,14 @@ pub(crate) struct Asker<'a> {
 
 /// The text of the answer to a request; `None` if the answer takes its way through the connection's outbox by itself.
 pub(crate) async fn handle(asker: &Asker<'_>, request: &Request<'_>) -> Option<String> {
-    let Some(method) = Method::parse(request.method) else {
+    let Some(method) = Method::parse(&request.method) else {
         let error = ErrorBody::new(Code::BadFrame, "no such method")
             .details(serde_json::json!({ "method": request.method }));
-        return Some(wire::fail(request.id, &error));
+        return Some(wire::fail(&request.id, &error));
     };
     match run(asker, method, request).await {
         Ok(answer) => answer,
-        Err(error) => Some(wire::fail(request.id, &error)),
+        Err(error) => Some(wire::fail(&request.id, &error)),
     }
 }
 
@@ -51,7 +51,7 @@ async fn run(
     method: Method,
     request: &Request<'_>,
 ) -> Result<Option<String>, ErrorBody> {
-    let id = request.id;
+    let id = &*request.id;
     let answer = match method {
         Method::Hello => return Err(bad_param("method", "hello comes once, at the beginning")),
         Method::Sub => return watch(asker, id, params(request)?).await.map(|()| None),

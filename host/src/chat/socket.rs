@@ -190,13 +190,13 @@ impl Visitor {
             return Err(Close::TooBig);
         }
         let frame: wire::Request<'_> = serde_json::from_str(&text).map_err(|_| Close::BadFrame)?;
-        let hello: Hello = match (frame.kind, frame.method, frame.params) {
+        let hello: Hello = match (&*frame.kind, &*frame.method, frame.params) {
             ("req", "hello", Some(params)) => {
                 serde_json::from_str(params.get()).map_err(|_| Close::BadFrame)?
             }
             _ => return Err(Close::BadFrame),
         };
-        let (id, result) = (frame.id.to_owned(), self.check(&hello).await);
+        let (id, result) = (frame.id.clone().into_owned(), self.check(&hello).await);
         let (close, error) = match result {
             Ok(login) => {
                 let conn = join(&self.hub, login, hello.visible);
@@ -359,11 +359,11 @@ async fn read(
             if deaf > DEAF {
                 return Some(Close::Rate);
             }
-            conn.outbox.push(wire::fail(frame.id, &error).into());
+            conn.outbox.push(wire::fail(&frame.id, &error).into());
             continue;
         }
         deaf = 0;
-        let slow = request::is_slow(frame.method);
+        let slow = request::is_slow(&frame.method);
         let work = respond(Arc::clone(hub), Arc::clone(conn), text);
         if slow {
             working.push(work.boxed());

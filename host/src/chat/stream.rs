@@ -151,7 +151,7 @@ pub(crate) async fn rpc(
                 conn.outbox.push(answer.into());
             }
         }
-        Err(error) => conn.outbox.push(wire::fail(frame.id, &error).into()),
+        Err(error) => conn.outbox.push(wire::fail(&frame.id, &error).into()),
     }
     http::empty(StatusCode::ACCEPTED)
 }

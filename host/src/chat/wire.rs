@@ -6,6 +6,8 @@
 //! position in a session, `delta` frames that carry a position in a run, and a few frames that describe a state of the
 //! moment (`system`, `sessions.changed`, `position`, `tick`, `bye`).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -30,12 +32,14 @@ pub(crate) const VERSION: u32 = 1;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Request<'a> {
     /// Always `req`.
-    #[serde(rename = "type")]
-    pub kind: &'a str,
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
     /// The client's name for this request.
-    pub id: &'a str,
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
     /// One of the names in [`Method`].
-    pub method: &'a str,
+    #[serde(borrow)]
+    pub method: Cow<'a, str>,
     /// The parameters of that method, read once the method is known.
     #[serde(borrow, default)]
     pub params: Option<&'a RawValue>,

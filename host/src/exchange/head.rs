@@ -87,12 +87,19 @@ pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failu
     Ok(())
 }
 
-/// Whether a server behind the gateway could take the path for another one than the route matched.
+/// Whether a server behind the gateway could take the path for another one than the route matched: one with `.` or `..`
+/// between separators, in any spelling that some server decodes before it cleans paths.
 fn has_dot_segment(path: &str) -> bool {
-    path.split('/').any(|segment| {
-        let plain = segment.replace("%2e", ".").replace("%2E", ".");
-        plain == "." || plain == ".."
-    })
+    let plain = path
+        .replace("%2e", ".")
+        .replace("%2E", ".")
+        .replace('\\', "/");
+    let plain = ["%2f", "%2F", "%5c", "%5C"]
+        .iter()
+        .fold(plain, |path, code| path.replace(code, "/"));
+    plain
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
 }
 
 /// The request for the model server.

@@ -2,6 +2,7 @@
 //!
 //! The steps are in [`build`], top to bottom. All of it runs on threads that carry no traffic.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use wasmtime::component::{Component, Instance};
 use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wizer::Wizer;
 
+use super::context::{Context, Identity};
+use super::host::unix_ms;
 use super::image::{Code, Configured, Image};
 use super::instance::{Filter, Loan, State};
 use super::manifest::{Manifest, Role};
@@ -160,7 +163,9 @@ pub async fn load(
         image,
         fail_open: plugin.fail_open,
     };
-    Ok(Arc::new(version))
+    let version = Arc::new(version);
+    canary(&version).await?;
+    Ok(version)
 }
 
 fn key(bytes: &[u8], configuration: &str, memory: u64) -> [u8; 32] {
@@ -422,20 +427,26 @@ fn check_version(version: &str) -> Result<(), Error> {
     }
 }
 
-/// Makes one instance and, for a filter, its resource: what every exchange will do.
-///
-/// # Errors
-/// [`Error::Guest`] if the image does not run.
-pub async fn canary(version: &Arc<Version>, loan: &mut Loan) -> Result<(), Error> {
-    if version.role() == Role::Filter {
-        Filter::new(version, loan)
-            .await
-            .map_err(|source| Error::Guest {
-                function: "exchange.constructor",
-                source,
-            })?;
+/// Makes one instance of a filter with its resource, as every exchange will.
+async fn canary(version: &Arc<Version>) -> Result<(), Error> {
+    if version.role() != Role::Filter {
+        return Ok(());
     }
-    Ok(())
+    let (parts, ()) = hyper::Request::new(()).into_parts();
+    let identity = Identity {
+        id: "canary".into(),
+        received_ms: unix_ms(),
+        route: "".into(),
+        client: Ipv4Addr::LOCALHOST.into(),
+    };
+    let mut loan = Loan::new(Context::new(identity, parts, "".into(), Arc::new([])));
+    match Filter::new(version, &mut loan).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Guest {
+            function: "exchange.constructor",
+            source,
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -104,8 +104,8 @@ impl Actor {
         let failed = matches!(end.finish, Finish::Error | Finish::Interrupted);
         self.tell(self.row.session.seq, &Event::RunEnded(end));
         self.tell_list();
-        // After a failure the next message would most likely fail too: it waits until somebody acts.
-        if !failed {
+        // After a failure the next message would most likely fail too: it waits until somebody acts. In the bin nothing runs.
+        if !failed && self.row.session.deleted_at.is_none() {
             self.next_in_queue().await;
         }
     }

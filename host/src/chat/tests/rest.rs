@@ -452,15 +452,14 @@ async fn what_is_exported_can_be_imported_as_something_new() {
 #[tokio::test]
 async fn debug_shows_the_chain_and_leaves_no_trace() {
     let world = World::new().await;
-    world.fake.page(
-        "/readyz",
-        503,
-        &json!({ "upstreams": [{ "target": "127.0.0.1:11434", "circuit": "open" }] }),
-    );
+    let target = json!({ "target": "127.0.0.1:11434", "state": "up", "circuit": "open", "version": "0.12.3" });
+    let upstreams = json!({ "upstreams": [{ "name": "ollama", "targets": [target] }] });
+    world.fake.page("/readyz", 503, &json!({ "ready": false }));
+    world.fake.page("/upstreams", 200, &upstreams);
     world.fake.page(
         "/plugins",
         200,
-        &json!([{ "name": "auth" }, { "name": "ollama" }]),
+        &json!({ "plugins": [{ "name": "auth" }, { "name": "ollama" }] }),
     );
     let (mut ann, session) = answered(&world, "q", "a").await;
     let shown = ann.sub(&session).await;
@@ -471,7 +470,7 @@ async fn debug_shows_the_chain_and_leaves_no_trace() {
     world.fake.page(
         &format!("/exchanges/{request}"),
         200,
-        &json!({ "status": 200, "ttft_ms": 3.5, "ms": 8, "route": "chat" }),
+        &json!({ "status": 200, "ttft_ms": 3.4, "ms": 8, "stages_ms": 1, "route": "chat" }),
     );
     let sent = ann.send(Some(&session), "/debug\nignored").await;
     assert_eq!(
@@ -504,11 +503,16 @@ async fn debug_shows_the_chain_and_leaves_no_trace() {
     );
     assert_eq!(row(1, "plugins")["value"], json!(["auth", "ollama"]));
     assert_eq!(card["sections"][1]["level"], "bad");
-    assert_eq!(row(2, "targets")["value"], json!(["127.0.0.1:11434"]));
+    assert_eq!(row(2, "target")["value"], "127.0.0.1:11434 up");
+    assert_eq!(row(2, "version")["value"], "0.12.3");
     assert_eq!(row(3, "conn")["value"], ann.welcome["conn"]);
     assert_eq!(
         card["requests"][0]["layers"][1],
         json!({ "layer": "proxy", "ttft_ms": 3, "ms": 8 })
+    );
+    assert_eq!(
+        card["requests"][0]["layers"][2],
+        json!({ "layer": "model", "ms": 7 })
     );
     let traced = ann
         .ok("cmd", &json!({ "name": "debug", "args": request }))

@@ -506,3 +506,31 @@ async fn the_log_and_the_metrics_know_the_run_but_no_text() {
     assert!(metrics.contains("sluicegate_chat_tokens_total{direction=\"out\"} 22"));
     assert!(!metrics.contains("secret"));
 }
+
+#[tokio::test]
+async fn a_deleted_session_stops_its_run_and_sends_nothing_more_until_it_is_back() {
+    let world = World::new().await;
+    let (mut ann, session, sent, call) = running(&world).await;
+    let waiting = json!({ "session": session, "cid": "later", "text": "later" });
+    ann.ok("chat.send", &waiting).await;
+    ann.ok("sessions.delete", &json!({ "session": session }))
+        .await;
+    call.hung_up().await;
+    let end = ann
+        .ended(&session, sent["run"].as_str().expect("a run"))
+        .await;
+    assert_eq!(end["finish"], "stopped");
+    assert_eq!(
+        ann.fails("chat.send", &message(Some(&session), "x")).await["code"],
+        "NOT_FOUND"
+    );
+    assert!(world.fake.idle().await);
+    ann.ok("sessions.restore", &json!({ "session": session }))
+        .await;
+    assert_eq!(ann.sub(&session).await["queue"][0]["cid"], "later");
+    ann.send(Some(&session), "go on").await;
+    let call = world.fake.call().await;
+    assert_eq!(call.told().last().map(String::as_str), Some("user: later"));
+    call.answer("fine").await;
+    world.fake.call().await.answer("fine").await;
+}

@@ -743,3 +743,15 @@ async fn images_in_messages_are_never_fetched_by_the_gateway() {
     .await;
     assert!(trap.idle().await);
 }
+
+#[tokio::test]
+async fn escapes_in_a_frame_mean_what_they_mean_in_json() {
+    let world = World::new().await;
+    let mut ann = world.ann().await;
+    let frame_text =
+        r#"{"type":"\u0072eq","id":"\u0041\"","method":"p\u0069ng","params":{"ts":1}}"#;
+    futures_util::SinkExt::send(&mut ann.ws, Message::Text(frame_text.into()))
+        .await
+        .expect("sent");
+    assert_eq!(ann.answer("A\"").await.expect("a pong")["ts"], 1.0);
+}

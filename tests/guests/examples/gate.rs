@@ -1,0 +1,50 @@
+//! A gate that does as the request says.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sluicegate_guests::{Acts, Config, reply};
+use sluicegate_plugin::{Context, Fault, Gate, Manifest, Verdict, log};
+
+/// Counts the calls that this memory has seen.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+struct Guest;
+
+impl Gate for Guest {
+    type Config = Config;
+
+    fn manifest() -> Manifest {
+        Manifest::new("guest-gate", "1.2.3", "Does as the request says")
+            .config(Config::SCHEMA)
+            .transforms(false)
+    }
+
+    fn configure(config: Config) -> Result<Self, String> {
+        config.obey()?;
+        Ok(Self)
+    }
+
+    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
+        let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+        ctx.set("x-gate-calls", calls.to_string())?;
+        let acts = Acts::of(ctx);
+        let act = acts.perform("check")?;
+        if let Some(reply) = reply(act) {
+            return Ok(Verdict::Reply(reply));
+        }
+        match act {
+            "log" => (0..150).for_each(|line| log::info("chatter").field("line", &line).write()),
+            "own" => ctx.set("transfer-encoding", "chunked")?,
+            "path" => ctx.set_path("/elsewhere")?,
+            "upstream" => ctx.set_upstream("nowhere")?,
+            "notes" => ctx.set_note("big", &"x".repeat(70_000))?,
+            "trap-observer" => ctx.set_note("observer", "trap")?,
+            "host" => ctx.set("host", "model.example")?,
+            "key" => ctx.set("authorization", "Bearer for-the-model-server")?,
+            _ => {}
+        }
+        Ok(Verdict::Allow)
+    }
+}
+
+sluicegate_plugin::gate!(Guest);

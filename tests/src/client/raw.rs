@@ -1,0 +1,176 @@
+//! A client that sends exactly the octets it is given.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::http::{Fields, Length, Piece, Source};
+use crate::within;
+
+/// A connection. Dropping it closes it.
+#[derive(Debug)]
+pub struct Raw {
+    source: Source<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+}
+
+/// An answer as it was on the wire.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// `HTTP/1.1` or `HTTP/1.0`.
+    pub version: String,
+    /// In order.
+    pub fields: Fields,
+    /// Without its framing.
+    pub body: Vec<u8>,
+    /// Whether the body came to the end that its framing promised.
+    pub complete: bool,
+    length: Length,
+}
+
+impl Raw {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If nobody listens.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let socket = within("a connection", TcpStream::connect(address))
+            .await
+            .expect("the server listens");
+        let _ = socket.set_nodelay(true);
+        let (read, write) = socket.into_split();
+        Self {
+            source: Source::new(read),
+            write,
+        }
+    }
+
+    /// Sends these octets. Whether the other side still takes them is no concern of this client's.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = within("room for octets", self.write.write_all(bytes.as_ref())).await;
+    }
+
+    /// Sends a request with a JSON body, in the ordinary way.
+    pub async fn post(&mut self, path: &str, body: &Value) {
+        let body = body.to_string();
+        let length = body.len();
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    }
+
+    /// Reads one answer, whole. Interim answers (1xx) are given as they come, as answers of their own.
+    ///
+    /// # Panics
+    /// If there is none within the deadline, or it is not HTTP; see [`Raw::closed`] for where there should be none.
+    pub async fn answer(&mut self) -> Answer {
+        self.answer_to("GET").await
+    }
+
+    /// Like [`Raw::answer`], to a request of this method: an answer to `HEAD` has no body.
+    pub async fn answer_to(&mut self, method: &str) -> Answer {
+        let mut answer = self.head(method).await;
+        let body = within("a body", self.source.body(answer.length)).await;
+        (answer.body, answer.complete) = body.expect("a legal body");
+        answer
+    }
+
+    /// Reads the head of an answer; its body follows by [`Raw::piece`].
+    ///
+    /// # Panics
+    /// As [`Raw::answer`].
+    pub async fn head(&mut self, method: &str) -> Answer {
+        let head = within("an answer", self.source.head()).await;
+        let head = head
+            .expect("a legal head")
+            .expect("an answer before the end of the connection");
+        Answer {
+            status: head.start[1].parse().expect("a status"),
+            version: head.start[0].clone(),
+            length: head.response_length(method).expect("a legal length"),
+            fields: head.fields,
+            body: Vec::new(),
+            complete: false,
+        }
+    }
+
+    /// The next piece of the body of `answer`, which collects it; `None` at its end.
+    ///
+    /// # Panics
+    /// If nothing comes within the deadline.
+    pub async fn piece(&mut self, answer: &mut Answer) -> Option<Vec<u8>> {
+        let piece = self.source.piece(answer.length, answer.body.len());
+        match within("a piece of the body", piece)
+            .await
+            .expect("a legal body")
+        {
+            Piece::Data(data) => {
+                answer.body.extend_from_slice(&data);
+                Some(data)
+            }
+            Piece::End => {
+                answer.complete = true;
+                None
+            }
+            Piece::Cut(data) => {
+                answer.body.extend_from_slice(&data);
+                None
+            }
+        }
+    }
+
+    /// Comes back when the other side has closed the connection; says when.
+    ///
+    /// # Panics
+    /// If it does not within the deadline.
+    pub async fn closed(&mut self) -> Instant {
+        within("the end of the connection", self.source.gone()).await;
+        Instant::now()
+    }
+
+    /// Closes the connection in order; says when.
+    pub fn hang_up(self) -> Instant {
+        Instant::now()
+    }
+
+    /// Breaks the connection (TCP reset); says when.
+    pub fn reset(self) -> Instant {
+        // Without it closing is orderly; a failure would show in the test that wants a reset.
+        let _ = self.write.as_ref().set_zero_linger();
+        Instant::now()
+    }
+}
+
+impl Answer {
+    /// The value of the first field of this name, or "".
+    pub fn header(&self, name: &str) -> &str {
+        self.fields.get(name).unwrap_or_default()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn json(&self) -> Value {
+        match serde_json::from_slice(&self.body) {
+            Ok(value) => value,
+            Err(error) => panic!(
+                "status {}, not JSON ({error}): {:?}",
+                self.status,
+                self.text()
+            ),
+        }
+    }
+}

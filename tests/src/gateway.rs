@@ -1,0 +1,166 @@
+//! The gateway in the test's own process, on ports that the system chose.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use anyhow::Context as _;
+use sluicegate::config;
+use sluicegate::lifecycle;
+use sluicegate::plugin::Engine;
+
+use crate::Client;
+use crate::{Upstream, logs, within};
+
+/// A running gateway. [`Gateway::shutdown`] ends it in order.
+pub struct Gateway {
+    inner: lifecycle::Gateway,
+}
+
+impl Gateway {
+    /// Starts a gateway with this configuration; see [`configuration`] for the usual one.
+    ///
+    /// # Errors
+    /// What the gateway itself says: problems of the configuration, plugins that do not load.
+    pub async fn start(configuration: &str) -> anyhow::Result<Self> {
+        logs::capture();
+        let config = config::parse(configuration, Path::new("."), &|_| None)
+            .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        let inner = lifecycle::Gateway::start(config, engine()).await?;
+        Ok(Self { inner })
+    }
+
+    /// Starts a gateway with the usual configuration in front of this model server, open to everybody.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn before(upstream: &Upstream) -> Self {
+        Self::start(&configuration(&upstream.url(), &[]))
+            .await
+            .expect("the usual configuration is legal")
+    }
+
+    /// Where the proxy listens.
+    ///
+    /// # Panics
+    /// If the configuration has no listener.
+    pub fn address(&self) -> SocketAddr {
+        let addresses = self.inner.addresses();
+        *addresses.first().expect("the configuration has a listener")
+    }
+
+    /// A client of the proxy.
+    pub fn client(&self) -> Client {
+        Client::new(self.address())
+    }
+
+    /// A client of the admin interface.
+    ///
+    /// # Panics
+    /// If the configuration has none.
+    pub fn admin(&self) -> Client {
+        Client::new(self.admin_address())
+    }
+
+    /// Where the admin interface listens.
+    ///
+    /// # Panics
+    /// If the configuration has none.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.inner.admin().expect("the configuration has `[admin]`")
+    }
+
+    /// The value of a metric, with its labels as in `name{label="value"}`; 0 where there is none yet.
+    ///
+    /// # Panics
+    /// If the configuration has no `[admin]`, or the value is no number.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.admin().get("/metrics").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(series));
+        value.map_or(0.0, |value| value.trim().parse().expect("a number"))
+    }
+
+    /// Cuts what is still running, as a second signal does; also in the middle of [`Gateway::shutdown`].
+    pub fn cutter(&self) -> impl FnOnce() + Send + 'static {
+        let cut = self.inner.cut();
+        move || cut.cancel()
+    }
+
+    /// Ends the gateway in order, as SIGTERM does.
+    ///
+    /// # Panics
+    /// If it does not end within the deadline.
+    pub async fn shutdown(self) {
+        within("the end of the gateway", self.inner.shutdown()).await;
+    }
+}
+
+/// The usual configuration: the chat and model routes through `auth`, `aggregate` and `ollama` to one model server.
+/// Each of `keys` is the key of a client with the same name; none means that everybody may ask.
+pub fn configuration(upstream_url: &str, keys: &[&str]) -> String {
+    let mut list = String::new();
+    for key in keys {
+        let _ = write!(list, "{{ name = \"{key}\", key = \"{key}\" }}, ");
+    }
+    format!(
+        r#"
+[server]
+drain-timeout = "5s"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[[listener]]
+listen = "127.0.0.1:0"
+
+[upstream.ollama]
+targets = ["{upstream_url}"]
+
+[plugin.auth]
+source = "builtin:auth"
+[plugin.auth.config]
+keys = [{list}]
+
+[plugin.aggregate]
+source = "builtin:aggregate"
+
+[plugin.ollama]
+source = "builtin:ollama"
+
+[plugin.access-log]
+source = "builtin:access-log"
+
+[[route]]
+path = "/v1/chat/completions"
+methods = ["POST"]
+pipeline = ["auth", "aggregate", "ollama"]
+observers = ["access-log"]
+upstream = "ollama"
+
+[[route]]
+path = "/v1/models"
+methods = ["GET"]
+pipeline = ["auth", "ollama"]
+observers = ["access-log"]
+upstream = "ollama"
+
+[[route]]
+path = "/v1/models/*"
+methods = ["GET"]
+pipeline = ["auth", "ollama"]
+observers = ["access-log"]
+upstream = "ollama"
+"#
+    )
+}
+
+/// One engine for all tests of a process: it reserves address space, and compiled plugins are shared through it.
+fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        Engine::new()
+            .context("the WebAssembly engine")
+            .expect("the engine starts on every supported machine")
+    })
+}

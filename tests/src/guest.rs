@@ -1,0 +1,17 @@
+//! The plugins under `guests/`, compiled by the build script: a request tells them what to do. And the filters under the
+//! workspace's `examples/`.
+
+pub use sluicegate_guests::{FIELD, OVERSIZE};
+
+/// A gate that does as the request says.
+pub const GATE: &str = concat!(env!("OUT_DIR"), "/gate.wasm");
+/// A filter that does as the request says, and may change bodies.
+pub const FILTER: &str = concat!(env!("OUT_DIR"), "/filter.wasm");
+/// A filter that says it never changes a body, so that it can fail open.
+pub const WATCHER: &str = concat!(env!("OUT_DIR"), "/watcher.wasm");
+/// An observer that tells the log all that it sees.
+pub const OBSERVER: &str = concat!(env!("OUT_DIR"), "/observer.wasm");
+/// A gate that uses the standard library, compiled for `wasm32-wasip2`.
+pub const LIBRARY: &str = concat!(env!("OUT_DIR"), "/library.wasm");
+/// The example filter that replaces words, compiled for `wasm32-wasip2`.
+pub const REDACT: &str = concat!(env!("OUT_DIR"), "/redact.wasm");

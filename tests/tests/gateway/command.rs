@@ -1,0 +1,473 @@
+//! The program from outside: its commands, exit codes and signals.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use sluicegate_tests::component;
+use sluicegate_tests::upstream::ollama;
+use sluicegate_tests::{Client, Script, Setup, Upstream, guest, within};
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// The program, built from its own source by this package.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate-tested");
+
+/// What a command that ended has said.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// The program, without what the environment of the test could change about it.
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    for name in [
+        "OLLAMA_HOST",
+        "SLUICEGATE_LISTEN",
+        "SLUICEGATE_ADMIN_LISTEN",
+        "SLUICEGATE_LOG",
+        "SLUICEGATE_LOG_FORMAT",
+        "SLUICEGATE_API_KEY",
+        "CLAWDBOT_PORT",
+        "CLAWDBOT_MODEL_ENDPOINT",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+async fn run(arguments: &[&str]) -> Said {
+    let output = within("the end of the command", program(arguments).output())
+        .await
+        .expect("it starts");
+    Said {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+fn written(text: &str) -> NamedTempFile {
+    let file = tempfile::Builder::new()
+        .suffix(".toml")
+        .tempfile()
+        .expect("a file");
+    std::fs::write(file.path(), text).expect("room for a file");
+    file
+}
+
+fn path(file: &NamedTempFile) -> &str {
+    name(file.path())
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+#[tokio::test]
+async fn check_reports_five_mistakes_each_with_its_key_its_line_and_a_mend() {
+    let file = written(
+        r#"[server]
+drain-timeout = 30
+[[listener]]
+listen = "127.0.0.1"
+[upstream.ollama]
+targets = ["127.0.0.1:11434"]
+[plugin.auth]
+source = "builtin:oauth"
+[[route]]
+path = "/v1/*"
+pipeline = ["atuh"]
+upstream = "ollama"
+"#,
+    );
+    let said = run(&["check", path(&file)]).await;
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
+    for (line, key) in [
+        (2, "server.drain-timeout"),
+        (4, "listener[0].listen"),
+        (6, "upstream.ollama.targets[0]"),
+        (8, "plugin.auth.source"),
+        (11, "route[0].pipeline[0]"),
+    ] {
+        assert!(
+            said.err.contains(&format!("line {line}: {key}: ")),
+            "{key} in line {line}: {}",
+            said.err
+        );
+    }
+    assert_eq!(said.err.matches("error: ").count(), 5, "{}", said.err);
+    assert_eq!(
+        said.err.matches("\n    → ").count(),
+        5,
+        "a mend for each: {}",
+        said.err
+    );
+    assert!(said.err.contains("5 problems"));
+    assert!(said.err.contains("`auth`"), "what was meant: {}", said.err);
+}
+
+#[tokio::test]
+async fn check_loads_the_plugins_too() {
+    let module = component::file(&component::of_text("(module)"));
+    let setup = Setup::before_url("http://127.0.0.1:1")
+        .plugin("mine", name(module.path()), "")
+        .plugin(
+            "auth",
+            "builtin:auth",
+            "config = { keys = [{ name = \"a\" }], colour = 1 }",
+        )
+        .route("/*", r#"["auth", "mine"]"#, "");
+    let file = written(&setup.toml());
+    let said = run(&["check", path(&file)]).await;
+    assert_eq!(said.code, Some(2));
+    for words in [
+        "plugin.mine.source: ",
+        "core WebAssembly module",
+        "plugin.auth.config.keys.0: ",
+        "plugin.auth.config: ",
+    ] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_is_in_a_file_that_is_right() {
+    let file = written(&Setup::before_url("http://127.0.0.1:1").chat().toml());
+    let said = run(&["check", path(&file)]).await;
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert!(
+        said.out.contains("3 routes, 5 plugins, 1 upstreams") || said.out.contains("1 upstream"),
+        "{}",
+        said.out
+    );
+    let said = run(&["check", "/nowhere/at-all.toml"]).await;
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("/nowhere/at-all.toml"), "{}", said.err);
+    let file = written("[server\n");
+    let said = run(&["check", path(&file)]).await;
+    assert_eq!(said.code, Some(2));
+    assert!(
+        said.err.contains("line 1") && said.err.contains("not TOML"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn check_never_prints_a_secret() {
+    let setup = Setup::before_url("http://127.0.0.1:1")
+        .plugin("auth", "builtin:auth", "config = { keys = [{ name = \"a\", key = \"sk-s3cret\" }, { name = \"b\", key = \"sk-s3cret\" }] }")
+        .route("/*", r#"["auth"]"#, "");
+    let file = written(&setup.toml());
+    let said = run(&["check", path(&file)]).await;
+    assert_eq!(said.code, Some(2), "two names for one key");
+    assert!(
+        !said.err.contains("s3cret") && !said.out.contains("s3cret"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn wit_prints_a_contract_that_parses() {
+    let said = run(&["wit"]).await;
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let mut resolve = wit_parser::Resolve::default();
+    let package = resolve
+        .push_source("contract.wit", &said.out)
+        .expect("it parses");
+    assert_eq!(
+        resolve.packages[package].name.to_string(),
+        "sluicegate:plugin@0.1.0"
+    );
+    for world in ["gate-plugin", "filter-plugin", "observer-plugin"] {
+        resolve
+            .select_world(&[package], Some(world))
+            .expect("the world is there");
+    }
+}
+
+#[tokio::test]
+async fn inspect_shows_what_a_plugin_says_of_itself() {
+    let inspected = async |arguments: &[&str]| -> Value {
+        let said = run(&[&["plugin", "inspect"], arguments].concat()).await;
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        serde_json::from_str(&said.out).expect("JSON")
+    };
+    let gate = inspected(&[guest::GATE]).await;
+    for (member, value) in [
+        ("name", json!("guest-gate")),
+        ("version", json!("1.2.3")),
+        ("role", json!("gate")),
+        ("transforms", json!(false)),
+    ] {
+        assert_eq!(gate[member], value, "{member}");
+    }
+    let filter = inspected(&[guest::FILTER, "--config", "{}"]).await;
+    assert_eq!(
+        (&filter["role"], &filter["phases"]),
+        (&json!("filter"), &json!(["request", "response"]))
+    );
+    assert_eq!(inspected(&["builtin:access-log"]).await["role"], "observer");
+
+    let module = component::file(&component::of_text("(module)"));
+    for (arguments, words) in [
+        (&[name(module.path())][..], "core WebAssembly module"),
+        (
+            &[guest::GATE, "--config", "{\"configure\": \"refuse\"}"],
+            "must refuse",
+        ),
+        (&[guest::GATE, "--config", "{\"colour\": 1}"], "colour"),
+        (&[guest::GATE, "--config", "{"], "not JSON"),
+    ] {
+        let said = run(&[&["plugin", "inspect"], arguments].concat()).await;
+        assert_eq!(
+            (said.code, said.out.as_str()),
+            (Some(2), ""),
+            "{arguments:?}"
+        );
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    for missing in ["builtin:nothing", "/nowhere/at-all.wasm"] {
+        let said = run(&["plugin", "inspect", missing]).await;
+        assert_ne!(said.code, Some(0), "{missing}");
+        assert!(
+            said.err.contains("nothing") || said.err.contains("/nowhere"),
+            "{}",
+            said.err
+        );
+    }
+}
+
+/// A gateway that runs as a program.
+struct Served {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Served {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let out = child.stdout.take().expect("it is piped");
+        Self {
+            child,
+            lines: BufReader::new(out).lines(),
+        }
+    }
+
+    /// The next log line for which `wanted` holds.
+    async fn line(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        within(what, async {
+            loop {
+                let line = self
+                    .lines
+                    .next_line()
+                    .await
+                    .expect("text")
+                    .expect("the program runs");
+                match serde_json::from_str::<Value>(&line) {
+                    Ok(line) if wanted(&line) => return line,
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        })
+        .await
+    }
+
+    /// Where the proxy and the admin interface listen.
+    async fn addresses(&mut self) -> (Client, Client) {
+        let line = self
+            .line("the line that it serves", |line| line["msg"] == "serving")
+            .await;
+        let client = |name: &str| {
+            Client::new(
+                line[name]
+                    .as_str()
+                    .expect("an address")
+                    .parse()
+                    .expect("an address"),
+            )
+        };
+        (client("listen"), client("admin"))
+    }
+
+    /// Sends a signal, as an operator does.
+    async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().await;
+        assert!(status.expect("`kill` is there").success());
+    }
+
+    async fn ended(mut self) -> Option<i32> {
+        let status = within("the end of the program", self.child.wait()).await;
+        status.expect("it ran").code()
+    }
+}
+
+fn question(stream: bool) -> Value {
+    json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hi?"}]})
+}
+
+#[tokio::test]
+async fn serve_serves_logs_and_ends_in_order_at_a_signal() {
+    let upstream = Upstream::always(Script::ndjson(&ollama::stream(&["Hello"]))).await;
+    for signal in ["TERM", "INT"] {
+        let file = written(&Setup::before(&upstream).chat().toml());
+        let mut served = Served::start(program(&["serve", "--config", path(&file)]));
+        let (client, admin) = served.addresses().await;
+        assert_eq!(admin.get("/livez").await.status, 200);
+        let response = client
+            .with("x-request-id", "from-outside")
+            .chat(&question(false))
+            .await;
+        assert_eq!(response.status, 200);
+        let access = served
+            .line("the access log", |line| line["plugin"] == "access-log")
+            .await;
+        assert_eq!(
+            (&access["req"], &access["status"]),
+            (&json!("from-outside"), &json!(200))
+        );
+        served.signal(signal).await;
+        served
+            .line("the last line", |line| line["msg"] == "stopped")
+            .await;
+        assert_eq!(served.ended().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_what_the_first_one_waits_for() {
+    let upstream = Upstream::always(
+        Script::ndjson_head()
+            .piece(format!("{}\n", ollama::content("one")))
+            .hang(),
+    )
+    .await;
+    let setup = Setup::before(&upstream)
+        .server("drain-timeout = \"10m\"")
+        .chat();
+    let file = written(&setup.toml());
+    let mut served = Served::start(program(&["serve", "-c", path(&file)]));
+    let (client, _) = served.addresses().await;
+    let mut stream = client.open_chat(&question(true)).await;
+    assert_eq!(stream.text().await, "one");
+    served.signal("TERM").await;
+    served
+        .line("the drain", |line| line["msg"] == "draining")
+        .await;
+    served.signal("TERM").await;
+    let access = served
+        .line("the access log", |line| line["plugin"] == "access-log")
+        .await;
+    assert_eq!(access["cancelled"], true);
+    assert_eq!(served.ended().await, Some(0));
+    assert_eq!(stream.event().await, None);
+}
+
+#[tokio::test]
+async fn serve_without_a_file_takes_its_addresses_from_the_environment_and_starts_without_ollama() {
+    let upstream = Upstream::always(Script::ndjson(&ollama::stream(&["Hello"]))).await;
+    let serve = |ollama: String| {
+        let mut command = program(&["serve"]);
+        command
+            .env("SLUICEGATE_LISTEN", "127.0.0.1:0")
+            .env("SLUICEGATE_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("CLAWDBOT_PORT", "0")
+            .env("OLLAMA_HOST", ollama);
+        Served::start(command)
+    };
+    let mut served = serve(upstream.address().to_string());
+    let (client, _) = served.addresses().await;
+    assert_eq!(client.chat(&question(false)).await.status, 200);
+    served.signal("TERM").await;
+    assert_eq!(served.ended().await, Some(0));
+
+    let (_socket, closed) = sluicegate_tests::upstream::closed_port();
+    let mut served = serve(closed.to_string());
+    let line = served
+        .line("the line about Ollama", |line| line["level"] == "warn")
+        .await;
+    assert!(
+        line["target_address"]
+            .as_str()
+            .is_some_and(|target| target.contains(&closed.to_string())),
+        "{line}"
+    );
+    served.signal("TERM").await;
+    assert_eq!(served.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn serve_with_a_wrong_file_starts_nothing_and_exits_with_2() {
+    let file = written("[server]\ndrain-timeout = 1\nnonsense = true\n");
+    let said = run(&["serve", "--config", path(&file)]).await;
+    assert_eq!(said.code, Some(2));
+    assert!(
+        said.err.contains("line 2: server.drain-timeout")
+            && said.err.contains("line 3: server.nonsense"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn demo_answers_with_a_simulated_ollama_and_says_so() {
+    let file = written(&Setup::before_url("http://127.0.0.1:1").chat().toml());
+    let mut served = Served::start(program(&["demo", "--config", path(&file)]));
+    let (client, _) = served.addresses().await;
+    let greeting = within("the greeting", async {
+        let mut greeting = String::new();
+        while !greeting.contains("Ctrl-C") {
+            greeting += &served
+                .lines
+                .next_line()
+                .await
+                .expect("text")
+                .expect("it runs");
+        }
+        greeting
+    })
+    .await;
+    assert!(
+        greeting.contains("SIMULATED") && greeting.contains("curl"),
+        "{greeting}"
+    );
+    let models = client.get("/v1/models").await.json();
+    let ids: Vec<_> = models["data"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|model| model["id"].clone())
+        .collect();
+    assert!(
+        ids.contains(&json!("demo")) && ids.contains(&json!("qwen3:32b")),
+        "{ids:?}"
+    );
+    let body = json!({"model": "qwen3:32b", "stream": true, "messages": [{"role": "user", "content": "Hello!"}]});
+    let chat = client.chat(&body).await.streamed_chat();
+    assert!(chat.done && !chat.content.is_empty());
+    served.signal("INT").await;
+    let mut err = String::new();
+    served
+        .child
+        .stderr
+        .take()
+        .expect("piped")
+        .read_to_string(&mut err)
+        .await
+        .expect("text");
+    assert_eq!((served.ended().await, err.as_str()), (Some(0), ""));
+}
