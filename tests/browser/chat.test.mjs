@@ -211,7 +211,12 @@ test('an answer that comes while another session is open marks its session unrea
   await answer(page).waitFor();
   await page.getByRole('button', { name: 'New chat' }).click();
   const link = page.locator('.session', { hasText: ask });
-  await link.locator('.dot.running').waitFor({ state: 'attached' });
+  await link.locator('.dot.running').waitFor({ state: 'attached', timeout: 3000 }).catch(async (e) => {
+    console.log('DUMP', await page.locator('.sidebar').innerHTML(), JSON.stringify(fake.requests(ask).map(({messages, ...rest}) => rest)));
+    const id = await page.evaluate(() => [...document.querySelectorAll('.session a')].map((a) => a.href));
+    console.log('DUMP2', id);
+    throw e;
+  });
   release();
   await link.locator('.dot.unread').waitFor({ state: 'attached' });
   await link.getByRole('link').click();

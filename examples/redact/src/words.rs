@@ -2,11 +2,11 @@
 
 /// The end of a text so far that could be the beginning of a word.
 #[derive(Debug, Default)]
-pub struct Tail(String);
+pub(crate) struct Tail(String);
 
 /// The words to replace.
 #[derive(Debug)]
-pub struct Words {
+pub(crate) struct Words {
     words: Vec<String>,
     by: String,
 }
@@ -14,7 +14,7 @@ pub struct Words {
 impl Words {
     /// # Errors
     /// A sentence for the operator, if a word is empty.
-    pub fn new(words: Vec<String>, by: String) -> Result<Self, String> {
+    pub(crate) fn new(words: Vec<String>, by: String) -> Result<Self, String> {
         if words.iter().any(String::is_empty) {
             return Err("a word must not be empty".into());
         }
@@ -22,14 +22,14 @@ impl Words {
     }
 
     /// A text that is complete.
-    pub fn replace(&self, text: &str) -> String {
+    pub(crate) fn replace(&self, text: &str) -> String {
         self.words
             .iter()
             .fold(text.to_owned(), |text, word| text.replace(word, &self.by))
     }
 
     /// The next piece of a text; gives what can go on and keeps the rest.
-    pub fn feed(&self, tail: &mut Tail, piece: &str) -> String {
+    pub(crate) fn feed(&self, tail: &mut Tail, piece: &str) -> String {
         tail.0.push_str(piece);
         let text = self.replace(&tail.0);
         let keep = self
@@ -44,7 +44,7 @@ impl Words {
     }
 
     /// What was kept, at the end of the text.
-    pub fn finish(&self, tail: &mut Tail) -> Option<String> {
+    pub(crate) fn finish(&self, tail: &mut Tail) -> Option<String> {
         (!tail.0.is_empty()).then(|| std::mem::take(&mut tail.0))
     }
 }

@@ -1,0 +1,6 @@
+//! The web gateway and its page, on top of the whole chain: the page in a browser, and what holds without one.
+//!
+//! One program, so that all tests share one engine.
+
+mod chain;
+mod suites;
