@@ -1,7 +1,6 @@
 //! HTTP towards clients: listeners, connections, TLS. What is done with a request is the caller's.
 
 mod guard;
-mod stream;
 mod tls;
 
 use std::convert::Infallible;
@@ -19,11 +18,11 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::guard::{Activity, Guarded};
-use self::stream::Stream;
 use crate::config;
 
 /// The pause after an accept that failed, mostly for want of descriptors: time for some to come free.
@@ -162,9 +161,9 @@ async fn serve<H, F, B>(
     let activity = Arc::new(Activity::default());
     let guarded = Guarded::new(stream, activity.clone(), &connections.limits);
     let stream = match tls {
-        None => Stream::Plain(guarded),
+        None => Either::Left(guarded),
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(guarded)).await {
-            Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+            Ok(Ok(stream)) => Either::Right(stream),
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => return tracing::debug!(%peer, "TLS handshake timed out"),
         },

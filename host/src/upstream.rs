@@ -5,7 +5,6 @@
 pub mod body;
 pub mod client;
 pub mod health;
-mod stream;
 pub mod target;
 
 use std::sync::Arc;

@@ -53,7 +53,7 @@ test('stop reaches the model server within a second, and continue goes on', asyn
   await answer(page).locator('.md p').waitFor();
   const pressed = Date.now();
   await page.getByRole('button', { name: 'Stop the answer' }).click();
-  await eventually(() => Boolean(fake.requests(ask)[0].left), 'the model server sees that nobody listens', 2_000);
+  await eventually(() => Boolean(fake.requests(ask)[0].left), 'the model server sees that nobody listens');
   assert.ok(fake.requests(ask)[0].left - pressed < 1_000);
   await done(page);
   await answer(page).getByText('Stopped.').waitFor();
@@ -67,11 +67,11 @@ test('stop reaches the model server within a second, and continue goes on', asyn
 test('stop works before the first token', async (t) => {
   const page = await open(t);
   const ask = prompt('early stop');
-  fake.on(ask, { text: 'late', wait: 30_000 });
+  fake.on(ask, { text: 'late', wait: 120_000 });
   await send(page, ask);
   await page.getByText('Waiting for the model').waitFor();
   await field(page).press('Escape');
-  await done(page, 4_000);
+  await done(page);
 });
 
 test('a new answer stands beside the old one, and both can be looked at', async (t) => {
@@ -211,12 +211,7 @@ test('an answer that comes while another session is open marks its session unrea
   await answer(page).waitFor();
   await page.getByRole('button', { name: 'New chat' }).click();
   const link = page.locator('.session', { hasText: ask });
-  await link.locator('.dot.running').waitFor({ state: 'attached', timeout: 3000 }).catch(async (e) => {
-    console.log('DUMP', await page.locator('.sidebar').innerHTML(), JSON.stringify(fake.requests(ask).map(({messages, ...rest}) => rest)));
-    const id = await page.evaluate(() => [...document.querySelectorAll('.session a')].map((a) => a.href));
-    console.log('DUMP2', id);
-    throw e;
-  });
+  await link.locator('.dot.running').waitFor({ state: 'attached' });
   release();
   await link.locator('.dot.unread').waitFor({ state: 'attached' });
   await link.getByRole('link').click();

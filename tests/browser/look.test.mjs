@@ -155,7 +155,7 @@ test('hostile text stays text: no script, no request, no violation of the policy
   const ask = prompt('<img src=x onerror=alert(1)>');
   fake.on(ask, { reasoning: HOSTILE.join('\n\n'), text: HOSTILE.join('\n\n'), ms: 1, size: 7 });
   await send(page, ask);
-  await done(page, 30_000);
+  await done(page);
   await answer(page).locator('.reasoning summary').click();
   await page.getByRole('searchbox').fill('onerror');
   await page.locator('.session mark').first().waitFor();
@@ -207,7 +207,7 @@ test('the view does not move while one reads, and follows again from the end', a
   await eventually(async () => (await fromEnd()) <= 2, 'at the end');
   await page.waitForTimeout(200);
   assert.ok((await fromEnd()) <= 2, 'and it stays there');
-  await done(page, 30_000);
+  await done(page);
   assert.ok((await fromEnd()) <= 2);
 });
 
@@ -224,7 +224,7 @@ test('only the last block is rebuilt while an answer streams in', async (t) => {
   await answer(page)
     .locator('.code')
     .evaluate((node) => /** @type {any} */ (node.__mine = true));
-  await done(page, 30_000);
+  await done(page);
   assert.equal(
     await answer(page)
       .locator('.md > :first-child')

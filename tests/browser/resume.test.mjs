@@ -36,7 +36,7 @@ test('a refresh at ten random points loses nothing', async (t) => {
     await page.reload();
     await page.getByText(ask).first().waitFor();
   }
-  await done(page, 30_000);
+  await done(page);
   assert.equal(squeeze(await answerText(page)), text);
   assert.equal(fake.requests(ask).length, 1);
 });
@@ -64,7 +64,7 @@ test('a socket that is cut a hundred times in one answer gives the same text', a
   const live = await page.locator('.message.live').count();
   t.diagnostic(`the answer was ${live ? 'still being written' : 'over'} after the last cut`);
   await done(page, 60_000);
-  await eventually(async () => squeeze(await answerText(page)) === text, 'the whole text', 10_000);
+  await eventually(async () => squeeze(await answerText(page)) === text, 'the whole text');
   assert.equal(await page.locator('.message').count(), 2);
 });
 
@@ -76,7 +76,7 @@ test('three tabs show the same, whichever one writes', async (t) => {
   await answer(first).waitFor();
   const { hash } = new URL(first.url());
   const tabs = [first, await another(t, first.context(), hash), await another(t, first.context(), hash)];
-  for (const tab of tabs) await done(tab, 30_000);
+  for (const tab of tabs) await done(tab);
   const follow = prompt('tabs again');
   fake.on(follow, { text: 'Seen by all.', ms: 1 });
   await send(tabs[2], follow);
@@ -166,12 +166,11 @@ test('a reader that stops reading holds nobody up, and catches up without a gap'
   await eventually(
     () => reader.model.leaf?.status === 'done' || reader.closed > 0,
     'the reader gets the rest, or is told to resume',
-    30_000,
   );
   if (reader.closed) {
     t.diagnostic(`the reader was closed with ${reader.closed} and resumes`);
     await reader.connect();
-    await eventually(() => reader.model.leaf?.status === 'done', 'the end, after resuming', 30_000);
+    await eventually(() => reader.model.leaf?.status === 'done', 'the end, after resuming');
   }
   assert.equal(reader.model.leaf?.text, text);
   reader.socket.close();
@@ -181,17 +180,17 @@ test('with the model server away the page says so, keeps the text, and comes bac
   const page = await open(t);
   await fake.stop();
   try {
-    await page.locator('.notice .chain .bad').waitFor({ timeout: 30_000 });
+    await page.locator('.notice .chain .bad').waitFor();
     await field(page).fill('still possible to write');
     const ask = prompt('away');
     await send(page, ask);
-    await answer(page).locator('.error-note').waitFor({ timeout: 20_000 });
+    await answer(page).locator('.error-note').waitFor();
   } finally {
     await fake.start(Number(process.env.SLUICE_FAKE_PORT));
   }
-  await page.locator('.notice').waitFor({ state: 'hidden', timeout: 30_000 });
+  await page.locator('.notice').waitFor({ state: 'hidden' });
   await answer(page).getByRole('button', { name: 'Write a new answer' }).click();
-  await eventually(async () => (await answerText(page)).includes('A plain answer.'), 'an answer again', 20_000);
+  await eventually(async () => (await answerText(page)).includes('A plain answer.'), 'an answer again');
 });
 
 test('what is written while the gateway cannot be reached goes out once it can, over a reload too', async (t) => {
@@ -210,7 +209,7 @@ test('what is written while the gateway cannot be reached goes out once it can, 
   assert.equal(fake.requests(ask).length, 0);
   await page.evaluate(() => sessionStorage.removeItem('blocked'));
   await page.getByText(ask).first().waitFor();
-  await eventually(() => fake.requests(ask).length === 1, 'it was sent', 20_000);
+  await eventually(() => fake.requests(ask).length === 1, 'it was sent');
   await page.locator('.session', { hasText: ask }).waitFor();
   await eventually(async () => (await page.locator('.pending').count()) === 0, 'nothing is waiting');
   assert.equal(fake.requests(ask).length, 1);
@@ -221,7 +220,7 @@ test('where WebSocket is blocked the page works over plain HTTP', async (t) => {
   await controlSockets(page);
   await page.evaluate(() => sessionStorage.setItem('blocked', '1'));
   await page.reload();
-  await page.locator('.pill.ok').first().waitFor({ state: 'attached', timeout: 20_000 });
+  await page.locator('.pill.ok').first().waitFor({ state: 'attached' });
   const ask = prompt('over http');
   const text = words(100);
   fake.on(ask, { text, ms: 5, size: 8 });

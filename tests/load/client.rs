@@ -217,14 +217,13 @@ pub(crate) async fn press(
     Ok(answers)
 }
 
-/// Asks on one connection again and again, `pause` apart, and gives the times to the first octet of the bodies.
+/// Asks on one connection again and again and gives the times to the first octet of the bodies.
 ///
 /// # Errors
 /// The first thing that goes wrong.
 pub(crate) async fn probe(
     address: SocketAddr,
     ask: Ask,
-    pause: Duration,
     time: Duration,
 ) -> anyhow::Result<Vec<Duration>> {
     let mut client = Client::connect(address, ask).await?;
@@ -232,9 +231,6 @@ pub(crate) async fn probe(
     let mut times = Vec::new();
     while Instant::now() < end {
         times.push(tokio::time::timeout(PATIENCE, client.ask()).await??);
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
     }
     Ok(times)
 }

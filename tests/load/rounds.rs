@@ -21,10 +21,8 @@ const CONNECTIONS: usize = 32;
 const STREAMS: usize = 500;
 /// How long paced streams run before it counts.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How long latencies are measured.
-const PROBE: Duration = Duration::from_millis(1_500);
-/// Between two streams whose first token is timed.
-const PROBE_PAUSE: Duration = Duration::from_millis(4);
+/// How long a latency is measured in a round.
+const PROBE: Duration = Duration::from_millis(500);
 /// How long a gateway gets to notice that its clients have left.
 const LEAVE: Duration = Duration::from_millis(300);
 
@@ -41,7 +39,7 @@ pub(crate) struct Figures {
     pub(crate) paced: Option<f64>,
     /// Times of unary requests, one at a time, sorted.
     pub(crate) alone: Vec<Duration>,
-    /// Times to the first token while paced streams run, sorted.
+    /// Times to the first token of streams, one at a time, sorted.
     pub(crate) first: Vec<Duration>,
 }
 
@@ -76,7 +74,7 @@ pub(crate) async fn run(
     }
     if options.includes(Load::Paced) {
         for _ in 0..PACED_ROUNDS {
-            for side in &mut sides {
+            for side in sides.iter_mut().filter(|side| side.gateway.is_some()) {
                 side.paced(round).await.with_context(|| side.name())?;
             }
         }
@@ -116,12 +114,16 @@ impl<'a> Side<'a> {
                 let unary = self.pressed(Ask::Whole, 1, time).await?;
                 least(&mut self.figures.unary, unary);
             }
-            let alone = probe(self.address, Ask::Whole, Duration::ZERO, PROBE / 3).await?;
+            let alone = probe(self.address, Ask::Whole, PROBE).await?;
             self.figures.alone.extend(alone);
         }
-        if options.includes(Load::Bursts) && self.gateway.is_some() {
-            let burst = self.pressed(Ask::Burst, TOKENS, time).await?;
-            least(&mut self.figures.burst, burst);
+        if options.includes(Load::Bursts) {
+            if self.gateway.is_some() {
+                let burst = self.pressed(Ask::Burst, TOKENS, time).await?;
+                least(&mut self.figures.burst, burst);
+            }
+            let first = probe(self.address, Ask::First, PROBE).await?;
+            self.figures.first.extend(first);
         }
         Ok(())
     }
@@ -133,7 +135,7 @@ impl<'a> Side<'a> {
         Ok(per(self.cpu()? - before, answers * units as u64))
     }
 
-    /// One round of paced streams: first the CPU of the streams alone, then the first token of others among them.
+    /// One round of paced streams.
     async fn paced(&mut self, time: Duration) -> anyhow::Result<()> {
         let mut streams = Streams::begin(self.address, STREAMS).await?;
         let measure = async {
@@ -143,10 +145,9 @@ impl<'a> Side<'a> {
             tokio::time::sleep(time).await;
             let (cpu, events) = (self.cpu()? - cpu, self.upstream.paced_events() - events);
             let rate = events as f64 / began.elapsed().as_secs_f64();
-            let first = probe(self.address, Ask::First, PROBE_PAUSE, PROBE).await?;
-            anyhow::Ok((per(cpu, events), rate, first))
+            anyhow::Ok((per(cpu, events), rate))
         };
-        let (cpu, rate, first) = tokio::select! {
+        let (cpu, rate) = tokio::select! {
             measured = measure => measured?,
             ended = streams.watch() => return ended.context("a paced stream"),
         };
@@ -159,10 +160,7 @@ impl<'a> Side<'a> {
                 self.name()
             );
         }
-        if self.gateway.is_some() {
-            least(&mut self.figures.paced, cpu);
-        }
-        self.figures.first.extend(first);
+        least(&mut self.figures.paced, cpu);
         Ok(())
     }
 

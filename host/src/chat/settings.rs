@@ -55,7 +55,7 @@ pub struct Settings {
 /// A user who may log in with a token.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The user's name; users are told apart by it.
+    /// The user's name; users are told apart by it. `local` is the user of one-time links.
     pub name: String,
     /// The secret.
     pub token: Secret,

@@ -17,10 +17,15 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::http::response::Parts;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
-use super::stream::Stream;
 use super::{Body, Error, Target, body};
 use crate::telemetry::metrics::TargetMetrics;
+
+/// A connection's octets, with or without TLS.
+pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// What moves a connection's octets.
 type Driver = http1::Connection<TokioIo<Stream>, Body>;

@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_util::either::Either;
 
-use super::client::Connection;
-use super::stream::Stream;
+use super::client::{Connection, Stream};
 use crate::config;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 
@@ -168,10 +168,10 @@ impl Target {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
         Ok(match &self.tls {
-            None => Stream::Plain(stream),
+            None => Either::Left(stream),
             Some((settings, name)) => {
                 let connector = TlsConnector::from(settings.clone());
-                Stream::Tls(Box::new(connector.connect(name.clone(), stream).await?))
+                Either::Right(connector.connect(name.clone(), stream).await?)
             }
         })
     }

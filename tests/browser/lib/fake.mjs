@@ -108,14 +108,14 @@ export class FakeModel {
       response.writeHead(script.status, { 'content-type': 'application/json' });
       return response.end(JSON.stringify({ error: { message: 'scripted failure', type: 'server_error' } }));
     }
-    if (script.wait) await pause(script.wait);
+    if (script.wait) await pause(script.wait, response);
     response.writeHead(200, { 'content-type': dialect.type });
     for (const [channel, piece] of pieces(script)) {
       if (response.destroyed) return undefined;
       if (script.hold && seen.pieces === 3) await script.hold;
       seen.pieces++;
       const more = response.write(dialect.piece(body.model, channel, piece));
-      if (script.ms) await pause(script.ms);
+      if (script.ms) await pause(script.ms, response);
       else if (!more) await writable(response);
     }
     seen.ended = Date.now();
@@ -136,7 +136,18 @@ function writable(response) {
   });
 }
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Waits, unless the other side leaves: a timer would keep the tests from ending. @param {number} ms @param {http.ServerResponse} response */
+function pause(ms, response) {
+  return new Promise((resolve) => {
+    const go = () => {
+      clearTimeout(timer);
+      response.off('close', go);
+      resolve(undefined);
+    };
+    const timer = setTimeout(go, ms);
+    response.on('close', go);
+  });
+}
 
 /** @param {Script} script */
 function* pieces({ text, reasoning = '', size = 4 }) {

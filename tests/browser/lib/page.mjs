@@ -18,6 +18,9 @@ export const URL_OF_GATEWAY = need('SLUICE_CHAT_URL').replace(/\/$/, '');
 const TOKEN = need('SLUICE_CHAT_TOKEN');
 const FAKE_PORT = Number(need('SLUICE_FAKE_PORT'));
 
+/** How long anything may take that a test waits for, in ms: long enough for a machine with other work. */
+const PATIENCE = 30_000;
+
 const ARGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -44,7 +47,14 @@ before(async () => {
     headless: true,
     args: [...ARGS, `--disk-cache-dir=${join(profile, 'cache')}`],
   });
+  // The suite before took its model server away; the gateway has to find this one.
+  await eventually(modelIsUp, 'the gateway finds its model server');
 });
+
+async function modelIsUp() {
+  const answer = await fetch(`${URL_OF_GATEWAY}/readyz`);
+  return (await answer.json()).health.model === 'up';
+}
 
 after(async () => {
   for (const context of contexts) await context.close();
@@ -114,7 +124,7 @@ export function online(page) {
 function watch(t, page) {
   /** @type {string[]} */
   const wrong = [];
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(PATIENCE);
   page.on('pageerror', (error) => wrong.push(`error: ${error.stack}`));
   page.on('dialog', (dialog) => {
     wrong.push(`dialog: ${dialog.message()}`);
@@ -140,12 +150,24 @@ function watch(t, page) {
   });
   t.after(async () => {
     if (!page.isClosed()) {
+      // What a person would look at first.
+      if (t.passed === false) t.diagnostic(`the page shows: ${await shown(page)}`);
       for (const violation of await page.evaluate(() => /** @type {any} */ (window).__violations ?? []).catch(() => []))
         wrong.push(`policy: ${violation}`);
       await page.close();
     }
     assert.deepEqual(wrong, []);
   });
+}
+
+/** The text on screen, with what has no text: the dots of the list. @param {import('playwright-core').Page} page */
+async function shown(page) {
+  const text = await page.locator('body').innerText({ timeout: PATIENCE }).catch(String);
+  const dots = await page
+    .locator('.session')
+    .evaluateAll((nodes) => nodes.slice(0, 5).map((node) => `${node.textContent} (${node.children[1]?.className})`))
+    .catch(String);
+  return JSON.stringify({ text, dots });
 }
 
 /**
@@ -182,7 +204,7 @@ export const field = (page) => page.locator('.composer textarea');
 export const answer = (page) => page.locator('.message.assistant').last();
 
 /** Waits until the last answer is complete. @param {import('playwright-core').Page} page @param {number} [timeout] */
-export async function done(page, timeout = 15_000) {
+export async function done(page, timeout = PATIENCE) {
   await page.locator('.message.assistant.last:not(.live)').waitFor({ timeout });
   await page.locator('.composer .stop').waitFor({ state: 'hidden', timeout });
 }
@@ -196,7 +218,7 @@ export const answerText = (page) => answer(page).locator(':scope > .md').innerTe
  * @param {string} what
  * @param {number} [timeout]
  */
-export async function eventually(check, what, timeout = 10_000) {
+export async function eventually(check, what, timeout = PATIENCE) {
   const until = Date.now() + timeout;
   for (;;) {
     if (await check()) return;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sluicegate::builtin;
 use sluicegate_tests::web::TOKEN;
-use sluicegate_tests::{Setup, Web, program};
+use sluicegate_tests::{Setup, Web, logs, program};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 use tokio::process::Command;
@@ -109,6 +109,9 @@ async fn the_page_in_the_browser_does_what_its_tests_promise() -> anyhow::Result
     }
     web.shutdown().await;
     gateway.shutdown().await;
+    let lines = logs::lines(|_| true);
+    let lines: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(outputs().join("gateway.log"), lines.concat())?;
     // All at once: a run is too slow to be told of one suite after the other.
     anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
     Ok(())
@@ -143,7 +146,7 @@ impl Copy {
 
     /// Puts the packages that the suites need beside them. They are fetched once for each state of the lock file.
     async fn install(&self) -> anyhow::Result<()> {
-        let shared = logs().join("packages");
+        let shared = outputs().join("packages");
         let pinned = fs::read(self.suites().join("package-lock.json"))?;
         program::install_once(&shared, &pinned, async || {
             for file in ["package.json", "package-lock.json"] {
@@ -174,8 +177,8 @@ impl Copy {
 
     /// Runs a suite; the error has what failed in it.
     async fn run(&self, name: &str, command: Command, deadline: Duration) -> anyhow::Result<()> {
-        let log = logs().join(format!("{name}.log"));
-        fs::create_dir_all(logs())?;
+        let log = outputs().join(format!("{name}.log"));
+        fs::create_dir_all(outputs())?;
         program::finish_into(&log, command, deadline)
             .await
             .with_context(|| {
@@ -187,7 +190,7 @@ impl Copy {
 }
 
 /// Where the output of the last run stays, and what was fetched.
-fn logs() -> PathBuf {
+fn outputs() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser")
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{closed, open};
 use super::{World, eventually, message, running};
-use crate::chat::{Chat, Error, Settings, StoreError, backup, login_code};
+use crate::chat::{Chat, Error, Settings, StoreError, Tls, backup, login_code};
 
 fn id(value: &Value) -> String {
     value.as_str().expect("an id").to_owned()
@@ -198,6 +198,20 @@ async fn one_database_has_one_gateway_and_bad_settings_none() {
         Chat::start(taken, &[]).await.err(),
         Some(Error::Listen { .. })
     ));
+    let folder = world.settings.store.with_file_name("none.pem");
+    let tls = Tls {
+        cert: folder.clone(),
+        key: folder.clone(),
+    };
+    let broken = Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        tls: Some(tls),
+        ..world.settings.clone()
+    };
+    match Chat::start(broken, &[]).await.err() {
+        Some(Error::Tls { path, .. }) => assert_eq!(path, folder),
+        other => panic!("refused, not {other:?}"),
+    }
     let remote = Settings {
         listen: ([0, 0, 0, 0], 0).into(),
         access: Vec::new(),

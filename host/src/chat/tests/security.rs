@@ -755,3 +755,32 @@ async fn escapes_in_a_frame_mean_what_they_mean_in_json() {
         .expect("sent");
     assert_eq!(ann.answer("A\"").await.expect("a pong")["ts"], 1.0);
 }
+
+#[tokio::test]
+async fn the_user_of_links_can_have_a_token_and_is_the_same_user() {
+    let world = World::with(|settings| {
+        settings
+            .access
+            .push(super::access("local", "local-0123456789abcdef", true));
+    })
+    .await;
+    let code = world
+        .chat()
+        .login_link()
+        .split_once("#login=")
+        .expect("a code")
+        .1
+        .to_owned();
+    let http = Http::new(&world);
+    let by_link = http
+        .post("/api/v1/login", &[], &json!({ "code": code }))
+        .await;
+    let by_token = http
+        .post(
+            "/api/v1/login",
+            &[],
+            &json!({ "token": "local-0123456789abcdef" }),
+        )
+        .await;
+    assert_eq!(by_link.json["user"]["id"], by_token.json["user"]["id"]);
+}
