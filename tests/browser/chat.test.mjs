@@ -3,14 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { held } from './lib/fake.mjs';
 import { URL_OF_GATEWAY, answer, answerText, another, done, eventually, fake, field, online, open, prompt, send } from './lib/page.mjs';
-
-/** A promise, and what settles it: the model server says nothing more until then. */
-function held() {
-  let release = () => {};
-  const promise = new Promise((resolve) => (release = () => resolve(undefined)));
-  return { promise, release };
-}
 
 const SLOW = { text: 'word '.repeat(400), ms: 20, size: 5 };
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { SessionModel } from '../../host/ui/js/net/session.js';
+import { held } from './lib/fake.mjs';
 import {
   URL_OF_GATEWAY,
   answer,
@@ -145,11 +146,13 @@ test('a reader that stops reading holds nobody up, and catches up without a gap'
   const page = await open(t);
   const ask = prompt('slow reader');
   const text = words(200_000);
-  fake.on(ask, { text, ms: 4, size: 3_000 });
+  const { promise: hold, release } = held();
+  fake.on(ask, { text, ms: 4, size: 3_000, hold });
   await send(page, ask);
   await answer(page).waitFor();
   const reader = await Reader.of(page, new URL(page.url()).hash.slice(1));
   reader.socket._socket.pause();
+  release();
   await done(page, 60_000);
   assert.ok(
     (

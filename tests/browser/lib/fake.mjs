@@ -20,6 +20,13 @@ import http from 'node:http';
 
 /** @typedef {{prompt: string, messages: any[], model: string, requestId: string | undefined, began: number, pieces: number, ended?: number, left?: number}} Seen */
 
+/** A promise for `hold`, and what settles it. */
+export function held() {
+  let release = () => {};
+  const promise = new Promise((resolve) => (release = () => resolve(undefined)));
+  return { promise, release };
+}
+
 const DEFAULT = { text: 'A plain answer.', ms: 5, size: 4 };
 
 export class FakeModel {

@@ -21,6 +21,9 @@ const FAKE_PORT = Number(need('SLUICE_FAKE_PORT'));
 /** How long anything may take that a test waits for, in ms: long enough for a machine with other work. */
 const PATIENCE = 30_000;
 
+/** Characters of a page that are worth printing. */
+const SHOWN = 2_000;
+
 const ARGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -167,7 +170,7 @@ async function shown(page) {
     .locator('.session')
     .evaluateAll((nodes) => nodes.slice(0, 5).map((node) => `${node.textContent} (${node.children[1]?.className})`))
     .catch(String);
-  return JSON.stringify({ text, dots });
+  return JSON.stringify({ text: text.slice(0, SHOWN), dots });
 }
 
 /**

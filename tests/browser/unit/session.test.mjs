@@ -245,3 +245,16 @@ test('one cut and resumed at every place gives the same text', () => {
     assert.equal(model.messages.get('m4').text, pieces.join(''));
   }
 });
+
+test('a resume that goes on behind text which never came asks for all of it', () => {
+  const { model } = streaming();
+  model.delta(delta(0, 2, 'ab'));
+  const state = (to, extra = {}) => ({ run: 'r1', message: 'm4', state: 'running', to, reset: false, request_id: 'req_1', started_at: 3, ...extra });
+  const resume = (to, extra) => model.subscribed({ mode: 'events', epoch: 'e', seq: 12, events: [], messages: [], runs: [state(to, extra)] });
+  assert.equal(resume({ text: 2, reasoning: 0 }), 'applied');
+  assert.equal(resume({ text: 5, reasoning: 0 }), 'branch');
+  assert.equal(resume({ text: 2, reasoning: 1 }), 'branch');
+  assert.equal(model.delta(delta(2, 3, 'c')), 'applied', 'until then it stays where it is');
+  assert.equal(resume({ text: 0, reasoning: 0 }, { reset: true }), 'applied');
+  assert.equal(model.messages.get('m4').text, '');
+});

@@ -137,7 +137,7 @@ test('a wheel turned upward counts before the view has moved', () => {
 test('the list shows pinned sessions first, then the latest', () => {
   const list = new SessionList();
   const session = (id, updated_at, extra = {}) => ({ id, title: id, pinned: false, archived: false, updated_at, ...extra });
-  list.page({ sessions: [session('a', 1), session('b', 3), session('c', 2, { pinned: true })], cursor: 'x' }, true);
+  list.page({ sessions: [session('a', 1), session('b', 3), session('c', 2, { pinned: true })], cursor: 'x' }, list.changes, true);
   assert.deepEqual(
     list.sorted().map((entry) => entry.id),
     ['c', 'b', 'a'],
@@ -149,7 +149,7 @@ test('the list shows pinned sessions first, then the latest', () => {
     list.sorted().map((entry) => entry.id),
     ['a'],
   );
-  list.page({ sessions: [session('d', 9)] }, true);
+  list.page({ sessions: [session('d', 9)] }, list.changes, true);
   assert.deepEqual(
     list.sorted().map((entry) => entry.id),
     ['d'],
@@ -159,18 +159,37 @@ test('the list shows pinned sessions first, then the latest', () => {
 test('loading the first page again keeps older pages and drops what was deleted meanwhile', () => {
   const list = new SessionList();
   const session = (id, updated_at) => ({ id, title: id, pinned: false, archived: false, updated_at });
-  list.page({ sessions: [session('e', 5), session('d', 4)], cursor: '1' }, true);
-  list.page({ sessions: [session('c', 3), session('b', 2)], cursor: '2' }, false);
-  list.page({ sessions: [session('f', 6), session('d', 4)], cursor: '3' }, true);
+  list.page({ sessions: [session('e', 5), session('d', 4)], cursor: '1' }, list.changes, true);
+  list.page({ sessions: [session('c', 3), session('b', 2)], cursor: '2' }, list.changes, false);
+  list.page({ sessions: [session('f', 6), session('d', 4)], cursor: '3' }, list.changes, true);
   assert.deepEqual(
     list.sorted().map((entry) => entry.id),
     ['f', 'd', 'c', 'b'],
   );
   assert.equal(list.cursor, '2');
-  list.page({ sessions: [session('f', 6)] }, true);
+  list.page({ sessions: [session('f', 6)] }, list.changes, true);
   assert.deepEqual(
     list.sorted().map((entry) => entry.id),
     ['f'],
   );
   assert.equal(list.cursor, undefined);
+});
+
+test('a page that comes late does not undo what was told since it was asked for', () => {
+  const list = new SessionList();
+  const session = (id, updated_at, extra = {}) => ({ id, title: id, pinned: false, archived: false, updated_at, ...extra });
+  list.upsert(session('old', 0));
+  const asked = list.changes;
+  list.upsert(session('new', 5, { running: true }));
+  list.upsert(session('a', 4, { running: true }));
+  list.upsert(session('gone', 3, { deleted_at: 6 }));
+  list.page({ sessions: [session('gone', 3), session('b', 2), session('a', 1)] }, asked, true);
+  assert.deepEqual(
+    list.sorted().map((entry) => [entry.id, Boolean(entry.running)]),
+    [
+      ['new', true],
+      ['a', true],
+      ['b', false],
+    ],
+  );
 });

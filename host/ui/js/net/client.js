@@ -164,8 +164,9 @@ export class Client {
 
   /** Loads the first or the next page of the list. @param {boolean} [next] */
   async loadList(next = false) {
+    const asked = this.list.changes;
     const page = await this.request('sessions.list', { limit: PAGE, ...(next && { cursor: this.list.cursor }) });
-    this.list.page(page, !next);
+    this.list.page(page, asked, !next);
     this.emit('list');
   }
 

@@ -12,27 +12,35 @@ export class SessionList {
     this.cursor = undefined;
     /** Whether the first page has come. */
     this.ready = false;
+    /** How many changes we were told. */
+    this.changes = 0;
+    /** The latest change of each session. @type {Map<string, number>} */
+    this.changed = new Map();
   }
 
   /**
-   * Takes a page from the server.
+   * Takes a page from the server. Pages may come late: what we were told of a session since we asked is newer.
    * @param {{sessions: Session[], cursor?: string}} page
+   * @param {number} asked `changes` when the page was asked for
    * @param {boolean} first what is here and not in the first page, yet not older than its end, was deleted meanwhile;
    *   older pages that were loaded before stay
    */
-  page({ sessions, cursor }, first) {
+  page({ sessions, cursor }, asked, first) {
+    const newer = (/** @type {Session} */ { id }) => (this.changed.get(id) ?? 0) > asked;
     const end = cursor ? (sessions.at(-1)?.updated_at ?? 0) : -Infinity;
-    const older = first ? [...this.sessions.values()].filter((session) => !session.pinned && session.updated_at < end) : [];
+    const before = first ? [...this.sessions.values()] : [];
+    const older = before.filter((session) => !session.pinned && session.updated_at < end);
     if (first) {
-      this.sessions = new Map(older.map((session) => [session.id, session]));
+      this.sessions = new Map([...older, ...before.filter(newer)].map((session) => [session.id, session]));
       this.ready = true;
     }
     if (!older.length) this.cursor = cursor;
-    for (const session of sessions) this.sessions.set(session.id, session);
+    for (const session of sessions) if (!newer(session)) this.sessions.set(session.id, session);
   }
 
   /** A session is new or different; a deleted or archived one goes. @param {Session} session */
   upsert(session) {
+    this.changed.set(session.id, ++this.changes);
     if (session.deleted_at || session.archived) this.sessions.delete(session.id);
     else this.sessions.set(session.id, { ...session, hits: undefined });
   }

@@ -76,7 +76,7 @@ export class SessionModel {
   /**
    * Takes the answer to a `sub`.
    * @param {import('./wire.js').Subscribed} answer
-   * @returns {Outcome} `branch` where one of the missed events leads to another branch
+   * @returns {Outcome} `branch` where one of the missed events leads to another branch, or text was sent that did not reach us
    */
   subscribed(answer) {
     if (answer.mode === 'snapshot') return this.#snapshot(answer);
@@ -107,6 +107,8 @@ export class SessionModel {
     this.seq = seq;
     for (const message of messages ?? []) this.replace(message);
     for (const state of runs ?? []) {
+      // The stream goes on behind what was sent before; a piece that we could not take then is nowhere but in a snapshot.
+      if (!state.reset && !this.#has(state)) return 'branch';
       const message = this.messages.get(state.message);
       if (state.reset && message) {
         message.text = '';
@@ -120,6 +122,12 @@ export class SessionModel {
     for (const id of [...this.runs.keys()]) if (!live.has(id)) this.runs.delete(id);
     this.onchange({ kind: 'session' });
     return 'applied';
+  }
+
+  /** Whether our text of a run ends where the server takes it to end. @param {RunState} state */
+  #has({ run, to }) {
+    const have = this.runs.get(run)?.to;
+    return (have?.text ?? 0) === (to.text ?? 0) && (have?.reasoning ?? 0) === (to.reasoning ?? 0);
   }
 
   /**

@@ -61,13 +61,13 @@ export class SseSocket {
           .filter((line) => line.startsWith('data:'))
           .map((line) => line.slice(5).trimStart())
           .join('\n');
-        if (data) this.#frame(data, helloId);
+        if (data) await this.#frame(data, helloId);
       }
     }
   }
 
   /** @param {string} data @param {string} helloId */
-  #frame(data, helloId) {
+  async #frame(data, helloId) {
     const frame = JSON.parse(data);
     if (frame.type === 'res' && frame.id === 'hello') {
       this.connection = frame.payload?.conn ?? '';
@@ -75,6 +75,8 @@ export class SseSocket {
     } else {
       this.onmessage?.({ data });
     }
+    // Whoever awaits an answer takes it before the frames behind it come, as with a WebSocket, where each is a task.
+    if (frame.type === 'res') await task();
   }
 
   /** @param {string} text */
@@ -100,4 +102,16 @@ export class SseSocket {
     this.close();
     this.onclose?.({ code });
   }
+}
+
+/** Comes back in a new task. Unlike a timer, a message is not held back while the page is hidden. @returns {Promise<void>} */
+function task() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
 }
