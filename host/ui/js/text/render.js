@@ -47,8 +47,7 @@ const MAKERS = {
   ul: (rest, context) => h('ul', null, all(rest, context)),
   ol: ([start, ...rest], context) => h('ol', { start: start === 1 ? null : start }, all(rest, context)),
   li: item,
-  // A message stands below the headings of the page: `# Title` in it is a heading of the third level.
-  h: ([level, ...rest], context) => h(`h${Math.min(6, level + 2)}.md-h${level}`, null, all(rest, context)),
+  h: heading,
   hr: () => h('hr'),
   br: () => h('br'),
   pre: ([language, text, closed], context) => context.code(language, text, closed === 1),
@@ -60,6 +59,14 @@ const MAKERS = {
   a: anchor,
   img: image,
 };
+
+/** @param {any[]} rest @param {Context} context */
+function heading([level, ...rest], context) {
+  // A stream passes through `## ` before its text comes: to a screen reader an empty heading is a mistake.
+  if (rest.length === 0) return h('p');
+  // A message stands below the headings of the page: `# Title` in it is a heading of the third level.
+  return h(`h${Math.min(6, level + 2)}.md-h${level}`, null, all(rest, context));
+}
 
 /** @param {any[]} rest @param {Context} context */
 function item([task, ...rest], context) {
