@@ -187,17 +187,27 @@ fn text(text: &str) -> Option<Cow<'_, str>> {
     if text.is_empty() {
         return None;
     }
-    let mut out = Vec::with_capacity(text.len() + 2);
-    json::push_str(&mut out, text);
-    String::from_utf8(out).ok().map(Cow::Owned)
+    written(text.len() + 2, |out| json::push_str(out, text))
 }
 
 fn number<'a>(number: u64) -> Option<Cow<'a, str>> {
-    Some(number.to_string().into())
+    written(8, |out| json::push_u64(out, number))
 }
 
 /// Microseconds as milliseconds, to the microsecond.
 fn milliseconds<'a>(microseconds: u64) -> Option<Cow<'a, str>> {
-    let (whole, rest) = (microseconds / 1000, microseconds % 1000);
-    Some(format!("{whole}.{rest:03}").into())
+    written(12, |out| {
+        json::push_u64(out, microseconds / 1000);
+        let point = out.len();
+        // Three digits with their zeros, after a digit whose place the point takes.
+        json::push_u64(out, 1000 + microseconds % 1000);
+        out[point] = b'.';
+    })
+}
+
+/// A value that is written straight into its text; a line has a dozen of them.
+fn written<'a>(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Option<Cow<'a, str>> {
+    let mut out = Vec::with_capacity(capacity);
+    write(&mut out);
+    String::from_utf8(out).ok().map(Cow::Owned)
 }

@@ -28,7 +28,7 @@ pub struct Collector {
     usage: Option<String>,
     extra: Vec<Member>,
     choices: Vec<Collected>,
-    /// Around the content of the last chunk that was parsed.
+    /// Around the text of the last chunk that was parsed.
     frame: Option<Frame>,
     size: usize,
     done: bool,
@@ -68,19 +68,26 @@ impl Collector {
         Ok(())
     }
 
-    /// Takes a chunk that differs from the one before only in its content; `false` if it is another one.
+    /// Takes a chunk that differs from the one before only in its text; `false` if it is another one.
     fn repeat(&mut self, data: &[u8]) -> bool {
         let Some(frame) = &self.frame else {
+            return false;
+        };
+        let Some(inner) = frame.text(data) else {
             return false;
         };
         let choice = self
             .choices
             .iter_mut()
             .find(|known| known.index == frame.index);
-        let (Some(inner), Some(choice)) = (frame.content(data), choice) else {
+        let text = choice.and_then(|choice| match &frame.name {
+            None => choice.content.as_mut(),
+            Some(name) => choice.text_mut(name),
+        });
+        let Some(text) = text else {
             return false;
         };
-        choice.content.get_or_insert_default().push_str(inner);
+        text.push_str(inner);
         self.size += inner.len();
         true
     }
@@ -94,7 +101,7 @@ impl Collector {
         if is_error {
             return Err(failure::of_event(text));
         }
-        self.frame = Frame::of(text, &chunk);
+        self.frame = Frame::of(data, &chunk);
         self.take(chunk)
     }
 
@@ -287,3 +294,6 @@ fn append(text: &mut String, raw: &RawValue) -> Result<usize, Fault> {
     text.push_str(inner);
     Ok(inner.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
-//! The table of keys: digests only, compared in constant time.
+//! The table of keys: digests only, looked up by how they begin.
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 digest of a key, as words: comparing four of them is quick even for thousands of keys.
+/// The SHA-256 digest of a key, as words.
 pub type KeyDigest = [u64; 4];
 
 /// Computes a key's digest.
@@ -15,19 +15,21 @@ pub fn digest(key: &[u8]) -> KeyDigest {
     words
 }
 
-/// The digests of all keys, in the order of the configuration.
+/// The digests of all keys in ascending order, each with the key's position in the configuration.
 #[derive(Debug, Default)]
-pub struct Keys(Vec<KeyDigest>);
+pub struct Keys(Vec<(KeyDigest, usize)>);
 
 impl Keys {
     /// Adds a key. `false` if it is there already.
     pub fn add(&mut self, key: &[u8]) -> bool {
         let digest = digest(key);
-        if self.0.contains(&digest) {
-            return false;
+        match self.0.binary_search_by_key(&digest, |(known, _)| *known) {
+            Ok(_) => false,
+            Err(at) => {
+                self.0.insert(at, (digest, self.0.len()));
+                true
+            }
         }
-        self.0.push(digest);
-        true
     }
 
     /// Whether there are no keys.
@@ -35,30 +37,32 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// The position of a key. The time that this takes depends on the number of keys and the length of `key`, never on
-    /// how much of it is right or on which key it is.
+    /// The position of a key among those added.
+    ///
+    /// The search looks at the first words of the digests, and only a digest that begins like the presented key's is compared
+    /// whole, in a time that does not depend on where the two differ. So the time says at most how the digest of a key that
+    /// somebody tries sorts among the beginnings of ours. That is no step towards a key: nobody can choose how a key's digest
+    /// begins except by trying keys, and to compute a key from its digest, or from the beginning of one, is to invert SHA-256.
+    /// Only a key that could be guessed anyway is guessed sooner; keys must be long and random.
     pub fn find(&self, key: &[u8]) -> Option<usize> {
-        let wanted = digest(key);
-        let mut found = 0;
-        for (at, known) in self.0.iter().enumerate() {
-            let difference = known
-                .iter()
-                .zip(&wanted)
-                .fold(0, |sum, (a, b)| sum | (a ^ b));
-            // All ones if the digests are equal, else zero; without a branch.
-            let equal = ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1);
-            // The optimiser must not see that the rest of the loop could be skipped.
-            let equal = std::hint::black_box(equal);
-            found |= (at + 1) & usize::from_le_bytes(mask(equal));
-        }
-        found.checked_sub(1)
+        self.position(&digest(key))
+    }
+
+    fn position(&self, wanted: &KeyDigest) -> Option<usize> {
+        let start = self.0.partition_point(|(known, _)| known[0] < wanted[0]);
+        self.0[start..]
+            .iter()
+            .take_while(|(known, _)| known[0] == wanted[0])
+            .find(|(known, _)| equal(known, wanted))
+            .map(|(_, position)| *position)
     }
 }
 
-/// A mask of all ones or all zeros, in the width of a pointer.
-fn mask(word: u64) -> [u8; size_of::<usize>()] {
-    let octets = word.to_le_bytes();
-    std::array::from_fn(|at| octets[at])
+/// Whether two digests are equal, without a branch between their words.
+fn equal(a: &KeyDigest, b: &KeyDigest) -> bool {
+    let difference = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
+    // The optimiser must not see that the first word that differs decides.
+    std::hint::black_box(difference) == 0
 }
 
 #[cfg(test)]
@@ -79,6 +83,31 @@ mod tests {
         }
         for wrong in ["", "sk-", "sk-100", "sk-1 ", "SK-1"] {
             assert_eq!(keys.find(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn digests_that_begin_alike_are_told_apart() {
+        let digests = [
+            [1, 0, 0, 0],
+            [7, 0, 0, 1],
+            [7, 0, 2, 0],
+            [7, 3, 0, 0],
+            [9, 0, 0, 0],
+        ];
+        let keys = Keys(digests.into_iter().zip(10..).collect());
+        for (digest, position) in digests.iter().zip(10..) {
+            assert_eq!(keys.position(digest), Some(position));
+        }
+        for other in [
+            [0; 4],
+            [7, 0, 0, 0],
+            [7, 0, 0, 2],
+            [7, 4, 0, 0],
+            [8; 4],
+            [u64::MAX; 4],
+        ] {
+            assert_eq!(keys.position(&other), None, "{other:?}");
         }
     }
 

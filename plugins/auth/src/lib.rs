@@ -45,11 +45,14 @@ impl Gate for Auth {
         let field = ctx.get(rule.field());
         let tenant = rule.decide(authorization.as_deref(), field.as_deref())?;
         ctx.set_note_json("tenant", tenant)?;
-        if authorization.is_some() {
-            ctx.remove("authorization")?;
-        }
-        if field.is_some() {
-            ctx.remove(rule.field())?;
+        for (name, value) in [("authorization", &authorization), (rule.field(), &field)] {
+            // Setting the injected field removes what has its name.
+            let replaced = rule
+                .injected()
+                .is_some_and(|injected| injected.name == name);
+            if value.is_some() && !replaced {
+                ctx.remove(name)?;
+            }
         }
         if let Some(injected) = rule.injected() {
             ctx.set(&injected.name, &injected.value)?;

@@ -17,6 +17,8 @@ const RETRY_AFTER: &str = "2";
 #[derive(Debug, Default)]
 pub struct State {
     task: Task,
+    /// The status that the model server answered with.
+    status: u16,
     /// The fault that ended the stream, on its way out.
     fault: Option<Fault>,
 }
@@ -125,6 +127,7 @@ impl State {
     /// 502 if the answer cannot be Ollama's.
     pub fn response_head(&mut self, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
         let status = ctx.status();
+        self.status = status;
         if (300..400).contains(&status) {
             return Err(failure::of_response(status, b""));
         }
@@ -159,9 +162,8 @@ impl State {
     /// # Errors
     /// What Ollama says went wrong, in the client's terms.
     pub fn response_body(&mut self, ctx: &Context<'_>, body: &[u8]) -> Result<BodyAction, Fault> {
-        let status = ctx.status();
-        if status >= 300 {
-            return refuse(ctx, failure::of_response(status, body));
+        if self.status >= 300 {
+            return refuse(ctx, failure::of_response(self.status, body));
         }
         let body = match &self.task {
             Task::Models => models::list(body)?,

@@ -5,6 +5,7 @@
 //! "Chat completion chunk object".
 
 mod completion;
+mod frame;
 mod line;
 mod logprobs;
 mod stream;

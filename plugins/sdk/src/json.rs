@@ -2,9 +2,12 @@
 //!
 //! Most of what a filter carries it does not need to understand. With `&RawValue` fields a piece of the input goes into
 //! the output as it is, and a JSON string can be spliced into another without being unescaped: see [`string_inner`].
+//! Where a stream repeats itself, even that look can be spared: [`span`] says what surrounds a text, [`strip_prefix`],
+//! [`strip_suffix`] and [`as_string_inner`] find the text of the next record in the same surroundings.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -117,6 +120,63 @@ pub fn string_inner(raw: &RawValue) -> Option<&str> {
     raw.get().strip_prefix('"')?.strip_suffix('"')
 }
 
+/// The octets as the inside of a JSON string, escapes and all; `None` unless they are one: UTF-8 without a bare quote, a
+/// control character, or an escape that JSON does not have.
+///
+/// Takes exactly what may stand between the quotes of a `RawValue`: half of a surrogate pair (`\ud800`) too.
+pub fn as_string_inner(octets: &[u8]) -> Option<&str> {
+    let mut at = 0;
+    while let Some(&octet) = octets.get(at) {
+        at += match octet {
+            ..0x20 | b'"' => return None,
+            b'\\' => escape_length(&octets[at..])?,
+            _ => 1,
+        };
+    }
+    std::str::from_utf8(octets).ok()
+}
+
+/// The length of the escape that `octets` begin with, from its backslash.
+fn escape_length(octets: &[u8]) -> Option<usize> {
+    match octets.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => {
+            let digits = octets.get(2..6)?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
+        }
+        _ => None,
+    }
+}
+
+/// What follows `prefix` in `octets`; `None` unless they begin with it.
+///
+/// Does what the slice's own method does, but in the sandbox that one compares octet by octet, this eight at a time.
+pub fn strip_prefix<'a>(octets: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = octets.split_at_checked(prefix.len())?;
+    same(start, prefix).then_some(rest)
+}
+
+/// What is before `suffix` in `octets`; `None` unless they end with it. See [`strip_prefix`].
+pub fn strip_suffix<'a>(octets: &'a [u8], suffix: &[u8]) -> Option<&'a [u8]> {
+    let (rest, end) = octets.split_at_checked(octets.len().checked_sub(suffix.len())?)?;
+    same(end, suffix).then_some(rest)
+}
+
+/// Whether two slices are the same.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let words = |words: &[u8; 8]| u64::from_ne_bytes(*words);
+    a_words.iter().map(words).eq(b_words.iter().map(words)) && a_rest.iter().eq(b_rest)
+}
+
+/// Where in `text` a value stands that was borrowed from it; `None` for any other value.
+pub fn span(text: &[u8], raw: &RawValue) -> Option<Range<usize>> {
+    let value = raw.get().as_bytes();
+    let start = value.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let end = start.checked_add(value.len())?;
+    (end <= text.len()).then_some(start..end)
+}
+
 /// The text of a raw JSON string, borrowed if it has no escapes; `None` if `raw` is not a string, or has an escape that is
 /// no character (a lone surrogate).
 pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
@@ -219,6 +279,61 @@ mod tests {
         assert_eq!(text(raw("1")), None);
         assert_eq!(text(raw(r#""\ud800""#)), None);
         assert_eq!(string_inner(raw(r#""a\n""#)), Some("a\\n"));
+    }
+
+    #[test]
+    fn the_inside_of_a_string_is_what_a_raw_value_takes_between_quotes() {
+        // Every sequence of up to four of these: a whole escape, its halves, controls, quotes, and UTF-8 whole and cut.
+        let pieces: [&[u8]; 17] = [
+            b"", b"a", b"\"", b"\\", b"\n", b"\x1f", b"\x7f", b"n", b"/", b"\\u", b"00", b"0",
+            b"g", b"\\ud800", b"\xc3", b"\xa9", b" ",
+        ];
+        let mut taken = 0;
+        for picks in 0..pieces.len().pow(4) {
+            let mut inner = Vec::new();
+            let mut rest = picks;
+            while rest > 0 {
+                inner.extend_from_slice(pieces[rest % pieces.len()]);
+                rest /= pieces.len();
+            }
+            let quoted = [b"\"", inner.as_slice(), b"\""].concat();
+            let raw = std::str::from_utf8(&quoted)
+                .ok()
+                .and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+            let found = as_string_inner(&inner);
+            assert_eq!(found, raw.and_then(string_inner), "{inner:?}");
+            taken += usize::from(found.is_some());
+        }
+        assert!(taken > 1000, "{taken}");
+    }
+
+    #[test]
+    fn both_ends_are_stripped_as_the_slices_methods_strip_them() {
+        let text = b"0123456789abcdefghijklmnop";
+        for length in 0..=text.len() {
+            let (prefix, suffix) = (&text[..length], &text[text.len() - length..]);
+            assert_eq!(strip_prefix(text, prefix), text.strip_prefix(prefix));
+            assert_eq!(strip_suffix(text, suffix), text.strip_suffix(suffix));
+            for at in 0..length {
+                let (mut prefix, mut suffix) = (prefix.to_vec(), suffix.to_vec());
+                prefix[at] ^= 1;
+                suffix[at] ^= 0x80;
+                assert_eq!(strip_prefix(text, &prefix), None);
+                assert_eq!(strip_suffix(text, &suffix), None);
+            }
+        }
+        assert_eq!(strip_prefix(&text[..9], text), None);
+        assert_eq!(strip_suffix(&text[..9], text), None);
+    }
+
+    #[test]
+    fn a_borrowed_value_is_found_in_its_text() {
+        let text = r#" {"a": [1, "b"] } "#;
+        let Members(members) = serde_json::from_str(text).expect("JSON");
+        let span_of = |text: &str| span(text.as_bytes(), members[0].1);
+        assert_eq!(span_of(text).map(|span| &text[span]), Some(r#"[1, "b"]"#));
+        assert_eq!(span_of(&text[..8]), None);
+        assert_eq!(span_of(&text[9..]), None);
     }
 
     #[test]

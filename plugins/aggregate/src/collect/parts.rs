@@ -58,6 +58,12 @@ impl Collected {
         }
     }
 
+    /// The other text of this name.
+    pub(super) fn text_mut(&mut self, name: &str) -> Option<&mut String> {
+        let (_, text) = self.texts.iter_mut().find(|(known, _)| known == name)?;
+        Some(text)
+    }
+
     /// Appends log probabilities and answers by how much that grew.
     pub(super) fn logprobs(&mut self, raw: &RawValue) -> Result<usize, Fault> {
         let found: Logprobs<'_> =

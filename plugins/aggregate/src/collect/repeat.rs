@@ -1,67 +1,79 @@
-//! The quick way for the chunk that nearly every chunk is: the same as the one before, but for its piece of content.
+//! The quick way for the chunk that nearly every chunk is: the same as the one before, but for its piece of text.
 //!
-//! A chunk of one token is ten times as long as the token. What surrounds the content was parsed once; if the next chunk has
-//! the very same octets around a plain string, parsing it again would say nothing new.
+//! A chunk of one token is ten times as long as the token. What surrounds the text was parsed once; if the next chunk has
+//! the very same octets around another string, parsing it again would say nothing new.
 
 use serde_json::value::RawValue;
+use sluicegate_plugin::json;
 
-use crate::chunk::{Chunk, Delta};
+use crate::chunk::{Chunk, Delta, Extra};
 
-/// What surrounds the content of a chunk that says nothing else.
+/// What surrounds the text of a chunk that says nothing else. The quotes of the text belong to the frame.
 #[derive(Debug)]
 pub(super) struct Frame {
-    before: String,
-    after: String,
-    /// The choice that the content belongs to.
+    before: Vec<u8>,
+    after: Vec<u8>,
+    /// The choice that the text belongs to.
     pub(super) index: u32,
+    /// The member that the text is in, if it is not the content: thoughts, under any of their names.
+    pub(super) name: Option<String>,
 }
 
 impl Frame {
-    /// The frame of a chunk, or `None` if taking it twice would do more than append its content twice. `text` is what the
-    /// chunk was parsed from.
-    pub(super) fn of(text: &str, chunk: &Chunk<'_>) -> Option<Self> {
+    /// The frame of a chunk, or `None` if taking it twice would do more than append its text twice. `data` is what the chunk
+    /// was parsed from.
+    pub(super) fn of(data: &[u8], chunk: &Chunk<'_>) -> Option<Self> {
         let [choice] = chunk.choices.as_slice() else {
             return None;
         };
-        if choice.finish_reason.is_some() || choice.logprobs.is_some() {
+        if choice.finish_reason.is_some() || choice.logprobs.is_some() || chunk.usage.is_some() {
             return None;
         }
-        let Some(Delta {
-            content: Some(content),
-            refusal: None,
-            tool_calls: None,
-            extra,
-        }) = &choice.delta
-        else {
-            return None;
-        };
-        if !extra.is_empty() {
+        if has_twins(&chunk.extra) || has_twins(&choice.extra) {
             return None;
         }
-        let start = offset(text, content)?;
-        let end = start + content.get().len();
+        let (name, text) = only_text(choice.delta.as_ref()?)?;
+        let span = json::span(data, text)?;
+        json::string_inner(text)?;
         Some(Self {
-            before: text.get(..start)?.to_owned(),
-            after: text.get(end..)?.to_owned(),
+            before: data[..=span.start].to_vec(),
+            after: data[span.end - 1..].to_vec(),
             index: choice.index,
+            name: name.map(str::to_owned),
         })
     }
 
-    /// The inside of the content, if `data` is this frame around a string without escapes.
-    pub(super) fn content<'a>(&self, data: &'a [u8]) -> Option<&'a str> {
-        let rest = data.strip_prefix(self.before.as_bytes())?;
-        let string = rest.strip_suffix(self.after.as_bytes())?;
-        let inner = string.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        if inner.iter().any(|&b| b < 0x20 || b == b'"' || b == b'\\') {
-            return None;
-        }
-        std::str::from_utf8(inner).ok()
+    /// The inside of the text, if `data` is this frame around a text.
+    pub(super) fn text<'a>(&self, data: &'a [u8]) -> Option<&'a str> {
+        let rest = json::strip_prefix(data, &self.before)?;
+        json::as_string_inner(json::strip_suffix(rest, &self.after)?)
     }
 }
 
-/// Where a value that was borrowed from `text` begins in it.
-fn offset(text: &str, value: &RawValue) -> Option<usize> {
-    (value.get().as_ptr() as usize).checked_sub(text.as_ptr() as usize)
+/// The one value of a delta that has no other, and its name if it is not the content.
+fn only_text<'c>(delta: &'c Delta<'_>) -> Option<(Option<&'c str>, &'c RawValue)> {
+    if delta.refusal.is_some() || delta.tool_calls.is_some() {
+        return None;
+    }
+    match (delta.content, delta.extra.as_slice()) {
+        (Some(content), []) => Some((None, content)),
+        // Some servers have an empty content beside the thoughts.
+        (None, [(name, text)]) => Some((Some(name), text)),
+        (Some(content), [(name, text)]) if content.get() == "\"\"" => Some((Some(name), text)),
+        (_, _) => None,
+    }
+}
+
+/// Whether a name is there twice: each of the two would take the other's place again.
+fn has_twins(members: &Extra<'_>) -> bool {
+    let mut rest = members.as_slice();
+    while let [(name, _), after @ ..] = rest {
+        if after.iter().any(|(other, _)| other == name) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 #[cfg(test)]
@@ -69,44 +81,51 @@ mod tests {
     use super::*;
 
     fn frame(text: &str) -> Option<Frame> {
-        Frame::of(text, &serde_json::from_str(text).expect("a chunk"))
+        let chunk = serde_json::from_str(text).expect("a chunk");
+        Frame::of(text.as_bytes(), &chunk)
     }
 
     const CHUNK: &str =
         r#"{"id":"a","choices":[{"index":2,"delta":{"content":"x"},"finish_reason":null}],"k":1}"#;
 
     #[test]
-    fn only_a_plain_string_in_the_same_frame_is_taken() {
+    fn only_a_string_in_the_same_frame_is_taken() {
         let frame = frame(CHUNK).expect("a frame");
-        assert_eq!(frame.index, 2);
+        assert_eq!((frame.index, &frame.name), (2, &None));
         let with = |content: &str| CHUNK.replace("\"x\"", content);
-        for plain in ["", "y", "漢 😀", "}]:,{"] {
-            let data = with(&format!("\"{plain}\""));
-            assert_eq!(frame.content(data.as_bytes()), Some(plain));
+        for text in ["", "y", "漢 😀", "}]:,{", r#"\"\\\n\u003c"#] {
+            let data = with(&format!("\"{text}\""));
+            assert_eq!(frame.text(data.as_bytes()), Some(text));
         }
         for other in [
             "null",
-            "\"a\\n\"",
             "\"",
             "\"\"\"",
-            "\"a\",\"b\":\"\"",
+            r#""a","b":"""#,
             "\"a\u{1}\"",
             "5",
             "",
         ] {
-            assert_eq!(frame.content(with(other).as_bytes()), None, "{other}");
+            assert_eq!(frame.text(with(other).as_bytes()), None, "{other}");
         }
-        assert_eq!(
-            frame.content(CHUNK.replace("\"a\"", "\"b\"").as_bytes()),
-            None
-        );
-        assert_eq!(frame.content(CHUNK.replace(":1}", ":2}").as_bytes()), None);
-        let cut = with("\"\u{e9}\"").replace('\u{e9}', "z").into_bytes();
-        let bad: Vec<u8> = cut
-            .iter()
-            .map(|&b| if b == b'z' { 0xff } else { b })
-            .collect();
-        assert_eq!(frame.content(&bad), None);
+        for other in [CHUNK.replace("\"a\"", "\"b\""), CHUNK.replace(":1}", ":2}")] {
+            assert_eq!(frame.text(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn thoughts_have_a_frame_under_their_name() {
+        for delta in [
+            r#"{"reasoning":"x"}"#,
+            r#"{"role":"assistant","reasoning":"x","content":null}"#,
+            r#"{"content":"","reasoning":"x"}"#,
+        ] {
+            let text = CHUNK.replace(r#"{"content":"x"}"#, delta);
+            let frame = frame(&text).expect("a frame");
+            assert_eq!(frame.name.as_deref(), Some("reasoning"));
+            let next = text.replace("\"x\"", "\"y\"");
+            assert_eq!(frame.text(next.as_bytes()), Some("y"));
+        }
     }
 
     #[test]
@@ -116,14 +135,24 @@ mod tests {
             r#"{"content":"x","refusal":"r"}"#,
             r#"{"content":"x","tool_calls":[]}"#,
             r#"{"content":null}"#,
+            r#"{"content":{}}"#,
+            r#"{"a":"x","b":"y"}"#,
+            r#"{"a":1}"#,
             "{}",
             "null",
         ] {
             let text = CHUNK.replace(r#"{"content":"x"}"#, delta);
             assert!(frame(&text).is_none(), "{delta}");
         }
-        assert!(frame(&CHUNK.replace("null", "\"stop\"")).is_none());
-        assert!(frame(&CHUNK.replace("\"index\"", "\"logprobs\":{},\"index\"")).is_none());
+        for (part, more) in [
+            ("null", "\"stop\""),
+            ("\"index\"", "\"logprobs\":{},\"index\""),
+            ("\"k\":1", "\"usage\":{}"),
+            ("\"k\":1", "\"k\":1,\"k\":2"),
+            ("\"index\"", "\"k\":1,\"k\":2,\"index\""),
+        ] {
+            assert!(frame(&CHUNK.replace(part, more)).is_none(), "{more}");
+        }
         assert!(frame(r#"{"choices":[]}"#).is_none());
         assert!(
             frame(r#"{"choices":[{"delta":{"content":"x"}},{"delta":{"content":"x"}}]}"#).is_none()

@@ -11,6 +11,8 @@ use crate::failure;
 #[derive(Debug, Deserialize)]
 pub(super) struct Line<'a> {
     #[serde(borrow)]
+    pub(super) created_at: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(super) message: Option<Message<'a>>,
     #[serde(default)]
     pub(super) done: bool,
@@ -32,6 +34,15 @@ pub(super) struct Message<'a> {
     thinking: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) tool_calls: Option<&'a RawValue>,
+}
+
+/// The one text of a message, by its member.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Only<'a> {
+    /// `content`
+    Content(&'a RawValue),
+    /// `thinking`
+    Thinking(&'a RawValue),
 }
 
 impl<'a> Line<'a> {
@@ -67,6 +78,18 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// The raw text of a message that has only the one, and nothing else; it may be empty.
+    pub(super) fn only_text(&self) -> Option<Only<'a>> {
+        if self.tool_calls.is_some() {
+            return None;
+        }
+        match (self.thinking(), self.content()) {
+            (None, _) => self.content.map(Only::Content),
+            (Some(_), None) => self.thinking.map(Only::Thinking),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
     /// The content as a raw JSON string; `None` if it is empty.
     pub(super) fn content(&self) -> Option<&'a str> {
         filled(self.content)

@@ -4,28 +4,34 @@
 //! stream that ends without it has been cut, and saying so is all that tells a client.
 //!
 //! The beginning of a chunk is the same all through a stream and is made once. Texts go into a chunk as they stand in the
-//! line, so a line of content costs one look over it and one copy.
+//! line, so a line of content costs one look over it and one copy; see also [`frame`](super::frame).
 
 use sluicegate_plugin::{Event, Fault};
 
-use super::line::{Ending, Line};
+use super::frame::Frame;
+use super::line::{Ending, Line, Only};
 use super::{Identity, logprobs, tools};
 
 const OPEN_CHOICE: &[u8] = b"{\"index\":0,\"delta\":";
+const OPEN_CONTENT: &[u8] = b"{\"content\":";
 const END_DELTA: &[u8] = b"},\"finish_reason\":null}]}";
+/// [`END_DELTA`] after the quote that ends a text.
+const END_TEXT: &[u8] = b"\"},\"finish_reason\":null}]}";
 
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Stream {
     /// Everything up to the delta's value.
     prefix: Vec<u8>,
-    /// `,"reasoning":` or its like, as the first member of a delta.
+    /// `{"reasoning":` or its like, as the first member of a delta.
     open_reasoning: Vec<u8>,
     usage: bool,
     opened: bool,
     calls: u64,
     lines: u64,
     ending: Option<Ending>,
+    /// Around the text of the last plain line that was parsed.
+    frame: Option<Box<Frame>>,
 }
 
 impl Stream {
@@ -42,6 +48,7 @@ impl Stream {
             calls: 0,
             lines: 0,
             ending: None,
+            frame: None,
         }
     }
 
@@ -50,11 +57,32 @@ impl Stream {
     /// # Errors
     /// Ollama's own error in mid-stream, or 502 `upstream_invalid` for a line that makes no sense.
     pub fn push(&mut self, data: &[u8], out: &mut Vec<Event>) -> Result<(), Fault> {
-        if self.ending.is_some() || data.trim_ascii().is_empty() {
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        if let Some(frame) = &self.frame
+            && let Some(text) = frame.text(data)
+        {
+            // Most lines end here. An empty text makes no chunk.
+            if !text.is_empty() {
+                out.push(Event::data(frame.chunk(text)));
+                self.lines += 1;
+            }
+            return Ok(());
+        }
+        self.parse(data, out)
+    }
+
+    /// Takes a line that is not like one before.
+    fn parse(&mut self, data: &[u8], out: &mut Vec<Event>) -> Result<(), Fault> {
+        if data.trim_ascii().is_empty() {
             return Ok(());
         }
         let line = Line::read(data)?;
         self.open(out);
+        if let Some(frame) = Frame::of(data, &line, |only| self.around(only)) {
+            self.frame = Some(Box::new(frame));
+        }
         let mut probabilities = Vec::new();
         if let Some(raw) = line.logprobs {
             probabilities.extend_from_slice(b"},\"logprobs\":");
@@ -78,7 +106,7 @@ impl Stream {
             out.push(self.chunk(&[&self.open_reasoning, thoughts.as_bytes(), end]));
         }
         if let Some(text) = content {
-            out.push(self.chunk(&[b"{\"content\":", text.as_bytes(), end]));
+            out.push(self.chunk(&[OPEN_CONTENT, text.as_bytes(), end]));
         }
         if thinking.is_none() && content.is_none() && !probabilities.is_empty() {
             out.push(self.chunk(&[b"{", end]));
@@ -135,6 +163,15 @@ impl Stream {
         out.push(Event::data(b"[DONE]".as_slice()));
     }
 
+    /// A chunk of nothing but a text, without the text: its quotes and what is around them.
+    fn around(&self, only: Only<'_>) -> (Vec<u8>, &'static [u8]) {
+        let open = match only {
+            Only::Content(_) => OPEN_CONTENT,
+            Only::Thinking(_) => &self.open_reasoning,
+        };
+        ([&self.prefix, open, b"\""].concat(), END_TEXT)
+    }
+
     /// A chunk from the pieces of its delta and what follows.
     fn chunk(&self, pieces: &[&[u8]]) -> Event {
         // Exactly as large as needed, for a buffer with room to spare is copied when it leaves the sandbox.
@@ -149,3 +186,6 @@ impl Stream {
         Event::data(data)
     }
 }
+
+#[cfg(test)]
+mod tests;
