@@ -533,7 +533,7 @@ fn no_answer(error: upstream::Error) -> Failure {
             "The model server does not take connections.",
         )
         .caused_by(error),
-        Error::Broken { source, .. } if source.is_parse() => Failure::new(
+        Error::Invalid { .. } => Failure::new(
             Kind::UpstreamInvalid,
             "The model server's answer is not HTTP.",
         )

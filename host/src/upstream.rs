@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub use body::Body;
-pub use client::{Answer, AnswerBody};
+pub use client::{Answer, AnswerBody, Broken};
 pub use target::Target;
 
 use crate::config;
@@ -37,13 +37,21 @@ pub enum Error {
         /// The limit that was exceeded.
         limit: Duration,
     },
-    /// The connection ended, or what came was not HTTP.
+    /// The connection ended before the answer did.
     #[error("the connection to {target} broke")]
     Broken {
         /// The target as configured.
         target: String,
-        /// What the HTTP library says.
-        source: hyper::Error,
+        /// How it ended.
+        source: Broken,
+    },
+    /// What came is not an answer of HTTP/1.
+    #[error("what {target} answers is not HTTP/1")]
+    Invalid {
+        /// The target as configured.
+        target: String,
+        /// What is wrong with it.
+        source: Broken,
     },
     /// The client's body could not be read to its end while it was being sent on.
     #[error("the request body ended early")]
@@ -66,6 +74,7 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Broken { .. } => "broken",
+            Self::Invalid { .. } => "invalid",
             Self::RequestBody(_) => "request_body",
             Self::Request { .. } => "request",
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 /// Why a client's body could not be read to its end.
@@ -44,35 +44,21 @@ impl Body {
     pub fn full(bytes: Bytes) -> Self {
         Self::Full((!bytes.is_empty()).then_some(bytes))
     }
-}
 
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match self.get_mut() {
-            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(limited) => limited
-                .poll_next(cx)
-                .map(|next| next.map(|piece| piece.map(Frame::data))),
+    /// Octets in all, where that is known.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Full(bytes) => Some(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(limited) => limited.announced(),
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// The next piece, or `None` at the end.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         match self {
-            Self::Full(bytes) => bytes.is_none(),
-            Self::Stream(limited) => hyper::body::Body::is_end_stream(&limited.incoming),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Stream(limited) => hyper::body::Body::size_hint(&limited.incoming),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            Self::Stream(limited) => limited.poll_next(cx),
         }
     }
 }

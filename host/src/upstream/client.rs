@@ -2,39 +2,107 @@
 //!
 //! A connection has no task of its own: whoever waits for an answer also moves the octets. So a burst of chunks is
 //! taken in one go without a switch of tasks, and dropping the exchange closes the connection at once, which is what stops
-//! the model.
+//! the model. All chunks that one read has brought become one piece, without a buffer for each: that is why this is not a
+//! general HTTP library.
+
+mod content;
+mod head;
+mod sending;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::Request;
 use hyper::http::response::Parts;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
+use self::content::Content;
+use self::head::Head;
+use self::sending::Sending;
 use super::{Body, Error, Target, body};
 use crate::telemetry::metrics::TargetMetrics;
+
+/// Octets read at a time at first; doubled, up to [`READ_MAX`], while a server has more.
+const READ_MIN: usize = 8 * 1024;
+/// Octets read at a time at most.
+const READ_MAX: usize = 64 * 1024;
 
 /// A connection's octets, with or without TLS.
 pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// What moves a connection's octets.
-type Driver = http1::Connection<TokioIo<Stream>, Body>;
+/// Why there is no answer on a connection, or no more of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The server closed the connection without a word.
+    #[error("the server closed the connection before it answered")]
+    Closed,
+    /// The server closed the connection in the middle of its answer.
+    #[error("the server closed the connection in the middle of its answer")]
+    Cut,
+    /// What came is no head of an answer, or not one that can be taken.
+    #[error("the head of its answer cannot be read: {0}")]
+    Head(&'static str),
+    /// The chunks of a body make no sense.
+    #[error("a chunk of its answer cannot be read: {0}")]
+    Chunk(&'static str),
+    /// The client's body could not be read to its end while it was being sent on.
+    #[error("the request body ended early")]
+    RequestBody(#[source] body::Error),
+}
 
-/// A connection together with what moves its octets.
+impl Broken {
+    /// The error with its target, in the terms of `upstream`.
+    fn at(self, target: &Target) -> Error {
+        let target = target.label.to_string();
+        match self {
+            Self::RequestBody(cause) => Error::RequestBody(cause),
+            Self::Head(_) | Self::Chunk(_) => Error::Invalid {
+                target,
+                source: self,
+            },
+            Self::Io(_) | Self::Closed | Self::Cut => Error::Broken {
+                target,
+                source: self,
+            },
+        }
+    }
+
+    /// Whether this is how a connection looks that the server closed before the request reached it.
+    fn is_stale(&self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset
+                    | std::io::ErrorKind::ConnectionAborted
+                    | std::io::ErrorKind::BrokenPipe
+            ),
+            Self::Cut | Self::Head(_) | Self::Chunk(_) | Self::RequestBody(_) => false,
+        }
+    }
+}
+
+/// A connection with what has been read from it and not been taken.
 pub(super) struct Connection {
-    sender: SendRequest<Body>,
-    /// `None` once the connection has ended.
-    driver: Option<Pin<Box<Driver>>>,
+    stream: Stream,
+    buffer: BytesMut,
+    /// How much is read next.
+    read: usize,
+    /// The request, as long as it is not sent to its end.
+    sending: Option<Sending>,
+    /// Why the request could not be sent to its end. The server may have answered all the same, so that counts only if
+    /// it has not.
+    unsent: Option<std::io::Error>,
     metrics: Arc<TargetMetrics>,
 }
 
@@ -51,48 +119,72 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        sender: SendRequest<Body>,
-        driver: Driver,
-        metrics: Arc<TargetMetrics>,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, metrics: Arc<TargetMetrics>) -> Self {
         metrics.connected();
         Self {
-            sender,
-            driver: Some(Box::pin(driver)),
+            stream,
+            buffer: BytesMut::new(),
+            read: READ_MIN,
+            sending: None,
+            unsent: None,
             metrics,
         }
     }
 
-    /// Whether the server has kept the connection open since its last use.
+    /// Whether the server has kept the connection open since its last use, and has sent nothing that nobody asked for.
     pub(super) fn is_usable(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
+        let mut cx = Context::from_waker(Waker::noop());
+        self.buffer.is_empty() && self.poll_read(&mut cx).is_pending()
     }
 
-    /// Moves what can be moved. An error of the connection also reaches the answer or its body, so it is not lost here.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver
-            && driver.as_mut().poll(cx).is_ready()
+    /// Reads what has arrived behind what is in the buffer; 0 octets at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        self.buffer.reserve(self.read);
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)?;
+        if let Poll::Ready(size) = read
+            && size == room
         {
-            self.driver = None;
+            self.read = (self.read * 2).min(READ_MAX);
         }
+        read.map(Ok)
     }
 
-    async fn send(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|cx| {
-            if let Some(driver) = &mut self.driver
-                && driver.as_mut().poll(cx).is_ready()
-            {
-                self.driver = None;
+    /// Sends as much of the request as the server takes.
+    ///
+    /// # Errors
+    /// [`Broken::RequestBody`]; an error of the connection is kept for later.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        let Some(sending) = &mut self.sending else {
+            return Ok(());
+        };
+        match sending.poll(&mut self.stream, cx) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(Broken::Io(error))) => self.unsent = Some(error),
+            Poll::Ready(Err(error)) => return Err(error),
+        }
+        self.sending = None;
+        Ok(())
+    }
+
+    /// Sends the request and waits for the head of the answer, whichever is ready first: a server may answer before it
+    /// has read all.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
+        self.poll_send(cx)?;
+        loop {
+            if let Some(head) = head::take(&mut self.buffer)? {
+                return Poll::Ready(Ok(head));
             }
-            answer.as_mut().poll(cx)
-        })
-        .await
+            let had = !self.buffer.is_empty();
+            let lost = match std::task::ready!(self.poll_read(cx)) {
+                Ok(1..) => continue,
+                Ok(0) if had => Broken::Cut,
+                Ok(0) => Broken::Closed,
+                Err(error) => error.into(),
+            };
+            return Poll::Ready(Err(self.unsent.take().map_or(lost, Broken::Io)));
+        }
     }
 }
 
@@ -117,148 +209,131 @@ pub struct Piece {
 /// The body of an answer. Dropping it before the end closes the connection.
 #[derive(Debug)]
 pub struct AnswerBody {
-    incoming: Incoming,
+    content: Content,
+    /// Whether the connection may be used again.
+    keeps: bool,
+    /// `None` after the end. Its buffer holds octets of the body that were not handed over yet.
     connection: Option<Connection>,
     target: Arc<Target>,
-    /// An error that came behind octets which had to be handed over first.
-    failed: Option<hyper::Error>,
+    /// Why nothing more can come, once what came before is handed over.
+    failed: Option<Broken>,
 }
 
 impl AnswerBody {
-    /// Octets that the server has announced, if it has.
+    /// The body behind a head; some of it may be in the buffer already.
+    fn new(head: &Head, mut connection: Connection, target: Arc<Target>) -> Self {
+        let mut body = Self {
+            content: head.content,
+            keeps: head.keeps,
+            connection: None,
+            target,
+            failed: None,
+        };
+        body.failed = body.take(&mut connection.buffer, 0).err();
+        body.connection = Some(connection);
+        body
+    }
+
+    /// Octets that are still to come, if the server has announced that.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        let there = self
+            .connection
+            .as_ref()
+            .map_or(0, |connection| connection.buffer.len() as u64);
+        match self.content {
+            Content::Length(left) => Some(left + there),
+            Content::Chunked(_) | Content::ToEnd => None,
+        }
     }
 
     /// All octets that have arrived, waiting only if there are none; at most about `limit` in one piece.
     ///
     /// # Errors
-    /// [`Error::Broken`] if the connection ended before the body did.
+    /// [`Error::Broken`] if the connection ended before the body did, [`Error::Invalid`] if its chunks make no sense.
     ///
     /// # Cancel safety
     /// Nothing is lost if the future is dropped before it is ready.
     pub async fn next(&mut self, limit: usize) -> Result<Piece, Error> {
         let piece = poll_fn(|cx| self.poll_next(cx, limit)).await;
-        piece.map_err(|source| Error::Broken {
-            target: self.target.label.to_string(),
-            source,
-        })
+        piece.map_err(|broken| broken.at(&self.target))
     }
 
-    fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-        limit: usize,
-    ) -> Poll<Result<Piece, hyper::Error>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Err(error));
+    fn poll_next(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Piece, Broken>> {
+        let Some(mut connection) = self.connection.take() else {
+            return Poll::Ready(match self.failed.take() {
+                Some(error) => Err(error),
+                None => Ok(Piece {
+                    bytes: Bytes::new(),
+                    last: true,
+                }),
+            });
+        };
+        if let Err(error) = connection.poll_send(cx) {
+            self.failed.get_or_insert(error);
         }
-        let mut taken = Taken::Nothing;
-        let mut driven = false;
-        loop {
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    driven = false;
-                    if let Ok(data) = frame.into_data() {
-                        taken.add(data);
-                    }
-                    if taken.len() >= limit {
-                        return Poll::Ready(Ok(Piece {
-                            bytes: taken.freeze(),
-                            last: false,
-                        }));
-                    }
+        while self.failed.is_none()
+            && !self.content.is_complete()
+            && connection.buffer.len() < limit
+        {
+            let before = connection.buffer.len();
+            match connection.poll_read(cx) {
+                Poll::Pending if before == 0 => {
+                    self.connection = Some(connection);
+                    return Poll::Pending;
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    if taken.len() == 0 {
-                        return Poll::Ready(Err(error));
-                    }
-                    self.failed = Some(error);
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) if self.content == Content::ToEnd => {
                     return Poll::Ready(Ok(Piece {
-                        bytes: taken.freeze(),
-                        last: false,
-                    }));
-                }
-                Poll::Ready(None) => {
-                    self.release();
-                    return Poll::Ready(Ok(Piece {
-                        bytes: taken.freeze(),
+                        bytes: connection.buffer.split().freeze(),
                         last: true,
                     }));
                 }
-                // The octets may wait one layer below: move them up, then look once more.
-                Poll::Pending if !driven => {
-                    driven = true;
-                    if let Some(connection) = &mut self.connection {
-                        connection.drive(cx);
-                    }
+                Poll::Ready(Ok(0)) => self.failed = Some(Broken::Cut),
+                Poll::Ready(Ok(_)) => {
+                    self.failed = self.take(&mut connection.buffer, before).err();
                 }
-                Poll::Pending if taken.len() == 0 => return Poll::Pending,
-                Poll::Pending => {
-                    return Poll::Ready(Ok(Piece {
-                        bytes: taken.freeze(),
-                        last: false,
-                    }));
-                }
+                Poll::Ready(Err(error)) => self.failed = Some(error.into()),
             }
         }
+        let bytes = connection.buffer.split().freeze();
+        let last = self.failed.is_none() && self.content.is_complete();
+        if last {
+            self.release(connection);
+        } else if let Some(error) = self.failed.take_if(|_| bytes.is_empty()) {
+            return Poll::Ready(Err(error));
+        } else if self.failed.is_none() {
+            self.connection = Some(connection);
+        }
+        Poll::Ready(Ok(Piece { bytes, last }))
+    }
+
+    /// Leaves only the body's own octets of those behind `before` in the buffer.
+    fn take(&mut self, buffer: &mut BytesMut, before: usize) -> Result<(), Broken> {
+        let (kept, taken) = self.content.take(&mut buffer[before..])?;
+        // What comes behind the end belongs to no request: the next answer would be a wrong one.
+        self.keeps &= before + taken == buffer.len();
+        buffer.truncate(before + kept);
+        Ok(())
     }
 
     /// Gives the connection back for reuse, if it can be used again.
-    fn release(&mut self) {
-        if let Some(mut connection) = self.connection.take()
-            && connection.is_usable()
-        {
+    fn release(&mut self, mut connection: Connection) {
+        let sent = connection.sending.is_none() && connection.unsent.is_none();
+        if self.keeps && sent {
+            connection.buffer = BytesMut::new();
+            connection.read = READ_MIN;
             self.target.keep(connection);
-        }
-    }
-}
-
-/// Octets taken so far: one piece stays what it is, several are joined.
-enum Taken {
-    Nothing,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Taken {
-    fn len(&self) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::One(bytes) => bytes.len(),
-            Self::Many(bytes) => bytes.len(),
-        }
-    }
-
-    fn add(&mut self, more: Bytes) {
-        match self {
-            Self::Nothing => *self = Self::One(more),
-            Self::One(first) => {
-                let mut joined = BytesMut::with_capacity(4096.max(first.len() + more.len()));
-                joined.extend_from_slice(first);
-                joined.extend_from_slice(&more);
-                *self = Self::Many(joined);
-            }
-            Self::Many(joined) => joined.extend_from_slice(&more),
-        }
-    }
-
-    fn freeze(self) -> Bytes {
-        match self {
-            Self::Nothing => Bytes::new(),
-            Self::One(bytes) => bytes,
-            Self::Many(bytes) => bytes.freeze(),
         }
     }
 }
 
 /// Sends a request to a target and waits for the head of its answer.
 ///
-/// The path of `request` gets the target's base in front, and `host` is the target's unless it is set.
+/// `request` has the path for the server, its base included, and `host`.
 ///
 /// # Errors
-/// [`Error`], all before a single octet of an answer.
+/// [`Error`], all before a single octet of an answer's body.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
@@ -270,85 +345,38 @@ pub async fn send(target: &Arc<Target>, request: Request<Body>) -> Result<Answer
     answer
 }
 
-async fn send_uncounted(target: &Arc<Target>, mut request: Request<Body>) -> Result<Answer, Error> {
+async fn send_uncounted(target: &Arc<Target>, request: Request<Body>) -> Result<Answer, Error> {
+    let (head, body) = request.into_parts();
+    let mut sending = Sending::new(&head, body);
     if let Some(connection) = target.reuse() {
-        let again = copy(&request);
-        match exchange(target, connection, request).await {
+        let again = sending.again();
+        match exchange(target, connection, sending).await {
             Ok(answer) => return Ok(answer),
             // The server closed a connection that it had kept open, in the moment in which it was to be used again. It has
             // sent nothing, so the request goes out once more, if its body is still at hand.
-            Err((error, unsent)) => {
-                let stale = unsent.or(if is_stale(&error) { again } else { None });
-                let Some(stale) = stale else {
-                    return Err(error);
-                };
-                request = stale;
-            }
+            Err(broken) => match again {
+                Some(again) if broken.is_stale() => sending = again,
+                Some(_) | None => return Err(broken.at(target)),
+            },
         }
     }
     let connection = target.connect().await?;
-    exchange(target, connection, request)
+    exchange(target, connection, sending)
         .await
-        .map_err(|(error, _)| error)
+        .map_err(|broken| broken.at(target))
 }
 
-/// The request once more, if its body is complete.
-fn copy(request: &Request<Body>) -> Option<Request<Body>> {
-    let Body::Full(bytes) = request.body() else {
-        return None;
-    };
-    let mut copy = Request::new(Body::Full(bytes.clone()));
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
-}
-
-fn is_stale(error: &Error) -> bool {
-    matches!(error, Error::Broken { source, .. } if source.is_incomplete_message() || source.is_closed() || source.is_canceled() || is_reset(source))
-}
-
-fn is_reset(error: &hyper::Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<std::io::Error>())
-        .is_some_and(|error| {
-            matches!(
-                error.kind(),
-                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
-            )
-        })
-}
-
-/// One request on one connection. On an error that left the request unsent, gives it back.
+/// One request on one connection.
 async fn exchange(
     target: &Arc<Target>,
     mut connection: Connection,
-    request: Request<Body>,
-) -> Result<Answer, (Error, Option<Request<Body>>)> {
-    match connection.send(request).await {
-        Ok(response) => {
-            let (head, incoming) = response.into_parts();
-            let body = AnswerBody {
-                incoming,
-                connection: Some(connection),
-                target: target.clone(),
-                failed: None,
-            };
-            Ok(Answer { head, body })
-        }
-        Err(mut error) => {
-            let unsent = error.take_message();
-            let source = error.into_error();
-            let cause = std::error::Error::source(&source)
-                .and_then(|cause| cause.downcast_ref::<body::Error>());
-            let error = match cause {
-                Some(cause) => Error::RequestBody(*cause),
-                None => Error::Broken {
-                    target: target.label.to_string(),
-                    source,
-                },
-            };
-            Err((error, unsent))
-        }
-    }
+    sending: Sending,
+) -> Result<Answer, Broken> {
+    connection.sending = Some(sending);
+    let head = poll_fn(|cx| connection.poll_head(cx)).await?;
+    let body = AnswerBody::new(&head, connection, target.clone());
+    Ok(Answer {
+        head: head.parts,
+        body,
+    })
 }

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1;
 use hyper::header::HeaderValue;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
@@ -148,14 +146,7 @@ impl Target {
         match result {
             Ok(stream) => {
                 self.set_state(State::Up);
-                let (sender, driver) =
-                    http1::handshake(TokioIo::new(stream))
-                        .await
-                        .map_err(|source| super::Error::Broken {
-                            target: self.label.to_string(),
-                            source,
-                        })?;
-                Ok(Connection::new(sender, driver, self.metrics.clone()))
+                Ok(Connection::new(stream, self.metrics.clone()))
             }
             Err(error) => {
                 self.set_state(State::Down(describe(&error)));

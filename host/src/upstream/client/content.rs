@@ -1,0 +1,283 @@
+//! The body of an answer: where it ends, and which octets are its own.
+//!
+//! # Source
+//! RFC 9112, section 6.3 (length of a message body) and section 7.1 (chunked transfer coding).
+
+use super::Broken;
+
+/// Octets of a chunk's size line with its extensions, and of all trailers together. Arbitrary; real ones have ten.
+const LINE_MAX: u32 = 16 * 1024;
+
+/// What is still to come of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// This many octets.
+    Length(u64),
+    /// Chunks.
+    Chunked(Chunked),
+    /// Everything until the server closes the connection.
+    ToEnd,
+}
+
+impl Content {
+    /// A body in chunks that has not begun.
+    pub(super) const CHUNKED: Self = Self::Chunked(Chunked {
+        state: State::Size,
+        left: 0,
+        line: 0,
+    });
+
+    /// Whether the body is complete. A body that goes on until the end of the connection never is.
+    pub(super) fn is_complete(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.state == State::End,
+            Self::ToEnd => false,
+        }
+    }
+
+    /// Takes octets as they came and moves the body's own among them to the front.
+    ///
+    /// Gives how many these are, and how many octets were taken; what was not taken lies behind the end of the body.
+    ///
+    /// # Errors
+    /// [`Broken::Chunk`] if chunks are not framed as they must be.
+    pub(super) fn take(&mut self, octets: &mut [u8]) -> Result<(usize, usize), Broken> {
+        match self {
+            Self::Length(left) => {
+                let taken =
+                    usize::try_from(*left).map_or(octets.len(), |left| left.min(octets.len()));
+                *left -= taken as u64;
+                Ok((taken, taken))
+            }
+            Self::Chunked(chunked) => chunked.take(octets),
+            Self::ToEnd => Ok((octets.len(), octets.len())),
+        }
+    }
+}
+
+/// A place in a body of chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chunked {
+    state: State,
+    /// The size of the chunk as far as it is known, then its octets still to come.
+    left: u64,
+    /// Octets of the size line, or of the trailers, so far.
+    line: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// At the first digit of a size.
+    Size,
+    /// Behind it.
+    Digits,
+    /// In blanks or an extension, which mean nothing here.
+    Extension,
+    /// Before the LF of a size line.
+    SizeEnd,
+    Data,
+    /// Before the CR, then the LF behind a chunk.
+    DataCr,
+    DataEnd,
+    /// At the beginning of a line of the trailers, in such a line, before its LF.
+    Trailers,
+    Trailer,
+    TrailerEnd,
+    /// Before the last LF.
+    LastEnd,
+    End,
+}
+
+impl Chunked {
+    fn take(&mut self, octets: &mut [u8]) -> Result<(usize, usize), Broken> {
+        let (mut kept, mut at) = (0, 0);
+        while at < octets.len() && self.state != State::End {
+            if self.state == State::Data {
+                let there = octets.len() - at;
+                let size = usize::try_from(self.left).map_or(there, |left| left.min(there));
+                octets.copy_within(at..at + size, kept);
+                kept += size;
+                at += size;
+                self.left -= size as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+            } else {
+                self.state = self.step(octets[at])?;
+                at += 1;
+            }
+        }
+        Ok((kept, at))
+    }
+
+    /// Takes one octet of what stands around the data.
+    fn step(&mut self, octet: u8) -> Result<State, Broken> {
+        match self.state {
+            State::Size | State::DataCr | State::DataEnd | State::Data | State::End => {
+                self.line = 0
+            }
+            State::Digits
+            | State::Extension
+            | State::SizeEnd
+            | State::Trailers
+            | State::Trailer
+            | State::TrailerEnd
+            | State::LastEnd => {
+                self.line += 1;
+                if self.line > LINE_MAX {
+                    return Err(Broken::Chunk("a line around its data is too long"));
+                }
+            }
+        }
+        Ok(match (self.state, octet) {
+            (State::Size, _) => {
+                self.left = digit(octet)?;
+                State::Digits
+            }
+            (State::Digits, b';' | b' ' | b'\t') => State::Extension,
+            (State::Digits | State::Extension, b'\r') => State::SizeEnd,
+            (State::Digits, _) => {
+                let digit = digit(octet)?;
+                let shifted = self.left.checked_mul(16);
+                let size = shifted.ok_or(Broken::Chunk("its size does not fit 64 bits"))?;
+                self.left = size + digit;
+                State::Digits
+            }
+            (State::Extension, b'\n') => {
+                return Err(Broken::Chunk("its size line ends without CR"));
+            }
+            (State::Extension, _) => State::Extension,
+            (State::SizeEnd, b'\n') if self.left == 0 => State::Trailers,
+            (State::SizeEnd, b'\n') => State::Data,
+            (State::DataCr, b'\r') => State::DataEnd,
+            (State::DataEnd, b'\n') => State::Size,
+            (State::Trailers, b'\r') => State::LastEnd,
+            (State::Trailers | State::Trailer, b'\n') => {
+                return Err(Broken::Chunk("a trailer ends without CR"));
+            }
+            (State::Trailer, b'\r') => State::TrailerEnd,
+            (State::Trailers | State::Trailer, _) => State::Trailer,
+            (State::TrailerEnd, b'\n') => State::Trailers,
+            (State::LastEnd, b'\n') => State::End,
+            (State::SizeEnd | State::TrailerEnd | State::LastEnd, _) => {
+                return Err(Broken::Chunk("a CR without LF"));
+            }
+            (State::DataCr | State::DataEnd, _) => {
+                return Err(Broken::Chunk("it is longer than its size"));
+            }
+            // `take` does not come here with these.
+            (State::Data | State::End, _) => self.state,
+        })
+    }
+}
+
+fn digit(octet: u8) -> Result<u64, Broken> {
+    char::from(octet)
+        .to_digit(16)
+        .map(u64::from)
+        .ok_or(Broken::Chunk("its size is no number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The body in `pieces` and whether it is complete, with how many octets were left over behind it.
+    fn read<'a>(
+        mut content: Content,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(Vec<u8>, bool, usize), Broken> {
+        let (mut body, mut over) = (Vec::new(), 0);
+        for piece in pieces {
+            let mut piece = piece.to_vec();
+            let (kept, taken) = content.take(&mut piece)?;
+            body.extend_from_slice(&piece[..kept]);
+            over += piece.len() - taken;
+        }
+        Ok((body, content.is_complete(), over))
+    }
+
+    fn refused(octets: &[u8]) -> &'static str {
+        match read(Content::CHUNKED, [octets]) {
+            Err(Broken::Chunk(reason)) => reason,
+            other => panic!("{octets:?} gave {other:?}"),
+        }
+    }
+
+    const CHUNKS: &[u8] =
+        b"5\r\nhello\r\n1;name=\"x\"\r\n,\r\n0B \r\n good\nworld\r\n000\r\nX-Sum: 1\r\nY: 2\r\n\r\n";
+
+    #[test]
+    fn chunks_are_the_same_however_they_are_cut() {
+        let whole = (b"hello, good\nworld".to_vec(), true, 0);
+        assert_eq!(read(Content::CHUNKED, [CHUNKS]).expect("legal"), whole);
+        assert_eq!(
+            read(Content::CHUNKED, CHUNKS.chunks(1)).expect("legal"),
+            whole
+        );
+        for cut in 0..CHUNKS.len() {
+            let (a, b) = CHUNKS.split_at(cut);
+            assert_eq!(
+                read(Content::CHUNKED, [a, b]).expect("legal"),
+                whole,
+                "cut at {cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn chunks_that_end_early_are_not_complete() {
+        for end in 0..CHUNKS.len() {
+            let (body, complete, over) =
+                read(Content::CHUNKED, [&CHUNKS[..end]]).expect("legal so far");
+            assert!(!complete && over == 0, "complete after {end}");
+            assert!(b"hello, good\nworld".starts_with(&body), "after {end}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_body_is_left() {
+        let octets = [CHUNKS, b"HTTP/1.1 200 OK"].concat();
+        let (body, complete, over) = read(Content::CHUNKED, [octets.as_slice()]).expect("legal");
+        assert_eq!(
+            (body.as_slice(), complete, over),
+            (&b"hello, good\nworld"[..], true, 15)
+        );
+        let (body, complete, over) =
+            read(Content::Length(5), [b"hel".as_slice(), b"lo, you"]).expect("legal");
+        assert_eq!((body.as_slice(), complete, over), (&b"hello"[..], true, 5));
+        let (body, complete, over) =
+            read(Content::ToEnd, [b"hel".as_slice(), b"lo"]).expect("legal");
+        assert_eq!((body.as_slice(), complete, over), (&b"hello"[..], false, 0));
+    }
+
+    #[test]
+    fn chunks_that_make_no_sense_are_refused() {
+        assert_eq!(refused(b"\r\n"), "its size is no number");
+        assert_eq!(refused(b"+5\r\nhello"), "its size is no number");
+        assert_eq!(refused(b"5g\r\n"), "its size is no number");
+        assert_eq!(refused(b"5\nhello"), "its size is no number");
+        assert_eq!(refused(b"5;x\nhello"), "its size line ends without CR");
+        assert_eq!(refused(b"5\rhello"), "a CR without LF");
+        assert_eq!(refused(b"5\r\nhelloo"), "it is longer than its size");
+        assert_eq!(refused(b"5\r\nhello\rx"), "it is longer than its size");
+        assert_eq!(
+            refused(b"10000000000000000\r\n"),
+            "its size does not fit 64 bits"
+        );
+        assert_eq!(refused(b"0\r\nx: y\n"), "a trailer ends without CR");
+        assert_eq!(refused(b"0\r\n\rx"), "a CR without LF");
+        let long = [b"5;".as_slice(), &[b'x'; LINE_MAX as usize]].concat();
+        assert_eq!(refused(&long), "a line around its data is too long");
+        let trailers = [b"0\r\n".as_slice(), &b"a: b\r\n".repeat(4_000)].concat();
+        assert_eq!(refused(&trailers), "a line around its data is too long");
+    }
+
+    #[test]
+    fn the_largest_size_is_legal_and_never_complete() {
+        let (body, complete, _) =
+            read(Content::CHUNKED, [b"ffffffffffffffff\r\nhello".as_slice()]).expect("legal");
+        assert_eq!((body.as_slice(), complete), (&b"hello"[..], false));
+    }
+}
