@@ -12,10 +12,12 @@ use crate::telemetry::metrics::PluginMetrics;
 
 /// Summaries that may wait for one observer. When it is full, further ones are dropped and counted.
 const QUEUE: usize = 4_096;
-/// Summaries in one call; see `observe` in `wit/observer.wit`.
-const BATCH: usize = 64;
+/// Summaries in one call. `wit/observer.wit` promises at most 64; a call holds a thread until it is over, so it is kept
+/// shorter than what would be felt as a pause by the streams of that thread.
+const BATCH: usize = 16;
 
-/// How long summaries are gathered before a call; nobody waits for an access log.
+/// How long summaries are gathered before a call: a sandbox for each exchange would cost as much as a stage of the
+/// pipeline, and nobody waits for an access log.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// What is known of an exchange when it is over; see `summary` in `wit/observer.wit` for the meaning of each member.
@@ -67,23 +69,24 @@ pub fn start(
     (Queue { sender, metrics }, deliver(version, receiver))
 }
 
+/// While it gathers, it is not waiting for the queue, so that no exchange of a busy gateway has to wake it up.
 async fn deliver(version: Arc<Version>, mut receiver: mpsc::Receiver<Arc<Summary>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
-        // A sandbox for each exchange would cost as much as a stage of the pipeline.
-        let fill = async {
-            loop {
-                let room = BATCH - batch.len();
-                if room == 0 || receiver.recv_many(&mut batch, room).await == 0 {
-                    break;
-                }
+        if batch.len() < BATCH {
+            tokio::time::sleep(GATHER).await;
+            while batch.len() < BATCH
+                && let Ok(summary) = receiver.try_recv()
+            {
+                batch.push(summary);
             }
-        };
-        let _ = tokio::time::timeout(GATHER, fill).await;
+        }
         if let Err(error) = observe(&version, &batch).await {
             tracing::warn!(plugin = version.name(), %error, lost = batch.len(), "observer failed");
         }
         batch.clear();
+        // Exchanges come first.
+        tokio::task::yield_now().await;
     }
 }
 

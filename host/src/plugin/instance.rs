@@ -3,8 +3,11 @@
 //! Every call has a CPU budget, a memory limit and an output limit. Whatever goes wrong inside is an [`Error`]; the
 //! instance must not be called again after one.
 
+use std::future::{Future as _, poll_fn};
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{Resource, ResourceAny, ResourceTable};
@@ -12,8 +15,10 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::abi::{
-    BodyAction, ChunkAction, EndAction, EventParam, EventsAction, HeadAction, Summary, Verdict,
+    BodyAction, ChunkAction, EndAction, EventParam, EventResult, EventsAction, HeadAction, Summary,
+    Verdict,
 };
+use super::bindings::filter::exports::sluicegate::plugin::filter::GuestExchange;
 use super::bindings::{filter::FilterPlugin, gate::GatePlugin, observer::ObserverPlugin};
 use super::context::Context;
 use super::engine::TICK;
@@ -222,26 +227,42 @@ fn handle() -> Resource<Context> {
     Resource::new_borrow(0)
 }
 
-/// Runs one call: lends the context, sets the budgets, times it, and takes the context back whatever happened.
-async fn call<R>(
+/// Runs one call within its budgets, times it, and gives the time with what came of it.
+async fn run<R>(
     store: &mut Store<State>,
-    loan: &mut Loan,
     body: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-) -> Result<R, Error> {
+) -> (Result<R, Error>, Duration) {
     let began = Instant::now();
     let cpu = store.data().owner.limits.cpu;
     State::begin_call(store, cpu);
-    store.data_mut().context = loan.0.take();
-    let result = tokio::time::timeout(WALL, body(store)).await;
-    loan.0 = store.data_mut().context.take();
+    let result = {
+        let mut running = pin!(body(&mut *store));
+        // Most calls are never suspended, and a timer costs more than some of them.
+        match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
+            Poll::Ready(result) => Ok(result),
+            Poll::Pending => tokio::time::timeout(WALL, running).await,
+        }
+    };
     let state = store.data();
     let result = match result {
         Ok(result) => result.map_err(|error| state.explain(&error)),
         Err(_) => Err(Error::Stalled { limit: WALL }),
     };
     let spent = began.elapsed();
-    loan.spent += spent;
     state.owner.record(spent, result.as_ref().err());
+    (result, spent)
+}
+
+/// Runs one call with the context lent to it, and takes the context back whatever happened.
+async fn call<R>(
+    store: &mut Store<State>,
+    loan: &mut Loan,
+    body: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+) -> Result<R, Error> {
+    store.data_mut().context = loan.0.take();
+    let (result, spent) = run(store, body).await;
+    loan.0 = store.data_mut().context.take();
+    loan.spent += spent;
     result
 }
 
@@ -287,24 +308,21 @@ pub async fn observe(version: &Arc<Version>, batch: &[Summary<'_>]) -> Result<()
     let Code::Observer(code) = &version.image.code else {
         return Err(Error::Contract("it is not an observer".into()));
     };
-    let began = Instant::now();
     let mut store = prepare(version);
-    let result = async {
-        let observer: ObserverPlugin = code.instantiate_async(&mut store).await?;
+    let (result, _) = run(&mut store, async |store| {
+        let observer: ObserverPlugin = code.instantiate_async(&mut *store).await?;
         if let Some(configuration) = &version.image.unimaged {
             observer
-                .call_configure(&mut store, configuration)
+                .call_configure(&mut *store, configuration)
                 .await?
                 .map_err(wasmtime::Error::msg)?;
         }
         observer
             .sluicegate_plugin_observer()
-            .call_observe(&mut store, batch)
+            .call_observe(&mut *store, batch)
             .await
-    }
-    .await
-    .map_err(|error| store.data().explain(&error));
-    version.owner.record(began.elapsed(), result.as_ref().err());
+    })
+    .await;
     result
 }
 
@@ -348,19 +366,31 @@ impl Filter {
         })
     }
 
-    /// Phase `request-head`.
-    ///
-    /// # Errors
-    /// [`Error`] if the guest failed, here and in all phases below.
-    pub async fn request_head(&mut self, loan: &mut Loan) -> Result<HeadAction, Error> {
+    /// Runs one phase.
+    async fn phase<R>(
+        &mut self,
+        loan: &mut Loan,
+        body: impl AsyncFnOnce(&mut Store<State>, GuestExchange<'_>, ResourceAny) -> wasmtime::Result<R>,
+    ) -> Result<R, Error> {
         let Self {
             store,
             bindings,
             exchange,
         } = self;
+        let guest = bindings.sluicegate_plugin_filter().exchange();
         call(store, loan, async |store| {
-            let guest = bindings.sluicegate_plugin_filter().exchange();
-            guest.call_request_head(store, *exchange, handle()).await
+            body(store, guest, *exchange).await
+        })
+        .await
+    }
+
+    /// Phase `request-head`.
+    ///
+    /// # Errors
+    /// [`Error`] if the guest failed, here and in all phases below.
+    pub async fn request_head(&mut self, loan: &mut Loan) -> Result<HeadAction, Error> {
+        self.phase(loan, async |store, guest, exchange| {
+            guest.call_request_head(store, exchange, handle()).await
         })
         .await
     }
@@ -374,18 +404,13 @@ impl Filter {
         loan: &mut Loan,
         body: &[u8],
     ) -> Result<BodyAction, Error> {
-        let Self {
-            store,
-            bindings,
-            exchange,
-        } = self;
-        let action = call(store, loan, async |store| {
-            let guest = bindings.sluicegate_plugin_filter().exchange();
-            guest
-                .call_request_body(store, *exchange, handle(), body)
-                .await
-        })
-        .await?;
+        let action = self
+            .phase(loan, async |store, guest, exchange| {
+                guest
+                    .call_request_body(store, exchange, handle(), body)
+                    .await
+            })
+            .await?;
         self.check_body(action)
     }
 
@@ -394,14 +419,8 @@ impl Filter {
     /// # Errors
     /// See [`Filter::request_head`].
     pub async fn response_head(&mut self, loan: &mut Loan) -> Result<HeadAction, Error> {
-        let Self {
-            store,
-            bindings,
-            exchange,
-        } = self;
-        call(store, loan, async |store| {
-            let guest = bindings.sluicegate_plugin_filter().exchange();
-            guest.call_response_head(store, *exchange, handle()).await
+        self.phase(loan, async |store, guest, exchange| {
+            guest.call_response_head(store, exchange, handle()).await
         })
         .await
     }
@@ -415,18 +434,13 @@ impl Filter {
         loan: &mut Loan,
         body: &[u8],
     ) -> Result<BodyAction, Error> {
-        let Self {
-            store,
-            bindings,
-            exchange,
-        } = self;
-        let action = call(store, loan, async |store| {
-            let guest = bindings.sluicegate_plugin_filter().exchange();
-            guest
-                .call_response_body(store, *exchange, handle(), body)
-                .await
-        })
-        .await?;
+        let action = self
+            .phase(loan, async |store, guest, exchange| {
+                guest
+                    .call_response_body(store, exchange, handle(), body)
+                    .await
+            })
+            .await?;
         self.check_body(action)
     }
 
@@ -440,18 +454,13 @@ impl Filter {
         bytes: &[u8],
         last: bool,
     ) -> Result<ChunkAction, Error> {
-        let Self {
-            store,
-            bindings,
-            exchange,
-        } = self;
-        let action = call(store, loan, async |store| {
-            let guest = bindings.sluicegate_plugin_filter().exchange();
-            guest
-                .call_response_chunk(store, *exchange, handle(), bytes, last)
-                .await
-        })
-        .await?;
+        let action = self
+            .phase(loan, async |store, guest, exchange| {
+                guest
+                    .call_response_chunk(store, exchange, handle(), bytes, last)
+                    .await
+            })
+            .await?;
         if let ChunkAction::Replace(bytes) = &action {
             self.owner().check_output(bytes.len())?;
         }
@@ -467,21 +476,15 @@ impl Filter {
         loan: &mut Loan,
         batch: &[EventParam<'_>],
     ) -> Result<EventsAction, Error> {
-        let Self {
-            store,
-            bindings,
-            exchange,
-        } = self;
-        let action = call(store, loan, async |store| {
-            let guest = bindings.sluicegate_plugin_filter().exchange();
-            guest
-                .call_response_events(store, *exchange, handle(), batch)
-                .await
-        })
-        .await?;
+        let action = self
+            .phase(loan, async |store, guest, exchange| {
+                guest
+                    .call_response_events(store, exchange, handle(), batch)
+                    .await
+            })
+            .await?;
         if let EventsAction::Replace(events) | EventsAction::Finish(events) = &action {
-            self.owner()
-                .check_output(events.iter().map(|event| event.data.len()).sum())?;
+            self.check_events(events)?;
         }
         Ok(action)
     }
@@ -491,25 +494,22 @@ impl Filter {
     /// # Errors
     /// See [`Filter::request_head`].
     pub async fn response_end(&mut self, loan: &mut Loan) -> Result<EndAction, Error> {
-        let Self {
-            store,
-            bindings,
-            exchange,
-        } = self;
-        let action = call(store, loan, async |store| {
-            let guest = bindings.sluicegate_plugin_filter().exchange();
-            guest.call_response_end(store, *exchange, handle()).await
-        })
-        .await?;
+        let action = self
+            .phase(loan, async |store, guest, exchange| {
+                guest.call_response_end(store, exchange, handle()).await
+            })
+            .await?;
         match &action {
-            EndAction::Events(events) => {
-                self.owner()
-                    .check_output(events.iter().map(|event| event.data.len()).sum())?;
-            }
+            EndAction::Events(events) => self.check_events(events)?,
             EndAction::Body(body) => self.owner().check_output(body.len())?,
             EndAction::Pass | EndAction::Fail(_) => {}
         }
         Ok(action)
+    }
+
+    fn check_events(&self, events: &[EventResult]) -> Result<(), Error> {
+        self.owner()
+            .check_output(events.iter().map(|event| event.data.len()).sum())
     }
 
     fn check_body(&self, action: BodyAction) -> Result<BodyAction, Error> {

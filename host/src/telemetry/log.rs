@@ -144,15 +144,23 @@ where
                 fields.add_missing(outer);
             }
         }
-        if let Some(guest) = guest {
-            fields.add_guest(guest);
-        }
+        let guest = guest.map(text_of);
+        let members = match &guest {
+            Some(text) => fields::members(text, &fields),
+            None => Ok(Vec::new()),
+        };
+        let members = members.unwrap_or_else(|_| {
+            let text = guest.clone().unwrap_or_default();
+            fields.set(field::FIELDS.into(), text.into());
+            Vec::new()
+        });
         let line = line::Line {
             at: (self.clock)(),
             level: *metadata.level(),
             target: metadata.target(),
             message: &message,
             fields: &fields,
+            members: &members,
         };
         let text = match self.form {
             Form::Json => line.json(),

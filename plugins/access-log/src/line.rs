@@ -172,7 +172,7 @@ pub fn of(summary: &Summary, fields: &[Field]) -> Line {
     let mut line = log::line(level, MESSAGE);
     for field in fields {
         if let Some(value) = field.value(summary, usage.as_ref()) {
-            line = line.json(field.name(), value);
+            line = line.json(field.name(), &value);
         }
     }
     line

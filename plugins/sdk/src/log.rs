@@ -9,6 +9,11 @@
 
 use serde::Serialize;
 
+use crate::json;
+
+/// Room for the fields of a usual line, so that they are not moved as they grow.
+const USUAL: usize = 512;
+
 /// What a line asks of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -32,8 +37,8 @@ pub struct Line {
     pub level: Level,
     /// The message: a constant sentence; what varies belongs into fields.
     pub message: String,
-    /// Pairs of a name and a JSON value.
-    pub fields: Vec<(String, String)>,
+    /// The fields as the text of a JSON object, without its closing brace; empty if there are none.
+    json: Vec<u8>,
 }
 
 /// A line of any level.
@@ -41,7 +46,7 @@ pub fn line(level: Level, message: impl Into<String>) -> Line {
     Line {
         level,
         message: message.into(),
-        fields: Vec::new(),
+        json: Vec::new(),
     }
 }
 
@@ -67,17 +72,35 @@ pub fn error(message: impl Into<String>) -> Line {
 
 impl Line {
     /// Adds a field. A value that cannot be JSON is left out.
-    pub fn field<T: Serialize + ?Sized>(self, name: impl Into<String>, value: &T) -> Self {
+    pub fn field<T: Serialize + ?Sized>(self, name: &str, value: &T) -> Self {
         match serde_json::to_string(value) {
-            Ok(json) => self.json(name, json),
+            Ok(json) => self.json(name, &json),
             Err(_) => self,
         }
     }
 
-    /// Adds a field whose value is JSON text already.
-    pub fn json(mut self, name: impl Into<String>, json: impl Into<String>) -> Self {
-        self.fields.push((name.into(), json.into()));
+    /// Adds a field whose value is JSON text already. The text is not checked: if it is no JSON, the line keeps all its fields
+    /// as one text.
+    pub fn json(mut self, name: &str, json: &str) -> Self {
+        let out = &mut self.json;
+        if out.is_empty() {
+            out.reserve(USUAL);
+        }
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        json::push_str(out, name);
+        out.push(b':');
+        out.extend_from_slice(json.as_bytes());
         self
+    }
+
+    /// The fields as the text of a JSON object.
+    pub fn fields(&self) -> String {
+        let open = if self.json.is_empty() {
+            b"{".as_slice()
+        } else {
+            &self.json
+        };
+        String::from_utf8([open, b"}"].concat()).expect("texts and punctuation")
     }
 
     /// Writes the line to the gateway's log.
@@ -92,7 +115,7 @@ impl Line {
                 Level::Warn => log::Level::Warn,
                 Level::Error => log::Level::Error,
             };
-            log::write(level, &self.message, &self.fields);
+            log::write(level, &self.message, &self.fields());
         }
         #[cfg(not(target_family = "wasm"))]
         crate::testing::host::record(self);

@@ -47,7 +47,7 @@ fn tell(summary: &Summary) {
         .field("first_byte_us", &summary.first_byte_us)
         .field("overhead_us", &summary.overhead_us);
     for (name, json) in &summary.notes {
-        line = line.json(format!("note_{name}"), json.as_str());
+        line = line.json(&format!("note_{name}"), json);
     }
     line.write();
 }

@@ -1,10 +1,13 @@
 //! The fields of an event or a span, as JSON values.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tracing::field::{Field, Visit};
 
 use super::Name;
@@ -36,26 +39,8 @@ impl Fields {
         }
     }
 
-    /// Adds the members of a plugin's JSON object; what is no such object is kept as it is.
-    pub(super) fn add_guest(&mut self, fields: Value) {
-        let members = fields.as_str().map(members);
-        let Some(Ok(members)) = members else {
-            return self.set(field::FIELDS.into(), fields);
-        };
-        for (mut name, value) in members {
-            while self.has(&name) || RESERVED.contains(&name.as_str()) {
-                name.push('_');
-            }
-            self.0.push((name.into(), value));
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(other, _)| other == name)
-    }
-
     /// Sets a field, of which a span may record a new value.
-    fn set(&mut self, mut name: Name, value: Value) {
+    pub(super) fn set(&mut self, mut name: Name, value: Value) {
         if RESERVED.contains(&&*name) {
             name.to_mut().push('_');
         }
@@ -63,6 +48,10 @@ impl Fields {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),
         }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(other, _)| other == name)
     }
 
     fn record(&mut self, field: &Field, value: impl Into<Value>) {
@@ -123,28 +112,55 @@ impl Visit for Fields {
     }
 }
 
-/// The members of a JSON object in the order of its text.
-fn members(text: &str) -> Result<Vec<(String, Value)>, serde_json::Error> {
-    struct Members;
-
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<(String, Value)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
-            }
-            Ok(members)
+/// The members of a plugin's JSON object, each with a name that no other field of the line has.
+///
+/// # Errors
+/// If the text is no such object.
+pub(super) fn members<'a>(
+    text: &'a str,
+    own: &Fields,
+) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, serde_json::Error> {
+    let Members(mut members) = serde_json::from_str(if text.is_empty() { "{}" } else { text })?;
+    for at in 0..members.len() {
+        let (before, rest) = members.split_at_mut(at);
+        let name = &mut rest[0].0;
+        while own.has(name)
+            || RESERVED.contains(&&**name)
+            || before.iter().any(|(other, _)| other == name)
+        {
+            name.to_mut().push('_');
         }
     }
-
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let members = deserializer.deserialize_map(Members)?;
-    deserializer.end()?;
     Ok(members)
+}
+
+/// A JSON object's members in the order of its text.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A member's name, without a copy where it has no escapes.
+#[derive(Deserialize)]
+struct Member<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(24);
+                while let Some((Member(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
 }

@@ -1,9 +1,11 @@
 //! One line of the log, in both forms.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::SystemTime;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tracing::Level;
 
 use super::fields::Fields;
@@ -17,6 +19,8 @@ pub(super) struct Line<'a> {
     pub(super) target: &'a str,
     pub(super) message: &'a str,
     pub(super) fields: &'a Fields,
+    /// A plugin's own fields, as they came.
+    pub(super) members: &'a [(Cow<'a, str>, &'a RawValue)],
 }
 
 /// Why writing into a string cannot fail.
@@ -45,6 +49,10 @@ impl Line<'_> {
             push_name(&mut out, name);
             push_json(&mut out, value);
         }
+        for (name, value) in self.members {
+            push_name(&mut out, name);
+            push_raw(&mut out, value.get());
+        }
         out.push_str("}\n");
         out
     }
@@ -61,7 +69,7 @@ impl Line<'_> {
             "{dim}{at}{reset} {paint}{level:5}{reset} {dim}{target}:{reset} "
         ));
         push_visible(&mut out, self.message);
-        for (name, value) in self.fields.iter() {
+        let mut push = |name: &str, value: &Value| {
             out.push(' ');
             out.push_str(dim);
             push_word(&mut out, name);
@@ -71,6 +79,12 @@ impl Line<'_> {
                 Some(text) => push_word(&mut out, text),
                 None => push_json(&mut out, value),
             }
+        };
+        for (name, value) in self.fields.iter() {
+            push(name, value);
+        }
+        for (name, value) in self.members {
+            push(name, &value_of(value.get()));
         }
         out.push('\n');
         out
@@ -112,6 +126,21 @@ fn push_json(out: &mut String, value: &Value) {
         // Outside strings there is nothing hidden, so that what is hidden can be escaped wherever it stands.
         Value::Array(_) | Value::Object(_) => push_visible(out, &value.to_string()),
     }
+}
+
+/// Appends the text of a JSON value without hidden characters.
+fn push_raw(out: &mut String, text: &str) {
+    // Without them, and without the blanks between lines, it can stay as it is.
+    if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        out.push_str(text);
+    } else {
+        push_json(out, &value_of(text));
+    }
+}
+
+/// A JSON value from its text, which was checked to be one; numbers that are too large for one stay text.
+fn value_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
 /// Appends a JSON string without hidden characters.

@@ -56,10 +56,8 @@ mod tests {
         let lines = take_logs();
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].message, "a");
-        assert_eq!(
-            lines[0].fields,
-            [("n".into(), "3".into()), ("j".into(), "[1]".into())]
-        );
+        assert_eq!(lines[0].fields(), r#"{"n":3,"j":[1]}"#);
+        assert_eq!(log::info("b").fields(), "{}");
         assert!(take_logs().is_empty());
     }
 
