@@ -4,12 +4,7 @@ use crate::plugin::bindings::filter::sluicegate::plugin::log::{Host, Level};
 use crate::plugin::instance::State;
 
 impl Host for State {
-    fn write(
-        &mut self,
-        at: Level,
-        message: String,
-        fields: String,
-    ) -> wasmtime::Result<()> {
+    fn write(&mut self, at: Level, message: String, fields: String) -> wasmtime::Result<()> {
         let Some(left) = self.lines_left.checked_sub(1) else {
             self.owner.count_dropped_line();
             return Ok(());
