@@ -100,6 +100,8 @@ pub(super) struct Connection {
     read: usize,
     /// The request, as long as it is not sent to its end.
     sending: Option<Sending>,
+    /// Whether any of an answer has come, if only an interim one: the server has the request, so it must not be sent again.
+    began: bool,
     /// Why the request could not be sent to its end. The server may have answered all the same, so that counts only if
     /// it has not.
     unsent: Option<std::io::Error>,
@@ -126,6 +128,7 @@ impl Connection {
             buffer: BytesMut::new(),
             read: READ_MIN,
             sending: None,
+            began: false,
             unsent: None,
             metrics,
         }
@@ -176,10 +179,13 @@ impl Connection {
             if let Some(head) = head::take(&mut self.buffer)? {
                 return Poll::Ready(Ok(head));
             }
-            let had = !self.buffer.is_empty();
             let lost = match std::task::ready!(self.poll_read(cx)) {
-                Ok(1..) => continue,
-                Ok(0) if had => Broken::Cut,
+                Ok(1..) => {
+                    self.began = true;
+                    continue;
+                }
+                // However it broke off.
+                Ok(0) | Err(_) if self.began => return Poll::Ready(Err(Broken::Cut)),
                 Ok(0) => Broken::Closed,
                 Err(error) => error.into(),
             };
@@ -310,11 +316,11 @@ impl AnswerBody {
 
     /// Leaves only the body's own octets of those behind `before` in the buffer.
     fn take(&mut self, buffer: &mut BytesMut, before: usize) -> Result<(), Broken> {
-        let (kept, taken) = self.content.take(&mut buffer[before..])?;
+        let taken = self.content.take(&mut buffer[before..]);
         // What comes behind the end belongs to no request: the next answer would be a wrong one.
-        self.keeps &= before + taken == buffer.len();
-        buffer.truncate(before + kept);
-        Ok(())
+        self.keeps &= before + taken.octets == buffer.len();
+        buffer.truncate(before + taken.kept);
+        taken.broken.map_or(Ok(()), Err)
     }
 
     /// Gives the connection back for reuse, if it can be used again.
@@ -373,6 +379,7 @@ async fn exchange(
     sending: Sending,
 ) -> Result<Answer, Broken> {
     connection.sending = Some(sending);
+    connection.began = false;
     let head = poll_fn(|cx| connection.poll_head(cx)).await?;
     let body = AnswerBody::new(&head, connection, target.clone());
     Ok(Answer {

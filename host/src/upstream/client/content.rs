@@ -37,23 +37,34 @@ impl Content {
     }
 
     /// Takes octets as they came and moves the body's own among them to the front.
-    ///
-    /// Gives how many these are, and how many octets were taken; what was not taken lies behind the end of the body.
-    ///
-    /// # Errors
-    /// [`Broken::Chunk`] if chunks are not framed as they must be.
-    pub(super) fn take(&mut self, octets: &mut [u8]) -> Result<(usize, usize), Broken> {
+    pub(super) fn take(&mut self, octets: &mut [u8]) -> Taken {
+        let all = |octets| Taken {
+            kept: octets,
+            octets,
+            broken: None,
+        };
         match self {
             Self::Length(left) => {
                 let taken =
                     usize::try_from(*left).map_or(octets.len(), |left| left.min(octets.len()));
                 *left -= taken as u64;
-                Ok((taken, taken))
+                all(taken)
             }
             Self::Chunked(chunked) => chunked.take(octets),
-            Self::ToEnd => Ok((octets.len(), octets.len())),
+            Self::ToEnd => all(octets.len()),
         }
     }
+}
+
+/// What became of some octets.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// How many of them are the body's own.
+    pub(super) kept: usize,
+    /// How many were taken; the others lie behind the end of the body.
+    pub(super) octets: usize,
+    /// Why the body ends behind those that were kept, although it is not complete.
+    pub(super) broken: Option<Broken>,
 }
 
 /// A place in a body of chunks.
@@ -72,7 +83,9 @@ enum State {
     Size,
     /// Behind it.
     Digits,
-    /// In blanks or an extension, which mean nothing here.
+    /// In blanks behind it.
+    Blanks,
+    /// In an extension, which means nothing here.
     Extension,
     /// Before the LF of a size line.
     SizeEnd,
@@ -90,8 +103,9 @@ enum State {
 }
 
 impl Chunked {
-    fn take(&mut self, octets: &mut [u8]) -> Result<(usize, usize), Broken> {
+    fn take(&mut self, octets: &mut [u8]) -> Taken {
         let (mut kept, mut at) = (0, 0);
+        let mut broken = None;
         while at < octets.len() && self.state != State::End {
             if self.state == State::Data {
                 let there = octets.len() - at;
@@ -103,12 +117,22 @@ impl Chunked {
                 if self.left == 0 {
                     self.state = State::DataCr;
                 }
-            } else {
-                self.state = self.step(octets[at])?;
-                at += 1;
+                continue;
             }
+            match self.step(octets[at]) {
+                Ok(state) => self.state = state,
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+            at += 1;
         }
-        Ok((kept, at))
+        Taken {
+            kept,
+            octets: at,
+            broken,
+        }
     }
 
     /// Takes one octet of what stands around the data.
@@ -118,6 +142,7 @@ impl Chunked {
                 self.line = 0
             }
             State::Digits
+            | State::Blanks
             | State::Extension
             | State::SizeEnd
             | State::Trailers
@@ -135,8 +160,10 @@ impl Chunked {
                 self.left = digit(octet)?;
                 State::Digits
             }
-            (State::Digits, b';' | b' ' | b'\t') => State::Extension,
-            (State::Digits | State::Extension, b'\r') => State::SizeEnd,
+            (State::Digits | State::Blanks, b';') => State::Extension,
+            (State::Digits | State::Blanks, b' ' | b'\t') => State::Blanks,
+            (State::Digits | State::Blanks | State::Extension, b'\r') => State::SizeEnd,
+            (State::Blanks, _) => return Err(Broken::Chunk("its size is no number")),
             (State::Digits, _) => {
                 let digit = digit(octet)?;
                 let shifted = self.left.checked_mul(16);
@@ -191,9 +218,10 @@ mod tests {
         let (mut body, mut over) = (Vec::new(), 0);
         for piece in pieces {
             let mut piece = piece.to_vec();
-            let (kept, taken) = content.take(&mut piece)?;
-            body.extend_from_slice(&piece[..kept]);
-            over += piece.len() - taken;
+            let taken = content.take(&mut piece);
+            body.extend_from_slice(&piece[..taken.kept]);
+            over += piece.len() - taken.octets;
+            taken.broken.map_or(Ok(()), Err)?;
         }
         Ok((body, content.is_complete(), over))
     }
@@ -257,6 +285,7 @@ mod tests {
         assert_eq!(refused(b"\r\n"), "its size is no number");
         assert_eq!(refused(b"+5\r\nhello"), "its size is no number");
         assert_eq!(refused(b"5g\r\n"), "its size is no number");
+        assert_eq!(refused(b"5 5\r\n"), "its size is no number");
         assert_eq!(refused(b"5\nhello"), "its size is no number");
         assert_eq!(refused(b"5;x\nhello"), "its size line ends without CR");
         assert_eq!(refused(b"5\rhello"), "a CR without LF");
@@ -272,6 +301,15 @@ mod tests {
         assert_eq!(refused(&long), "a line around its data is too long");
         let trailers = [b"0\r\n".as_slice(), &b"a: b\r\n".repeat(4_000)].concat();
         assert_eq!(refused(&trailers), "a line around its data is too long");
+    }
+
+    #[test]
+    fn what_came_before_a_bad_chunk_is_kept_and_nothing_of_its_frame() {
+        let mut octets = *b"5\r\nhello\r\nzz\r\nworld";
+        let mut content = Content::CHUNKED;
+        let taken = content.take(&mut octets);
+        assert_eq!(&octets[..taken.kept], b"hello");
+        assert!(matches!(taken.broken, Some(Broken::Chunk(_))));
     }
 
     #[test]
