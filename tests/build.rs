@@ -1,6 +1,6 @@
 //! Compiles the plugins under `guests/examples` to components, as the gateway's own build does with those that ship.
 //!
-//! `library` is compiled for `wasm32-wasip2`, as authors do, whose linker makes the component; the others for
+//! `library` and `sleeper` are compiled for `wasm32-wasip2`, as authors do, whose linker makes the component; the others for
 //! `wasm32-unknown-unknown`, as the shipped plugins are. So are the filters under `examples/`, which are tested with their own
 //! configurations. The components end up in the build's output folder.
 
@@ -16,8 +16,8 @@ const WASI: &str = "wasm32-wasip2";
 
 /// Guests without any import but the contract's.
 const GUESTS: [&str; 4] = ["gate", "filter", "watcher", "observer"];
-/// The guest that uses the standard library.
-const LIBRARY: &str = "library";
+/// Guests that use more of the standard library than the contract gives.
+const LIBRARY: [&str; 2] = ["library", "sleeper"];
 /// The filters under `examples/`.
 const EXAMPLES: [&str; 1] = ["redact"];
 
@@ -49,8 +49,10 @@ fn main() {
         fs::write(out.join(format!("{guest}.wasm")), component)
             .expect("the output folder can be written");
     }
-    let components = build(root, &target, WASI, &guests(&[LIBRARY]));
-    keep(&components.join("examples"), &out, LIBRARY);
+    let components = build(root, &target, WASI, &guests(&LIBRARY));
+    for guest in LIBRARY {
+        keep(&components.join("examples"), &out, guest);
+    }
     let components = build(root, &target, WASI, &packages(&EXAMPLES));
     for example in EXAMPLES {
         keep(&components, &out, example);

@@ -9,6 +9,7 @@ mod clock;
 mod head;
 mod outlet;
 mod recent;
+mod tail;
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -27,6 +28,7 @@ pub use self::recent::Recent;
 use self::account::Account;
 use self::clock::{Clock, Strike};
 use self::outlet::Outlet;
+use self::tail::Tail;
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::framing::{self, Event, Framing};
@@ -67,7 +69,13 @@ pub struct Core {
 
 /// Serves one request. The response's body must be polled for the exchange to go on; dropping it ends the exchange.
 pub async fn serve(core: Arc<Core>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    outlet::run(|outlet| drive(core, client, request, outlet)).await
+    let head_only = request.method() == Method::HEAD;
+    let response = outlet::run(|outlet| drive(core, client, request, outlet)).await;
+    if head_only {
+        outlet::without_body(response)
+    } else {
+        response
+    }
 }
 
 /// One exchange: find its route, run it, and tell the client how it ended.
@@ -251,7 +259,11 @@ impl Exchange {
                 .map(Box::new)
                 .expect("it is there: see above");
             self.account.request_bytes = body.announced().unwrap_or(0);
-            return Ok(upstream::Body::Stream(body));
+            return Ok(match body.announced() {
+                // Nothing that would be gone once it is sent: the request can be sent again.
+                Some(0) => upstream::Body::full(Bytes::new()),
+                Some(_) | None => upstream::Body::Stream(body),
+            });
         }
         let bytes = collect(body).await.map_err(unreadable)?;
         self.body = None;
@@ -309,6 +321,7 @@ impl Exchange {
         clock.set_heartbeat(self.core.server.heartbeat.filter(|_| streams));
         // What is no stream cannot go out in pieces behind the head of one.
         let mut held = (self.sent == Sent::EarlyHead && !streams).then(BytesMut::new);
+        let mut tail = Tail::default();
         let announced = if chain.is_empty() {
             body.announced()
         } else {
@@ -354,7 +367,7 @@ impl Exchange {
                 return Ok(());
             }
             if !output.bytes.is_empty() && held.is_none() {
-                self.at_boundary = chain.gives_events() || ends_an_event(&output.bytes);
+                self.at_boundary = chain.gives_events() || tail.ends_an_event(&output.bytes);
                 self.piece(output.bytes, announced).await;
                 clock.sent();
             }
@@ -475,11 +488,6 @@ impl Exchange {
         // Whether it ended or not, the answer goes out now.
         let _ = tokio::time::timeout(DISCARD, body.discard()).await;
     }
-}
-
-/// Whether octets that no stage has looked at end with an empty line, as events do.
-fn ends_an_event(bytes: &[u8]) -> bool {
-    bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n") || bytes.ends_with(b"\r\r")
 }
 
 /// The whole body.

@@ -24,10 +24,18 @@ impl Gateway {
     /// # Errors
     /// What the gateway itself says: problems of the configuration, plugins that do not load.
     pub async fn start(configuration: &str) -> anyhow::Result<Self> {
+        Self::start_on(configuration, engine()).await
+    }
+
+    /// As [`Gateway::start`], with an engine of the test's own.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub async fn start_on(configuration: &str, engine: &Engine) -> anyhow::Result<Self> {
         logs::capture();
         let config = config::parse(configuration, Path::new("."), &|_| None)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        let inner = lifecycle::Gateway::start(config, engine()).await?;
+        let inner = lifecycle::Gateway::start(config, engine).await?;
         Ok(Self { inner })
     }
 

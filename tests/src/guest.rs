@@ -13,5 +13,7 @@ pub const WATCHER: &str = concat!(env!("OUT_DIR"), "/watcher.wasm");
 pub const OBSERVER: &str = concat!(env!("OUT_DIR"), "/observer.wasm");
 /// A gate that uses the standard library, compiled for `wasm32-wasip2`.
 pub const LIBRARY: &str = concat!(env!("OUT_DIR"), "/library.wasm");
+/// An observer that falls asleep, compiled for `wasm32-wasip2`.
+pub const SLEEPER: &str = concat!(env!("OUT_DIR"), "/sleeper.wasm");
 /// The example filter that replaces words, compiled for `wasm32-wasip2`.
 pub const REDACT: &str = concat!(env!("OUT_DIR"), "/redact.wasm");

@@ -32,7 +32,7 @@ pub struct Upstream {
     _tasks: JoinSet<()>,
 }
 
-/// A request that the server has received whole.
+/// A request that the server has received whole, or as far as [`Upstream::eager`] reads.
 #[derive(Debug)]
 pub struct Request {
     /// As on the wire.
@@ -63,6 +63,8 @@ struct State {
 
 struct Shared {
     handler: Handler,
+    /// Whether requests are answered before their bodies are read.
+    eager: bool,
     requests: Mutex<Vec<Arc<Request>>>,
     /// How many requests there are; wakes those who wait for the next one.
     count: watch::Sender<usize>,
@@ -70,6 +72,7 @@ struct Shared {
     taken: AtomicUsize,
     connections: AtomicUsize,
     healthy: AtomicBool,
+    health_is_scripted: AtomicBool,
     health_checks: AtomicUsize,
 }
 
@@ -85,6 +88,18 @@ impl Upstream {
         Self::start_on(listener, handler)
     }
 
+    /// As [`Upstream::start`], for a server that answers as soon as it has a request's head: what it remembers has no body, and
+    /// the body is read, and thrown away, only when the script has been played to an end that keeps the connection.
+    ///
+    /// # Panics
+    /// If the system has no port left.
+    pub async fn eager(handler: impl Fn(&Request) -> Script + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port on loopback");
+        Self::serve(listener, handler, true)
+    }
+
     /// As [`Upstream::start`], on a port that the test holds already; see [`closed_port`].
     ///
     /// # Panics
@@ -93,16 +108,26 @@ impl Upstream {
         listener: TcpListener,
         handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
     ) -> Self {
+        Self::serve(listener, handler, false)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
+        eager: bool,
+    ) -> Self {
         let address = listener
             .local_addr()
             .expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
+            eager,
             requests: Mutex::default(),
             count: watch::Sender::new(0),
             taken: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
+            health_is_scripted: AtomicBool::new(false),
             health_checks: AtomicUsize::new(0),
         });
         let mut tasks = JoinSet::new();
@@ -170,6 +195,13 @@ impl Upstream {
     /// Lets health checks (`GET` or `HEAD` of `/api/version` and `/health`) fail with 503, or succeed again.
     pub fn set_healthy(&self, healthy: bool) {
         self.shared.healthy.store(healthy, Ordering::Relaxed);
+    }
+
+    /// Leaves health checks, and what comes with them, to the handler, as any other request.
+    pub fn script_health(&self) {
+        self.shared
+            .health_is_scripted
+            .store(true, Ordering::Relaxed);
     }
 
     /// How many health checks there were.
@@ -279,8 +311,15 @@ impl Shared {
         request
     }
 
-    /// The answer to a health check; `None` for any other request.
+    /// The answer to a health check and what comes with it; `None` for any other request.
     fn health(&self, method: &str, target: &str) -> Option<Script> {
+        if self.health_is_scripted.load(Ordering::Relaxed) {
+            return None;
+        }
+        // What the gateway asks besides, of a server that is there.
+        if (method, target) == ("GET", "/api/ps") {
+            return Some(Script::json(200, &serde_json::json!({"models": []})));
+        }
         let asks = matches!(method, "GET" | "HEAD") && matches!(target, "/api/version" | "/health");
         asks.then(|| {
             self.health_checks.fetch_add(1, Ordering::Relaxed);

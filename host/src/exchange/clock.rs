@@ -71,6 +71,11 @@ impl Clock {
     /// From now on no heartbeats, or these.
     pub(super) fn set_heartbeat(&mut self, heartbeat: Option<Duration>) {
         self.heartbeat = heartbeat;
+        // The timer may have been set when there was none to come.
+        let next = self.next();
+        if next < self.sleep.deadline() {
+            self.sleep.as_mut().reset(next);
+        }
     }
 
     fn next(&self) -> Instant {
@@ -137,6 +142,15 @@ mod tests {
         clock.set_heartbeat(None);
         assert_eq!(clock.strike().await, Strike::Patience(10 * SECOND));
         assert_eq!(began.elapsed().as_secs(), 18);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heartbeats_that_are_asked_for_later_come_in_time() {
+        let mut clock = Clock::new(10 * SECOND, None, None);
+        let began = Instant::now();
+        clock.set_heartbeat(Some(4 * SECOND));
+        assert_eq!(clock.strike().await, Strike::Heartbeat);
+        assert_eq!(began.elapsed().as_secs(), 4);
     }
 
     #[tokio::test(start_paused = true)]

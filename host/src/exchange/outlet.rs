@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::{Frame, SizeHint};
+use hyper::header::CONTENT_LENGTH;
 use hyper::http::response::Parts;
 
 /// The body ended before it was complete; the connection tells the client by not ending it properly.
@@ -103,6 +104,17 @@ where
         },
     };
     Response::from_parts(head, body)
+}
+
+/// The answer to HEAD: the same head, with the length that the body would have where that is known, and an end. HTTP/1.1
+/// connections leave a body out by themselves, those of HTTP/2 do not.
+pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    // None at all for an empty one: with 204 and 304 it would be wrong.
+    if let Some(length @ 1..) = hyper::body::Body::size_hint(&body).exact() {
+        head.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(head, Body::Whole(None))
 }
 
 /// A response body.

@@ -20,6 +20,13 @@ pub(super) const TICK: Duration = Duration::from_millis(2);
 /// Live sandboxes. An exchange holds one for each filter of its pipeline that still has work to do.
 const INSTANCES: u32 = 24_000;
 
+/// Core modules in a sandbox, as the component tools of Rust make it: the plugin's own and two small ones that wire its
+/// imports; one more to spare for other tools.
+const CORE_INSTANCES: u32 = 4;
+
+/// Tables in a sandbox: the plugin's own and one for the wiring.
+const TABLES: u32 = 2;
+
 /// Address space for one linear memory, and so the highest memory limit. JavaScript guests need 96 MiB. No guard pages
 /// and no 4 GiB reservations: those do not scale to tens of thousands of sandboxes.
 pub(super) const MEMORY_MAX: usize = 256 << 20;
@@ -56,8 +63,16 @@ impl Engine {
     /// # Errors
     /// If the kernel refuses the address space (an `ulimit -v`, for example). Nothing can run without an engine.
     pub fn new() -> Result<Self, super::Error> {
+        Self::with_sandboxes(INSTANCES)
+    }
+
+    /// An engine with a pool for this many sandboxes.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_sandboxes(count: u32) -> Result<Self, super::Error> {
         let start = |error: wasmtime::Error| super::Error::Engine(format!("{error:#}"));
-        let wasmtime = wasmtime::Engine::new(&settings()).map_err(start)?;
+        let wasmtime = wasmtime::Engine::new(&settings(count)).map_err(start)?;
         let mut linker = Linker::new(&wasmtime);
         FilterPlugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
             .map_err(start)?;
@@ -103,12 +118,12 @@ impl Engine {
     }
 }
 
-fn settings() -> Config {
+fn settings(sandboxes: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES)
-        .total_core_instances(INSTANCES)
-        .total_memories(INSTANCES)
-        .total_tables(INSTANCES)
+    pool.total_component_instances(sandboxes)
+        .total_core_instances(sandboxes * CORE_INSTANCES)
+        .total_memories(sandboxes)
+        .total_tables(sandboxes * TABLES)
         .total_stacks(STACKS)
         .max_core_instances_per_component(16)
         .max_memories_per_component(2)

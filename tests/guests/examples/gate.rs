@@ -39,6 +39,7 @@ impl Gate for Guest {
             "upstream" => ctx.set_upstream("nowhere")?,
             "notes" => ctx.set_note("big", &"x".repeat(70_000))?,
             "trap-observer" => ctx.set_note("observer", "trap")?,
+            "sleep-observer" => ctx.set_note("observer", "sleep")?,
             "host" => ctx.set("host", "model.example")?,
             "key" => ctx.set("authorization", "Bearer for-the-model-server")?,
             _ => {}

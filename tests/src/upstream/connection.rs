@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::script::{Outcome, Script};
 use super::{Request, Shared};
-use crate::http::Source;
+use crate::http::{Length, Source};
 
 /// Serves connections for ever; they end with this future.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -31,7 +31,8 @@ async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
     let mut source = Source::new(read);
     let mut served: Vec<Arc<Request>> = Vec::new();
     let peer_left = loop {
-        let Ok(Some(request)) = read_request(&mut source, number).await else {
+        let Ok(Some((request, unread))) = read_request(&mut source, number, shared.eager).await
+        else {
             break true;
         };
         let head_only = request.method == "HEAD";
@@ -44,10 +45,23 @@ async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
                 (Some(request), script)
             }
         };
-        match play(&script, head_only, &mut source, &mut write).await {
+        match play(
+            &script,
+            head_only,
+            unread.is_none(),
+            &mut source,
+            &mut write,
+        )
+        .await
+        {
             Outcome::KeepAlive => {
                 if let Some(request) = request {
                     request.note_answered();
+                }
+                if let Some(length) = unread
+                    && !matches!(source.body(length).await, Ok((_, true)))
+                {
+                    break true;
                 }
             }
             Outcome::Close => {
@@ -55,6 +69,20 @@ async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
                     request.note_answered();
                 }
                 break false;
+            }
+            Outcome::Reset => {
+                if let Some(request) = request {
+                    request.note_answered();
+                }
+                // Without it closing is orderly; a failure would show in the test that wants a reset.
+                let _ = write.as_ref().set_zero_linger();
+                // Dropped, it would say first that no more octets come.
+                write.forget();
+                break false;
+            }
+            Outcome::Hang => {
+                source.gone().await;
+                break true;
             }
             Outcome::PeerGone => break true,
         }
@@ -66,10 +94,11 @@ async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
     }
 }
 
-/// Plays the script, unless the other side leaves first.
+/// Plays the script, unless the other side leaves first; that shows only in reading on, which `watch` allows.
 async fn play(
     script: &Script,
     head_only: bool,
+    watch: bool,
     source: &mut Source<OwnedReadHalf>,
     write: &mut OwnedWriteHalf,
 ) -> Outcome {
@@ -77,24 +106,31 @@ async fn play(
         // A script that is ready to end has ended, even if the other side has left meanwhile.
         biased;
         outcome = script.play(head_only, write) => outcome,
-        () = source.gone() => Outcome::PeerGone,
+        () = source.gone(), if watch => Outcome::PeerGone,
     }
 }
 
+/// A request, and the length of its body if that is left unread, as an `eager` server does.
 async fn read_request(
     source: &mut Source<OwnedReadHalf>,
     connection: usize,
-) -> io::Result<Option<Request>> {
+    eager: bool,
+) -> io::Result<Option<(Request, Option<Length>)>> {
     let Some(head) = source.head().await? else {
         return Ok(None);
     };
     let length = head.request_length()?;
-    let (body, complete) = source.body(length).await?;
-    if !complete {
-        return Ok(None);
-    }
+    let body = if eager {
+        Vec::new()
+    } else {
+        let (body, complete) = source.body(length).await?;
+        if !complete {
+            return Ok(None);
+        }
+        body
+    };
     let [method, target, version] = head.start;
-    Ok(Some(Request {
+    let request = Request {
         method,
         target,
         version,
@@ -103,5 +139,6 @@ async fn read_request(
         connection,
         received: Instant::now(),
         state: watch::Sender::default(),
-    }))
+    };
+    Ok(Some((request, eager.then_some(length))))
 }

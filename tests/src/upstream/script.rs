@@ -13,8 +13,8 @@ use crate::within;
 /// An answer: a head and the steps of its body. Built with the methods below, each of which adds to it.
 ///
 /// # Shape
-/// A script without [`Script::end`], [`Script::cut`], [`Script::reset`] or [`Script::hang`] ends as its framing says: a
-/// chunked body gets its last chunk, an until-close body the end of the connection, any other keeps the connection.
+/// A script without [`Script::cut`], [`Script::reset`], [`Script::half_close`] or [`Script::hang`] ends as its framing says:
+/// a chunked body gets its last chunk, an until-close body the end of the connection, any other keeps the connection.
 #[derive(Debug, Clone)]
 pub struct Script {
     steps: Vec<Step>,
@@ -45,6 +45,7 @@ enum Last {
     AsFramed,
     Cut,
     Reset,
+    HalfClose,
     Hang,
 }
 
@@ -53,6 +54,9 @@ enum Last {
 pub(super) enum Outcome {
     KeepAlive,
     Close,
+    Reset,
+    /// Nothing more is sent, and the connection stays until the other side leaves.
+    Hang,
     PeerGone,
 }
 
@@ -165,6 +169,13 @@ impl Script {
         self
     }
 
+    /// Ends by saying that no more octets will come, and waits for the other side to close.
+    #[must_use]
+    pub fn half_close(mut self) -> Self {
+        self.last = Last::HalfClose;
+        self
+    }
+
     /// Never ends: the connection stays open and silent until the other side leaves.
     #[must_use]
     pub fn hang(mut self) -> Self {
@@ -197,13 +208,14 @@ impl Script {
 
     async fn finish(&self, head_only: bool, write: &mut OwnedWriteHalf) -> Outcome {
         match (self.last, self.framing) {
-            (Last::Hang, _) => std::future::pending().await,
+            (Last::Hang, _) => Outcome::Hang,
             (Last::Cut, _) => Outcome::Close,
-            (Last::Reset, _) => {
-                // Without it closing is orderly; a failure would show in the test that wants a reset.
-                let _ = write.as_ref().set_zero_linger();
-                Outcome::Close
-            }
+            (Last::Reset, _) => Outcome::Reset,
+            (Last::HalfClose, _) => match write.shutdown().await {
+                // The next request never comes, so the connection is read to its end.
+                Ok(()) => Outcome::KeepAlive,
+                Err(_) => Outcome::PeerGone,
+            },
             (Last::AsFramed, Framing::Plain) => Outcome::KeepAlive,
             (Last::AsFramed, Framing::UntilClose) => Outcome::Close,
             (Last::AsFramed, Framing::Chunked) if head_only => Outcome::KeepAlive,

@@ -179,3 +179,41 @@ async fn raw_answers_are_read_piece_by_piece() {
     assert_eq!((answer.text().as_str(), answer.complete), ("hi", true));
     raw.reset();
 }
+
+#[tokio::test]
+async fn an_eager_server_answers_before_the_body_has_come_and_then_reads_it() {
+    let upstream = Upstream::eager(|request| match request.path() {
+        "/silent" => Script::silent(),
+        _ => Script::empty(200),
+    })
+    .await;
+    let mut raw = Raw::connect(upstream.address()).await;
+    for _ in 0..2 {
+        raw.send("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhe")
+            .await;
+        assert_eq!(raw.answer().await.status, 200);
+        raw.send("llo").await;
+    }
+    let request = upstream.next_request().await;
+    assert_eq!((request.body.len(), upstream.connections()), (0, 1));
+    raw.send("POST /silent HTTP/1.1\r\ncontent-length: 5\r\n\r\nhe")
+        .await;
+    upstream.next_request().await;
+    let request = upstream.next_request().await;
+    raw.hang_up();
+    request.disconnected().await;
+    assert!(request.was_abandoned());
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_is_read_to_its_end() {
+    let upstream = Upstream::always(Script::status(200).length(2).piece("hi").half_close()).await;
+    let mut raw = Raw::connect(upstream.address()).await;
+    raw.send("GET / HTTP/1.1\r\n\r\n").await;
+    assert!(raw.answer().await.complete);
+    raw.closed().await;
+    let request = upstream.next_request().await;
+    request.answered().await;
+    raw.hang_up();
+    request.disconnected().await;
+}

@@ -454,7 +454,7 @@ async fn a_refusal_keeps_the_stages_own_status_code_and_parameter() {
     gateway.shutdown().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_guest_that_counts_in_a_global_always_says_one() {
     let upstream = Upstream::always(Script::json(200, &json!({}))).await;
     let gateway = Setup::before(&upstream)
@@ -465,7 +465,7 @@ async fn a_guest_that_counts_in_a_global_always_says_one() {
         .await;
     let client = told(&gateway, "request-plan=whole, response-plan=whole");
     let mut exchanges = JoinSet::new();
-    for _ in 0..50 {
+    for _ in 0..400 {
         let client = client.clone();
         exchanges.spawn(async move { client.post("/x", &json!({})).await });
     }
@@ -474,7 +474,7 @@ async fn a_guest_that_counts_in_a_global_always_says_one() {
         assert_eq!((response.status, response.header("x-exchange")), (200, "1"));
     }
     let requests = upstream.requests();
-    assert_eq!(requests.len(), 50);
+    assert_eq!(requests.len(), 400);
     assert!(
         requests
             .iter()
@@ -503,6 +503,45 @@ async fn an_observer_that_traps_loses_its_batch_and_nothing_else() {
     let client = gateway.client().with("x-request-id", &id);
     assert_eq!(client.get("/x").await.status, 200);
     assert_eq!(logs::seen(&id).await["status"], 200);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_observer_that_sleeps_is_stopped_by_the_clock_and_holds_nobody_up() {
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let gateway = Setup::before(&upstream)
+        .plugin("gate", guest::GATE, "")
+        .plugin("sleeper", guest::SLEEPER, "")
+        .plugin("observer", guest::OBSERVER, "")
+        .route(
+            "/*",
+            r#"["gate"]"#,
+            r#"observers = ["sleeper", "observer"]"#,
+        )
+        .start()
+        .await;
+    let ask = async |acts: &str| {
+        let id = logs::id();
+        let client = told(&gateway, acts).with("x-request-id", &id);
+        assert_eq!(client.get("/x").await.status, 200);
+        id
+    };
+    let awake = async |id: String| {
+        logs::line("the sleeper's line", |line| line["awake"] == id.as_str()).await
+    };
+    // While it sleeps, exchanges are served and the other observer sees them.
+    let asleep = ask("check=sleep-observer").await;
+    logs::seen(&asleep).await;
+    let series = r#"sluicegate_plugin_faults_total{plugin="sleeper",reason="stalled"}"#;
+    assert_eq!(gateway.metric(series).await, 0.0, "it sleeps");
+    logs::seen(&ask("").await).await;
+    // Then it loses its batch, and sees what comes later.
+    eventually("the sleeper's fault", async || {
+        (gateway.metric(series).await >= 1.0).then_some(())
+    })
+    .await;
+    awake(ask("").await).await;
+    assert_eq!(upstream.requests().len(), 3);
     gateway.shutdown().await;
 }
 

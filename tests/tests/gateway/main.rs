@@ -3,12 +3,23 @@
 //! One program, so that all tests share one engine and every plugin is compiled once.
 
 mod bad_input;
+mod bad_upstream;
 mod chat;
+mod client_wire;
 mod command;
+mod common;
+mod heartbeats;
 mod hostile;
+mod hygiene;
+mod identity;
 mod leaving;
 mod lifecycle;
+mod limits;
 mod loading;
+mod models;
+mod plans;
 mod plugins;
+mod slow;
 mod streams;
 mod transport;
+mod wire;

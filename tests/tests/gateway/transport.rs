@@ -72,6 +72,53 @@ async fn chat_and_stream_over_http2_without_tls() {
 }
 
 #[tokio::test]
+async fn the_answer_to_head_is_the_head_of_the_answer_to_get_in_both_versions_of_http() {
+    let scripts = [
+        Script::json(200, &json!({"a": 1})),
+        Script::sse_head().piece("data: one\n\n"),
+        Script::empty(200),
+        Script::raw("HTTP/1.1 204 No Content\r\n\r\n"),
+        Script::raw("HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n"),
+        Script::status(200)
+            .length(1 << 20)
+            .piece(vec![b'x'; 1 << 20]),
+    ];
+    for script in scripts {
+        let what = format!("{:.120?}", script);
+        let upstream = Upstream::always(script).await;
+        let gateway = Setup::before(&upstream).filter().start().await;
+        for client in [gateway.client(), gateway.client().over_http2()] {
+            let get = client.get("/x").await;
+            let head = client.request(Method::HEAD, "/x", "").await;
+            assert_eq!(
+                (head.status, head.complete, head.body.len()),
+                (get.status, true, 0),
+                "{what}"
+            );
+            for name in ["content-type", "etag", "x-exchange"] {
+                assert_eq!(head.header(name), get.header(name), "{what}");
+            }
+            if !get.body.is_empty() {
+                assert_eq!(
+                    head.header("content-length"),
+                    get.header("content-length"),
+                    "{what}"
+                );
+            }
+            if get.status != 200 {
+                assert_eq!(head.header("content-length"), "", "{what}");
+            }
+            let asked = upstream.requests();
+            assert!(
+                asked.iter().all(|request| request.method == "GET"),
+                "{what}"
+            );
+        }
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_is_reset_over_http2() {
     let piece = format!("{}\n", ollama::content("so far"));
     let upstream = Upstream::always(Script::ndjson_head().piece(piece).cut()).await;

@@ -1,0 +1,265 @@
+//! Clients that are slow, at either end of an exchange: each has its time, and holds up nobody else.
+
+use std::time::Duration;
+
+use sluicegate_tests::client::Raw;
+use sluicegate_tests::{Barrier, Script, Setup, Upstream, guest, logs};
+
+use crate::common::{CHAT, assert_answer, says_hello};
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_a_408() {
+    let upstream = says_hello().await;
+    let gateway = Setup::before(&upstream)
+        .limit("body-timeout = \"150ms\"")
+        .chat()
+        .start()
+        .await;
+    let mut raw = Raw::connect(gateway.address()).await;
+    raw.send(format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{\"model\""
+    ))
+    .await;
+    assert_answer(&raw.answer().await, 408, "request_timeout");
+    raw.closed().await;
+    assert!(upstream.requests().is_empty());
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_head_that_comes_too_slowly_and_a_connection_that_idles_are_closed() {
+    let upstream = says_hello().await;
+    let gateway = Setup::before(&upstream)
+        .limit("header-timeout = \"200ms\"")
+        .limit("keep-alive = \"300ms\"")
+        .chat()
+        .start()
+        .await;
+    let mut slow = Raw::connect(gateway.address()).await;
+    slow.send("GET /v1/models HT").await;
+    slow.closed().await;
+    let mut idle = Raw::connect(gateway.address()).await;
+    idle.closed().await;
+    let mut after = Raw::connect(gateway.address()).await;
+    after
+        .send("GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    assert_eq!(after.answer().await.status, 200);
+    after.closed().await;
+    gateway.shutdown().await;
+}
+
+/// The head of a request whose body no stage wants to see.
+fn head(length: usize) -> String {
+    format!("POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_body_passed_on_unread_may_come_drop_by_drop() {
+    let upstream = Upstream::always(Script::status(200).body("good")).await;
+    let gateway = Setup::before(&upstream)
+        .limit("body-timeout = \"2s\"")
+        .filter()
+        .start()
+        .await;
+    for chunked in [false, true] {
+        let mut raw = Raw::connect(gateway.address()).await;
+        if chunked {
+            raw.send("POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+                .await;
+        } else {
+            raw.send(head(26)).await;
+        }
+        for letter in b'a'..=b'z' {
+            let letter = char::from(letter);
+            let piece = if chunked {
+                format!("1\r\n{letter}\r\n")
+            } else {
+                letter.to_string()
+            };
+            raw.send(piece).await;
+            // Time for it to be taken on its own. Nothing depends on it but how much is tried out.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if chunked {
+            raw.send("0\r\n\r\n").await;
+        }
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "good"));
+        let request = upstream.next_request().await;
+        assert_eq!(
+            String::from_utf8_lossy(&request.body),
+            "abcdefghijklmnopqrstuvwxyz"
+        );
+        assert_eq!(request.header("content-length"), (!chunked).then_some("26"));
+        assert_eq!(request.fields.has("transfer-encoding"), chunked);
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_passed_on_unread_is_passed_on_as_it_comes_and_its_end_is_not_waited_for_for_ever() {
+    // It answers when it has the whole request, so never; it sees the head at once.
+    let upstream = Upstream::eager(|_| Script::silent()).await;
+    let gateway = Setup::before(&upstream)
+        .limit("body-timeout = \"200ms\"")
+        .filter()
+        .start()
+        .await;
+    let mut raw = Raw::connect(gateway.address()).await;
+    raw.send(head(10)).await;
+    let request = upstream.next_request().await;
+    assert_eq!(
+        (request.path(), request.header("content-length")),
+        ("/x", Some("10"))
+    );
+    raw.send("begins").await;
+    let answer = raw.answer().await;
+    assert_eq!(
+        (answer.status, answer.json()["error"]["code"].as_str()),
+        (408, Some("request_timeout"))
+    );
+    request.disconnected().await;
+    assert!(request.was_abandoned());
+    raw.closed().await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_a_body_passed_on_unread_takes_the_request_with_it() {
+    let upstream = Upstream::eager(|_| Script::silent()).await;
+    let gateway = Setup::before(&upstream).filter().start().await;
+    for reset in [false, true] {
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.send(head(10)).await;
+        let request = upstream.next_request().await;
+        raw.send("begins").await;
+        if reset {
+            raw.reset();
+        } else {
+            raw.hang_up();
+        }
+        request.disconnected().await;
+        assert!(request.was_abandoned());
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_model_server_that_does_not_take_the_body_is_no_fault_of_the_clients() {
+    // Far more than the sockets on the way hold.
+    const LENGTH: usize = 64 << 20;
+    let never = Barrier::new();
+    let script = Script::raw("").wait(&never);
+    let upstream = Upstream::eager(move |_| script.clone()).await;
+    let gateway = Setup::before(&upstream)
+        .limit("request-body = \"64MiB\"")
+        .limit("body-timeout = \"200ms\"")
+        .upstream("timeout = { first-byte = \"600ms\" }")
+        .filter()
+        .start()
+        .await;
+    let mut raw = Raw::connect(gateway.address()).await;
+    raw.send(head(LENGTH)).await;
+    upstream.next_request().await;
+    // As much as is taken before the way is full.
+    let full = tokio::time::timeout(Duration::from_millis(400), raw.send(vec![b'x'; LENGTH])).await;
+    assert!(
+        full.is_err(),
+        "nobody keeps 64 MiB for a server that takes none"
+    );
+    let answer = raw.answer().await;
+    assert_eq!(
+        (answer.status, answer.json()["error"]["code"].as_str()),
+        (504, Some("upstream_first_byte_timeout"))
+    );
+    gateway.shutdown().await;
+}
+
+/// Pieces of a stream that is far larger than what sockets hold.
+const PIECES: usize = 64;
+const PIECE: usize = 1 << 20;
+
+/// A stream of large events; the barrier counts how far it has got.
+fn large(progress: &Barrier) -> Script {
+    let event = format!("data: {}\n\n", "x".repeat(PIECE - 8));
+    progress.open();
+    (0..PIECES).fold(Script::sse_head(), |script, _| {
+        script.wait(progress).piece(event.clone())
+    })
+}
+
+/// Comes back when the model server has stopped sending; says how many pieces it has begun.
+async fn standstill(progress: &Barrier) -> usize {
+    progress.reached(1).await;
+    let mut last = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let now = progress.count();
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_stops_the_model_server_and_nobody_else() {
+    for acts in ["", "response-plan=sse", "response-plan=chunks"] {
+        let progress = Barrier::new();
+        let script = large(&progress);
+        let upstream = Upstream::start(move |request| match request.path() {
+            "/large" => script.clone(),
+            _ => Script::empty(200),
+        })
+        .await;
+        let gateway = Setup::before(&upstream)
+            .guest(guest::WATCHER, "")
+            .start()
+            .await;
+        let mut reader = Raw::connect(gateway.address()).await;
+        reader
+            .send(format!(
+                "GET /large HTTP/1.1\r\nhost: x\r\n{}: {acts}\r\n\r\n",
+                guest::FIELD
+            ))
+            .await;
+        let sent = standstill(&progress).await;
+        assert!(
+            sent < PIECES / 2,
+            "{sent} of {PIECES} pieces were taken for a client that reads nothing ({acts})"
+        );
+        assert_eq!(
+            gateway.client().get("/small").await.status,
+            200,
+            "others are served"
+        );
+        // When it reads again, it gets it all.
+        let answer = reader.answer().await;
+        assert!(answer.complete);
+        assert_eq!(answer.body.len(), PIECES * PIECE);
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_for_too_long_is_cut_off() {
+    let progress = Barrier::new();
+    let upstream = Upstream::always(large(&progress)).await;
+    let gateway = Setup::before(&upstream)
+        .limit("write-timeout = \"300ms\"")
+        .filter()
+        .start()
+        .await;
+    let id = logs::id();
+    let mut reader = Raw::connect(gateway.address()).await;
+    reader
+        .send(format!(
+            "GET /x HTTP/1.1\r\nhost: x\r\nx-request-id: {id}\r\n\r\n"
+        ))
+        .await;
+    upstream.next_request().await.disconnected().await;
+    assert_eq!(logs::seen(&id).await["cancelled"], true);
+    assert!(!reader.answer().await.complete);
+    gateway.shutdown().await;
+}
