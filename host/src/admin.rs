@@ -1,6 +1,6 @@
 //! The admin interface: health, readiness, metrics, plugins. For operators and their probes, not for clients.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,10 +17,17 @@ use crate::config::Secret;
 use crate::exchange::Core;
 use crate::pipeline::observer::Summary;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
+use crate::upstream::Target;
 use crate::upstream::target::State;
 
 /// Exchanges in the list of the last ones.
 const SHOWN: usize = 100;
+
+/// The end of OpenMetrics text.
+const END: &str = "# EOF\n";
+
+/// Writes the figures of what runs beside the gateway, as OpenMetrics text without its end mark.
+pub type MoreMetrics = Box<dyn Fn() -> String + Send + Sync>;
 
 /// What the admin interface shows.
 pub struct Admin {
@@ -28,6 +35,8 @@ pub struct Admin {
     pub core: Arc<Core>,
     /// Counters.
     pub metrics: Metrics,
+    /// Figures to be shown with them, once there are any.
+    pub more_metrics: Arc<OnceLock<MoreMetrics>>,
     /// The token that `/metrics` and `/plugins` ask for, if any. Probes need none.
     pub token: Option<Secret>,
     /// Cancelled when the gateway drains.
@@ -160,7 +169,13 @@ fn readiness(admin: &Admin) -> Response<Full<Bytes>> {
 }
 
 fn metrics(admin: &Admin) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(admin.metrics.encode()));
+    let mut text = admin.metrics.encode();
+    if let Some(more) = admin.more_metrics.get() {
+        text.truncate(text.trim_end_matches(END).len());
+        text.push_str(&more());
+        text.push_str(END);
+    }
+    let mut response = Response::new(Full::from(text));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
@@ -191,16 +206,27 @@ fn upstreams(admin: &Admin) -> serde_json::Value {
     let mut upstreams: Vec<_> = snapshot.upstreams.values().collect();
     upstreams.sort_by(|a, b| a.name.cmp(&b.name));
     let list = upstreams.iter().map(|upstream| {
-        let targets = upstream.targets.iter().map(|target| match target.state() {
-            State::Unknown => json!({"target": &*target.label, "state": "unknown"}),
-            State::Up => json!({"target": &*target.label, "state": "up"}),
-            State::Down(reason) => {
-                json!({"target": &*target.label, "state": "down", "reason": reason})
-            }
-        });
-        json!({"name": &*upstream.name, "targets": targets.collect::<Vec<_>>()})
+        let targets: Vec<_> = upstream.targets.iter().map(|it| target(it)).collect();
+        json!({"name": &*upstream.name, "targets": targets})
     });
     json!({"upstreams": list.collect::<Vec<_>>()})
+}
+
+/// A model server as the last health check found it: asking for it here never waits for the server.
+fn target(target: &Target) -> serde_json::Value {
+    let (state, reason) = match target.state() {
+        State::Unknown => ("unknown", None),
+        State::Up => ("up", None),
+        State::Down(reason) => ("down", Some(reason)),
+    };
+    let facts = target.facts();
+    json!({
+        "target": &*target.label,
+        "state": state,
+        "reason": reason,
+        "version": facts.version,
+        "loaded": facts.loaded,
+    })
 }
 
 /// One finished exchange. Times are in milliseconds.

@@ -1,7 +1,7 @@
 //! The web gateway: a chat page over WebSockets, sessions kept by the server, limits, and `/debug`.
 //!
 //! It is a client of the proxy like any other: it sends `POST {endpoint}/v1/chat/completions` and knows nothing else of it. It
-//! imports nothing of the proxy's modules.
+//! imports nothing of the proxy's modules; the calendar is below both.
 //!
 //! How the parts fit together:
 //!
@@ -167,9 +167,14 @@ impl Chat {
         self.link.clone()
     }
 
-    /// The gateway's figures in the Prometheus text format, to be added to the admin interface's.
-    pub fn metrics(&self) -> String {
-        self.hub.telemetry.encode(&self.hub.gauges())
+    /// The gateway's figures at the moment of asking, for an admin interface that shows them with its own; nothing once the
+    /// gateway is gone.
+    ///
+    /// # Shape
+    /// OpenMetrics text without its end mark.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let hub = Arc::downgrade(&self.hub);
+        move || hub.upgrade().map_or_else(String::new, |hub| hub.metrics())
     }
 
     /// Stops the gateway: no new messages, goodbye to the browsers, then up to `deadline` for runs under way, then an end with

@@ -45,7 +45,7 @@ mod units;
 mod upstream;
 
 pub use self::address::Target;
-pub use self::chat::{Chat, User};
+pub use self::chat::{Chat, ChatLimits, User};
 pub use self::listener::{Listener, Tls};
 pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, Source};
 pub use self::problem::{Problem, Problems};

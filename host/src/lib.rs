@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod builtin;
+mod calendar;
 pub mod chat;
 pub mod cli;
 pub mod config;

@@ -4,7 +4,7 @@
 //! their end or to the deadline; what is left is cut; observers get what has been accounted for; then it is gone.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, MoreMetrics};
 use crate::config::{Config, Problems};
 use crate::exchange::{self, Core, Recent};
 use crate::plugin::Engine;
@@ -43,6 +43,7 @@ pub struct Gateway {
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     core: Arc<Core>,
+    more_metrics: Arc<OnceLock<MoreMetrics>>,
     drain_timeout: Duration,
     drain: CancellationToken,
     cut: CancellationToken,
@@ -92,6 +93,7 @@ impl Gateway {
             addresses: listeners.iter().map(Listener::address).collect(),
             admin: admin_listener.as_ref().map(Listener::address),
             core: core.clone(),
+            more_metrics: Arc::default(),
             drain_timeout: config.server.drain_timeout,
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -126,6 +128,7 @@ impl Gateway {
             let admin = Arc::new(Admin {
                 core,
                 metrics,
+                more_metrics: gateway.more_metrics.clone(),
                 token: config.admin.and_then(|admin| admin.token),
                 drain: gateway.drain.clone(),
             });
@@ -160,6 +163,15 @@ impl Gateway {
     #[must_use]
     pub fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// Shows more figures on the admin interface: of the first who asks for it.
+    ///
+    /// # Shape
+    /// What `metrics` gives is OpenMetrics text without its end mark, with names that the gateway does not have.
+    pub fn show_metrics(&self, metrics: impl Fn() -> String + Send + Sync + 'static) {
+        // There is one web gateway in a process.
+        let _ = self.more_metrics.set(Box::new(metrics));
     }
 
     /// A token that cuts running exchanges when it is cancelled, also in the middle of [`Gateway::shutdown`].

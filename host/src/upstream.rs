@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod client;
+pub mod facts;
 pub mod health;
 pub mod target;
 

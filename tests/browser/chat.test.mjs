@@ -155,8 +155,11 @@ test('a session is exported as Markdown', async (t) => {
 test('the system prompt and the model of a session reach the model server', async (t) => {
   const page = await open(t);
   await send(page, '/system');
+  const shown = page.locator('.bar').getByRole('button', { name: 'System prompt' });
+  assert.equal(await shown.count(), 0);
   await page.getByRole('dialog').getByRole('textbox').fill('Answer like a pirate.');
   await page.getByRole('button', { name: 'Save' }).click();
+  await shown.waitFor();
   await page.getByRole('combobox', { name: 'Model' }).selectOption('qwen3:32b');
   const ask = prompt('pirate');
   await send(page, ask);
@@ -165,6 +168,12 @@ test('the system prompt and the model of a session reach the model server', asyn
   assert.equal(seen.model, 'qwen3:32b');
   assert.deepEqual(seen.messages[0], { role: 'system', content: 'Answer like a pirate.' });
   assert.equal(await answer(page).locator('.model').innerText(), 'qwen3:32b');
+  // As long as there is one it can be seen, and is one click away.
+  await shown.click();
+  assert.equal(await page.getByRole('dialog').getByRole('textbox').inputValue(), 'Answer like a pirate.');
+  await page.getByRole('dialog').getByRole('textbox').fill('');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await shown.waitFor({ state: 'hidden' });
 });
 
 test('/debug shows the chain in this tab only, and reaches neither model nor store', async (t) => {
@@ -176,6 +185,10 @@ test('/debug shows the chain in this tab only, and reaches neither model nor sto
   const card = page.getByRole('region', { name: 'State of the chain' });
   await card.getByRole('heading', { name: 'Web gateway' }).waitFor();
   await card.getByRole('heading', { name: 'Proxy' }).waitFor();
+  const model = card.locator('.layer').filter({ has: page.getByRole('heading', { name: 'Model server' }) });
+  const row = (name) => model.locator('dl > div').filter({ has: page.getByText(name, { exact: true }) }).locator('dd');
+  assert.equal(await row('Version').innerText(), '0.12.0');
+  assert.equal(await row('Models in memory').innerText(), 'qwen3:32b');
   assert.equal(fake.requests('/debug').length, 0);
   const id = await answer(page).locator('.figures .copy-text').innerText();
   await send(page, `/debug ${id}`);
@@ -258,4 +271,57 @@ test('the first page is light and asks for nothing twice', async (t) => {
   );
   assert.ok(transferred < 400 * 1024, `${transferred} bytes`);
   assert.equal(new Set(sizes.map(([name]) => name)).size, sizes.length);
+});
+
+test('Escape closes a menu and nothing else: the answer goes on', async (t) => {
+  const page = await open(t);
+  const ask = prompt('escape');
+  const { promise, release } = held();
+  fake.on(ask, { text: 'one two three four five six', hold: promise });
+  await send(page, ask);
+  await answer(page).locator('.md p').waitFor();
+  await page.locator('.bar').getByRole('button', { name: 'Actions for this chat' }).click();
+  await page.getByRole('menuitem', { name: 'Rename' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('menu').waitFor({ state: 'detached' });
+  assert.ok(await page.locator('.bar .icon-button[aria-haspopup]').evaluate((node) => node === document.activeElement));
+  release();
+  await done(page);
+  assert.equal(await answerText(page), 'one two three four five six');
+});
+
+test('the focus is in the field after Stop', async (t) => {
+  const page = await open(t);
+  const ask = prompt('focus after stop');
+  const { promise, release } = held();
+  t.after(release);
+  fake.on(ask, { text: 'one two three four five six', hold: promise });
+  await send(page, ask);
+  await answer(page).locator('.md p').waitFor();
+  await page.getByRole('button', { name: 'Stop the answer' }).click();
+  await done(page);
+  assert.ok(await field(page).evaluate((node) => node === document.activeElement));
+});
+
+test('a message that waits behind a failed answer says why, and goes out after a new answer', async (t) => {
+  const page = await open(t);
+  const ask = prompt('held back');
+  const waiting = prompt('waits');
+  const { promise, release } = held();
+  fake.on(ask, { text: 'one two three four', hold: promise, fail: true });
+  await send(page, ask);
+  await answer(page).locator('.md p').waitFor();
+  await send(page, waiting);
+  await page.locator('.queue li').waitFor();
+  assert.ok(await page.locator('.queue-held').isHidden(), 'an answer is being written: no explanation is needed');
+  release();
+  await answer(page).locator('.error-note').waitFor();
+  await page.locator('.queue-held').waitFor();
+  assert.equal(fake.requests(waiting).length, 0);
+  fake.on(ask, { text: 'Better now.' });
+  await answer(page).getByRole('button', { name: 'Write a new answer' }).click();
+  await page.locator('.queue li').waitFor({ state: 'hidden' });
+  await done(page);
+  assert.equal(fake.requests(waiting).length, 1);
+  assert.ok(await page.locator('.queue-held').isHidden());
 });

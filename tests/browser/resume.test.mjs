@@ -32,8 +32,10 @@ test('a refresh at ten random points loses nothing', async (t) => {
   fake.on(ask, { text, ms: 10, size: 6 });
   await send(page, ask);
   await answer(page).locator('.md p').waitFor();
+  const [seen] = fake.requests(ask);
   for (let i = 0; i < 10; i++) {
-    await page.waitForTimeout(Math.random() * 250);
+    const piece = seen.pieces + Math.random() * 25;
+    await eventually(() => seen.pieces >= piece || seen.ended !== undefined, 'a few more words');
     await page.reload();
     await page.getByText(ask).first().waitFor();
   }
@@ -60,6 +62,7 @@ test('a socket that is cut a hundred times in one answer gives the same text', a
       return socket?.readyState === 2;
     });
     if (cut) cuts++;
+    // Time itself: a network fails when it likes.
     await page.waitForTimeout(10 + Math.random() * 90);
   }
   const live = await page.locator('.message.live').count();

@@ -228,24 +228,34 @@ fn model(hub: &Hub, admin: &Admin) -> Section {
     }
     rows.push(models_row);
     for target in &targets {
-        let level = if target.state == "down" {
-            Level::Bad
-        } else {
-            Level::Ok
-        };
-        let value = json!(format!("{} {}", target.address, target.state));
-        rows.push(judged("target", value, None, level));
+        rows.push(address(target, health.model));
         if let Some(version) = &target.version {
             rows.push(row("version", json!(version), None));
         }
-        if !target.loaded.is_empty() {
-            rows.push(row("loaded", json!(target.loaded), None));
+        // An empty list says something: the next answer has to wait for its model.
+        if let Some(loaded) = &target.loaded {
+            rows.push(row("loaded", json!(loaded), None));
         }
     }
     if let Some(ttft) = hub.telemetry.last_ttft() {
         rows.push(row("last_ttft", json!(ttft), Some("ms")));
     }
     section("model", rows)
+}
+
+/// One of the model servers; `model` is what is known of all of them together.
+fn address(target: &Target, model: Reach) -> Row {
+    let down = target.state == "down";
+    let level = match target.state.as_str() {
+        "up" => Level::Ok,
+        "down" => Level::Bad,
+        _ => Level::Warn,
+    };
+    Row {
+        // If all are down, it is said above already.
+        hint: (down && model != Reach::Down).then(|| model_down(Some(target))),
+        ..judged("target", json!(target.address), None, level)
+    }
 }
 
 fn model_down(target: Option<&Target>) -> Hint {

@@ -150,6 +150,11 @@ impl Health {
         }
     }
 
+    /// What was found last need not be true any more: it is looked at again as soon as can be.
+    pub(crate) fn doubt(&self) {
+        self.known().at = None;
+    }
+
     fn due(&self) -> bool {
         let known = self.known();
         let well = known.state

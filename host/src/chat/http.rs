@@ -38,6 +38,8 @@ const HEAD_BYTES: usize = 32 * 1024;
 const FIELDS: usize = 64;
 /// Connections beyond the sockets, for page files and the API.
 const EXTRA: usize = 256;
+/// The media type of metrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Accepts connections until the gateway stops.
 pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, tls: Option<TlsAcceptor>) {
@@ -155,9 +157,7 @@ async fn route(
         "/" if get => hub.pages.index(request.headers()),
         "/healthz" if get => text(StatusCode::OK, "ok"),
         "/readyz" if get => rest::ready(hub).await,
-        "/metrics" if get && peer.ip().is_loopback() && local(&request) => {
-            text(StatusCode::OK, hub.telemetry.encode(&hub.gauges()))
-        }
+        "/metrics" if get && peer.ip().is_loopback() && local(&request) => metrics(hub),
         other => {
             if let Some(file) = other.strip_prefix("/assets/").filter(|_| get) {
                 hub.pages.asset(file, request.headers())
@@ -170,6 +170,15 @@ async fn route(
             }
         }
     }
+}
+
+/// The figures of this gateway alone; with a proxy in the process they are on its admin interface too.
+fn metrics(hub: &Hub) -> Response<Body> {
+    let mut response = text(StatusCode::OK, hub.metrics() + "# EOF\n");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+    response
 }
 
 /// Whether a request names this machine itself: through a proxy in front of us everybody seems to come from loopback.

@@ -519,6 +519,11 @@ impl Hub {
         (lock(&self.conns).len(), lock(&self.sessions).len())
     }
 
+    /// All figures, as [`Telemetry::encode`] writes them.
+    pub(crate) fn metrics(&self) -> String {
+        self.telemetry.encode(&self.gauges())
+    }
+
     /// Figures of the moment.
     pub(crate) fn gauges(&self) -> Gauges {
         let (connections, sessions) = self.counts();

@@ -19,6 +19,7 @@ use super::wire::rest::{Me, NewToken, UsageReport};
 use super::wire::session::Reach;
 use super::wire::{self, Code, ErrorBody};
 use super::{clock, store, stream as events};
+use crate::calendar::Date;
 
 mod account;
 mod files;
@@ -316,7 +317,8 @@ impl Call<'_> {
     async fn usage(&self) -> Result<Response<Body>, ErrorBody> {
         let day = |name: &str| {
             let start = self.param(name).map(|text| {
-                clock::day_start(&text).ok_or_else(|| bad_param(name, "write 2026-07-31"))
+                let date = Date::parse(&text).ok_or_else(|| bad_param(name, "write 2026-07-31"));
+                date.map(Date::start_ms)
             });
             start.transpose()
         };

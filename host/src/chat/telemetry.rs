@@ -204,20 +204,20 @@ impl Telemetry {
             .find_map(|(_, line)| line.layers[0].ttft_ms)
     }
 
-    /// All figures in the Prometheus text format.
+    /// All figures in the OpenMetrics text format, without its end mark: another set may follow.
     pub(crate) fn encode(&self, gauges: &Gauges) -> String {
         let mut text = Text::default();
-        let name = "sluicegate_chat_runs_total";
+        let name = "sluicegate_chat_runs";
         text.head(name, "counter", "Runs by how they ended.");
         for (finish, count) in FINISHES.iter().zip(&self.runs) {
             let labels = format!("{{finish=\"{}\"}}", finish.word());
-            text.line(name, &labels, count.load(Ordering::Relaxed));
+            text.count(name, &labels, count);
         }
-        let name = "sluicegate_chat_tokens_total";
+        let name = "sluicegate_chat_tokens";
         text.head(name, "counter", "Tokens by direction.");
         for (direction, count) in [("in", &self.tokens_in), ("out", &self.tokens_out)] {
             let labels = format!("{{direction=\"{direction}\"}}");
-            text.line(name, &labels, count.load(Ordering::Relaxed));
+            text.count(name, &labels, count);
         }
         self.encode_ttft(&mut text);
         self.encode_counters(&mut text);
@@ -245,9 +245,9 @@ impl Telemetry {
             ("limited", "Requests refused for their rate.", &self.limited),
             ("login_failures", "Failed logins.", &self.login_failures),
         ] {
-            let name = format!("sluicegate_chat_{name}_total");
+            let name = format!("sluicegate_chat_{name}");
             text.head(&name, "counter", help);
-            text.line(&name, "", counter.load(Ordering::Relaxed));
+            text.count(&name, "", counter);
         }
     }
 
@@ -263,7 +263,8 @@ impl Telemetry {
             sum += count.load(Ordering::Relaxed);
             let bound = TTFT
                 .get(at)
-                .map_or("+Inf".to_owned(), |ms| seconds(*ms).to_string());
+                // Bounds are floats, also whole ones: `1.0`.
+                .map_or("+Inf".to_owned(), |ms| format!("{:?}", seconds(*ms)));
             text.line(
                 &format!("{name}_bucket"),
                 &format!("{{le=\"{bound}\"}}"),
@@ -294,6 +295,15 @@ impl Text {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string cannot fail.
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    /// A counter's line; its name has a suffix there and not in its head.
+    fn count(&mut self, name: &str, labels: &str, count: &AtomicU64) {
+        self.line(
+            &format!("{name}_total"),
+            labels,
+            count.load(Ordering::Relaxed),
+        );
     }
 
     fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
@@ -354,11 +364,13 @@ mod tests {
         };
         let text = telemetry.encode(&gauges);
         for line in [
+            "# TYPE sluicegate_chat_runs counter",
             "sluicegate_chat_runs_total{finish=\"stop\"} 3",
             "sluicegate_chat_runs_total{finish=\"abandoned\"} 1",
             "sluicegate_chat_tokens_total{direction=\"out\"} 12",
             "sluicegate_chat_ttft_seconds_bucket{le=\"0.05\"} 1",
             "sluicegate_chat_ttft_seconds_bucket{le=\"0.1\"} 2",
+            "sluicegate_chat_ttft_seconds_bucket{le=\"1.0\"} 2",
             "sluicegate_chat_ttft_seconds_bucket{le=\"+Inf\"} 3",
             "sluicegate_chat_ttft_seconds_count 3",
             "sluicegate_chat_runs_waiting 4",

@@ -2,10 +2,13 @@
 
 mod branches;
 mod client;
+mod debug;
 mod fake;
 mod fallback;
+mod http;
 mod lifecycle;
 mod limits;
+mod login;
 mod rest;
 mod run;
 mod security;

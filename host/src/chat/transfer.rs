@@ -16,6 +16,7 @@ use super::wire::message::{Message, Role, Status};
 use super::wire::params::SessionPatch;
 use super::wire::session::Session;
 use super::{clock, id};
+use crate::calendar::Moment;
 
 /// What a file of ours says it is.
 const FORMAT: &str = "sluicegate.chat";
@@ -368,11 +369,17 @@ pub(crate) fn markdown(session: &Session, messages: &[Message]) -> String {
             text,
             "\n## {} · {}\n\n{}\n",
             who(message),
-            clock::stamp(message.created_at),
+            stamp(message.created_at),
             message.text.trim_end()
         );
     }
     text
+}
+
+/// A time as `2026-07-31 23:59:59 UTC`.
+fn stamp(ms: u64) -> String {
+    let moment = Moment::from_ms(ms);
+    format!("{} {} UTC", moment.date, moment.time())
 }
 
 /// A branch as a page that needs nothing else and runs nothing: all text is shown as it is.
@@ -389,7 +396,7 @@ pub(crate) fn html(session: &Session, messages: &[Message]) -> String {
     for message in messages {
         let (who, stamp, text) = (
             escape(&who(message)),
-            clock::stamp(message.created_at),
+            stamp(message.created_at),
             escape(&message.text),
         );
         let _ = write!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::serve::{logging, signals, wait};
 use super::{Database, environment, load, print, warn};
 use crate::builtin;
-use crate::chat::{self, Access, Chat, Secret, Settings, Tls};
+use crate::chat::{self, Access, Chat, Limits, Secret, Settings, Tls};
 use crate::config::{self, Admin};
 
 /// How long answers under way may go on after the signal to stop.
@@ -141,7 +141,25 @@ pub(super) fn settings(
         }),
         allow_plain_remote: chat.allow_plain_remote,
         default_model: chat.model.clone(),
+        orphan_timeout: chat.orphan_timeout.unwrap_or_default(),
+        limits: limits(&chat.limits),
         ..Settings::new()
+    }
+}
+
+fn limits(limits: &config::ChatLimits) -> Limits {
+    Limits {
+        sends_per_minute: limits.sends_per_minute,
+        runs_per_user: limits.runs_per_user,
+        runs: limits.runs,
+        waiting_per_user: limits.waiting_per_user,
+        queue: limits.queue,
+        message_chars: limits.message_chars,
+        answer_bytes: limits.answer,
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        login_failures: limits.login_failures,
+        ..Limits::default()
     }
 }
 
@@ -153,5 +171,59 @@ fn reachable(address: SocketAddr) -> SocketAddr {
             (std::net::Ipv6Addr::LOCALHOST, address.port()).into()
         }
         IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::settings;
+    use crate::chat::Settings;
+    use crate::config;
+
+    #[test]
+    fn a_file_that_sets_no_limit_leaves_the_web_gateways_own() {
+        let config = config::parse("[chat]\n", Path::new(""), &|_| None).expect("right");
+        let chat = config.chat.expect("on");
+        let settings = settings(&chat, None, None);
+        assert_eq!(settings.limits, Settings::new().limits);
+        assert_eq!(settings.orphan_timeout, Settings::new().orphan_timeout);
+    }
+
+    #[test]
+    fn each_limit_of_the_file_is_the_web_gateways() {
+        let text = r#"
+[chat]
+orphan-timeout = "0s"
+[chat.limits]
+sends-per-minute = 1
+runs-per-user = 2
+runs = 3
+waiting-per-user = 4
+queue = 5
+message-chars = 6
+answer = "7B"
+connections = 8
+connections-per-address = 9
+login-failures = 11
+"#;
+        let config = config::parse(text, Path::new(""), &|_| None).expect("right");
+        let settings = settings(&config.chat.expect("on"), None, None);
+        assert!(settings.orphan_timeout.is_zero());
+        let limits = settings.limits;
+        assert_eq!(
+            (limits.sends_per_minute, limits.runs_per_user, limits.runs),
+            (1, 2, 3)
+        );
+        assert_eq!(
+            (limits.waiting_per_user, limits.queue, limits.message_chars),
+            (4, 5, 6)
+        );
+        assert_eq!((limits.answer_bytes, limits.connections), (7, 8));
+        assert_eq!(
+            (limits.connections_per_address, limits.login_failures),
+            (9, 11)
+        );
     }
 }

@@ -100,11 +100,15 @@ async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitC
         Ok(signals) => signals,
         Err(code) => return code,
     };
-    let (chat, admin) = (config.chat.clone(), config.admin.clone());
+    let (chat, mut admin) = (config.chat.clone(), config.admin.clone());
     let gateway = match start(config).await {
         Ok(gateway) => gateway,
         Err(code) => return code,
     };
+    // With the port that was taken, if it was left to the system.
+    if let (Some(admin), Some(address)) = (&mut admin, gateway.admin()) {
+        admin.listen = address;
+    }
     announce(&gateway);
     let greeting = greeting(&gateway);
     if !greeting.is_empty() {
@@ -117,6 +121,7 @@ async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitC
                 page::settings(&chat, admin.as_ref(), gateway.addresses().first().copied());
             match Chat::start(settings, builtin::page()).await {
                 Ok(chat) => {
+                    gateway.show_metrics(chat.metrics());
                     println!("{}", page::greeting(&chat));
                     Some(chat)
                 }

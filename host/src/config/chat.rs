@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::listener::{Tls, read_tls};
-use super::reader::{Table, Text};
+use super::reader::{Table, Text, Value};
 use super::{CHAT_ENDPOINT, CHAT_PORT, Secret, Target, address, secret};
 
 /// The web gateway.
@@ -28,7 +29,62 @@ pub struct Chat {
     pub users: Vec<User>,
     /// The model where none was chosen; otherwise the first that the proxy lists.
     pub model: Option<String>,
+    /// After how long an answer that nobody watches is stopped; default 15 min, `None`: never.
+    pub orphan_timeout: Option<Duration>,
+    /// What one user or address may take.
+    pub limits: ChatLimits,
 }
+
+/// What one user or address may take of the web gateway. None of it can be switched off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatLimits {
+    /// Messages of one user in a minute; default 20.
+    pub sends_per_minute: u32,
+    /// Answers of one user at a time, more wait; default 2.
+    pub runs_per_user: usize,
+    /// Answers of all users at a time, more wait; default 32.
+    pub runs: usize,
+    /// Answers of one user that can wait for their turn; default 10.
+    pub waiting_per_user: usize,
+    /// Messages that can wait for the answer before them in one session; default 10.
+    pub queue: usize,
+    /// Characters of one message, at most 250,000; default 100,000.
+    pub message_chars: usize,
+    /// Octets of one answer with its reasoning, at most 8 MiB; default 4 MiB.
+    pub answer: usize,
+    /// Connections of browsers at a time; default 2,000.
+    pub connections: usize,
+    /// Connections from one address at a time; default 128.
+    pub connections_per_address: usize,
+    /// Failed logins from one address in a minute, before five minutes of none; default 10.
+    pub login_failures: u32,
+}
+
+impl Default for ChatLimits {
+    fn default() -> Self {
+        Self {
+            sends_per_minute: 20,
+            runs_per_user: 2,
+            runs: 32,
+            waiting_per_user: 10,
+            queue: 10,
+            message_chars: 100_000,
+            answer: 4 << 20,
+            connections: 2_000,
+            connections_per_address: 128,
+            login_failures: 10,
+        }
+    }
+}
+
+/// The most that `message_chars` can be: with four octets a character it fits into a frame of 1 MiB.
+const MESSAGE_CHARS: usize = 250_000;
+
+/// The most that `answer` can be in octets: a longer one could be exported, but not imported again.
+const ANSWER: usize = 8 << 20;
+
+/// How long an answer that nobody watches goes on.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Someone who may log in with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +124,8 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
     let origins = table.get("origins").and_then(|value| value.items());
     let allow_plain_remote = table.flag("allow-plain-remote").unwrap_or(false);
     let model = table.text("model").map(|text| text.text);
+    let orphan_timeout = table.duration_or_off("orphan-timeout");
+    let limits = limits(&table.section("limits"));
     table.finish();
     Some(Chat {
         listen: listen?,
@@ -83,7 +141,56 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
             .collect(),
         users: users.iter().flatten().filter_map(user).collect(),
         model,
+        orphan_timeout: orphan_timeout.unwrap_or(Some(ORPHAN_TIMEOUT)),
+        limits,
     })
+}
+
+fn limits(table: &Table<'_>) -> ChatLimits {
+    let default = ChatLimits::default();
+    let count = |name, default| table.count(name).unwrap_or(default);
+    let limits = ChatLimits {
+        sends_per_minute: rate(table.get("sends-per-minute")).unwrap_or(default.sends_per_minute),
+        runs_per_user: count("runs-per-user", default.runs_per_user),
+        runs: count("runs", default.runs),
+        waiting_per_user: count("waiting-per-user", default.waiting_per_user),
+        queue: count("queue", default.queue),
+        message_chars: message_chars(table).unwrap_or(default.message_chars),
+        answer: answer(table).unwrap_or(default.answer),
+        connections: count("connections", default.connections),
+        connections_per_address: count("connections-per-address", default.connections_per_address),
+        login_failures: rate(table.get("login-failures")).unwrap_or(default.login_failures),
+    };
+    table.finish();
+    limits
+}
+
+/// A number in a minute.
+fn rate(value: Option<Value<'_>>) -> Option<u32> {
+    let value = value?;
+    let rate = u32::try_from(value.count()?).ok();
+    if rate.is_none() {
+        value.problem("is out of range", "write a smaller number");
+    }
+    rate
+}
+
+fn message_chars(table: &Table<'_>) -> Option<usize> {
+    let value = table.get("message-chars")?;
+    let count = value.count()?;
+    if count > MESSAGE_CHARS {
+        value.problem("is too large", format!("write {MESSAGE_CHARS} or less"));
+    }
+    Some(count)
+}
+
+fn answer(table: &Table<'_>) -> Option<usize> {
+    let value = table.get("answer")?;
+    let size = usize::try_from(value.size()?).unwrap_or(usize::MAX);
+    if size > ANSWER {
+        value.problem("is too large", r#"write "8MiB" or less"#);
+    }
+    Some(size)
 }
 
 fn user(table: &Table<'_>) -> Option<User> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Config, DEFAULT, Limits, LogFormat, PathPattern, PluginLimits, Problem, Problems, Server,
-    Source, Timeout, load, parse,
+    ChatLimits, Config, DEFAULT, Limits, LogFormat, PathPattern, PluginLimits, Problem, Problems,
+    Server, Source, Timeout, load, parse,
 };
 
 mod environment;
@@ -126,6 +126,9 @@ fn default_shows_the_defaults_in_its_comments() {
     assert_eq!(chat.listen.to_string(), "127.0.0.1:18789");
     assert_eq!(chat.endpoint.as_deref(), Some("http://127.0.0.1:8080"));
     assert_eq!(chat.store, Path::new("/etc/gate/sluicegate.db"));
+    assert!(text.contains("\n[chat.limits]"));
+    assert_eq!(chat.limits, ChatLimits::default());
+    assert_eq!(chat.orphan_timeout, Some(Duration::from_secs(15 * 60)));
 }
 
 #[test]
@@ -263,6 +266,30 @@ fn something_must_listen_and_have_a_route() {
     assert_eq!(messages(listener).len(), 1);
     let chat = good("[chat]\n");
     assert_eq!(chat.chat.expect("alone").listen.port(), 18789);
+}
+
+#[test]
+fn limits_of_the_chat_are_read_and_the_others_stay() {
+    let config = good(
+        r#"[chat]
+orphan-timeout = "0s"
+[chat.limits]
+sends-per-minute = 600
+runs = 1
+message-chars = 250000
+answer = "64KiB"
+"#,
+    );
+    let chat = config.chat.expect("on");
+    assert_eq!(chat.orphan_timeout, None);
+    let expected = ChatLimits {
+        sends_per_minute: 600,
+        runs: 1,
+        message_chars: 250_000,
+        answer: 64 << 10,
+        ..ChatLimits::default()
+    };
+    assert_eq!(chat.limits, expected);
 }
 
 #[test]

@@ -33,7 +33,6 @@ use crate::config::{Log, LogFormat};
 
 mod fields;
 mod line;
-mod time;
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]

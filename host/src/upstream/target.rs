@@ -11,6 +11,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::either::Either;
 
 use super::client::{Connection, Stream};
+use super::facts::Facts;
 use crate::config;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 
@@ -62,6 +63,7 @@ pub struct Target {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     idle: Mutex<Vec<(Instant, Connection)>>,
     state: Mutex<State>,
+    facts: Mutex<Facts>,
     pub(super) metrics: Arc<TargetMetrics>,
 }
 
@@ -99,6 +101,7 @@ impl Target {
             tls,
             idle: Mutex::default(),
             state: Mutex::new(State::Unknown),
+            facts: Mutex::default(),
         })
     }
 
@@ -198,8 +201,25 @@ impl Target {
         *state = new;
     }
 
+    /// What the server said of itself in the last health check; nothing unless it is up.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        match self.state() {
+            State::Up => self.lock_facts().clone(),
+            State::Unknown | State::Down(_) => Facts::default(),
+        }
+    }
+
+    pub(super) fn set_facts(&self, new: Facts) {
+        *self.lock_facts() = new;
+    }
+
     fn lock_idle(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
         self.idle.lock().expect("no panic while the lock is held")
+    }
+
+    fn lock_facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().expect("no panic while the lock is held")
     }
 
     fn lock_state(&self) -> MutexGuard<'_, State> {

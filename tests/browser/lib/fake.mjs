@@ -15,6 +15,8 @@ import http from 'node:http';
  * @property {number} [size] characters of a piece
  * @property {number} [wait] pause before the first piece
  * @property {Promise<unknown>} [hold] nothing follows the third piece before this is settled
+ * @property {boolean} [fail] the connection is cut in place of an end
+ * @property {boolean} [fail] the connection is cut in place of an end
  * @property {number} [status] an error instead of an answer
  */
 
@@ -88,7 +90,7 @@ export class FakeModel {
         })),
       });
     if (url.pathname === '/api/version') return json({ version: '0.12.0' });
-    if (url.pathname === '/api/ps') return json({ models: [] });
+    if (url.pathname === '/api/ps') return json({ models: [{ name: 'qwen3:32b' }] });
     if (!['/v1/chat/completions', '/api/chat'].includes(url.pathname)) return json({ error: 'not found' }, 404);
     let body = '';
     for await (const chunk of request.setEncoding('utf8')) body += chunk;
@@ -125,6 +127,8 @@ export class FakeModel {
       if (script.ms) await pause(script.ms, response);
       else if (!more) await writable(response);
     }
+    if (script.fail) return response.destroy();
+    if (script.fail) return response.destroy();
     seen.ended = Date.now();
     return response.end(dialect.end(body.model, seen.pieces));
   }

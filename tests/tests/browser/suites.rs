@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::TcpSocket;
 use tokio::process::Command;
 
-/// Older ones do not take the page's files for modules.
+/// Older ones are refused by playwright-core, and cannot mock the clock.
 const NODE: u32 = 20;
 
 /// The Markdown module, among the files of the page.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use sluicegate_tests::component;
 use sluicegate_tests::upstream::ollama;
-use sluicegate_tests::{Client, Script, Setup, Upstream, guest, within};
+use sluicegate_tests::{Client, Script, Setup, Upstream, eventually, guest, within};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -470,4 +470,69 @@ async fn demo_answers_with_a_simulated_ollama_and_says_so() {
         .await
         .expect("text");
     assert_eq!((served.ended().await, err.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn the_admin_interface_shows_the_chats_metrics_with_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("sqlite:{}", name(&folder.path().join("chat.db")));
+    let chat = format!("[chat]\nlisten = \"127.0.0.1:0\"\nstore = {store:?}\n");
+    let setup = Setup::before_url("http://127.0.0.1:1").chat();
+    let file = written(&(setup.toml() + &chat));
+    let mut served = Served::start(program(&["serve", "--config", path(&file)]));
+    let (_, admin) = served.addresses().await;
+    let chat = ready(&mut served).await;
+    // The chat looks for its models, so that the gateway has something to count too.
+    let of_both = eventually("the metrics of both", async || {
+        let text = admin.get("/metrics").await.text();
+        let both = [
+            "\nsluicegate_chat_",
+            "\nsluicegate_upstream_requests_total{",
+        ];
+        both.iter().all(|name| text.contains(name)).then_some(text)
+    })
+    .await;
+    assert_eq!(of_both.matches("# EOF\n").count(), 1);
+    assert!(of_both.ends_with("# EOF\n"));
+    // As OpenMetrics has it: the suffix is on the counter's line and not in its head.
+    assert!(of_both.contains("\n# TYPE sluicegate_chat_runs counter\n"));
+    assert!(of_both.contains("\nsluicegate_chat_runs_total{finish=\"stop\"} 0\n"));
+
+    let alone = chat.get("/metrics").await;
+    assert_eq!(
+        alone.header("content-type"),
+        admin.get("/metrics").await.header("content-type")
+    );
+    let alone = alone.text();
+    assert!(alone.starts_with("# HELP sluicegate_chat_") && alone.ends_with("\n# EOF\n"));
+    assert!(!alone.contains("sluicegate_upstream_"));
+    served.signal("TERM").await;
+    assert_eq!(served.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_chat_alone_has_its_metrics_on_its_own_port() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("sqlite:{}", name(&folder.path().join("chat.db")));
+    let file = written(&format!(
+        "[chat]\nlisten = \"127.0.0.1:0\"\nendpoint = \"http://127.0.0.1:1\"\nstore = {store:?}\n"
+    ));
+    let mut served = Served::start(program(&["chat", "--config", path(&file)]));
+    let chat = ready(&mut served).await;
+    let metrics = chat.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text().contains("\nsluicegate_chat_proxy_up 0\n"));
+    served.signal("TERM").await;
+    assert_eq!(served.ended().await, Some(0));
+}
+
+/// The web gateway of a program, once it is ready.
+async fn ready(served: &mut Served) -> Client {
+    let line = served
+        .line("the line that the chat is ready", |line| {
+            line["msg"] == "chat: the web gateway is ready"
+        })
+        .await;
+    let address = line["address"].as_str().expect("an address");
+    Client::new(address.parse().expect("an address"))
 }

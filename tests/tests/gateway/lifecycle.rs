@@ -270,10 +270,11 @@ async fn it_starts_without_the_model_server_says_so_once_and_notices_when_it_com
     );
     upstream.set_healthy(true);
     ready(&admin, true).await;
-    let target = json!({"target": url, "state": "up"});
+    let upstreams = admin.get("/upstreams").await.json();
+    let target = &upstreams["upstreams"][0]["targets"][0];
     assert_eq!(
-        admin.get("/upstreams").await.json()["upstreams"][0]["targets"],
-        json!([target])
+        (&target["target"], &target["state"]),
+        (&json!(url), &json!("up"))
     );
     // However many checks there were: a line for each change.
     let levels: Vec<_> = logs::lines(|line| line["target_address"] == url.as_str())

@@ -22,4 +22,5 @@ mod plugins;
 mod slow;
 mod streams;
 mod transport;
+mod upstreams;
 mod wire;

@@ -33,8 +33,8 @@ pub(super) struct Target {
     pub reason: Option<String>,
     /// The model server's version.
     pub version: Option<String>,
-    /// Models in its memory.
-    pub loaded: Vec<String>,
+    /// Models in its memory, if it tells.
+    pub loaded: Option<Vec<String>>,
 }
 
 impl Admin {
@@ -94,13 +94,13 @@ impl Admin {
 }
 
 fn target(value: &Value) -> Option<Target> {
-    let loaded = value["loaded"].as_array().into_iter().flatten();
+    let loaded = value["loaded"].as_array();
     Some(Target {
         address: text(&value["target"])?,
         state: text(&value["state"]).unwrap_or_else(|| "unknown".to_owned()),
         reason: text(&value["reason"]),
         version: text(&value["version"]),
-        loaded: loaded.take(ITEMS).filter_map(text).collect(),
+        loaded: loaded.map(|list| list.iter().take(ITEMS).filter_map(text).collect()),
     })
 }
 
@@ -179,13 +179,14 @@ mod tests {
         assert_eq!(admin.circuit().as_deref(), Some("open"));
         let targets = admin.targets();
         assert_eq!(
-            (targets[0].version.as_deref(), targets[0].loaded.as_slice()),
-            (Some("0.12.3"), ["m1".to_owned()].as_slice())
+            (targets[0].version.as_deref(), &targets[0].loaded),
+            (Some("0.12.3"), &Some(vec!["m1".to_owned()]))
         );
         assert_eq!(
             (targets[1].state.as_str(), targets[1].reason.as_deref()),
             ("down", Some("refused"))
         );
+        assert_eq!((&targets[1].version, &targets[1].loaded), (&None, &None));
     }
 
     #[test]

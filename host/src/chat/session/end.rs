@@ -7,9 +7,9 @@ use super::{Actor, Live};
 use crate::chat::run::Outcome;
 use crate::chat::store::{self, event, session};
 use crate::chat::telemetry::Ended;
-use crate::chat::wire::Close;
 use crate::chat::wire::event::{Event, Notice, RunEnd};
 use crate::chat::wire::message::{Finish, RunPhase};
+use crate::chat::wire::{Close, Layer};
 use crate::chat::{clock, wire};
 
 /// Waits between attempts to store the end of a run. The text stays in memory meanwhile.
@@ -94,6 +94,10 @@ impl Actor {
         let stored = self.store_end(&end, &row, text, reasoning).await;
         self.log(&live, &end);
         self.hub.end_run(&live.start.message);
+        let below = |error: &wire::ErrorBody| error.layer != Layer::Gateway;
+        if end.error.as_ref().is_some_and(below) {
+            self.hub.health.doubt();
+        }
         if !stored {
             // Clients come back, a new actor loads what is there, and the repair ends the run.
             self.each_watcher(|outbox| outbox.cut(Close::Internal));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::rest::Http;
+use super::http::Http;
 use super::{ANN, BOB, PATIENCE, World, eventually};
 
 /// An open event stream.
@@ -109,10 +109,7 @@ async fn with_sockets_blocked_the_same_frames_come_as_events() {
     assert_eq!(ended["data"]["to"]["text"], 6);
     drop(events);
     eventually("the stream is gone", async || {
-        world
-            .chat()
-            .metrics()
-            .contains("sluicegate_chat_connections 0\n")
+        world.chat().metrics()().contains("sluicegate_chat_connections 0\n")
     })
     .await;
     assert_eq!(rpc("3", "ping", json!({ "ts": 1 })).await, 404);

@@ -256,7 +256,7 @@ async fn a_backup_of_the_live_database_is_whole_and_starts_a_new_epoch() {
 async fn a_code_from_the_command_line_logs_in_to_the_running_gateway() {
     let world = World::new().await;
     let code = login_code(&world.settings.store).expect("a code");
-    let http = super::rest::Http::new(&world);
+    let http = super::http::Http::new(&world);
     assert_eq!(
         http.post("/api/v1/login", &[], &json!({ "code": code }))
             .await

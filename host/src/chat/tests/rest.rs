@@ -1,138 +1,9 @@
-//! The REST API, and the HTTP client of these tests.
+//! The REST API.
 
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use super::{ANN, BOB, PATIENCE, World, answered, running};
-
-/// A client that speaks one request per connection.
-pub(super) struct Http {
-    host: String,
-}
-
-/// An answer.
-pub(super) struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
-    /// `null` if the body is no JSON.
-    pub json: Value,
-}
-
-/// Sends bytes and reads all that comes back.
-pub(super) async fn raw(host: &str, request: &str) -> String {
-    let mut stream = TcpStream::connect(host).await.expect("the gateway listens");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    drop(
-        tokio::time::timeout(PATIENCE, read)
-            .await
-            .expect("an answer in time"),
-    );
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-impl Http {
-    pub(super) fn new(world: &World) -> Self {
-        Self { host: world.host() }
-    }
-
-    pub(super) async fn get(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        self.call("GET", path, fields, None).await
-    }
-
-    pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)], body: &Value) -> Answer {
-        self.call("POST", path, fields, Some(body)).await
-    }
-
-    pub(super) async fn call(
-        &self,
-        method: &str,
-        path: &str,
-        fields: &[(&str, &str)],
-        body: Option<&Value>,
-    ) -> Answer {
-        let body = body.map(ToString::to_string);
-        self.call_as(
-            method,
-            path,
-            fields,
-            "application/json",
-            body.as_deref().unwrap_or_default(),
-        )
-        .await
-    }
-
-    pub(super) async fn call_as(
-        &self,
-        method: &str,
-        path: &str,
-        fields: &[(&str, &str)],
-        kind: &str,
-        body: &str,
-    ) -> Answer {
-        let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",
-            self.host
-        );
-        for (name, value) in fields {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if method != "GET" {
-            request.push_str(&format!(
-                "content-type: {kind}\r\ncontent-length: {}\r\n",
-                body.len()
-            ));
-        }
-        read(&raw(&self.host, &format!("{request}\r\n{body}")).await)
-    }
-}
-
-fn read(answer: &str) -> Answer {
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"));
-    let mut lines = head.lines();
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1)?.parse().ok())
-        .expect("a status");
-    let mut headers = HeaderMap::new();
-    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
-        let name: HeaderName = name.parse().expect("a field name");
-        headers.append(name, HeaderValue::from_str(value).expect("a field value"));
-    }
-    let chunked = headers
-        .get("transfer-encoding")
-        .is_some_and(|coding| coding == "chunked");
-    let text = if chunked {
-        unchunked(body)
-    } else {
-        body.to_owned()
-    };
-    Answer {
-        status,
-        headers,
-        json: serde_json::from_str(&text).unwrap_or(Value::Null),
-        text,
-    }
-}
-
-fn unchunked(mut body: &str) -> String {
-    let mut text = String::new();
-    while let Some((length, rest)) = body.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16).expect("a chunk's length");
-        if length == 0 {
-            break;
-        }
-        text.push_str(&rest[..length]);
-        body = &rest[length + 2..];
-    }
-    text
-}
+use super::http::{Http, raw};
+use super::{ANN, BOB, World, answered, running};
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
@@ -252,12 +123,19 @@ async fn the_list_is_paged_in_order_with_pinned_sessions_first() {
             break;
         }
     }
-    assert_eq!(titles.len(), 7);
-    assert_eq!(titles[0], "2");
-    assert!(
-        titles[1..].iter().is_sorted_by(|a, b| a > b) || titles.len() == 7,
-        "latest first: {titles:?}"
-    );
+    let whole = ann.ok("sessions.list", &json!({ "limit": 100 })).await;
+    let whole = whole["sessions"].as_array().expect("sessions");
+    let in_one: Vec<_> = whole
+        .iter()
+        .map(|s| s["title"].as_str().expect("a title"))
+        .collect();
+    assert_eq!(titles, in_one, "the pages together are the list");
+    assert_eq!((titles.len(), titles[0].as_str()), (7, "2"));
+    let times: Vec<_> = whole[1..]
+        .iter()
+        .map(|s| s["updated_at"].as_u64())
+        .collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "latest first: {times:?}");
 }
 
 #[tokio::test]
@@ -447,129 +325,6 @@ async fn what_is_exported_can_be_imported_as_something_new() {
         Some(2),
         "nothing of it came in"
     );
-}
-
-#[tokio::test]
-async fn debug_shows_the_chain_and_leaves_no_trace() {
-    let world = World::new().await;
-    let target = json!({ "target": "127.0.0.1:11434", "state": "up", "circuit": "open", "version": "0.12.3" });
-    let upstreams = json!({ "upstreams": [{ "name": "ollama", "targets": [target] }] });
-    world.fake.page("/readyz", 503, &json!({ "ready": false }));
-    world.fake.page("/upstreams", 200, &upstreams);
-    world.fake.page(
-        "/plugins",
-        200,
-        &json!({ "plugins": [{ "name": "auth" }, { "name": "ollama" }] }),
-    );
-    let (mut ann, session) = answered(&world, "q", "a").await;
-    let shown = ann.sub(&session).await;
-    let request = shown["messages"][1]["run"]["request_id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
-    world.fake.page(
-        &format!("/exchanges/{request}"),
-        200,
-        &json!({ "status": 200, "ttft_ms": 3.4, "ms": 8, "stages_ms": 1, "route": "chat" }),
-    );
-    let sent = ann.send(Some(&session), "/debug\nignored").await;
-    assert_eq!(
-        (sent["status"].as_str(), sent["message"].is_null()),
-        (Some("card"), true)
-    );
-    let card = &sent["card"];
-    let row = |section: usize, id: &str| {
-        let rows = card["sections"][section]["rows"].as_array().expect("rows");
-        rows.iter()
-            .find(|row| row["id"] == id)
-            .unwrap_or_else(|| panic!("{id} in {card}"))
-            .clone()
-    };
-    let names: Vec<_> = card["sections"]
-        .as_array()
-        .expect("sections")
-        .iter()
-        .map(|s| s["id"].as_str().expect("an id"))
-        .collect();
-    assert_eq!(names, ["gateway", "proxy", "model", "connection"]);
-    assert_eq!(row(0, "connections")["value"], 1);
-    assert_eq!(row(1, "reachable")["value"], true);
-    assert_eq!(
-        (
-            row(1, "circuit")["level"].as_str(),
-            row(1, "circuit")["hint"]["code"].as_str()
-        ),
-        (Some("bad"), Some("circuit_open"))
-    );
-    assert_eq!(row(1, "plugins")["value"], json!(["auth", "ollama"]));
-    assert_eq!(card["sections"][1]["level"], "bad");
-    assert_eq!(row(2, "target")["value"], "127.0.0.1:11434 up");
-    assert_eq!(row(2, "version")["value"], "0.12.3");
-    assert_eq!(row(3, "conn")["value"], ann.welcome["conn"]);
-    assert_eq!(
-        card["requests"][0]["layers"][1],
-        json!({ "layer": "proxy", "ttft_ms": 3, "ms": 8 })
-    );
-    assert_eq!(
-        card["requests"][0]["layers"][2],
-        json!({ "layer": "model", "ms": 7 })
-    );
-    let traced = ann
-        .ok("cmd", &json!({ "name": "debug", "args": request }))
-        .await["card"]
-        .clone();
-    assert_eq!(
-        (traced["kind"].as_str(), traced["found"].as_bool()),
-        (Some("trace"), Some(true))
-    );
-    assert_eq!(traced["layers"][0]["facts"]["session"], session.as_str());
-    assert_eq!(traced["layers"][1]["facts"]["route"], "chat");
-    assert!(world.fake.idle().await, "no model was asked");
-    let after = ann.sub(&session).await;
-    assert_eq!(
-        (&after["seq"], after["messages"].as_array().map(Vec::len)),
-        (&shown["seq"], Some(2)),
-        "nothing was stored"
-    );
-    let literal = ann.send(Some(&session), "//debug").await;
-    let call = world.fake.call().await;
-    assert_eq!(call.told().last().map(String::as_str), Some("user: /debug"));
-    call.answer("?").await;
-    ann.ended(&session, literal["run"].as_str().expect("a run"))
-        .await;
-}
-
-#[tokio::test]
-async fn debug_tells_what_is_down_and_without_the_right_only_that() {
-    let nobody = super::Fake::start().await;
-    let (url, address) = (nobody.url(), nobody.address.to_string());
-    drop(nobody);
-    let world = World::with(|settings| {
-        settings.endpoint.clone_from(&url);
-        settings.admin = Some(url);
-    })
-    .await;
-    let mut ann = world.ann().await;
-    let card = ann.ok("cmd", &json!({ "name": "debug" })).await["card"].clone();
-    let reachable = &card["sections"][1]["rows"][1];
-    assert_eq!(
-        (
-            reachable["value"].as_bool(),
-            reachable["hint"]["code"].as_str()
-        ),
-        (Some(false), Some("proxy_down"))
-    );
-    assert_eq!(reachable["hint"]["subject"], address.as_str());
-    let mut bob = world.bob().await;
-    let card = bob.ok("cmd", &json!({ "name": "debug" })).await["card"].clone();
-    let ids: Vec<_> = card["sections"]
-        .as_array()
-        .expect("sections")
-        .iter()
-        .map(|s| s["id"].as_str().expect("an id"))
-        .collect();
-    assert_eq!(ids, ["proxy", "model"]);
-    assert_eq!(card["requests"], json!([]));
 }
 
 #[tokio::test]

@@ -281,6 +281,21 @@ async fn with_the_proxy_down_everything_else_works_and_the_page_learns_when_it_i
         .await;
 }
 
+#[tokio::test]
+async fn a_run_that_fails_below_makes_the_gateway_look_again_at_once() {
+    let world = World::new().await;
+    let (mut ann, _, _, call) = running(&world).await;
+    eventually("all is well", async || {
+        ann.ok("models.list", &json!({})).await["health"]["model"] == "up"
+    })
+    .await;
+    world.fake.page("/v1/models", 502, &json!({}));
+    drop(call);
+    // Long before it would look by itself.
+    ann.notice(|notice| notice["type"] == "system" && notice["health"]["model"] == "down")
+        .await;
+}
+
 fn failed_id(client: &super::Client, session: &str) -> String {
     client.view(session).snapshot["messages"][1]["id"]
         .as_str()
@@ -498,7 +513,7 @@ async fn the_log_and_the_metrics_know_the_run_but_no_text() {
     let world = World::new().await;
     let (mut ann, session) = answered(&world, "secret question", "secret answer").await;
     ask(&world, &mut ann, Some(&session), "more", "text").await;
-    let metrics = world.chat().metrics();
+    let metrics = world.chat().metrics()();
     assert!(
         metrics.contains("sluicegate_chat_runs_total{finish=\"stop\"} 2"),
         "{metrics}"

@@ -61,12 +61,7 @@ async fn a_socket_cut_a_hundred_times_in_one_answer_loses_nothing() {
         view.reasoning[&reply],
         all.iter().step_by(3).cloned().collect::<String>()
     );
-    assert!(
-        world
-            .chat()
-            .metrics()
-            .contains("sluicegate_chat_resumes_total 100")
-    );
+    assert!(world.chat().metrics()().contains("sluicegate_chat_resumes_total 100"));
 }
 
 #[tokio::test]
@@ -346,11 +341,7 @@ async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
     // Events beyond what the system buffers, and then beyond its queue.
     let big = "x".repeat(99_000);
     for n in 0..200 {
-        if world
-            .chat()
-            .metrics()
-            .contains("sluicegate_chat_connections 1\n")
-        {
+        if world.chat().metrics()().contains("sluicegate_chat_connections 1\n") {
             return;
         }
         let first =

@@ -56,9 +56,35 @@ fn wrong_servers_and_listeners_name_their_key() {
         ("[chat]\nendpoint = \"127.0.0.1\"", "chat.endpoint"),
         ("[chat]\nstore = \"redis:x\"", "chat.store"),
         ("[chat]\nstore = \"sqlite:\"", "chat.store"),
+        ("[chat]\norphan-timeout = 15", "chat.orphan-timeout"),
+        ("[chat]\nlimits = 5", "chat.limits"),
+        ("[chat.limits]\nqueue = 0", "chat.limits.queue"),
+        ("[chat.limits]\nmessages = 5", "chat.limits.messages"),
+        (
+            "[chat.limits]\nsends-per-minute = 4294967296",
+            "chat.limits.sends-per-minute",
+        ),
+        (
+            "[chat.limits]\nmessage-chars = 250001",
+            "chat.limits.message-chars",
+        ),
+        ("[chat.limits]\nanswer = 4096", "chat.limits.answer"),
+        ("[chat.limits]\nanswer = \"9MiB\"", "chat.limits.answer"),
     ] {
         assert_eq!(keys(more), [key], "{more}");
     }
+}
+
+#[test]
+fn all_that_is_wrong_with_the_chat_is_told_at_once() {
+    let more = "[chat]\norphan-timeout = \"15\"\n[chat.limits]\nruns = \"2\"\nqueue = -1\nanswer = \"9MiB\"\n";
+    let expected = [
+        "chat.orphan-timeout",
+        "chat.limits.runs",
+        "chat.limits.queue",
+        "chat.limits.answer",
+    ];
+    assert_eq!(keys(more), expected);
 }
 
 #[test]

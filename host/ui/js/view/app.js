@@ -12,7 +12,7 @@ import { HeaderView } from './header.js';
 import * as keys from './keys.js';
 import { NoticeView } from './notice.js';
 import { PillView } from './pill.js';
-import { rename, remove, save, system } from './sessions.js';
+import { rename, remove, save } from './sessions.js';
 import { openSettings } from './settings.js';
 import { SidebarView } from './sidebar.js';
 import { toast } from './toast.js';
@@ -169,14 +169,7 @@ export class AppView {
       { name: '/debug watch', about: 'slash.debug.watch', run: null },
       { name: '/new', about: 'slash.new', run: () => this.#fresh() },
       { name: '/rename', about: 'slash.rename', run: withSession((session) => rename(client, session)) },
-      {
-        name: '/system',
-        about: 'slash.system',
-        run: () =>
-          this.header.session
-            ? system(client, this.header.session)
-            : system(client, null, { value: this.header.system, onchange: (value) => (this.header.system = value) }),
-      },
+      { name: '/system', about: 'slash.system', run: () => this.header.editSystem() },
       { name: '/export', about: 'slash.export', run: withSession((session) => save(session, 'md')) },
       { name: '/delete', about: 'slash.delete', run: withSession((session) => remove(client, session)) },
       { name: '/settings', about: 'slash.settings', run: () => openSettings(client) },

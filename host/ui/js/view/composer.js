@@ -55,10 +55,12 @@ export class ComposerView {
       icon('stop'),
     );
     this.queue = h('ul.queue', { 'aria-label': t('queue.label'), hidden: true });
+    this.held = h('p.queue-held', { hidden: true }, t('queue.held'));
     this.slash = new SlashMenu(this.field, this.guard, commands);
     this.node = h(
       'form.composer',
       { onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), this.send()) },
+      this.held,
       this.queue,
       this.slash.node,
       h('div.box', null, this.field, this.stopButton, this.sendButton),
@@ -111,6 +113,8 @@ export class ComposerView {
 
   /** Stops the answer that is being written. */
   stop() {
+    // The button goes, and the focus would go with it. On a touch screen the field would bring up the keyboard.
+    if (document.activeElement === this.stopButton && this.fine.matches) this.focus();
     this.client.stop().catch(failure);
   }
 
@@ -187,6 +191,8 @@ export class ComposerView {
     const { client } = this;
     const items = client.model?.queue ?? [];
     this.queue.hidden = !items.length;
+    // After a failure nothing goes out by itself, and that is not to be guessed.
+    this.held.hidden = !items.length || Boolean(client.model?.active);
     const remove = (/** @type {any} */ item) =>
       client.request('chat.queue.remove', { session: client.current, cid: item.cid }).catch(failure);
     const make = (/** @type {any} */ item) =>

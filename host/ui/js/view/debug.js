@@ -122,7 +122,8 @@ function elapsed(seconds) {
   const days = Math.floor(seconds / 86_400);
   const hours = Math.floor((seconds % 86_400) / 3600);
   const minutes = Math.floor((seconds % 3600) / 60);
-  return [days && `${number(days)} d`, (days || hours) && `${hours} h`, !days && `${minutes} min`].filter(Boolean).join(' ');
+  const part = (/** @type {number} */ value, /** @type {string} */ unit) => number(value, { style: 'unit', unit, unitDisplay: 'short' });
+  return [days && part(days, 'day'), (days || hours) && part(hours, 'hour'), !days && part(minutes, 'minute')].filter(Boolean).join(' ');
 }
 
 /** @param {any[]} requests */
@@ -188,7 +189,8 @@ function traceBody({ request_id, found, layers }) {
 
 /** @param {any} facts @returns {any} */
 function tree(facts) {
-  if (facts === null || typeof facts !== 'object') return String(facts);
+  if (facts === null || facts === '') return '–';
+  if (typeof facts !== 'object') return String(facts);
   const entries = Object.entries(facts);
   if (Array.isArray(facts) && facts.every((item) => typeof item !== 'object')) return facts.join(', ');
   return h(

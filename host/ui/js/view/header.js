@@ -33,8 +33,14 @@ export class HeaderView {
     this.title = h('h1', { dir: 'auto', tabIndex: -1 });
     this.model = h('select', { 'aria-label': t('model.label'), title: t('model.label') });
     this.model.addEventListener('change', () => this.#choose(this.model.value));
+    this.prompt = h(
+      'button.icon-button',
+      { type: 'button', 'aria-label': t('session.system'), title: t('session.system'), onclick: () => this.editSystem() },
+      icon('gear'),
+    );
     this.menu = menuButton({ label: t('session.menu'), items: () => this.#items() });
-    this.node = h('header.bar', null, this.drawer, this.title, pill, h('span.select', null, this.model, icon('chevron')), this.menu);
+    const model = h('span.select', null, this.model, icon('chevron'));
+    this.node = h('header.bar', null, this.drawer, this.title, pill, this.prompt, model, this.menu);
     for (const topic of /** @type {const} */ (['open', 'list', 'system', 'connection'])) client.on(topic, () => this.render());
     client.on('session', ({ id, change }) => id === client.current && change.kind === 'session' && this.render());
     this.title.addEventListener('dblclick', () => this.session && rename(client, this.session));
@@ -67,6 +73,17 @@ export class HeaderView {
     const value = chosen || fallback;
     if (this.model.value !== value) this.model.value = value;
     this.model.disabled = !names.length;
+    // Answers are not what they would be without it: it should not be out of sight.
+    this.prompt.hidden = !(client.current ? session?.system : this.system);
+  }
+
+  /** Opens the system prompt, of the session or of the one that there will be. */
+  editSystem() {
+    const keep = (/** @type {string} */ value) => {
+      this.system = value;
+      this.render();
+    };
+    return system(this.client, this.session ?? null, { value: this.system, onchange: keep });
   }
 
   /** What the first message of a new chat takes along. */
@@ -85,8 +102,7 @@ export class HeaderView {
 
   #items() {
     if (this.session) return sessionItems(this.client, this.session);
-    const fresh = { value: this.system, onchange: (/** @type {string} */ value) => (this.system = value) };
-    return [{ label: t('session.system'), icon: /** @type {const} */ ('gear'), act: () => system(this.client, null, fresh) }];
+    return [{ label: t('session.system'), icon: /** @type {const} */ ('gear'), act: () => this.editSystem() }];
   }
 
   /** @param {boolean} open */

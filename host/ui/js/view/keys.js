@@ -11,7 +11,9 @@
  */
 export function listen({ areas, step, escape, search }) {
   document.addEventListener('keydown', (event) => {
-    if (event.defaultPrevented || event.isComposing || event.keyCode === 229 || document.querySelector('dialog[open]')) return;
+    if (event.defaultPrevented || event.isComposing || event.keyCode === 229) return;
+    // What lies above the page has its own keys; above all, Escape closes that and nothing below it.
+    if (document.querySelector('dialog[open], :popover-open')) return;
     const modified = event.ctrlKey || event.metaKey;
     if (event.key === 'F6') cycle(areas(), event.shiftKey ? -1 : 1);
     else if (modified && event.key.toLowerCase() === 'k') search();

@@ -113,12 +113,10 @@ export class MessageView {
         message.run?.error ? errorNote(message.run.error, message.created_at + (message.run.duration_ms ?? 0)) : endNote(message),
       );
     const live = message.status === 'streaming' || message.status === 'queued';
-    fill(
-      this.foot,
-      this.#branches(message),
-      live ? null : this.#actions(message, last),
-      message.role === 'assistant' ? figures(message) : null,
-    );
+    const actions = live ? null : this.#actions(message, last);
+    // What is always shown stands at the edge: the left one of an answer, the right one of a question.
+    if (message.role === 'assistant') fill(this.foot, this.#branches(message), actions, figures(message));
+    else fill(this.foot, actions, this.#branches(message));
   }
 
   /** @param {Message} message @param {boolean} last */
