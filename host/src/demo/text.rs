@@ -49,44 +49,44 @@ const TOPICS: [Topic; 8] = [
         ],
         english: "I am a stand-in for a language model. I speak Ollama's protocol, stream at a human pace and answer \
             from a small set of prepared texts.",
-        chinese: "我是一个大语言模型的替身:我使用 Ollama 的协议,以接近真人阅读的速度流式输出,并从一小组预先写好的文字中作答。",
+        chinese: "我是一个大语言模型的替身：我使用 Ollama 的协议，以接近真人阅读的速度流式输出，并从一小组预先写好的文字中作答。",
     },
     Topic {
         words: &["resign", "辞职"],
         english: "Dear manager,\n\nplease accept this letter as notice of my resignation; my last day will be in \
             four weeks. I am grateful for what I have learned here, and I will hand over my work with care.\n\n\
             Kind regards",
-        chinese: "尊敬的领导:\n\n您好!经过慎重考虑,我决定辞去目前的职务,最后工作日为四周之后。\
-            感谢公司一直以来的培养与信任,我会认真完成交接,保证工作平稳过渡。\n\n此致\n敬礼",
+        chinese: "尊敬的领导：\n\n您好！经过慎重考虑，我决定辞去目前的职务，最后工作日为四周之后。\
+            感谢公司一直以来的培养与信任，我会认真完成交接，保证工作平稳过渡。\n\n此致\n敬礼",
     },
     Topic {
         words: &["joke", "笑话"],
         english: "A model walks into a bar. The bartender asks: \"What will it be?\" The model answers: \"With \
             probability 0.7, a beer.\"",
-        chinese: "程序员去买菜,妻子说:“买一斤苹果,如果看到西瓜,就买两个。”他带回了两个苹果,因为他看到了西瓜。",
+        chinese: "程序员去买菜，妻子说：“买一斤苹果，如果看到西瓜，就买两个。”他带回了两个苹果，因为他看到了西瓜。",
     },
     Topic {
         words: &["poem", "haiku", "诗"],
         english: "Water at the gate,\nletters pass one by one through,\nnone of them is lost.",
-        chinese: "闸门开处水声长,\n字字分流过小窗。\n莫问源头谁作答,\n且看清影到池塘。",
+        chinese: "闸门开处水声长，\n字字分流过小窗。\n莫问源头谁作答，\n且看清影到池塘。",
     },
     Topic {
         words: &["wasm", "webassembly"],
         english: "WebAssembly is a compact code format that runs in a sandbox. A component has typed imports and \
             exports, so the host decides what it may see, how long it may run and how much memory it may use.",
-        chinese: "WebAssembly 是一种在沙箱中运行的紧凑代码格式。组件具有带类型的导入和导出,因此宿主可以决定它能看到什么、\
+        chinese: "WebAssembly 是一种在沙箱中运行的紧凑代码格式。组件具有带类型的导入和导出，因此宿主可以决定它能看到什么、\
             能运行多久、能使用多少内存。",
     },
     Topic {
         words: &["gateway", "sluicegate", "proxy", "网关", "代理"],
         english: "A gateway stands between the clients and the model server. It checks keys, translates one API into \
             another, counts tokens and follows each request by its id through all layers.",
-        chinese: "网关位于客户端与模型服务之间:它校验密钥,在不同的接口之间转换,统计 token 用量,并用请求 ID 在各层之间追踪每一次调用。",
+        chinese: "网关位于客户端与模型服务之间：它校验密钥，在不同的接口之间转换，统计 token 用量，并用请求 ID 在各层之间追踪每一次调用。",
     },
     Topic {
         words: &["weather", "天气"],
         english: "I cannot look out of a window. Give me a weather tool and I will call it.",
-        chinese: "我看不到窗外的天气。如果给我一个查询天气的工具,我会调用它。",
+        chinese: "我看不到窗外的天气。如果给我一个查询天气的工具，我会调用它。",
     },
     Topic {
         words: &[
@@ -99,7 +99,7 @@ const TOPICS: [Topic; 8] = [
             "早上好",
         ],
         english: "Hello! The connection works: your message went through the pipeline and this answer is streaming back.",
-        chinese: "你好!链路已经打通:你的消息经过了整个处理流程,这段回答正在流式返回。",
+        chinese: "你好！链路已经打通：你的消息经过了整个处理流程，这段回答正在流式返回。",
     },
 ];
 
@@ -111,7 +111,7 @@ pub(super) fn answer(question: &str, turn: usize, images: usize, language: Langu
             Language::English => {
                 format!("I received {images} image(s), but a simulation cannot see. ")
             }
-            Language::Chinese => format!("我收到了 {images} 张图片,但模拟程序看不见内容。"),
+            Language::Chinese => format!("我收到了 {images} 张图片，但模拟程序看不见内容。"),
         };
     }
     match TOPICS.iter().find(|topic| topic.fits(question)) {
@@ -126,7 +126,7 @@ pub(super) fn answer(question: &str, turn: usize, images: usize, language: Langu
 pub(super) fn note(language: Language) -> &'static str {
     language.pick(
         "\n\n(This is a simulated answer: no model is running. Send /help to see what else to try.)",
-        "\n\n(这是模拟回答,背后没有真正的模型。发送 /help 查看更多用法。)",
+        "\n\n（这是模拟回答，背后没有真正的模型。发送 /help 查看更多用法。）",
     )
 }
 
@@ -138,7 +138,7 @@ fn fallback(question: &str, turn: usize, language: Language) -> String {
              it; I only show that the way from your client to the model server and back works, one token at a time."
         ),
         Language::Chinese => format!(
-            "你写的是:“{quoted}”,这是本次对话的第 {turn} 条消息。真正的模型会认真思考并作答;我只负责演示从客户端到模型服务、\
+            "你写的是：“{quoted}”，这是本次对话的第 {turn} 条消息。真正的模型会认真思考并作答；我只负责演示从客户端到模型服务、\
              再逐个 token 返回的整条链路。"
         ),
     }
@@ -157,7 +157,7 @@ pub(super) fn tool_answer(results: &[(&str, &str)], language: Language) -> Strin
             let result = excerpt(result, 300);
             match language {
                 Language::English => format!("According to {name}: {result}"),
-                Language::Chinese => format!("根据 {name} 的结果:{result}"),
+                Language::Chinese => format!("根据 {name} 的结果：{result}"),
             }
         })
         .collect();
@@ -172,7 +172,7 @@ pub(super) fn thinking(question: &str, long: bool, language: Language) -> String
             "The user writes \"{quoted}\". I am a simulation, so I pick the prepared text that fits best and say so."
         ),
         Language::Chinese => {
-            format!("用户写的是“{quoted}”。我是模拟程序,选择最合适的预备文字来回答,并说明这一点。")
+            format!("用户写的是“{quoted}”。我是模拟程序，选择最合适的预备文字来回答，并说明这一点。")
         }
     };
     if long {
@@ -181,10 +181,10 @@ pub(super) fn thinking(question: &str, long: bool, language: Language) -> String
              Then I weigh two ways: a short answer is quick, a long one shows folding and scrolling.\n\
              A list helps to see line breaks:\n- one thought,\n- another thought,\n- a last thought.\n\
              So I settle for a short answer after this long reasoning.",
-            "\n\n首先弄清需求:需要一段足够长的推理,以便在页面上看到效果。\n\
-             然后比较两种做法:短回答快,长推理可以展示折叠和滚动。\n\
-             列表可以检验换行:\n- 第一个想法,\n- 第二个想法,\n- 最后一个想法。\n\
-             因此,在这段较长的推理之后给出简短的回答。",
+            "\n\n首先弄清需求：需要一段足够长的推理，以便在页面上看到效果。\n\
+             然后比较两种做法：短回答快，长推理可以展示折叠和滚动。\n\
+             列表可以检验换行：\n- 第一个想法，\n- 第二个想法，\n- 最后一个想法。\n\
+             因此，在这段较长的推理之后给出简短的回答。",
         ));
     }
     text
@@ -194,7 +194,7 @@ pub(super) fn thinking(question: &str, long: bool, language: Language) -> String
 pub(super) fn after_thinking(language: Language) -> String {
     let text = language.pick(
         "The reasoning comes in a field of its own, before this answer. A model that does not reason leaves it out.",
-        "推理内容在单独的字段中返回,先于这段回答。不支持推理的模型没有这部分。",
+        "推理内容在单独的字段中返回，先于这段回答。不支持推理的模型没有这部分。",
     );
     format!("{text}{}", note(language))
 }
@@ -203,7 +203,7 @@ pub(super) fn after_thinking(language: Language) -> String {
 pub(super) fn failing(language: Language) -> &'static str {
     language.pick(
         "This answer will not reach its end, because the message asked for a failure. Watch what the client makes of",
-        "这段回答不会正常结束,因为消息要求模拟一次故障。请留意客户端如何处理",
+        "这段回答不会正常结束，因为消息要求模拟一次故障。请留意客户端如何处理",
     )
 }
 
@@ -245,7 +245,7 @@ print(squares(10))
 pub(super) const MARKDOWN: &str = "# A simulated sample
 
 Plain text with **bold**, *italic*, ~~struck~~, `code` and a [link](https://example.com/).
-中文也要正常换行,包括**加粗**和`代码`。
+中文也要正常换行，包括**加粗**和`代码`。
 
 ## Lists
 
