@@ -16,6 +16,10 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
 const PLUGINS: [&str; 5] = ["access-log", "aggregate", "auth", "ollama", "rewrite"];
 
+/// Every sandbox's memory is looked over when it is given back, so that it pays to keep it small: a stack of 128 KiB, a
+/// quarter of which nothing here needs, in place of 1 MiB.
+const STACK: &str = "-Clink-arg=-zstack-size=131072";
+
 fn main() {
     let host = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -121,8 +125,8 @@ fn build(root: &Path, target: &Path) -> PathBuf {
             "--target-dir",
         ])
         .arg(target)
-        // Settings of the outer build, which is for this machine.
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // In place of the settings of the outer build, which is for this machine.
+        .env("CARGO_ENCODED_RUSTFLAGS", STACK)
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     cargo.args(["--package", "sluicegate-markdown"]);

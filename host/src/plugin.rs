@@ -21,7 +21,7 @@ pub use manifest::{Manifest, Phase, Role};
 
 use crate::config::PluginLimits;
 use crate::telemetry::metrics::PluginMetrics;
-use image::{Code, Image};
+use image::{Functions, Image};
 
 pub(crate) use host::unix_ms;
 
@@ -156,10 +156,10 @@ impl Version {
     /// The role that the plugin's exports give it.
     #[must_use]
     pub fn role(&self) -> Role {
-        match &self.image.code {
-            Code::Gate(_) => Role::Gate,
-            Code::Filter(_) => Role::Filter,
-            Code::Observer(_) => Role::Observer,
+        match &self.image.code.functions {
+            Functions::Gate(_) => Role::Gate,
+            Functions::Filter(_) => Role::Filter,
+            Functions::Observer(_) => Role::Observer,
         }
     }
 
@@ -178,7 +178,7 @@ impl Version {
     /// Octets of compiled code.
     #[must_use]
     pub fn code_bytes(&self) -> usize {
-        let range = self.image.code.component().image_range();
+        let range = self.image.code.pre.component().image_range();
         range.end as usize - range.start as usize
     }
 }

@@ -14,7 +14,7 @@ use crate::telemetry::metrics::PluginMetrics;
 const QUEUE: usize = 4_096;
 /// Summaries in one call. `wit/observer.wit` promises at most 64; a call holds a thread until it is over, so it is kept
 /// shorter than what would be felt as a pause by the streams of that thread.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
 
 /// How long summaries are gathered before a call: a sandbox for each exchange would cost as much as a stage of the
 /// pipeline, and nobody waits for an access log.

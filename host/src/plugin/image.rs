@@ -3,13 +3,14 @@
 use std::future::Future;
 
 use wasmtime::Store;
-use wasmtime::component::{Component, Instance, InstancePre, Lift, WasmList};
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
 use wasmtime_wizer::ComponentInstanceState;
 
 use super::bindings::filter::FilterPluginPre;
 use super::bindings::gate::GatePluginPre;
 use super::bindings::observer::ObserverPluginPre;
 use super::instance::State;
+use super::load::{CONTRACT, PACKAGE};
 use super::manifest::{Manifest, Role};
 
 /// What all instances of a plugin version start from.
@@ -22,32 +23,89 @@ pub(super) struct Image {
     pub(super) unimaged: Option<String>,
 }
 
-/// Compiled code with its exports looked up.
-pub(super) enum Code {
-    Gate(GatePluginPre<State>),
-    Filter(FilterPluginPre<State>),
-    Observer(ObserverPluginPre<State>),
+/// Compiled code and where its role's functions are in it.
+///
+/// The generated bindings look all functions of a world up, with their types, in every new instance; an exchange calls half
+/// of them. So they only check the types, once, in [`Code::check`], and instances look up what they call.
+pub(super) struct Code {
+    pub(super) pre: InstancePre<State>,
+    pub(super) functions: Functions,
+}
+
+/// The functions of a role.
+pub(super) enum Functions {
+    Gate(ComponentExportIndex),
+    Filter(Box<Phases>),
+    Observer(ComponentExportIndex),
+}
+
+/// The functions of a filter.
+pub(super) struct Phases {
+    pub(super) constructor: ComponentExportIndex,
+    pub(super) request_head: ComponentExportIndex,
+    pub(super) request_body: ComponentExportIndex,
+    pub(super) response_head: ComponentExportIndex,
+    pub(super) response_body: ComponentExportIndex,
+    pub(super) response_chunk: ComponentExportIndex,
+    pub(super) response_events: ComponentExportIndex,
+    pub(super) response_end: ComponentExportIndex,
 }
 
 impl Code {
-    /// Checks that the component has the functions of its role, with the contract's types.
+    /// Finds the functions of a role.
     ///
     /// # Errors
-    /// The engine's message, which names the export that is missing or differs.
+    /// A message that names the export that is missing.
     pub(super) fn new(role: Role, pre: InstancePre<State>) -> wasmtime::Result<Self> {
-        Ok(match role {
-            Role::Gate => Self::Gate(GatePluginPre::new(pre)?),
-            Role::Filter => Self::Filter(FilterPluginPre::new(pre)?),
-            Role::Observer => Self::Observer(ObserverPluginPre::new(pre)?),
-        })
+        let component = pre.component();
+        let missing = |name: &str| wasmtime::format_err!("it does not export `{name}`");
+        let interface = format!("{PACKAGE}{}@{CONTRACT}", role.as_str());
+        let exports = component
+            .get_export_index(None, interface.as_str())
+            .ok_or_else(|| missing(&interface))?;
+        let function = |name: &str| {
+            component
+                .get_export_index(Some(&exports), name)
+                .ok_or_else(|| missing(name))
+        };
+        let method = |name: &str| function(&format!("[method]exchange.{name}"));
+        let functions = match role {
+            Role::Gate => Functions::Gate(function("check")?),
+            Role::Observer => Functions::Observer(function("observe")?),
+            Role::Filter => Functions::Filter(Box::new(Phases {
+                constructor: function("[constructor]exchange")?,
+                request_head: method("request-head")?,
+                request_body: method("request-body")?,
+                response_head: method("response-head")?,
+                response_body: method("response-body")?,
+                response_chunk: method("response-chunk")?,
+                response_events: method("response-events")?,
+                response_end: method("response-end")?,
+            })),
+        };
+        Ok(Self { pre, functions })
     }
 
-    pub(super) fn component(&self) -> &Component {
-        match self {
-            Self::Gate(code) => code.instance_pre().component(),
-            Self::Filter(code) => code.instance_pre().component(),
-            Self::Observer(code) => code.instance_pre().component(),
+    /// Makes one instance and checks that all functions have the contract's types.
+    ///
+    /// # Errors
+    /// The engine's message, which names the export that differs; or what went wrong in the guest.
+    pub(super) async fn check(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        let pre = self.pre.clone();
+        match &self.functions {
+            Functions::Gate(_) => {
+                GatePluginPre::new(pre)?.instantiate_async(store).await?;
+            }
+            Functions::Filter(_) => {
+                FilterPluginPre::new(pre)?.instantiate_async(store).await?;
+            }
+            Functions::Observer(_) => {
+                ObserverPluginPre::new(pre)?
+                    .instantiate_async(store)
+                    .await?;
+            }
         }
+        Ok(())
     }
 }
 

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{Resource, ResourceAny, ResourceTable};
+use wasmtime::component::{
+    ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, Resource, ResourceAny,
+    ResourceTable,
+};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -18,12 +21,10 @@ use super::abi::{
     BodyAction, ChunkAction, EndAction, EventParam, EventResult, EventsAction, HeadAction, Summary,
     Verdict,
 };
-use super::bindings::filter::exports::sluicegate::plugin::filter::GuestExchange;
-use super::bindings::{filter::FilterPlugin, gate::GatePlugin, observer::ObserverPlugin};
 use super::context::Context;
 use super::engine::TICK;
 use super::host::wasi::{Console, context as wasi_context};
-use super::image::Code;
+use super::image::{Functions, Phases};
 use super::{Error, Owner, Version};
 
 /// Log lines that one call may write. Arbitrary: enough to debug with, too few to flood a disk.
@@ -273,25 +274,51 @@ fn prepare(version: &Arc<Version>) -> Store<State> {
     store
 }
 
+/// A fresh instance, configured.
+async fn instantiate(version: &Version, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+    let instance = version
+        .image
+        .code
+        .pre
+        .instantiate_async(&mut *store)
+        .await?;
+    if let Some(configuration) = &version.image.unimaged {
+        let configure = instance
+            .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")?;
+        let (answer,) = configure.call_async(&mut *store, (configuration,)).await?;
+        answer.map_err(wasmtime::Error::msg)?;
+    }
+    Ok(instance)
+}
+
+/// Calls a function that gives one value.
+async fn invoke<P, R>(
+    store: &mut Store<State>,
+    instance: Instance,
+    function: ComponentExportIndex,
+    arguments: P,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower,
+    R: Lift + Send + Sync + 'static,
+{
+    let function = instance.get_typed_func::<P, (R,)>(&mut *store, function)?;
+    let (answer,) = function.call_async(&mut *store, arguments).await?;
+    Ok(answer)
+}
+
 /// Runs a gate on the request head in a fresh instance.
 ///
 /// # Errors
 /// [`Error`] if the guest failed; its decision is a [`Verdict`].
 pub async fn check(version: &Arc<Version>, loan: &mut Loan) -> Result<Verdict, Error> {
-    let Code::Gate(code) = &version.image.code else {
+    let Functions::Gate(check) = version.image.code.functions else {
         return Err(Error::Contract("it is not a gate".into()));
     };
     let mut store = prepare(version);
-    let verdict = call(&mut store, loan, async |store| {
-        let gate: GatePlugin = code.instantiate_async(&mut *store).await?;
-        if let Some(configuration) = &version.image.unimaged {
-            gate.call_configure(&mut *store, configuration)
-                .await?
-                .map_err(wasmtime::Error::msg)?;
-        }
-        gate.sluicegate_plugin_gate()
-            .call_check(&mut *store, handle())
-            .await
+    let verdict: Verdict = call(&mut store, loan, async |store| {
+        let instance = instantiate(version, store).await?;
+        invoke(store, instance, check, (handle(),)).await
     })
     .await?;
     if let Verdict::Reply(reply) = &verdict {
@@ -305,22 +332,14 @@ pub async fn check(version: &Arc<Version>, loan: &mut Loan) -> Result<Verdict, E
 /// # Errors
 /// [`Error`] if the guest failed; the batch is lost then.
 pub async fn observe(version: &Arc<Version>, batch: &[Summary<'_>]) -> Result<(), Error> {
-    let Code::Observer(code) = &version.image.code else {
+    let Functions::Observer(observe) = version.image.code.functions else {
         return Err(Error::Contract("it is not an observer".into()));
     };
     let mut store = prepare(version);
     let (result, _) = run(&mut store, async |store| {
-        let observer: ObserverPlugin = code.instantiate_async(&mut *store).await?;
-        if let Some(configuration) = &version.image.unimaged {
-            observer
-                .call_configure(&mut *store, configuration)
-                .await?
-                .map_err(wasmtime::Error::msg)?;
-        }
-        observer
-            .sluicegate_plugin_observer()
-            .call_observe(&mut *store, batch)
-            .await
+        let instance = instantiate(version, store).await?;
+        let function = instance.get_typed_func::<(&[Summary<'_>],), ()>(&mut *store, observe)?;
+        function.call_async(&mut *store, (batch,)).await
     })
     .await;
     result
@@ -329,7 +348,8 @@ pub async fn observe(version: &Arc<Version>, batch: &[Summary<'_>]) -> Result<()
 /// A filter at work on one exchange.
 pub struct Filter {
     store: Store<State>,
-    bindings: FilterPlugin,
+    version: Arc<Version>,
+    instance: Instance,
     exchange: ResourceAny,
 }
 
@@ -339,47 +359,41 @@ impl Filter {
     /// # Errors
     /// [`Error::Exhausted`] if no sandbox is free; else what the guest did wrong.
     pub async fn new(version: &Arc<Version>, loan: &mut Loan) -> Result<Self, Error> {
-        let Code::Filter(code) = &version.image.code else {
+        let Functions::Filter(phases) = &version.image.code.functions else {
             return Err(Error::Contract("it is not a filter".into()));
         };
         let mut store = prepare(version);
-        let (bindings, exchange) = call(&mut store, loan, async |store| {
-            let bindings: FilterPlugin = code.instantiate_async(&mut *store).await?;
-            if let Some(configuration) = &version.image.unimaged {
-                bindings
-                    .call_configure(&mut *store, configuration)
-                    .await?
-                    .map_err(wasmtime::Error::msg)?;
-            }
-            let exchange = bindings
-                .sluicegate_plugin_filter()
-                .exchange()
-                .call_constructor(&mut *store)
-                .await?;
-            Ok((bindings, exchange))
+        let (instance, exchange) = call(&mut store, loan, async |store| {
+            let instance = instantiate(version, store).await?;
+            let exchange = invoke(store, instance, phases.constructor, ()).await?;
+            Ok((instance, exchange))
         })
         .await?;
         Ok(Self {
             store,
-            bindings,
+            version: version.clone(),
+            instance,
             exchange,
         })
     }
 
     /// Runs one phase.
-    async fn phase<R>(
+    async fn phase<P, R>(
         &mut self,
         loan: &mut Loan,
-        body: impl AsyncFnOnce(&mut Store<State>, GuestExchange<'_>, ResourceAny) -> wasmtime::Result<R>,
-    ) -> Result<R, Error> {
-        let Self {
-            store,
-            bindings,
-            exchange,
-        } = self;
-        let guest = bindings.sluicegate_plugin_filter().exchange();
-        call(store, loan, async |store| {
-            body(store, guest, *exchange).await
+        place: impl FnOnce(&Phases) -> ComponentExportIndex,
+        arguments: P,
+    ) -> Result<R, Error>
+    where
+        P: ComponentNamedList + Lower,
+        R: Lift + Send + Sync + 'static,
+    {
+        let Functions::Filter(phases) = &self.version.image.code.functions else {
+            return Err(Error::Contract("it is not a filter".into()));
+        };
+        let (function, instance) = (place(phases), self.instance);
+        call(&mut self.store, loan, async |store| {
+            invoke(store, instance, function, arguments).await
         })
         .await
     }
@@ -389,9 +403,11 @@ impl Filter {
     /// # Errors
     /// [`Error`] if the guest failed, here and in all phases below.
     pub async fn request_head(&mut self, loan: &mut Loan) -> Result<HeadAction, Error> {
-        self.phase(loan, async |store, guest, exchange| {
-            guest.call_request_head(store, exchange, handle()).await
-        })
+        self.phase(
+            loan,
+            |phases| phases.request_head,
+            (self.exchange, handle()),
+        )
         .await
     }
 
@@ -405,11 +421,11 @@ impl Filter {
         body: &[u8],
     ) -> Result<BodyAction, Error> {
         let action = self
-            .phase(loan, async |store, guest, exchange| {
-                guest
-                    .call_request_body(store, exchange, handle(), body)
-                    .await
-            })
+            .phase(
+                loan,
+                |phases| phases.request_body,
+                (self.exchange, handle(), body),
+            )
             .await?;
         self.check_body(action)
     }
@@ -419,9 +435,11 @@ impl Filter {
     /// # Errors
     /// See [`Filter::request_head`].
     pub async fn response_head(&mut self, loan: &mut Loan) -> Result<HeadAction, Error> {
-        self.phase(loan, async |store, guest, exchange| {
-            guest.call_response_head(store, exchange, handle()).await
-        })
+        self.phase(
+            loan,
+            |phases| phases.response_head,
+            (self.exchange, handle()),
+        )
         .await
     }
 
@@ -435,11 +453,11 @@ impl Filter {
         body: &[u8],
     ) -> Result<BodyAction, Error> {
         let action = self
-            .phase(loan, async |store, guest, exchange| {
-                guest
-                    .call_response_body(store, exchange, handle(), body)
-                    .await
-            })
+            .phase(
+                loan,
+                |phases| phases.response_body,
+                (self.exchange, handle(), body),
+            )
             .await?;
         self.check_body(action)
     }
@@ -455,11 +473,11 @@ impl Filter {
         last: bool,
     ) -> Result<ChunkAction, Error> {
         let action = self
-            .phase(loan, async |store, guest, exchange| {
-                guest
-                    .call_response_chunk(store, exchange, handle(), bytes, last)
-                    .await
-            })
+            .phase(
+                loan,
+                |phases| phases.response_chunk,
+                (self.exchange, handle(), bytes, last),
+            )
             .await?;
         if let ChunkAction::Replace(bytes) = &action {
             self.owner().check_output(bytes.len())?;
@@ -477,11 +495,11 @@ impl Filter {
         batch: &[EventParam<'_>],
     ) -> Result<EventsAction, Error> {
         let action = self
-            .phase(loan, async |store, guest, exchange| {
-                guest
-                    .call_response_events(store, exchange, handle(), batch)
-                    .await
-            })
+            .phase(
+                loan,
+                |phases| phases.response_events,
+                (self.exchange, handle(), batch),
+            )
             .await?;
         if let EventsAction::Replace(events) | EventsAction::Finish(events) = &action {
             self.check_events(events)?;
@@ -495,9 +513,11 @@ impl Filter {
     /// See [`Filter::request_head`].
     pub async fn response_end(&mut self, loan: &mut Loan) -> Result<EndAction, Error> {
         let action = self
-            .phase(loan, async |store, guest, exchange| {
-                guest.call_response_end(store, exchange, handle()).await
-            })
+            .phase(
+                loan,
+                |phases| phases.response_end,
+                (self.exchange, handle()),
+            )
             .await?;
         match &action {
             EndAction::Events(events) => self.check_events(events)?,
@@ -522,7 +542,7 @@ impl Filter {
     }
 
     fn owner(&self) -> &Owner {
-        &self.store.data().owner
+        &self.version.owner
     }
 }
 

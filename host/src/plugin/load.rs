@@ -22,7 +22,7 @@ use crate::config;
 use crate::telemetry::metrics::PluginMetrics;
 
 /// The contract's package, as it stands in the names of imports and exports.
-const PACKAGE: &str = "sluicegate:plugin/";
+pub(super) const PACKAGE: &str = "sluicegate:plugin/";
 /// The version of the contract that this gateway speaks.
 pub const CONTRACT: &str = "0.1.0";
 
@@ -286,8 +286,12 @@ impl Job {
             .linker()
             .instantiate_pre(&component)
             .map_err(contract)?;
+        let code = Code::new(role, pre).map_err(contract)?;
+        let mut store = State::store(&self.owner, wasmtime);
+        State::begin_call(&mut store, LOAD_CPU);
+        code.check(&mut store).await.map_err(contract)?;
         let image = Image {
-            code: Code::new(role, pre).map_err(contract)?,
+            code,
             manifest,
             hash: self.hash(),
             unimaged: (!imaged).then(|| self.configuration.clone()),
