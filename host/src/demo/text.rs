@@ -172,7 +172,9 @@ pub(super) fn thinking(question: &str, long: bool, language: Language) -> String
             "The user writes \"{quoted}\". I am a simulation, so I pick the prepared text that fits best and say so."
         ),
         Language::Chinese => {
-            format!("用户写的是“{quoted}”。我是模拟程序，选择最合适的预备文字来回答，并说明这一点。")
+            format!(
+                "用户写的是“{quoted}”。我是模拟程序，选择最合适的预备文字来回答，并说明这一点。"
+            )
         }
     };
     if long {
