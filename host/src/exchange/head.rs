@@ -1,5 +1,6 @@
 //! Rules for heads: what of a request is accepted, what is sent on, what comes back.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -41,13 +42,29 @@ pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
 /// 80 random bits in the alphabet of RFC 4648, lower-case.
 fn new_id() -> Arc<str> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut random = [0; 16];
-    // Without the system's generator an id is no secret anyway: it may as well be all `a`.
-    let _ = getrandom::fill(&mut random);
+    let random = random();
     let mut id = String::with_capacity(20);
     id.push_str("req_");
     id.extend(random.map(|octet| char::from(ALPHABET[usize::from(octet & 31)])));
     id.into()
+}
+
+/// Octets from the system's generator, asked for many at a time: to ask costs more than an id.
+fn random() -> [u8; 16] {
+    const STOCK: usize = 64;
+    thread_local! {
+        static LEFT: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.is_empty() {
+            let mut octets = [0; STOCK * 16];
+            // Without the generator an id is no secret anyway: it may as well be all `a`.
+            let _ = getrandom::fill(&mut octets);
+            let (pieces, _) = octets.as_chunks::<16>();
+            left.extend_from_slice(pieces);
+        }
+        left.pop().unwrap_or_default()
+    })
 }
 
 /// Checks what the gateway itself asks of a request head.

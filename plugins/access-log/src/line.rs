@@ -3,8 +3,6 @@
 //! A field that an exchange has no value for is left out of its line: no model server was asked, nothing was streamed,
 //! nobody counted tokens.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use sluicegate_plugin::log::{self, Level, Line};
 use sluicegate_plugin::{Summary, json};
@@ -130,8 +128,8 @@ impl Field {
         }
     }
 
-    /// The field's value as JSON; `None` where the exchange has none.
-    fn value<'a>(self, of: &'a Summary, usage: Option<&Usage>) -> Option<Cow<'a, str>> {
+    /// The field's value; `None` where the exchange has none.
+    fn value<'a>(self, of: &'a Summary, usage: Option<&Usage>) -> Option<Shown<'a>> {
         match self {
             Self::Req => text(&of.id),
             Self::Route => text(&of.route),
@@ -141,24 +139,54 @@ impl Field {
             Self::UpstreamTarget => text(&of.target),
             Self::Error => text(&of.error),
             Self::Tenant | Self::Model | Self::Stream | Self::Finish => {
-                of.note_json(self.name()).map(Cow::Borrowed)
+                of.note_json(self.name()).map(Shown::Json)
             }
-            Self::Status => number(of.status.into()),
-            Self::Cancelled => of.cancelled.then_some("true".into()),
-            Self::Attempts => number(of.attempts.into()),
-            Self::DurationMs => milliseconds(of.duration_us),
+            Self::Status => Some(Shown::Number(of.status.into())),
+            Self::Cancelled => of.cancelled.then_some(Shown::Json("true")),
+            Self::Attempts => Some(Shown::Number(of.attempts.into())),
+            Self::DurationMs => Some(Shown::Microseconds(of.duration_us)),
             Self::TtftMs if of.first_byte_us == 0 => None,
-            Self::TtftMs => milliseconds(of.first_byte_us),
-            Self::OverheadMs => milliseconds(of.overhead_us),
-            Self::TokensIn => number(usage?.prompt_tokens),
-            Self::TokensOut => number(usage?.completion_tokens),
-            Self::TokensPartial => usage?.partial.then_some("true".into()),
-            Self::RequestBytes => number(of.request_bytes),
-            Self::ResponseBytes => number(of.response_bytes),
+            Self::TtftMs => Some(Shown::Microseconds(of.first_byte_us)),
+            Self::OverheadMs => Some(Shown::Microseconds(of.overhead_us)),
+            Self::TokensIn => Some(Shown::Number(usage?.prompt_tokens)),
+            Self::TokensOut => Some(Shown::Number(usage?.completion_tokens)),
+            Self::TokensPartial => usage?.partial.then_some(Shown::Json("true")),
+            Self::RequestBytes => Some(Shown::Number(of.request_bytes)),
+            Self::ResponseBytes => Some(Shown::Number(of.response_bytes)),
             Self::Events if of.events == 0 => None,
-            Self::Events => number(of.events),
+            Self::Events => Some(Shown::Number(of.events)),
         }
     }
+}
+
+/// A value before it is written.
+enum Shown<'a> {
+    Text(&'a str),
+    Json(&'a str),
+    Number(u64),
+    /// Shown as milliseconds, to the microsecond.
+    Microseconds(u64),
+}
+
+impl Shown<'_> {
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => json::push_str(out, text),
+            Self::Json(json) => out.extend_from_slice(json.as_bytes()),
+            Self::Number(number) => json::push_u64(out, number),
+            Self::Microseconds(number) => {
+                json::push_u64(out, number / 1000);
+                out.push(b'.');
+                for digit in [number / 100 % 10, number / 10 % 10, number % 10] {
+                    json::push_u64(out, digit);
+                }
+            }
+        }
+    }
+}
+
+fn text(text: &str) -> Option<Shown<'_>> {
+    (!text.is_empty()).then_some(Shown::Text(text))
 }
 
 /// The line of one exchange. What went wrong on this side of the client is a warning, everything else is information.
@@ -172,7 +200,7 @@ pub fn of(summary: &Summary, fields: &[Field]) -> Line {
     let mut line = log::line(level, MESSAGE);
     for field in fields {
         if let Some(value) = field.value(summary, usage.as_ref()) {
-            line = line.json(field.name(), &value);
+            line.write_json(field.name(), |out| value.write(out));
         }
     }
     line
@@ -181,33 +209,4 @@ pub fn of(summary: &Summary, fields: &[Field]) -> Line {
 /// Whether an exchange went as it should.
 pub fn is_uneventful(summary: &Summary) -> bool {
     summary.error.is_empty() && !summary.cancelled && summary.status < 400
-}
-
-fn text(text: &str) -> Option<Cow<'_, str>> {
-    if text.is_empty() {
-        return None;
-    }
-    written(text.len() + 2, |out| json::push_str(out, text))
-}
-
-fn number<'a>(number: u64) -> Option<Cow<'a, str>> {
-    written(8, |out| json::push_u64(out, number))
-}
-
-/// Microseconds as milliseconds, to the microsecond.
-fn milliseconds<'a>(microseconds: u64) -> Option<Cow<'a, str>> {
-    written(12, |out| {
-        json::push_u64(out, microseconds / 1000);
-        let point = out.len();
-        // Three digits with their zeros, after a digit whose place the point takes.
-        json::push_u64(out, 1000 + microseconds % 1000);
-        out[point] = b'.';
-    })
-}
-
-/// A value that is written straight into its text; a line has a dozen of them.
-fn written<'a>(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Option<Cow<'a, str>> {
-    let mut out = Vec::with_capacity(capacity);
-    write(&mut out);
-    String::from_utf8(out).ok().map(Cow::Owned)
 }
