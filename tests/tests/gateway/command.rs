@@ -380,9 +380,12 @@ async fn a_second_signal_cuts_what_the_first_one_waits_for() {
 #[tokio::test]
 async fn serve_without_a_file_takes_its_addresses_from_the_environment_and_starts_without_ollama() {
     let upstream = Upstream::always(Script::ndjson(&ollama::stream(&["Hello"]))).await;
+    // Where the chat page's sessions are put.
+    let folder = tempfile::tempdir().expect("a folder");
     let serve = |ollama: String| {
         let mut command = program(&["serve"]);
         command
+            .current_dir(&folder)
             .env("SLUICEGATE_LISTEN", "127.0.0.1:0")
             .env("SLUICEGATE_ADMIN_LISTEN", "127.0.0.1:0")
             .env("CLAWDBOT_PORT", "0")
