@@ -16,8 +16,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
 const PLUGINS: [&str; 5] = ["access-log", "aggregate", "auth", "ollama", "rewrite"];
 
-/// Every sandbox's memory is looked over when it is given back, so that it pays to keep it small: a stack of 128 KiB, a
-/// quarter of which nothing here needs, in place of 1 MiB.
+/// Every sandbox's memory is looked over when it is given back, so that it pays to keep it small: a stack of 128 KiB in
+/// place of 1 MiB. One that is used up is a trap.
 const STACK: &str = "-Clink-arg=-zstack-size=131072";
 
 fn main() {

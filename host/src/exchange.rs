@@ -258,8 +258,9 @@ impl Exchange {
                 .take()
                 .map(Box::new)
                 .expect("it is there: see above");
-            self.account.request_bytes = body.announced().unwrap_or(0);
-            return Ok(match body.announced() {
+            let announced = body.announced();
+            self.account.request_bytes = announced.unwrap_or(0);
+            return Ok(match announced {
                 // Nothing that would be gone once it is sent: the request can be sent again.
                 Some(0) => upstream::Body::full(Bytes::new()),
                 Some(_) | None => upstream::Body::Stream(body),
@@ -321,6 +322,7 @@ impl Exchange {
         clock.set_heartbeat(self.core.server.heartbeat.filter(|_| streams));
         // What is no stream cannot go out in pieces behind the head of one.
         let mut held = (self.sent == Sent::EarlyHead && !streams).then(BytesMut::new);
+        let limit = self.core.server.limits.response_body;
         let mut tail = Tail::default();
         let announced = if chain.is_empty() {
             body.announced()
@@ -352,10 +354,7 @@ impl Exchange {
                 .await;
             self.account.events = chain.events();
             if let Some(held) = &mut held {
-                held.extend_from_slice(&output.bytes);
-                if held.len() as u64 > self.core.server.limits.response_body {
-                    return Err(too_large(self.core.server.limits.response_body).into());
-                }
+                chain::collect(held, &output.bytes, limit)?;
             }
             if output.last {
                 // Lets go of the model server before the client takes the rest.
@@ -565,9 +564,4 @@ fn took_too_long(limit: Duration) -> Failure {
         Kind::UpstreamTotalTimeout,
         format!("The exchange took longer than {limit:?}."),
     )
-}
-
-fn too_large(limit: u64) -> Failure {
-    let message = format!("The model server's answer is larger than {limit} octets.");
-    Failure::new(Kind::UpstreamInvalid, message)
 }

@@ -594,7 +594,11 @@ fn octets(data: Data, framing: Framing) -> Bytes {
     }
 }
 
-fn collect(buffer: &mut BytesMut, bytes: &[u8], limit: u64) -> Result<(), Failure> {
+/// Adds octets to a body of the model server's that is collected.
+///
+/// # Errors
+/// A failure for the client if the body is then larger than `limit` octets.
+pub(crate) fn collect(buffer: &mut BytesMut, bytes: &[u8], limit: u64) -> Result<(), Failure> {
     if (buffer.len() + bytes.len()) as u64 > limit {
         return Err(Failure::new(
             Kind::UpstreamInvalid,
