@@ -3,13 +3,16 @@
 //! Each stage is a [`Link`]: it takes what its predecessor gives, octets or events, and gives one or the other. What no
 //! stage changed leaves as the octets that came in.
 
+mod data;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use self::data::{Data, Given, Waiting};
 use super::{Stop, answer, failed, fault, keeps_promise, refusal};
 use crate::failure::{Failure, Kind};
-use crate::framing::{self, Batch, Decoder, Event, Framing};
+use crate::framing::{self, Batch, Decoder, Framing};
 use crate::plugin::abi::{
     BodyAction, ChunkAction, EndAction, EventParam, EventResult, EventsAction,
 };
@@ -28,16 +31,6 @@ pub struct Limits {
     pub body: u64,
     /// Octets of one event.
     pub event: usize,
-}
-
-/// What comes out of a link or of the chain.
-enum Data {
-    Octets(Bytes),
-    Events {
-        events: Vec<Event>,
-        /// The octets from which these events were read, if they stand for them exactly.
-        raw: Option<Bytes>,
-    },
 }
 
 /// How a link works.
@@ -163,7 +156,7 @@ impl Chain {
             framing = link.batches().unwrap_or(Framing::Document);
         }
         Output {
-            bytes: octets(passed.data, framing),
+            bytes: passed.data.into_octets(framing),
             last: passed.last && passed.stop.is_none(),
             stop: passed.stop,
         }
@@ -181,6 +174,14 @@ impl Passed {
     fn octets(bytes: Bytes, last: bool) -> Self {
         Self {
             data: Data::Octets(bytes),
+            last,
+            stop: None,
+        }
+    }
+
+    fn events(given: Given, last: bool) -> Self {
+        Self {
+            data: given.into_data(),
             last,
             stop: None,
         }
@@ -234,7 +235,7 @@ impl Link {
         };
         let result = match mode {
             Mode::Whole(buffer) => {
-                let collected = collect(buffer, &octets(data, framing), limits.body);
+                let collected = collect(buffer, &data.into_octets(framing), limits.body);
                 match collected {
                     Ok(()) if last => stage.whole(std::mem::take(buffer).freeze()).await,
                     Ok(()) => Ok(Bytes::new()),
@@ -242,7 +243,7 @@ impl Link {
                 }
             }
             Mode::Chunks => {
-                let bytes = octets(data, framing);
+                let bytes = data.into_octets(framing);
                 if bytes.is_empty() && !last {
                     Ok(bytes)
                 } else {
@@ -259,14 +260,11 @@ impl Link {
                     out: *out,
                     last,
                 };
-                let mut given = Given {
-                    events: Vec::new(),
-                    raw: Raw::Nothing,
-                };
+                let mut given = Given::default();
                 let waiting = Waiting::new(data, decoder.as_deref_mut(), last);
                 return match stage.stream(waiting, flow, seen, &mut given).await {
-                    Ok(End::Open) => given.passed(false),
-                    Ok(End::Events) => given.passed(true),
+                    Ok(End::Open) => Passed::events(given, false),
+                    Ok(End::Events) => Passed::events(given, true),
                     Ok(End::Document(body)) => Passed::octets(body, true),
                     Err(stop) => Passed::stopped(given.into_data(), stop),
                 };
@@ -470,128 +468,6 @@ impl Stage<'_> {
 
 fn broken_promise() -> plugin::Error {
     plugin::Error::Contract("its manifest says that it changes no body, but it did".into())
-}
-
-/// What a link gives for one input.
-struct Given {
-    events: Vec<Event>,
-    raw: Raw,
-}
-
-/// Whether the events still stand for the octets from which they were read.
-enum Raw {
-    Nothing,
-    Exactly(Bytes),
-    Changed,
-}
-
-impl Given {
-    /// Adds an unchanged batch.
-    fn pass(&mut self, batch: Batch, same: bool) {
-        self.raw = match (std::mem::replace(&mut self.raw, Raw::Changed), batch.raw) {
-            (Raw::Nothing, raw) if same && !raw.is_empty() => Raw::Exactly(raw),
-            (Raw::Exactly(before), raw) if same && !raw.is_empty() => {
-                Raw::Exactly([before, raw].concat().into())
-            }
-            (Raw::Nothing | Raw::Exactly(_) | Raw::Changed, _) => Raw::Changed,
-        };
-        self.events.extend(batch.events);
-    }
-
-    /// Adds a stage's own events.
-    fn replace(&mut self, events: Vec<EventResult>) {
-        self.raw = Raw::Changed;
-        self.events.extend(events.into_iter().map(|event| Event {
-            name: event.name,
-            data: event.data.into(),
-        }));
-    }
-
-    fn passed(self, last: bool) -> Passed {
-        Passed {
-            data: self.into_data(),
-            last,
-            stop: None,
-        }
-    }
-
-    fn into_data(self) -> Data {
-        let raw = match self.raw {
-            Raw::Exactly(raw) => Some(raw),
-            Raw::Nothing | Raw::Changed => None,
-        };
-        Data::Events {
-            events: self.events,
-            raw,
-        }
-    }
-}
-
-/// The batches that wait for a stage: a predecessor's events, or what a decoder makes of octets.
-enum Waiting<'a> {
-    Events {
-        events: Vec<Event>,
-        raw: Option<Bytes>,
-    },
-    Octets {
-        decoder: &'a mut Decoder,
-        last: bool,
-    },
-}
-
-impl<'a> Waiting<'a> {
-    fn new(data: Data, decoder: Option<&'a mut Decoder>, last: bool) -> Self {
-        match data {
-            Data::Events { events, raw } => Self::Events { events, raw },
-            Data::Octets(bytes) => {
-                let decoder = decoder.expect("octets come only where a decoder was made");
-                decoder.feed(bytes);
-                Self::Octets { decoder, last }
-            }
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<Batch>, Failure> {
-        match self {
-            Self::Octets { decoder, last } => {
-                let batch = decoder.next_batch().map_err(unreadable)?;
-                if batch.is_some() || !*last {
-                    Ok(batch)
-                } else {
-                    decoder.finish().map_err(unreadable)
-                }
-            }
-            Self::Events { events, .. } if events.is_empty() => Ok(None),
-            Self::Events { events, raw } if events.len() <= BATCH_EVENTS => Ok(Some(Batch {
-                events: std::mem::take(events),
-                raw: raw.take().unwrap_or_default(),
-            })),
-            Self::Events { events, raw } => {
-                *raw = None;
-                let rest = events.split_off(BATCH_EVENTS);
-                Ok(Some(Batch {
-                    events: std::mem::replace(events, rest),
-                    raw: Bytes::new(),
-                }))
-            }
-        }
-    }
-}
-
-/// Data as octets, in the framing of the link that gave it.
-fn octets(data: Data, framing: Framing) -> Bytes {
-    match data {
-        Data::Octets(bytes)
-        | Data::Events {
-            raw: Some(bytes), ..
-        } => bytes,
-        Data::Events { events, raw: None } => {
-            let mut out =
-                BytesMut::with_capacity(events.iter().map(|event| event.data.len() + 16).sum());
-            framing::encode(framing, &events, &mut out);
-            out.freeze()
-        }
-    }
 }
 
 /// Adds octets to a body of the model server's that is collected.
