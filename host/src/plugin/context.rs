@@ -17,11 +17,12 @@ const NOTE_BYTES: usize = 64 * 1024;
 
 /// Fields that belong to one connection, not to the message (RFC 9110, section 7.6.1), and those of the body's framing,
 /// which the gateway writes itself.
-const OWNED_BY_HOST: [HeaderName; 10] = [
+const OWNED_BY_HOST: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::EXPECT,
     header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,

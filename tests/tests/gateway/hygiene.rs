@@ -22,6 +22,7 @@ async fn the_model_server_gets_its_own_host_and_nothing_that_is_between_client_a
         .with("te", "trailers")
         .with("keep-alive", "5")
         .with("proxy-connection", "keep-alive")
+        .with("proxy-authorization", "Basic cHJveHk6c2VjcmV0")
         .with(
             "traceparent",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -39,6 +40,7 @@ async fn the_model_server_gets_its_own_host_and_nothing_that_is_between_client_a
         "te",
         "keep-alive",
         "proxy-connection",
+        "proxy-authorization",
     ] {
         assert!(!asked.fields.has(name), "{name}");
     }

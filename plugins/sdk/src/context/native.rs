@@ -10,13 +10,14 @@ const NOTES: usize = 64;
 const NOTE_BYTES: usize = 64 * 1024;
 
 /// Header fields that belong to the gateway.
-const OWNED: [&str; 10] = [
+const OWNED: [&str; 11] = [
     "connection",
     "content-length",
     "expect",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
