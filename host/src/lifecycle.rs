@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +37,9 @@ pub enum Error {
     /// A listener cannot be opened.
     #[error(transparent)]
     Listener(#[from] server::Error),
+    /// The system gives no thread for the observers.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
 }
 
 /// A running gateway.
@@ -53,6 +57,7 @@ pub struct Gateway {
     watching: TaskTracker,
     /// Observers; they end when nothing can reach their queues any more.
     observing: TaskTracker,
+    aside: Aside,
 }
 
 impl Gateway {
@@ -100,9 +105,10 @@ impl Gateway {
             serving: TaskTracker::new(),
             watching: TaskTracker::new(),
             observing: TaskTracker::new(),
+            aside: Aside::start().map_err(Error::Thread)?,
         };
         for worker in workers {
-            gateway.observing.spawn(worker);
+            gateway.aside.spawn(&gateway.observing, worker);
         }
         for upstream in upstreams {
             let drain = gateway.drain.clone();
@@ -211,5 +217,35 @@ impl Gateway {
             tracing::warn!("observers did not finish in time");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// The thread of the observers. A call of theirs, or a log that is slow to take their lines, would hold up all exchanges of a
+/// thread that serves.
+struct Aside(Option<Runtime>);
+
+impl Aside {
+    fn start() -> std::io::Result<Self> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("sluicegate-observers")
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn spawn(&self, tracker: &TaskTracker, worker: snapshot::Worker) {
+        if let Some(runtime) = &self.0 {
+            tracker.spawn_on(worker, runtime.handle());
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Does not wait: what there was to wait for, `Gateway::shutdown` has waited for.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -12,9 +12,8 @@ use crate::telemetry::metrics::PluginMetrics;
 
 /// Summaries that may wait for one observer. When it is full, further ones are dropped and counted.
 const QUEUE: usize = 4_096;
-/// Summaries in one call. `wit/observer.wit` promises at most 64; a call holds a thread until it is over, so it is kept
-/// shorter than what would be felt as a pause by the streams of that thread.
-const BATCH: usize = 8;
+/// Summaries in one call, as `wit/observer.wit` promises.
+const BATCH: usize = 64;
 
 /// How long summaries are gathered before a call: a sandbox for each exchange would cost as much as a stage of the
 /// pipeline, and nobody waits for an access log.
@@ -85,8 +84,6 @@ async fn deliver(version: Arc<Version>, mut receiver: mpsc::Receiver<Arc<Summary
             tracing::warn!(plugin = version.name(), %error, lost = batch.len(), "observer failed");
         }
         batch.clear();
-        // Exchanges come first.
-        tokio::task::yield_now().await;
     }
 }
 
