@@ -17,8 +17,9 @@ use super::instance::State;
 /// crowded machine does not use up a guest's budget.
 pub(super) const TICK: Duration = Duration::from_millis(2);
 
-/// Live sandboxes. An exchange holds one for each filter of its pipeline that still has work to do.
-const INSTANCES: u32 = 24_000;
+/// Live sandboxes. An exchange holds one for each filter of its pipeline that still has work to do. With 4 GiB each, this is
+/// about what the kernel has in one piece below a program's own place in the 47 bits of an address (85 TiB).
+const INSTANCES: u32 = 20_000;
 
 /// Core modules in a sandbox, as the component tools of Rust make it: the plugin's own and two small ones that wire its
 /// imports; one more to spare for other tools.
@@ -27,9 +28,15 @@ const CORE_INSTANCES: u32 = 4;
 /// Tables in a sandbox: the plugin's own and one for the wiring.
 const TABLES: u32 = 2;
 
-/// Address space for one linear memory, and so the highest memory limit. JavaScript guests need 96 MiB. No guard pages
-/// and no 4 GiB reservations: those do not scale to tens of thousands of sandboxes.
+/// The highest memory limit. JavaScript guests need 96 MiB.
 pub(super) const MEMORY_MAX: usize = 256 << 20;
+
+/// Address space for one linear memory where the kernel has that much: all that a guest's 32 bits can name. What is not
+/// memory of the guest's is not mapped, so that its code does not compare each address with the memory's size. That takes a
+/// twentieth off a whole request.
+const RESERVED: u64 = 4 << 30;
+/// Address space behind it, which is not mapped either: offsets in a guest's code reach past its 32 bits.
+const GUARD: u64 = 64 << 10;
 
 /// Octets of a sandbox's memory that are reset by copying instead of being given back to the kernel; above the working
 /// set of the shipped plugins, so that a fresh sandbox costs no page faults.
@@ -58,7 +65,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine with a pool for 24,000 sandboxes; reserves address space, not memory.
+    /// An engine with a pool for 20,000 sandboxes; reserves address space, not memory.
     ///
     /// # Errors
     /// If the kernel refuses the address space (an `ulimit -v`, for example). Nothing can run without an engine.
@@ -72,7 +79,10 @@ impl Engine {
     /// As [`Engine::new`].
     pub fn with_sandboxes(count: u32) -> Result<Self, super::Error> {
         let start = |error: wasmtime::Error| super::Error::Engine(format!("{error:#}"));
-        let wasmtime = wasmtime::Engine::new(&settings(count)).map_err(start)?;
+        let wasmtime = wasmtime::Engine::new(&settings(count, RESERVED, GUARD))
+            // Under a limit of address space (`ulimit -v`, some containers) there may still be room for small ones.
+            .or_else(|_| wasmtime::Engine::new(&settings(count, MEMORY_MAX as u64, 0)))
+            .map_err(start)?;
         let mut linker = Linker::new(&wasmtime);
         FilterPlugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
             .map_err(start)?;
@@ -118,7 +128,7 @@ impl Engine {
     }
 }
 
-fn settings(sandboxes: u32) -> Config {
+fn settings(sandboxes: u32, reserved: u64, guard: u64) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes * CORE_INSTANCES)
@@ -137,9 +147,9 @@ fn settings(sandboxes: u32) -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
-        .memory_reservation(MEMORY_MAX as u64)
+        .memory_reservation(reserved)
         .memory_reservation_for_growth(0)
-        .memory_guard_size(0)
+        .memory_guard_size(guard)
         .guard_before_linear_memory(false)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
