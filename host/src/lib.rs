@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod failure;
 pub mod framing;
 pub mod lifecycle;
+mod octets;
 pub mod pipeline;
 pub mod plugin;
 pub mod route;

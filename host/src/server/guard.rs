@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::Limits;
+use crate::octets;
 
 /// What a connection is doing, as far as its requests tell.
 #[derive(Debug, Default)]
@@ -221,7 +222,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let outcome = octets::poll_write(&mut self.stream, cx, bytes);
         self.wrote(cx, outcome)
     }
 

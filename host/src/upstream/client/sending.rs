@@ -10,6 +10,7 @@ use tokio::io::AsyncWrite;
 
 use super::head::{self, Sends};
 use super::{Body, Broken};
+use crate::octets;
 
 /// What is still to be sent: the octets at hand, then the rest of the body.
 pub(super) struct Sending {
@@ -66,7 +67,7 @@ impl Sending {
                     IoSlice::new(&self.piece),
                     IoSlice::new(self.back),
                 ];
-                let sent = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?;
+                let sent = ready!(octets::poll_write(stream, cx, &slices))?;
                 if sent == 0 {
                     return Poll::Ready(Err(Broken::Io(std::io::ErrorKind::WriteZero.into())));
                 }
