@@ -6,7 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
 use wasmtime_wizer::ComponentInstanceState;
 
-use super::bindings::filter::FilterPluginPre;
+use super::bindings::filter::{FilterPluginIndices, FilterPluginPre};
 use super::bindings::gate::GatePluginPre;
 use super::bindings::observer::ObserverPluginPre;
 use super::instance::State;
@@ -26,7 +26,8 @@ pub(super) struct Image {
 /// Compiled code and where its role's functions are in it.
 ///
 /// The generated bindings look all functions of a world up, with their types, in every new instance; an exchange calls half
-/// of them. So they only check the types, once, in [`Code::check`], and instances look up what they call.
+/// of them, each once. So they only check the types, once, in [`Code::check`], and instances look up what they call; but for
+/// the events of a stream, for which an instance is called hundreds of times.
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
@@ -47,8 +48,9 @@ pub(super) struct Phases {
     pub(super) response_head: ComponentExportIndex,
     pub(super) response_body: ComponentExportIndex,
     pub(super) response_chunk: ComponentExportIndex,
-    pub(super) response_events: ComponentExportIndex,
     pub(super) response_end: ComponentExportIndex,
+    /// All functions, for instances that are called again and again: see `instance::Filter::response_events`.
+    pub(super) all: FilterPluginIndices,
 }
 
 impl Code {
@@ -79,8 +81,8 @@ impl Code {
                 response_head: method("response-head")?,
                 response_body: method("response-body")?,
                 response_chunk: method("response-chunk")?,
-                response_events: method("response-events")?,
                 response_end: method("response-end")?,
+                all: FilterPluginIndices::new(&pre)?,
             })),
         };
         Ok(Self { pre, functions })

@@ -21,6 +21,7 @@ use super::abi::{
     BodyAction, ChunkAction, EndAction, EventParam, EventResult, EventsAction, HeadAction, Summary,
     Verdict,
 };
+use super::bindings::filter::FilterPlugin;
 use super::context::Context;
 use super::engine::TICK;
 use super::host::wasi::{Console, context as wasi_context};
@@ -351,6 +352,8 @@ pub struct Filter {
     version: Arc<Version>,
     instance: Instance,
     exchange: ResourceAny,
+    /// The functions of an instance that is shown events, from its first batch on.
+    functions: Option<Box<FilterPlugin>>,
 }
 
 impl Filter {
@@ -374,6 +377,7 @@ impl Filter {
             version: version.clone(),
             instance,
             exchange,
+            functions: None,
         })
     }
 
@@ -494,13 +498,21 @@ impl Filter {
         loan: &mut Loan,
         batch: &[EventParam<'_>],
     ) -> Result<EventsAction, Error> {
-        let action = self
-            .phase(
-                loan,
-                |phases| phases.response_events,
-                (self.exchange, handle(), batch),
-            )
-            .await?;
+        let Functions::Filter(phases) = &self.version.image.code.functions else {
+            return Err(Error::Contract("it is not a filter".into()));
+        };
+        let (instance, exchange, functions) = (self.instance, self.exchange, &mut self.functions);
+        let action = call(&mut self.store, loan, async |store| {
+            let functions = match functions {
+                Some(functions) => functions,
+                None => functions.insert(Box::new(phases.all.load(&mut *store, &instance)?)),
+            };
+            let filter = functions.sluicegate_plugin_filter().exchange();
+            filter
+                .call_response_events(store, exchange, handle(), batch)
+                .await
+        })
+        .await?;
         if let EventsAction::Replace(events) | EventsAction::Finish(events) = &action {
             self.check_events(events)?;
         }
