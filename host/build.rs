@@ -26,7 +26,7 @@ fn main() {
     let root = host
         .parent()
         .expect("the host is a folder of the workspace");
-    for path in ["plugins", "wit", "host/ui", "Cargo.lock"] {
+    for path in ["plugins", "wit", "host/ui", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
 
