@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 
 /// How long summaries are gathered before a call: a sandbox for each exchange would cost as much as a stage of the
 /// pipeline, and nobody waits for an access log.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// What is known of an exchange when it is over; see `summary` in `wit/observer.wit` for the meaning of each member.
 #[derive(Debug)]
