@@ -172,6 +172,9 @@ impl Run {
             if active.filter.is_none() && version.manifest().takes_part(Phase::Request) {
                 continue;
             }
+            if !version.manifest().wants_response(|name| loan.note(name)) {
+                continue;
+            }
             let batches = links.last().and_then(Link::batches);
             let incoming = batches.unwrap_or_else(|| content_framing(loan));
             let action = async {

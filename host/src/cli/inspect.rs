@@ -60,6 +60,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
                 "summary": manifest.summary,
                 "role": version.role().as_str(),
                 "phases": phases.collect::<Vec<_>>(),
+                "response-if": manifest.response_if,
                 "transforms": manifest.transforms,
                 "contract": load::CONTRACT,
                 "image": if version.is_imaged() { "captured" } else { "none: `configure` runs in every instance" },

@@ -1,5 +1,7 @@
 //! What a plugin says about itself, and its role, which its exports say.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::load::Error;
@@ -78,6 +80,9 @@ pub struct Manifest {
     /// For a filter: the halves of the exchange that it takes part in.
     #[serde(default = "both")]
     pub phases: Vec<Phase>,
+    /// For a filter: the values that notes must have for its response phases to run.
+    #[serde(default, rename = "response-if")]
+    pub response_if: BTreeMap<String, serde_json::Value>,
     /// Whether the plugin may change a body.
     #[serde(default = "yes")]
     pub transforms: bool,
@@ -141,6 +146,17 @@ impl Manifest {
     pub fn takes_part(&self, phase: Phase) -> bool {
         self.phases.contains(&phase)
     }
+
+    /// Whether a filter's response phases run in an exchange with these notes, each as JSON text.
+    pub fn wants_response<'a>(&self, note: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.takes_part(Phase::Response)
+            && self.response_if.iter().all(|(name, wanted)| {
+                note(name).is_some_and(|text| {
+                    serde_json::from_str(text)
+                        .is_ok_and(|value: serde_json::Value| value == *wanted)
+                })
+            })
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +173,27 @@ mod tests {
         let manifest = manifest(r#"{"name":"x","later":true}"#);
         assert!(manifest.takes_part(Phase::Request) && manifest.takes_part(Phase::Response));
         assert!(manifest.transforms);
+    }
+
+    #[test]
+    fn response_phases_run_only_with_the_notes_that_the_manifest_names() {
+        let always = manifest(r#"{"name":"x"}"#);
+        assert!(always.wants_response(|_| None));
+        let never = manifest(r#"{"name":"x","phases":["request"]}"#);
+        assert!(!never.wants_response(|_| None));
+        let some = manifest(r#"{"name":"x","response-if":{"stream":false,"model":"m"}}"#);
+        let notes = |stream: &'static str, model: &'static str| {
+            move |name: &str| Some(if name == "stream" { stream } else { model })
+        };
+        assert!(some.wants_response(notes("false", "\"m\"")));
+        assert!(some.wants_response(notes(" false ", r#""\u006d""#)));
+        for (stream, model) in [("true", "\"m\""), ("false", "\"n\""), ("false", "m")] {
+            assert!(
+                !some.wants_response(notes(stream, model)),
+                "{stream} {model}"
+            );
+        }
+        assert!(!some.wants_response(|_| None));
     }
 
     #[test]

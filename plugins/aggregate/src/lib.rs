@@ -53,6 +53,7 @@ impl Filter for Aggregate {
         )
         .config(include_str!("config.schema.json"))
         .phases(Phases::Response)
+        .response_if("stream", "false")
     }
 
     fn configure(config: Config) -> Result<Self, String> {
@@ -62,8 +63,7 @@ impl Filter for Aggregate {
     }
 
     fn response_head(&self, _: &mut Collector, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
-        let wanted = ctx.note::<bool>("stream") == Some(false);
-        if !wanted || ctx.status() >= 300 || !is_event_stream(ctx) {
+        if ctx.status() >= 300 || !is_event_stream(ctx) {
             return Ok(Plan::Skip.into());
         }
         ctx.set("content-type", "application/json")?;

@@ -10,6 +10,7 @@ pub struct Manifest {
     summary: &'static str,
     config: Option<&'static str>,
     phases: Phases,
+    response_if: Option<(&'static str, &'static str)>,
     transforms: bool,
 }
 
@@ -33,6 +34,7 @@ impl Manifest {
             summary,
             config: None,
             phases: Phases::Both,
+            response_if: None,
             transforms: true,
         }
     }
@@ -48,6 +50,14 @@ impl Manifest {
     #[must_use]
     pub const fn phases(mut self, phases: Phases) -> Self {
         self.phases = phases;
+        self
+    }
+
+    /// Runs the filter's response phases only in exchanges in which this note has this value, given as JSON text; in all where
+    /// this is not called. The gateway looks before it makes an instance.
+    #[must_use]
+    pub const fn response_if(mut self, note: &'static str, json: &'static str) -> Self {
+        self.response_if = Some((note, json));
         self
     }
 
@@ -77,6 +87,13 @@ impl Manifest {
             Phases::Request => b",\"phases\":[\"request\"]",
             Phases::Response => b",\"phases\":[\"response\"]",
         });
+        if let Some((note, json)) = self.response_if {
+            out.extend_from_slice(b",\"response-if\":{");
+            json::push_str(&mut out, note);
+            out.push(b':');
+            out.extend_from_slice(json.as_bytes());
+            out.push(b'}');
+        }
         if !self.transforms {
             out.extend_from_slice(b",\"transforms\":false");
         }
@@ -87,6 +104,17 @@ impl Manifest {
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn takes_part_in(&self, half: Phases) -> bool {
         self.phases == Phases::Both || self.phases == half
+    }
+
+    /// Whether the response phases run in an exchange with these notes.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn wants_response(&self, note: impl Fn(&str) -> Option<String>) -> bool {
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+        self.takes_part_in(Phases::Response)
+            && self.response_if.is_none_or(|(name, wanted)| {
+                let have = note(name).as_deref().and_then(value);
+                have.is_some() && have == value(wanted)
+            })
     }
 
     #[cfg(not(target_family = "wasm"))]
@@ -109,6 +137,7 @@ mod tests {
         let text = Manifest::new("a", "1.0.0", "says \"hi\"")
             .config("{ \"type\": \"object\" }\n")
             .phases(Phases::Response)
+            .response_if("stream", "false")
             .transforms(false)
             .to_json();
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -116,7 +145,8 @@ mod tests {
             value,
             serde_json::json!({
                 "name": "a", "version": "1.0.0", "summary": "says \"hi\"",
-                "config": {"type": "object"}, "phases": ["response"], "transforms": false
+                "config": {"type": "object"}, "phases": ["response"],
+                "response-if": {"stream": false}, "transforms": false
             })
         );
     }

@@ -230,6 +230,23 @@ async fn usage_is_shown_in_a_stream_only_to_a_client_that_asks_and_always_accoun
 }
 
 #[tokio::test]
+async fn a_stage_that_names_a_note_runs_only_where_the_note_has_its_value() {
+    let upstream = greets().await;
+    let gateway = Setup::before(&upstream).chat().start().await;
+    let calls = async || {
+        let series = r#"sluicegate_plugin_calls_total{plugin="aggregate"}"#;
+        gateway.metric(series).await
+    };
+    let before = calls().await;
+    let client = gateway.client();
+    client.chat(&streamed()).await.streamed_chat();
+    assert_eq!(calls().await, before, "a stream is not aggregated");
+    assert_eq!(client.chat(&question()).await.status, 200);
+    assert!(calls().await > before, "one JSON is");
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn one_connection_serves_many_exchanges_in_both_directions() {
     let upstream = greets().await;
     let gateway = Setup::before(&upstream).chat().start().await;

@@ -70,7 +70,8 @@ impl<'b, F: Filter> Run<'b, F> {
             .response_fields
             .replace(response.fields.clone());
         let mut plan_made = Plan::Skip;
-        if self.bench.manifest.takes_part_in(Phases::Response) {
+        let notes = |name: &str| self.exchange.note(name);
+        if self.bench.manifest.wants_response(notes) {
             let ctx = Context::new(&self.exchange);
             plan_made = plan(self.bench.rule.response_head(&mut self.state, &ctx)?)?;
         }
