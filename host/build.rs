@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use wasm_encoder::{ExportKind, ExportSection, RawSection};
+use wasmparser::{ExternalKind, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -143,6 +145,8 @@ fn build(root: &Path, target: &Path) -> PathBuf {
 
 fn componentize(module: &Path) -> Vec<u8> {
     let octets = fs::read(module).unwrap_or_else(|error| panic!("{}: {error}", module.display()));
+    let octets = without_cleaning(&octets)
+        .unwrap_or_else(|error| panic!("{} cannot be read: {error}", module.display()));
     ComponentEncoder::default()
         .validate(true)
         .module(&octets)
@@ -150,4 +154,38 @@ fn componentize(module: &Path) -> Vec<u8> {
         .unwrap_or_else(|error| {
             panic!("{} cannot be made a component: {error:#}", module.display())
         })
+}
+
+/// Functions that a stream calls again and again; every other one is called once in the life of a sandbox.
+const REPEATED: [&str; 2] = ["response-chunk", "response-events"];
+
+/// The module without the functions that free an answer once the gateway has it, but for functions that are called often:
+/// to look such a function up for each sandbox, and to call it, is work for nothing if the sandbox is given up right after.
+fn without_cleaning(octets: &[u8]) -> wasmparser::Result<Vec<u8>> {
+    let mut module = wasm_encoder::Module::new();
+    for payload in Parser::new(0).parse_all(octets) {
+        let payload = payload?;
+        if let Payload::ExportSection(exports) = &payload {
+            let mut kept = ExportSection::new();
+            for export in exports.clone() {
+                let export = export?;
+                let once = !REPEATED.iter().any(|name| export.name.ends_with(name));
+                if !(export.name.starts_with("cabi_post_") && once) {
+                    let kind = match export.kind {
+                        ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,
+                        ExternalKind::Table => ExportKind::Table,
+                        ExternalKind::Memory => ExportKind::Memory,
+                        ExternalKind::Global => ExportKind::Global,
+                        ExternalKind::Tag => ExportKind::Tag,
+                    };
+                    kept.export(export.name, kind, export.index);
+                }
+            }
+            module.section(&kept);
+        } else if let Some((id, range)) = payload.as_section() {
+            let data = &octets[range];
+            module.section(&RawSection { id, data });
+        }
+    }
+    Ok(module.finish())
 }
