@@ -156,11 +156,12 @@ fn componentize(module: &Path) -> Vec<u8> {
         })
 }
 
-/// Functions that a stream calls again and again; every other one is called once in the life of a sandbox.
-const REPEATED: [&str; 2] = ["response-chunk", "response-events"];
+/// Functions whose answers are freed: those that a stream calls again and again, and the one whose answer, often the largest of
+/// all, would be in the way until the stream ends. Every other function is called once, and its answer is small or the last one.
+const FREED: [&str; 3] = ["request-body", "response-chunk", "response-events"];
 
-/// The module without the functions that free an answer once the gateway has it, but for functions that are called often:
-/// to look such a function up for each sandbox, and to call it, is work for nothing if the sandbox is given up right after.
+/// The module without the functions that free an answer once the gateway has it, but for those of [`FREED`]: to look such a
+/// function up for each sandbox, and to call it, is work for nothing if the sandbox is given up soon.
 fn without_cleaning(octets: &[u8]) -> wasmparser::Result<Vec<u8>> {
     let mut module = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(octets) {
@@ -169,8 +170,8 @@ fn without_cleaning(octets: &[u8]) -> wasmparser::Result<Vec<u8>> {
             let mut kept = ExportSection::new();
             for export in exports.clone() {
                 let export = export?;
-                let once = !REPEATED.iter().any(|name| export.name.ends_with(name));
-                if !(export.name.starts_with("cabi_post_") && once) {
+                let cleans = export.name.starts_with("cabi_post_");
+                if !cleans || FREED.iter().any(|name| export.name.ends_with(name)) {
                     let kind = match export.kind {
                         ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,
                         ExternalKind::Table => ExportKind::Table,
