@@ -24,7 +24,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
     };
     match snapshot::build(&config, &engine, &Metrics::new()).await {
         Ok((snapshot, _)) => print(&format!(
-            "{} is valid: {} routes, {} plugins, {} upstreams\n",
+            "{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
             file.display(),
             config.routes.len(),
             snapshot.plugins.len(),

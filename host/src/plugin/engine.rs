@@ -79,10 +79,15 @@ impl Engine {
     /// As [`Engine::new`].
     pub fn with_sandboxes(count: u32) -> Result<Self, super::Error> {
         let start = |error: wasmtime::Error| super::Error::Engine(format!("{error:#}"));
+        let no_room = |error: wasmtime::Error| {
+            super::Error::Engine(format!(
+                "{error:#}. It reserves addresses, not memory: lift the limit of them (`ulimit -v`)"
+            ))
+        };
         let wasmtime = wasmtime::Engine::new(&settings(count, RESERVED, GUARD))
             // Under a limit of address space (`ulimit -v`, some containers) there may still be room for small ones.
             .or_else(|_| wasmtime::Engine::new(&settings(count, MEMORY_MAX as u64, 0)))
-            .map_err(start)?;
+            .map_err(no_room)?;
         let mut linker = Linker::new(&wasmtime);
         FilterPlugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
             .map_err(start)?;
