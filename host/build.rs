@@ -3,14 +3,16 @@
 //! The plugins are compiled for `wasm32-unknown-unknown` and wrapped by `wit-component`: without WASI imports an instance is
 //! cheaper to make. The results are `builtins.rs` and `page.rs` in the build's output folder: tables of name and octets.
 
+use std::convert::Infallible;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wasm_encoder::{ExportKind, ExportSection, RawSection};
-use wasmparser::{ExternalKind, Parser, Payload};
+use wasm_encoder::ExportSection;
+use wasm_encoder::reencode::{self, Reencode};
+use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -160,33 +162,28 @@ fn componentize(module: &Path) -> Vec<u8> {
 /// all, would be in the way until the stream ends. Every other function is called once, and its answer is small or the last one.
 const FREED: [&str; 3] = ["request-body", "response-chunk", "response-events"];
 
-/// The module without the functions that free an answer once the gateway has it, but for those of [`FREED`]: to look such a
-/// function up for each sandbox, and to call it, is work for nothing if the sandbox is given up soon.
-fn without_cleaning(octets: &[u8]) -> wasmparser::Result<Vec<u8>> {
-    let mut module = wasm_encoder::Module::new();
-    for payload in Parser::new(0).parse_all(octets) {
-        let payload = payload?;
-        if let Payload::ExportSection(exports) = &payload {
-            let mut kept = ExportSection::new();
-            for export in exports.clone() {
-                let export = export?;
-                let cleans = export.name.starts_with("cabi_post_");
-                if !cleans || FREED.iter().any(|name| export.name.ends_with(name)) {
-                    let kind = match export.kind {
-                        ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,
-                        ExternalKind::Table => ExportKind::Table,
-                        ExternalKind::Memory => ExportKind::Memory,
-                        ExternalKind::Global => ExportKind::Global,
-                        ExternalKind::Tag => ExportKind::Tag,
-                    };
-                    kept.export(export.name, kind, export.index);
-                }
-            }
-            module.section(&kept);
-        } else if let Some((id, range)) = payload.as_section() {
-            let data = &octets[range];
-            module.section(&RawSection { id, data });
+/// Copies a module without the functions that free an answer once the gateway has it, but for those of [`FREED`]: to look such
+/// a function up for each sandbox, and to call it, is work for nothing if the sandbox is given up soon.
+struct WithoutCleaning;
+
+impl Reencode for WithoutCleaning {
+    type Error = Infallible;
+
+    fn parse_export(
+        &mut self,
+        exports: &mut ExportSection,
+        export: wasmparser::Export<'_>,
+    ) -> Result<(), reencode::Error> {
+        let cleans = export.name.starts_with("cabi_post_");
+        if cleans && !FREED.iter().any(|name| export.name.ends_with(name)) {
+            return Ok(());
         }
+        reencode::utils::parse_export(self, exports, export)
     }
+}
+
+fn without_cleaning(octets: &[u8]) -> Result<Vec<u8>, reencode::Error> {
+    let mut module = wasm_encoder::Module::new();
+    WithoutCleaning.parse_core_module(&mut module, Parser::new(0), octets)?;
     Ok(module.finish())
 }
