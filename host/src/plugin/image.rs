@@ -6,6 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
 use wasmtime_wizer::ComponentInstanceState;
 
+use super::Error;
 use super::bindings::filter::{FilterPluginIndices, FilterPluginPre};
 use super::bindings::gate::GatePluginPre;
 use super::bindings::observer::ObserverPluginPre;
@@ -38,6 +39,19 @@ pub(super) enum Functions {
     Gate(ComponentExportIndex),
     Filter(Box<Phases>),
     Observer(ComponentExportIndex),
+}
+
+impl Functions {
+    /// Those of a filter.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] if it has another role.
+    pub(super) fn filter(&self) -> Result<&Phases, Error> {
+        match self {
+            Self::Filter(phases) => Ok(phases),
+            Self::Gate(_) | Self::Observer(_) => Err(Error::Contract("it is not a filter".into())),
+        }
+    }
 }
 
 /// The functions of a filter.

@@ -362,9 +362,7 @@ impl Filter {
     /// # Errors
     /// [`Error::Exhausted`] if no sandbox is free; else what the guest did wrong.
     pub async fn new(version: &Arc<Version>, loan: &mut Loan) -> Result<Self, Error> {
-        let Functions::Filter(phases) = &version.image.code.functions else {
-            return Err(Error::Contract("it is not a filter".into()));
-        };
+        let phases = version.image.code.functions.filter()?;
         let mut store = prepare(version);
         let (instance, exchange) = call(&mut store, loan, async |store| {
             let instance = instantiate(version, store).await?;
@@ -392,9 +390,7 @@ impl Filter {
         P: ComponentNamedList + Lower,
         R: Lift + Send + Sync + 'static,
     {
-        let Functions::Filter(phases) = &self.version.image.code.functions else {
-            return Err(Error::Contract("it is not a filter".into()));
-        };
+        let phases = self.version.image.code.functions.filter()?;
         let (function, instance) = (place(phases), self.instance);
         call(&mut self.store, loan, async |store| {
             invoke(store, instance, function, arguments).await
@@ -498,9 +494,7 @@ impl Filter {
         loan: &mut Loan,
         batch: &[EventParam<'_>],
     ) -> Result<EventsAction, Error> {
-        let Functions::Filter(phases) = &self.version.image.code.functions else {
-            return Err(Error::Contract("it is not a filter".into()));
-        };
+        let phases = self.version.image.code.functions.filter()?;
         let (instance, exchange, functions) = (self.instance, self.exchange, &mut self.functions);
         let action = call(&mut self.store, loan, async |store| {
             let functions = match functions {
