@@ -158,11 +158,16 @@ fn componentize(module: &Path) -> Vec<u8> {
         })
 }
 
-/// Functions whose answers are freed: those that a stream calls again and again, and the one whose answer, often the largest of
-/// all, would be in the way until the stream ends. Every other function is called once, and its answer is small or the last one.
-const FREED: [&str; 3] = ["request-body", "response-chunk", "response-events"];
+/// Functions whose results are freed, by interface and name: those that a stream calls again and again, and the one whose result,
+/// often the largest of all, would be in the way until the stream ends. Every other function is called once, and its result is
+/// small or the last one.
+const FREED: [(&str, &str); 3] = [
+    ("/request@", "#body"),
+    ("/chunks@", "#chunk"),
+    ("/events@", "#batch"),
+];
 
-/// Copies a module without the functions that free an answer once the gateway has it, but for those of [`FREED`]: to look such
+/// Copies a module without the functions that free a result once the gateway has it, but for those of [`FREED`]: to look such
 /// a function up for each sandbox, and to call it, is work for nothing if the sandbox is given up soon.
 struct WithoutCleaning;
 
@@ -175,7 +180,10 @@ impl Reencode for WithoutCleaning {
         export: wasmparser::Export<'_>,
     ) -> Result<(), reencode::Error> {
         let cleans = export.name.starts_with("cabi_post_");
-        if cleans && !FREED.iter().any(|name| export.name.ends_with(name)) {
+        let is_freed = |(interface, name): &(&str, &str)| {
+            export.name.contains(interface) && export.name.ends_with(name)
+        };
+        if cleans && !FREED.iter().any(is_freed) {
             return Ok(());
         }
         reencode::utils::parse_export(self, exports, export)

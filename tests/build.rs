@@ -15,7 +15,7 @@ const BARE: &str = "wasm32-unknown-unknown";
 const WASI: &str = "wasm32-wasip2";
 
 /// Guests without any import but the contract's.
-const GUESTS: [&str; 4] = ["gate", "filter", "watcher", "observer"];
+const GUESTS: [&str; 6] = ["bare", "combined", "filter", "gate", "observer", "watcher"];
 /// Guests that use more of the standard library than the contract gives.
 const LIBRARY: [&str; 2] = ["library", "sleeper"];
 /// The filters under `examples/`.

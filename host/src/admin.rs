@@ -34,7 +34,7 @@ pub struct Admin {
     /// Routes, plugins and upstreams in force.
     pub core: Arc<Core>,
     /// Counters.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Figures to be shown with them, once there are any.
     pub more_metrics: Arc<OnceLock<MoreMetrics>>,
     /// The token that `/metrics` and `/plugins` ask for, if any. Probes need none.
@@ -191,7 +191,7 @@ fn plugins(admin: &Admin) -> serde_json::Value {
             "plugin": manifest.name,
             "version": manifest.version,
             "summary": manifest.summary,
-            "role": version.role().as_str(),
+            "exports": version.exports().names().collect::<Vec<_>>(),
             "hash": version.hash(),
             "image": version.is_imaged(),
             "on_fault": if version.fails_open() { "open" } else { "closed" },
@@ -207,7 +207,9 @@ fn upstreams(admin: &Admin) -> serde_json::Value {
     upstreams.sort_by(|a, b| a.name.cmp(&b.name));
     let list = upstreams.iter().map(|upstream| {
         let targets: Vec<_> = upstream.targets.iter().map(|it| target(it)).collect();
-        json!({"name": &*upstream.name, "targets": targets})
+        let adapter = snapshot.adapters.get(&upstream.name);
+        let adapter = adapter.map(|version| version.name());
+        json!({"name": &*upstream.name, "adapter": adapter, "targets": targets})
     });
     json!({"upstreams": list.collect::<Vec<_>>()})
 }
@@ -246,7 +248,8 @@ fn exchange(summary: &Summary) -> serde_json::Value {
         "path": summary.path,
         "status": summary.status,
         "error": summary.error,
-        "cancelled": summary.cancelled,
+        "cancelled": summary.is_cancelled(),
+        "upstream": &*summary.upstream,
         "target": &*summary.target,
         "attempts": summary.attempts,
         "request_bytes": summary.request_bytes,
@@ -255,7 +258,7 @@ fn exchange(summary: &Summary) -> serde_json::Value {
         "ms": ms(summary.duration),
         "ttft_ms": summary.first_byte.map(ms),
         "stages_ms": ms(summary.overhead),
-        "notes": summary.notes.iter().map(note).collect::<serde_json::Map<_, _>>(),
+        "notes": summary.facts.iter().map(note).collect::<serde_json::Map<_, _>>(),
     })
 }
 

@@ -170,10 +170,13 @@ fn print(text: &str) -> ExitCode {
 
 /// The files of `wit/` as one: the package is declared once.
 fn wit() -> String {
-    const FILES: [&str; 5] = [
+    const FILES: [&str; 8] = [
         include_str!("../../wit/types.wit"),
+        include_str!("../../wit/host.wit"),
         include_str!("../../wit/gate.wit"),
-        include_str!("../../wit/filter.wit"),
+        include_str!("../../wit/request.wit"),
+        include_str!("../../wit/response.wit"),
+        include_str!("../../wit/closing.wit"),
         include_str!("../../wit/observer.wit"),
         include_str!("../../wit/world.wit"),
     ];
@@ -202,6 +205,6 @@ mod tests {
     fn the_printed_contract_declares_its_package_once() {
         let wit = wit();
         assert_eq!(wit.matches("package sluicegate:plugin@").count(), 1);
-        assert!(wit.contains("world filter-plugin") && wit.contains("interface exchange-context"));
+        assert!(wit.contains("world filter-plugin") && wit.contains("interface exchange {"));
     }
 }

@@ -8,11 +8,11 @@
 //! `config/default.toml`. Keys are in kebab case, durations and sizes are strings with a unit.
 //!
 //! # Environment
-//! Set to nothing is as good as not set. A variable wins over the file.
+//! An empty value counts as unset. A variable wins over the file.
 //!
 //! | variable | does |
 //! | --- | --- |
-//! | `OLLAMA_HOST` | replaces the targets of the upstream `ollama`, if there is one; in Ollama's own syntax |
+//! | `OLLAMA_HOST` | replaces the targets of the upstream with `adapter = "ollama"`, if there is one; in Ollama's own syntax |
 //! | `SLUICEGATE_LISTEN` | replaces the address of the first listener, or makes one |
 //! | `SLUICEGATE_ADMIN_LISTEN` | replaces the address of the admin API, or switches it on |
 //! | `SLUICEGATE_LOG` | replaces `log.level` |
@@ -147,7 +147,8 @@ fn read(root: &Table<'_>) -> Config {
     let listeners = listener::listeners(root);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
-    let plugins = plugin::plugins(root);
+    let mut plugins = plugin::plugins(root);
+    plugin::add_adapters(root, &upstreams, &mut plugins.by_name);
     let known = route::Known {
         plugins: &plugins.by_name,
         upstreams: &upstreams,
@@ -158,7 +159,7 @@ fn read(root: &Table<'_>) -> Config {
     listener::check_exposure(root.cx, &listeners, &routes, &plugins.by_name);
     check_completeness(root, &listeners, &routes, chat.as_ref());
     warn_of_plain_keys(root, &listeners, &plugins);
-    warn_of_unused(root, &routes, &plugins);
+    warn_of_unused(root, &routes, &upstreams, &plugins);
     root.finish();
     Config {
         server,
@@ -217,13 +218,19 @@ fn warn_of_plain_keys(root: &Table<'_>, listeners: &[listener::Placed], plugins:
     }
 }
 
-fn warn_of_unused(root: &Table<'_>, routes: &[Route], plugins: &Plugins<'_>) {
+fn warn_of_unused(
+    root: &Table<'_>,
+    routes: &[Route],
+    upstreams: &BTreeMap<String, Upstream>,
+    plugins: &Plugins<'_>,
+) {
     for (name, place) in &plugins.headings {
+        let adapts = |upstream: &Upstream| upstream.adapter.as_deref() == Some(name);
         let uses = |route: &Route| {
             let mut names = route.pipeline.iter().chain(&route.observers);
             names.any(|other| other == name)
         };
-        if !routes.iter().any(uses) {
+        if !routes.iter().any(uses) && !upstreams.values().any(adapts) {
             let mend = "put it into a route, or remove it";
             root.cx.warning(place, "is in no route", mend);
         }

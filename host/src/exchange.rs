@@ -1,14 +1,29 @@
-//! The life of one exchange, from the client's head to the last octet of the answer.
+//! The life of one exchange, from the client's head to the last byte of the response.
 //!
 //! Read [`drive`] and [`Exchange::run`] top to bottom. What is here is order and consequence: what happens when, and what
-//! the client sees if it fails before and after the first byte. The rules themselves are in the modules below and in
-//! `pipeline`, `plugin` and `upstream`.
+//! the client sees if it fails before and after the first byte. How a model server is asked is in [`attempt`], how the client
+//! is written to in [`client`]; the rules themselves are in `pipeline`, `plugin`, `upstream` and the crate `contract`.
+//!
+//! # Who sees what, in which order
+//! - Request phases run first stage to last. The request is then frozen: each attempt works on a copy, with an adapter of its
+//!   own. An attempt is decided by what leaves its adapter; until then a failure that another model server may mend leads to
+//!   the next attempt, and nobody sees it.
+//! - Whatever decides the exchange travels outward, last stage to first: the model server's response, a stage's own reply, or
+//!   a failure. A failure of the model server begins outside its adapter. A failure from before the first stage ran is shown
+//!   to a front alone; one without a route to nobody.
+//! - Before anything has gone to the client, a failure is a response with a status. If stages have seen a head of the stream
+//!   already, they are shown the failure as one event; what they make of it becomes the body of that response. After the
+//!   first byte it is one last event, behind which the body ends as it should.
+//! - A client that leaves is seen by `closing` alone: adapter first, then last stage to first. Observers come after that.
 
-mod account;
-mod clock;
+mod admission;
+mod attempt;
+mod client;
+mod deadlines;
 mod head;
 mod outlet;
 mod recent;
+mod record;
 mod tail;
 
 use std::net::IpAddr;
@@ -17,60 +32,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, Response};
+use sluicegate_contract::{Context, Identity, canonical};
 
-pub use self::outlet::{Aborted, Body};
+pub use self::admission::Exchanges;
+pub use self::outlet::{Aborted, Body, Finishing};
 pub use self::recent::Recent;
 
-use self::account::Account;
-use self::clock::{Clock, Strike};
-use self::outlet::Outlet;
-use self::tail::Tail;
-use crate::config;
+use self::admission::Admitted;
+use self::attempt::{Adapter, RequestBody, Source};
+use self::client::ResponseWriter;
+use self::deadlines::{Deadlines, Expired};
+use self::outlet::{Gone, Outlet};
+use self::record::Record;
 use crate::failure::{Failure, Kind};
-use crate::framing::{self, Event, Framing};
-use crate::pipeline::chain::{self, Chain};
-use crate::pipeline::{Run, Stop};
+use crate::framing::Framing;
+use crate::pipeline::{self, End, Output, Run, Stop};
 use crate::plugin::abi::{Field, Reply};
-use crate::plugin::context::{Context, Identity};
 use crate::plugin::instance::Loan;
 use crate::plugin::unix_ms;
 use crate::route::Found;
 use crate::snapshot::Snapshot;
-use crate::upstream::body::Limited;
-use crate::upstream::{self, Answer, AnswerBody, Upstream, client};
+use crate::upstream::body::{self, Limited};
 
-/// Octets taken from the model server at a time, as far as they have arrived.
-const PIECE: usize = 64 * 1024;
-
-/// How long the rest of a request body is read and thrown away before an early answer, so that a client which is still
+/// How long the rest of a request body is read and thrown away before an early response, so that a client which is still
 /// sending gets to see it instead of a reset connection.
 const DISCARD: Duration = Duration::from_secs(2);
-
-/// A comment line of SSE, which clients ignore. One line, without an empty line behind it: after an event with an `id`,
-/// openai-python takes the empty line for an event and fails.
-const HEARTBEAT: &[u8] = b": ping\n";
 
 /// What all exchanges share.
 #[derive(Debug)]
 pub struct Core {
-    /// Routes, plugin versions and upstreams in force; each exchange ends with those that it began with.
+    /// Routes, plugin versions, upstreams and limits in force; each exchange ends with those that it began with.
     pub snapshot: ArcSwap<Snapshot>,
-    /// Limits and times for all exchanges.
-    pub server: config::Server,
-    /// One permit for each exchange that may run at a time.
-    pub exchanges: Arc<Semaphore>,
+    /// How many exchanges run.
+    pub exchanges: Exchanges,
     /// The last exchanges that have ended.
     pub recent: Recent,
+    /// Where exchanges come to their end whose client has left.
+    pub finishing: Finishing,
 }
 
-/// Serves one request. The response's body must be polled for the exchange to go on; dropping it ends the exchange.
+/// Serves one request. The response's body must be polled for the exchange to go on. Dropping it, or this future, tells the
+/// exchange that the client has left; it then ends on a task of its own.
 pub async fn serve(core: Arc<Core>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let head_only = request.method() == Method::HEAD;
-    let response = outlet::run(|outlet| drive(core, client, request, outlet)).await;
+    let finishing = core.finishing.clone();
+    let response = outlet::run(finishing, |outlet| drive(core, client, request, outlet)).await;
     if head_only {
         outlet::without_body(response)
     } else {
@@ -78,75 +88,367 @@ pub async fn serve(core: Arc<Core>, client: IpAddr, request: Request<Incoming>) 
     }
 }
 
-/// One exchange: find its route, run it, and tell the client how it ended.
+/// One exchange: find its route, run it, tell the client how it ended, and close it.
 async fn drive(core: Arc<Core>, client: IpAddr, request: Request<Incoming>, outlet: Outlet) {
     let snapshot = core.snapshot.load_full();
-    let method = head::method(&request);
-    let found = snapshot.routes.find(request.method(), request.uri().path());
-    let waits = head::waits_for_continue(request.headers());
-    let id = head::request_id(request.headers());
-    let (mut parts, incoming) = request.into_parts();
-
-    let mut refused = head::check(&parts, &core.server.limits)
-        .err()
-        .map(Stop::from);
-    let route = match found {
-        Found::Route(route) => route,
-        Found::OtherMethods(allow) => {
-            refused = refused.or(Some(other_methods(&parts.method, allow)));
-            snapshot.unmatched.clone()
-        }
-        Found::Nothing => {
-            let message = format!("There is nothing at {}.", parts.uri.path());
-            refused = refused.or(Some(Failure::new(Kind::NotFound, message).into()));
-            snapshot.unmatched.clone()
-        }
-    };
-    parts.method = method;
-    let path = parts.uri.path().to_owned();
-    let identity = Identity {
-        id,
-        received_ms: unix_ms(),
-        route: route.label.clone(),
-        client,
-    };
-    let context = Context::new(
-        identity,
-        parts,
-        route.upstream.clone(),
-        snapshot.upstream_names.clone(),
-    );
-    let limits = &core.server.limits;
-    let body = Limited::new(incoming, limits.request_body, limits.body_timeout);
-    let mut exchange = Exchange {
-        account: Account::open(core.clone(), route, Loan::new(context), path),
-        core,
-        snapshot,
-        outlet,
-        body: Some(body),
-        waits,
-        sent: Sent::Nothing,
-        framing: Framing::Document,
-        at_boundary: true,
-    };
+    let (mut exchange, refused) = Exchange::begin(core, snapshot, client, request, outlet);
     let result = match refused {
-        Some(stop) => Err(stop),
+        Some(stop) => Err(stop.into()),
         None => exchange.run().await,
     };
-    match result {
-        Ok(()) => {}
-        Err(Stop::Reply(reply)) => exchange.reply(reply).await,
-        Err(Stop::Failure(failure)) => exchange.fail(failure).await,
+    let result = match result {
+        Err(Halt::Stop(stop)) => exchange.answer(stop).await,
+        other => other,
+    };
+    exchange.close(result.is_err()).await;
+}
+
+/// Why an exchange does not go on as it should.
+enum Halt {
+    /// It is to be answered with this.
+    Stop(Stop),
+    /// The client has left: there is nobody to answer.
+    Gone,
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
     }
-    exchange.account.finish();
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Stop(failure.into())
+    }
+}
+
+impl From<Gone> for Halt {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+struct Exchange {
+    core: Arc<Core>,
+    snapshot: Arc<Snapshot>,
+    /// Its place among those that may run at a time.
+    admitted: Option<Admitted>,
+    client: ResponseWriter,
+    record: Record,
+    /// What the stages see.
+    context: Loan,
+    stages: Run,
+    /// The adapter of the last attempt.
+    adapter: Option<Adapter>,
+    deadlines: Deadlines,
+    /// The client's body, until it is read.
+    body: Option<Limited>,
+    /// Whether the client waits for a go-ahead before it sends its body.
+    expects_continue: bool,
+}
+
+impl Exchange {
+    /// Finds the route. Also gives the reason for which the request is refused before anything of it has run, if there is one.
+    fn begin(
+        core: Arc<Core>,
+        snapshot: Arc<Snapshot>,
+        client: IpAddr,
+        request: Request<Incoming>,
+        outlet: Outlet,
+    ) -> (Self, Option<Stop>) {
+        let method = head::method(&request);
+        let found = snapshot.routes.find(request.method(), request.uri().path());
+        let expects_continue = head::expects_continue(request.headers());
+        let id = head::request_id(request.headers());
+        let (mut parts, incoming) = request.into_parts();
+
+        let limits = &snapshot.server.limits;
+        let mut refused = head::check(&parts, limits).err().map(Stop::from);
+        let route = match found {
+            Found::Route(route) => route,
+            Found::OtherMethods(allow) => {
+                refused = refused.or(Some(other_methods(&parts.method, &allow)));
+                snapshot.unmatched.clone()
+            }
+            Found::Nothing => {
+                let message = format!("There is nothing at {}.", parts.uri.path());
+                refused = refused.or(Some(Failure::new(Kind::NotFound, message).into()));
+                snapshot.unmatched.clone()
+            }
+        };
+        parts.method = method;
+        let path = parts.uri.path().to_owned();
+        let identity = Identity {
+            id,
+            received_ms: unix_ms(),
+            route: route.label.clone(),
+            client,
+        };
+        let context = Context::new(
+            identity,
+            parts,
+            route.upstream.clone(),
+            snapshot.upstream_names.clone(),
+        );
+        let mut stages = Run::new(&route.pipeline, snapshot.body_limits());
+        if route.pipeline.has_front() {
+            stages.show_front_alone();
+        }
+        let exchange = Self {
+            record: Record::open(core.clone(), route, &context, path),
+            body: Some(Limited::new(
+                incoming,
+                limits.request_body,
+                limits.body_timeout,
+            )),
+            core,
+            snapshot,
+            admitted: None,
+            client: ResponseWriter::new(outlet),
+            context: Loan::new(context),
+            stages,
+            adapter: None,
+            deadlines: Deadlines::new(),
+            expects_continue,
+        };
+        (exchange, refused)
+    }
+
+    /// Admission → request heads → request body → attempts → response head → response body.
+    async fn run(&mut self) -> Result<(), Halt> {
+        self.admitted = Some(self.admit()?);
+        self.stages.request_heads(&mut self.context).await?;
+        let body = self.request_body().await?;
+        let source = self.attempts(body).await?;
+        self.relay(source).await
+    }
+
+    fn admit(&self) -> Result<Admitted, Failure> {
+        let limit = self.snapshot.server.limits.exchanges;
+        self.core.exchanges.admit(limit).ok_or_else(|| {
+            Failure::new(
+                Kind::Overloaded,
+                "The gateway is at its limit of exchanges. Try again in a moment.",
+            )
+            .with_field("retry-after", "1")
+        })
+    }
+
+    /// The request body, through the stages that want to see it. From here on the request is frozen.
+    ///
+    /// A body that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other that no stage
+    /// wants to see is passed on as it arrives, once.
+    async fn request_body(&mut self) -> Result<RequestBody, Halt> {
+        let Some(mut body) = self.body.take() else {
+            return Ok(RequestBody::Kept(Bytes::new()));
+        };
+        let wanted = self.stages.wants_body();
+        if !wanted && body.announced() == Some(0) {
+            self.stages.release_request();
+            return Ok(RequestBody::Kept(Bytes::new()));
+        }
+        let read = if wanted {
+            self.client.unless_gone(body.collect()).await?.map(Some)
+        } else {
+            let content_type = self.context.request.get(CONTENT_TYPE);
+            let content_type = content_type.map(|value| value.as_bytes().to_vec());
+            let is_json = |begin: &[u8]| canonical::is_json(content_type.as_deref(), begin);
+            self.client.unless_gone(body.collect_if(is_json)).await?
+        };
+        let bytes = match read {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                self.record.request_bytes = body.announced().unwrap_or(0);
+                self.stages.release_request();
+                return Ok(RequestBody::Stream(Some(Box::new(body))));
+            }
+            Err(error) => {
+                self.body = Some(body);
+                return Err(unreadable(error).into());
+            }
+        };
+        self.record.request_bytes = bytes.len() as u64;
+        let result = self.stages.request_body(&mut self.context, bytes).await;
+        // Also where a stage has stopped: those before it, and the log, know what was asked for.
+        let frozen = self.context.freeze();
+        let body = result?;
+        frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
+        self.stages.release_request();
+        Ok(RequestBody::Kept(body))
+    }
+
+    /// Passes the response through the stages to the client as it arrives. The head goes with the first bytes, so that an
+    /// error before them still gets its status.
+    async fn relay(&mut self, mut source: Source) -> Result<(), Halt> {
+        let opened = self
+            .stages
+            .open(&mut self.context, source.events_in(self.adapter.as_ref()))
+            .await;
+        let mut passed = match (opened, source.first.take()) {
+            (Err(stop), _) => {
+                source.let_go();
+                self.stages.enter(&mut self.context, stop).await
+            }
+            (Ok(()), Some(first)) => first,
+            (Ok(()), None) => self.next(&mut source).await?,
+        };
+        let announced = source.announced.filter(|_| self.stages.is_transparent());
+        loop {
+            if !matches!(passed.end, End::Open) {
+                // Before the client takes the rest.
+                source.let_go();
+            }
+            let output = self.stages.push(&mut self.context, passed).await;
+            if !matches!(output.end, End::Open) {
+                source.let_go();
+            }
+            self.set_heartbeat();
+            if self.deliver(output, announced).await? {
+                return Ok(());
+            }
+            passed = self.next(&mut source).await?;
+        }
+    }
+
+    /// Answers with a stop: it takes the place of the response, and travels outward like one.
+    async fn answer(&mut self, stop: Stop) -> Result<(), Halt> {
+        if !self.client.has_begun() {
+            self.discard().await;
+        }
+        let mut passed = self.stages.enter(&mut self.context, stop).await;
+        loop {
+            let output = self.stages.push(&mut self.context, passed).await;
+            if self.deliver(output, None).await? {
+                return Ok(());
+            }
+            // What is entered is complete, so this is not reached; a body that ends is an end in any case.
+            passed = pipeline::Passed::last(pipeline::Data::default());
+        }
+    }
+
+    /// Gives the client what has come out of the stages; true if it was the last.
+    async fn deliver(&mut self, output: Output, announced: Option<u64>) -> Result<bool, Halt> {
+        self.record.events = self.events();
+        for told in self.stages.take_failures() {
+            self.record.fails(&told);
+        }
+        let Output { data, framing, end } = output;
+        let whole_events = self.stages.batches().is_some();
+        let bytes = data.into_bytes(framing);
+        let (client, record, context) = (&mut self.client, &mut self.record, &mut self.context);
+        match end {
+            End::Open if bytes.is_empty() => return Ok(false),
+            End::Open => {
+                client
+                    .chunk(record, context, bytes, announced, whole_events)
+                    .await?;
+                self.deadlines.sent();
+                return Ok(false);
+            }
+            End::Last => client.finish(record, context, bytes).await?,
+            End::Stopped(stopped) => {
+                if !bytes.is_empty() {
+                    client
+                        .chunk(record, context, bytes, announced, whole_events)
+                        .await?;
+                }
+                client.fail(record, context, *stopped, framing).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Events that came from the model server, as far as anybody looked.
+    fn events(&self) -> u64 {
+        match &self.adapter {
+            Some(adapter) => adapter.events(),
+            None => self.stages.events(),
+        }
+    }
+
+    /// Waits for the model server: no longer than the client stays and the deadlines allow, with heartbeats meanwhile.
+    async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Halt> {
+        let mut future = pin!(future);
+        loop {
+            let expired = tokio::select! {
+                biased;
+                () = self.client.gone() => return Err(Halt::Gone),
+                value = &mut future => return Ok(value),
+                expired = self.deadlines.next() => expired,
+            };
+            match expired {
+                Expired::Heartbeat => {
+                    let (record, context) = (&mut self.record, &mut self.context);
+                    self.client.heartbeat(record, context).await?;
+                    self.deadlines.sent();
+                }
+                expired => return Err(too_late(expired).into()),
+            }
+        }
+    }
+
+    /// Heartbeats go out where the client has, or will have, a stream of server-sent events.
+    fn set_heartbeat(&mut self) {
+        let streams = match self.client.framing() {
+            Some(framing) => framing == Framing::Sse,
+            None => !self.stages.holds_head() && self.stages.framing(&self.context) == Framing::Sse,
+        };
+        let heartbeat = self.snapshot.server.heartbeat.filter(|_| streams);
+        self.deadlines.set_heartbeat(heartbeat);
+    }
+
+    /// Reads what is left of the request body before an early response.
+    async fn discard(&mut self) {
+        let Some(mut body) = self.body.take().filter(|_| !self.expects_continue) else {
+            return;
+        };
+        // Whether it ended or not, the response goes out now.
+        let _ = tokio::time::timeout(DISCARD, body.discard()).await;
+    }
+
+    /// The exchange is over: `closing`, the record, observers.
+    async fn close(&mut self, gone: bool) {
+        if gone {
+            self.record.client_left();
+        }
+        let error = self.record.error().to_owned();
+        let status = self.record.status;
+        if let Some(adapter) = &mut self.adapter {
+            adapter.close(&mut self.context, &error, status).await;
+        }
+        self.context.status = status;
+        self.stages.close(&mut self.context, &error).await;
+        self.record.events = self.events();
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let adapter = self.adapter.as_ref().map_or(Duration::ZERO, Adapter::spent);
+        let overhead = self.context.spent() + adapter;
+        let notes = self.context.take_notes();
+        let route = self.record.route.clone();
+        let watching = self.stages.watching(&route.pipeline);
+        self.record.end(overhead, notes, watching);
+    }
+}
+
+impl Drop for Exchange {
+    /// The runtime is going down in the middle of an exchange: what is known of it is still told.
+    fn drop(&mut self) {
+        if !self.record.has_ended() {
+            self.record.client_left();
+            self.end();
+        }
+    }
 }
 
 /// What a method gets that its path's routes do not take.
-fn other_methods(method: &Method, allow: String) -> Stop {
+fn other_methods(method: &Method, allow: &str) -> Stop {
     if method == Method::OPTIONS {
         let fields = vec![Field {
             name: "allow".into(),
-            value: allow.into_bytes(),
+            value: allow.into(),
         }];
         return Stop::Reply(Reply {
             status: 204,
@@ -155,365 +457,19 @@ fn other_methods(method: &Method, allow: String) -> Stop {
             reason: "options".into(),
         });
     }
-    let message = format!("{method} is not possible here, only {allow}.");
+    let message = format!("Method {method} is not allowed here. Allowed: {allow}.");
     Failure::new(Kind::MethodNotAllowed, message)
         .with_field("allow", allow)
         .into()
 }
 
-/// What the client has got so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    Nothing,
-    /// A head for a stream of events, because the client asked for one and the model server was silent for long.
-    EarlyHead,
-    /// The response's own head.
-    Head,
-}
-
-struct Exchange {
-    core: Arc<Core>,
-    snapshot: Arc<Snapshot>,
-    outlet: Outlet,
-    account: Account,
-    /// The client's body, until it is read.
-    body: Option<Limited>,
-    /// Whether the client waits for a go-ahead before it sends its body.
-    waits: bool,
-    sent: Sent,
-    /// The framing of what the client gets.
-    framing: Framing,
-    /// Whether what the client has got so far ends where an event ends.
-    at_boundary: bool,
-}
-
-impl Exchange {
-    /// Admission → request head → request body → model server → response head → response body.
-    async fn run(&mut self) -> Result<(), Stop> {
-        let _permit = self.admit()?;
-        let route = self.account.route.clone();
-
-        let mut run = route.pipeline.request_head(&mut self.account.loan).await?;
-        let body = self.request_body(&mut run).await?;
-
-        let upstream = self.upstream()?;
-        let heartbeat = self
-            .core
-            .server
-            .heartbeat
-            .filter(|_| self.account.loan.wants_stream());
-        let mut clock = Clock::new(
-            upstream.timeout.first_byte,
-            heartbeat,
-            upstream.timeout.total,
-        );
-        let answer = self.ask(&upstream, &mut clock, body).await?;
-
-        head::from_upstream(&mut self.account.loan, answer.head);
-        let limits = self.chain_limits();
-        let chain = run.response_head(&mut self.account.loan, limits).await?;
-        clock.set_patience(upstream.timeout.idle);
-        self.relay(&mut clock, chain, answer.body).await
-    }
-
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        self.core
-            .exchanges
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| {
-                Failure::new(
-                    Kind::Overloaded,
-                    "The gateway is at its limit of exchanges. Try again in a moment.",
-                )
-                .with_field("retry-after", "1".into())
-            })
-    }
-
-    fn chain_limits(&self) -> chain::Limits {
-        let limits = &self.core.server.limits;
-        chain::Limits {
-            body: limits.response_body,
-            event: usize::try_from(limits.event).unwrap_or(usize::MAX),
-        }
-    }
-
-    fn upstream(&self) -> Result<Arc<Upstream>, Failure> {
-        let name = &self.account.loan.upstream;
-        self.snapshot
-            .upstreams
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Failure::new(Kind::Internal, format!("There is no upstream `{name}`.")))
-    }
-
-    /// The request body for the model server: through the stages, or straight on if none wants to see it.
-    async fn request_body(&mut self, run: &mut Run) -> Result<upstream::Body, Stop> {
-        let Some(body) = &mut self.body else {
-            return Ok(upstream::Body::full(Bytes::new()));
-        };
-        if !run.wants_body() {
-            let body = self
-                .body
-                .take()
-                .map(Box::new)
-                .expect("it is there: see above");
-            let announced = body.announced();
-            self.account.request_bytes = announced.unwrap_or(0);
-            return Ok(match announced {
-                // Nothing that would be gone once it is sent: the request can be sent again.
-                Some(0) => upstream::Body::full(Bytes::new()),
-                Some(_) | None => upstream::Body::Stream(body),
-            });
-        }
-        let bytes = collect(body).await.map_err(unreadable)?;
-        self.body = None;
-        self.account.request_bytes = bytes.len() as u64;
-        Ok(upstream::Body::full(
-            run.request_body(&mut self.account.loan, bytes).await?,
-        ))
-    }
-
-    /// Asks a model server and waits for the head of its answer, keeping a client that wants a stream company.
-    async fn ask(
-        &mut self,
-        upstream: &Upstream,
-        clock: &mut Clock,
-        body: upstream::Body,
-    ) -> Result<Answer, Stop> {
-        let target = upstream.pick().clone();
-        self.account.target = target.label.clone();
-        self.account.attempts += 1;
-        let request =
-            head::to_upstream(&mut self.account.loan, &target, body).map_err(no_answer)?;
-        let mut sending = pin!(client::send(&target, request));
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut sending => {
-                    clock.received();
-                    return Ok(answer.map_err(no_answer)?);
-                }
-                strike = clock.strike() => match strike {
-                    Strike::Heartbeat => self.heartbeat(clock).await,
-                    Strike::Patience(limit) => {
-                        let message = format!("The model server did not begin to answer within {limit:?}.");
-                        return Err(Failure::new(Kind::UpstreamFirstByteTimeout, message).into());
-                    }
-                    Strike::Total(limit) => return Err(took_too_long(limit).into()),
-                },
-            }
-        }
-    }
-
-    /// Passes the response body through the stages to the client as it arrives. The head goes with the first octets, so
-    /// that an error before them still gets its status.
-    async fn relay(
-        &mut self,
-        clock: &mut Clock,
-        mut chain: Chain,
-        mut body: AnswerBody,
-    ) -> Result<(), Stop> {
-        let framing = chain.framing();
-        if self.sent == Sent::Nothing {
-            self.framing = framing;
-        }
-        let streams = framing == Framing::Sse;
-        clock.set_heartbeat(self.core.server.heartbeat.filter(|_| streams));
-        // What is no stream cannot go out in pieces behind the head of one.
-        let mut held = (self.sent == Sent::EarlyHead && !streams).then(BytesMut::new);
-        let limit = self.core.server.limits.response_body;
-        let mut tail = Tail::default();
-        let announced = if chain.is_empty() {
-            body.announced()
-        } else {
-            None
-        };
-        loop {
-            let piece = tokio::select! {
-                biased;
-                piece = body.next(PIECE) => piece.map_err(no_answer)?,
-                strike = clock.strike() => match strike {
-                    Strike::Heartbeat => {
-                        if self.at_boundary {
-                            self.heartbeat(clock).await;
-                        }
-                        clock.sent();
-                        continue;
-                    }
-                    Strike::Patience(limit) => {
-                        let message = format!("The model server sent nothing for {limit:?}.");
-                        return Err(Failure::new(Kind::UpstreamIdleTimeout, message).into());
-                    }
-                    Strike::Total(limit) => return Err(took_too_long(limit).into()),
-                },
-            };
-            clock.received();
-            let output = chain
-                .push(&mut self.account.loan, piece.bytes, piece.last)
-                .await;
-            self.account.events = chain.events();
-            if let Some(held) = &mut held {
-                chain::collect(held, &output.bytes, limit)?;
-            }
-            if output.last {
-                // Lets go of the model server before the client takes the rest.
-                drop(body);
-                match held {
-                    Some(held) => self.late(held.freeze()).await,
-                    None => self.last(output.bytes).await,
-                }
-                return Ok(());
-            }
-            if !output.bytes.is_empty() && held.is_none() {
-                self.at_boundary = chain.gives_events() || tail.ends_an_event(&output.bytes);
-                self.piece(output.bytes, announced).await;
-                clock.sent();
-            }
-            if let Some(stop) = output.stop {
-                return Err(stop);
-            }
-        }
-    }
-
-    /// Gives the client a piece of the body, and the head before the first one.
-    async fn piece(&mut self, bytes: Bytes, announced: Option<u64>) {
-        if self.sent == Sent::Nothing {
-            let head = head::to_client(&mut self.account.loan);
-            self.account.status = Some(head.status);
-            self.outlet.head(head, announced);
-            self.sent = Sent::Head;
-        }
-        self.account.sends(bytes.len());
-        self.outlet.send(bytes).await;
-    }
-
-    /// Gives the client the end of the body, or the whole response if nothing has been sent.
-    async fn last(&mut self, bytes: Bytes) {
-        match self.sent {
-            Sent::Nothing => {
-                let head = head::to_client(&mut self.account.loan);
-                self.respond(head, bytes);
-            }
-            Sent::EarlyHead | Sent::Head if !bytes.is_empty() => self.piece(bytes, None).await,
-            Sent::EarlyHead | Sent::Head => {}
-        }
-    }
-
-    fn respond(&mut self, head: hyper::http::response::Parts, body: Bytes) {
-        self.account.status = Some(head.status);
-        if !body.is_empty() {
-            self.account.sends(body.len());
-        }
-        self.outlet.respond(head, body);
-        self.sent = Sent::Head;
-    }
-
-    /// A whole body for a client that has got the head of a stream already: one event, and an error if it is one.
-    async fn late(&mut self, body: Bytes) {
-        let is_error = self
-            .account
-            .loan
-            .status
-            .is_some_and(|status| status.as_u16() >= 400);
-        // An event without data would break openai-python.
-        if !body.is_empty() {
-            let event = Event {
-                name: String::new(),
-                data: body,
-            };
-            let mut record = BytesMut::new();
-            framing::encode(Framing::Sse, &[event], &mut record);
-            self.piece(record.freeze(), None).await;
-        }
-        if is_error {
-            self.outlet.abort().await;
-        }
-    }
-
-    async fn heartbeat(&mut self, clock: &mut Clock) {
-        if self.sent == Sent::Nothing {
-            if self.account.loan.status.is_some() {
-                // The model server has answered, so its own head can go out.
-                let head = head::to_client(&mut self.account.loan);
-                self.account.status = Some(head.status);
-                self.outlet.head(head, None);
-                self.sent = Sent::Head;
-            } else {
-                self.account.status = Some(StatusCode::OK);
-                self.outlet.head(head::early(&self.account.id), None);
-                self.sent = Sent::EarlyHead;
-                self.framing = Framing::Sse;
-            }
-        }
-        self.outlet.send(Bytes::from_static(HEARTBEAT)).await;
-        clock.sent();
-    }
-
-    /// A stage's own answer.
-    async fn reply(&mut self, reply: Reply) {
-        if self.sent == Sent::Nothing {
-            self.discard().await;
-            let head = head::of_reply(&reply, &self.account.id);
-            self.respond(head, reply.body.into());
-        } else {
-            self.account.loan.status = StatusCode::from_u16(reply.status).ok();
-            self.late(reply.body.into()).await;
-        }
-    }
-
-    /// An error: a response of its own, or the last record of the stream that has begun and no proper end.
-    async fn fail(&mut self, failure: Failure) {
-        self.account.fails(&failure);
-        if self.sent == Sent::Nothing {
-            self.discard().await;
-            let head = head::of_failure(&failure, &self.account.id);
-            self.respond(head, failure.body());
-            return;
-        }
-        if self.at_boundary
-            && let Some(record) = failure.record(self.framing)
-        {
-            self.piece(record, None).await;
-        }
-        self.outlet.abort().await;
-    }
-
-    /// Reads what is left of the request body before an early answer.
-    async fn discard(&mut self) {
-        let Some(mut body) = self.body.take().filter(|_| !self.waits) else {
-            return;
-        };
-        // Whether it ended or not, the answer goes out now.
-        let _ = tokio::time::timeout(DISCARD, body.discard()).await;
-    }
-}
-
-/// The whole body.
-async fn collect(body: &mut Limited) -> Result<Bytes, upstream::body::Error> {
-    body.check_announced()?;
-    let Some(first) = body.next().await.transpose()? else {
-        return Ok(Bytes::new());
-    };
-    let Some(second) = body.next().await.transpose()? else {
-        return Ok(first);
-    };
-    let mut whole = BytesMut::with_capacity(2 * (first.len() + second.len()));
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&second);
-    while let Some(piece) = body.next().await.transpose()? {
-        whole.extend_from_slice(&piece);
-    }
-    Ok(whole.freeze())
-}
-
 /// What it means for the client that its body cannot be read.
-fn unreadable(error: upstream::body::Error) -> Failure {
-    use upstream::body::Error;
+fn unreadable(error: body::Error) -> Failure {
+    use body::Error;
     match error {
         Error::TooLarge { limit } => Failure::new(
             Kind::BodyTooLarge,
-            format!("The request body is larger than the {limit} octets that the gateway takes."),
+            format!("The request body is larger than the {limit} bytes that the gateway takes."),
         ),
         Error::TimedOut { limit } => Failure::new(
             Kind::RequestTimeout,
@@ -526,42 +482,20 @@ fn unreadable(error: upstream::body::Error) -> Failure {
     }
 }
 
-/// What it means for the client that the model server gives no answer, or not all of one.
-fn no_answer(error: upstream::Error) -> Failure {
-    use upstream::Error;
-    match &error {
-        Error::Unreachable { .. } => Failure::new(
-            Kind::UpstreamUnreachable,
-            "The model server cannot be reached.",
-        )
-        .caused_by(error),
-        Error::ConnectTimeout { .. } => Failure::new(
-            Kind::UpstreamConnectTimeout,
-            "The model server does not take connections.",
-        )
-        .caused_by(error),
-        Error::Invalid { .. } => Failure::new(
-            Kind::UpstreamInvalid,
-            "The model server's answer is not HTTP.",
-        )
-        .caused_by(error),
-        Error::Broken { .. } => Failure::new(
-            Kind::UpstreamBroken,
-            "The model server broke its answer off.",
-        )
-        .caused_by(error),
-        Error::RequestBody(cause) => unreadable(*cause),
-        Error::Request { .. } => Failure::new(
-            Kind::Internal,
-            "The request for the model server is not legal HTTP.",
-        )
-        .caused_by(error),
+fn too_late(expired: Expired) -> Failure {
+    match expired {
+        Expired::FirstByte(limit) => Failure::new(
+            Kind::UpstreamFirstByteTimeout,
+            format!("The model server did not begin to answer within {limit:?}."),
+        ),
+        Expired::Idle(limit) => Failure::new(
+            Kind::UpstreamIdleTimeout,
+            format!("The model server sent nothing for {limit:?}."),
+        ),
+        Expired::Total(limit) => Failure::new(
+            Kind::UpstreamTotalTimeout,
+            format!("The exchange took longer than {limit:?}."),
+        ),
+        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is no deadline."),
     }
-}
-
-fn took_too_long(limit: Duration) -> Failure {
-    Failure::new(
-        Kind::UpstreamTotalTimeout,
-        format!("The exchange took longer than {limit:?}."),
-    )
 }

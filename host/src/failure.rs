@@ -7,10 +7,9 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use bytes::Bytes;
-use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
-
-use crate::framing::Framing;
 
 /// The closed list of reasons for which an exchange ends with an error.
 ///
@@ -52,7 +51,7 @@ pub enum Kind {
     PluginFault,
     /// A stage refused the exchange; status and code are the stage's.
     Refused,
-    /// A mistake of the gateway.
+    /// A bug in the gateway.
     Internal,
 }
 
@@ -104,7 +103,10 @@ impl Kind {
     /// The clients retry 408, 409, 429 and every 5xx twice unless `x-should-retry` says otherwise (openai-python
     /// `_base_client.py`, `_should_retry`). A stage that traps on a request traps on its repetition too.
     const fn is_useless_to_repeat(self) -> bool {
-        matches!(self, Self::PluginFault | Self::UpstreamInvalid)
+        matches!(
+            self,
+            Self::PluginFault | Self::UpstreamInvalid | Self::UpstreamFirstByteTimeout
+        )
     }
 }
 
@@ -117,7 +119,11 @@ pub struct Failure {
     message: Cow<'static, str>,
     param: Option<String>,
     /// Header fields that belong to the error, such as `allow` or `retry-after`.
-    fields: Vec<(&'static str, String)>,
+    fields: Option<Box<HeaderMap>>,
+    /// Whether clients are told not to repeat the request.
+    final_answer: bool,
+    /// Whether it was told: to the log and to the record of the exchange.
+    told: bool,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -132,7 +138,9 @@ impl Failure {
             code: Cow::Borrowed(code),
             message: message.into(),
             param: None,
-            fields: Vec::new(),
+            fields: None,
+            final_answer: kind.is_useless_to_repeat(),
+            told: false,
             cause: None,
         }
     }
@@ -162,9 +170,32 @@ impl Failure {
 
     /// Adds a header field to the error's response.
     #[must_use]
-    pub fn with_field(mut self, name: &'static str, value: String) -> Self {
-        self.fields.push((name, value));
+    pub fn with_field(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.fields.get_or_insert_default().insert(name, value);
+        }
         self
+    }
+
+    /// Adds header fields to the error's response.
+    #[must_use]
+    pub fn with_fields(mut self, fields: HeaderMap) -> Self {
+        if !fields.is_empty() {
+            self.fields.get_or_insert_default().extend(fields);
+        }
+        self
+    }
+
+    /// Tells clients not to repeat the request.
+    #[must_use]
+    pub fn not_to_repeat(mut self) -> Self {
+        self.final_answer = true;
+        self
+    }
+
+    /// Whether it was not told yet; from now on it counts as told.
+    pub fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
     }
 
     /// The kind, for metrics and for decisions.
@@ -206,16 +237,22 @@ impl Failure {
         text
     }
 
-    /// The header fields of the error's response, without content type and length.
-    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let repeat = self
-            .kind
-            .is_useless_to_repeat()
-            .then_some(("x-should-retry", "false"));
-        self.fields
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .chain(repeat)
+    /// The error's own value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&HeaderValue> {
+        self.fields.as_ref()?.get(name)
+    }
+
+    /// The header fields of the error's response, without the body's length.
+    #[must_use]
+    pub fn head(&self) -> HeaderMap {
+        let mut fields = self.fields.as_deref().cloned().unwrap_or_default();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.final_answer {
+            let name = HeaderName::from_static("x-should-retry");
+            fields.insert(name, HeaderValue::from_static("false"));
+        }
+        fields
     }
 
     /// The error as a JSON document in the form that OpenAI clients parse.
@@ -249,17 +286,6 @@ impl Failure {
         serde_json::to_vec(&body)
             .expect("strings always serialise")
             .into()
-    }
-
-    /// The error as the last record of a stream whose head has been sent, or `None` where no record can be added.
-    #[must_use]
-    pub fn record(&self, framing: Framing) -> Option<Bytes> {
-        let body = self.body();
-        match framing {
-            Framing::Sse => Some([b"data: ", &body[..], b"\n\n"].concat().into()),
-            Framing::Ndjson => Some([&body[..], b"\n"].concat().into()),
-            Framing::Document => None,
-        }
     }
 }
 
@@ -304,25 +330,11 @@ mod tests {
     }
 
     #[test]
-    fn record_follows_the_framing_of_the_stream() {
-        let failure = Failure::new(Kind::UpstreamBroken, "broke off");
-        let sse = failure.record(Framing::Sse).expect("a record");
-        assert!(sse.starts_with(b"data: {\"error\":") && sse.ends_with(b"}\n\n"));
-        assert!(
-            failure
-                .record(Framing::Ndjson)
-                .expect("a record")
-                .ends_with(b"}\n")
-        );
-        assert!(failure.record(Framing::Document).is_none());
-    }
-
-    #[test]
     fn a_plugin_fault_tells_clients_not_to_repeat() {
         let failure = Failure::new(Kind::PluginFault, "stage");
-        assert_eq!(
-            failure.fields().collect::<Vec<_>>(),
-            [("x-should-retry", "false")]
-        );
+        assert_eq!(failure.head()["x-should-retry"], "false");
+        let other = Failure::new(Kind::UpstreamBroken, "broke");
+        assert!(!other.head().contains_key("x-should-retry"));
+        assert_eq!(other.not_to_repeat().head()["x-should-retry"], "false");
     }
 }

@@ -16,6 +16,7 @@ mod sse;
 
 pub use self::decoder::Decoder;
 pub use self::encode::encode;
+pub use sluicegate_contract::Framing;
 
 /// What a decoder can refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,55 +29,6 @@ pub enum Error {
     },
 }
 
-/// How a body is framed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Framing {
-    /// Server-sent events, `text/event-stream`.
-    Sse,
-    /// One JSON document a line, `application/x-ndjson`.
-    Ndjson,
-    /// No stream: one body.
-    Document,
-}
-
-impl Framing {
-    /// The framing that a `content-type` value announces; parameters and letter case do not matter.
-    ///
-    /// Anything unknown, or no value at all, is a [`Framing::Document`].
-    #[must_use]
-    pub fn of_content_type(value: Option<&[u8]>) -> Self {
-        const NDJSON: [&[u8]; 6] = [
-            b"application/x-ndjson",
-            b"application/ndjson",
-            b"application/jsonl",
-            b"application/x-jsonl",
-            b"application/jsonlines",
-            b"application/x-jsonlines",
-        ];
-        let essence = value
-            .and_then(|value| value.split(|octet| *octet == b';').next())
-            .unwrap_or_default()
-            .trim_ascii();
-        if essence.eq_ignore_ascii_case(b"text/event-stream") {
-            Self::Sse
-        } else if NDJSON.iter().any(|name| essence.eq_ignore_ascii_case(name)) {
-            Self::Ndjson
-        } else {
-            Self::Document
-        }
-    }
-
-    /// The `content-type` to send with this framing; a document has whatever type its maker gave it.
-    #[must_use]
-    pub const fn content_type(self) -> Option<&'static str> {
-        match self {
-            Self::Sse => Some("text/event-stream"),
-            Self::Ndjson => Some("application/x-ndjson"),
-            Self::Document => None,
-        }
-    }
-}
-
 /// One record of a body, without its framing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Event {
@@ -84,6 +36,20 @@ pub struct Event {
     pub name: String,
     /// The SSE `data:` lines joined by LF, the NDJSON line without its end, or the document. Octets as they came.
     pub data: Bytes,
+    /// The SSE `id:` value of this very event, if it has one. Octets that are not UTF-8 become U+FFFD.
+    pub id: Option<String>,
+}
+
+impl Event {
+    /// An event of nothing but data.
+    #[must_use]
+    pub fn data(data: Bytes) -> Self {
+        Self {
+            name: String::new(),
+            data,
+            id: None,
+        }
+    }
 }
 
 /// How much a decoder keeps and hands over at once.

@@ -8,19 +8,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, MoreMetrics};
 use crate::config::{Config, Problems};
-use crate::exchange::{self, Core, Recent};
+use crate::exchange::{self, Core, Exchanges, Finishing, Recent};
 use crate::plugin::Engine;
 use crate::server::{self, Connections, Listener};
-use crate::snapshot;
+use crate::snapshot::{self, Workers};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::health;
 
 /// How long observers get for what is left in their queues.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -49,15 +48,17 @@ pub struct Gateway {
     core: Arc<Core>,
     more_metrics: Arc<OnceLock<MoreMetrics>>,
     drain_timeout: Duration,
+    engine: Engine,
+    metrics: Arc<Metrics>,
+    /// Where health checks, which end with `drain`, and observers run, which end when nothing can reach their queues any more.
+    workers: Workers,
     drain: CancellationToken,
     cut: CancellationToken,
     /// Accept loops, connections and their streams.
     serving: TaskTracker,
-    /// Health checks; they end with `drain`.
-    watching: TaskTracker,
-    /// Observers; they end when nothing can reach their queues any more.
-    observing: TaskTracker,
-    aside: Aside,
+    /// The same of the admin listener; they end with `cut`.
+    administering: TaskTracker,
+    _observers: ObserverRuntime,
 }
 
 impl Gateway {
@@ -66,8 +67,8 @@ impl Gateway {
     /// # Errors
     /// [`Error`] with everything that is wrong with the configuration, or the first listener that cannot be opened.
     pub async fn start(config: Config, engine: &Engine) -> Result<Self, Error> {
-        let metrics = Metrics::new();
-        let (snapshot, workers) = snapshot::build(&config, engine, &metrics)
+        let metrics = Arc::new(Metrics::new());
+        let prepared = snapshot::prepare(config.clone(), engine, &metrics, None)
             .await
             .map_err(Error::Configuration)?;
         let mut listeners = Vec::new();
@@ -87,12 +88,20 @@ impl Gateway {
         };
 
         let limits = Arc::new(config.server.limits.clone());
-        let upstreams: Vec<_> = snapshot.upstreams.values().cloned().collect();
+        let drain = CancellationToken::new();
+        let observers = ObserverRuntime::start().map_err(Error::Thread)?;
+        let workers = Workers {
+            drain: drain.clone(),
+            watching: TaskTracker::new(),
+            observing: TaskTracker::new(),
+            observers: observers.handle(),
+        };
+        let snapshot = prepared.start(&workers, &metrics, None);
         let core = Arc::new(Core {
             snapshot: ArcSwap::from_pointee(snapshot),
-            exchanges: Arc::new(Semaphore::new(limits.exchanges)),
-            server: config.server.clone(),
+            exchanges: Exchanges::default(),
             recent: Recent::default(),
+            finishing: Finishing::new(),
         });
         let gateway = Self {
             addresses: listeners.iter().map(Listener::address).collect(),
@@ -100,22 +109,15 @@ impl Gateway {
             core: core.clone(),
             more_metrics: Arc::default(),
             drain_timeout: config.server.drain_timeout,
-            drain: CancellationToken::new(),
+            engine: engine.clone(),
+            metrics: metrics.clone(),
+            workers,
+            drain,
             cut: CancellationToken::new(),
             serving: TaskTracker::new(),
-            watching: TaskTracker::new(),
-            observing: TaskTracker::new(),
-            aside: Aside::start().map_err(Error::Thread)?,
+            administering: TaskTracker::new(),
+            _observers: observers,
         };
-        for worker in workers {
-            gateway.aside.spawn(&gateway.observing, worker);
-        }
-        for upstream in upstreams {
-            let drain = gateway.drain.clone();
-            gateway
-                .watching
-                .spawn(async move { drain.run_until_cancelled(health::watch(upstream)).await });
-        }
         let connections = Connections {
             permits: Arc::new(Semaphore::new(limits.connections)),
             limits,
@@ -141,13 +143,13 @@ impl Gateway {
             // Answers during the drain too, so that a probe sees "not ready" and not a refused connection.
             let connections = Connections {
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                tasks: gateway.watching.clone(),
+                tasks: gateway.administering.clone(),
                 drain: gateway.cut.clone(),
                 ..connections
             };
             let handler = move |_, request| admin::serve(admin.clone(), request);
             gateway
-                .watching
+                .administering
                 .spawn(server::accept(listener, connections, handler));
         }
         Ok(gateway)
@@ -180,6 +182,27 @@ impl Gateway {
         let _ = self.more_metrics.set(Box::new(metrics));
     }
 
+    /// Puts another configuration into force: exchanges that have begun end with the one that they began with, later ones
+    /// begin with the new one. What has not changed goes on: plugin versions, targets with their connections, health checks and
+    /// observers. Listeners, the admin interface and what belongs to the whole process stay as they are.
+    ///
+    /// # Errors
+    /// All problems of the configuration; the one in force stays.
+    pub async fn swap(&self, config: Config) -> Result<(), Problems> {
+        let previous = self.core.snapshot.load_full();
+        let prepared =
+            snapshot::prepare(config, &self.engine, &self.metrics, Some(&previous)).await?;
+        let snapshot = prepared.start(&self.workers, &self.metrics, Some(&previous));
+        self.core.snapshot.store(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// How many tasks run for snapshots: health checks and observers.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.workers.watching.len() + self.workers.observing.len()
+    }
+
     /// A token that cuts running exchanges when it is cancelled, also in the middle of [`Gateway::shutdown`].
     #[must_use]
     pub fn cut(&self) -> CancellationToken {
@@ -205,12 +228,15 @@ impl Gateway {
         }
         self.cut.cancel();
         self.serving.wait().await;
-        self.watching.close();
-        self.watching.wait().await;
+        self.core.finishing.wait().await;
+        for tasks in [&self.administering, &self.workers.watching] {
+            tasks.close();
+            tasks.wait().await;
+        }
         // With the last reference to the routes go the entrances to the observers' queues.
         drop(self.core);
-        self.observing.close();
-        if tokio::time::timeout(FLUSH, self.observing.wait())
+        self.workers.observing.close();
+        if tokio::time::timeout(FLUSH, self.workers.observing.wait())
             .await
             .is_err()
         {
@@ -222,9 +248,9 @@ impl Gateway {
 
 /// The thread of the observers. A call of theirs, or a log that is slow to take their lines, would hold up all exchanges of a
 /// thread that serves.
-struct Aside(Option<Runtime>);
+struct ObserverRuntime(Option<Runtime>);
 
-impl Aside {
+impl ObserverRuntime {
     fn start() -> std::io::Result<Self> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -234,14 +260,13 @@ impl Aside {
         Ok(Self(Some(runtime)))
     }
 
-    fn spawn(&self, tracker: &TaskTracker, worker: snapshot::Worker) {
-        if let Some(runtime) = &self.0 {
-            tracker.spawn_on(worker, runtime.handle());
-        }
+    fn handle(&self) -> Handle {
+        let runtime = self.0.as_ref().expect("it is there until it is dropped");
+        runtime.handle().clone()
     }
 }
 
-impl Drop for Aside {
+impl Drop for ObserverRuntime {
     fn drop(&mut self) {
         // Does not wait: what there was to wait for, `Gateway::shutdown` has waited for.
         if let Some(runtime) = self.0.take() {

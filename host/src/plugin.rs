@@ -5,36 +5,38 @@
 //! connections or model servers; nothing outside sees an error type of the engine.
 
 mod bindings;
-pub mod context;
+mod calls;
 mod engine;
 mod host;
 mod image;
 pub mod instance;
 pub mod load;
 mod manifest;
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use engine::Engine;
-pub use manifest::{Manifest, Phase, Role};
+use sluicegate_contract::{Exports, Manifest};
 
-use crate::config::PluginLimits;
+pub use engine::Engine;
+pub use store::Asked;
+
+use crate::config::{self, PluginLimits};
 use crate::telemetry::metrics::PluginMetrics;
-use image::{Functions, Image};
+use calls::Calls;
+use image::Image;
 
 pub(crate) use host::unix_ms;
 
 /// The contract's own types, as generated from `wit/`.
 pub mod abi {
-    pub use super::bindings::filter::exports::sluicegate::plugin::filter::{
-        BodyAction, ChunkAction, EndAction, EventsAction, HeadAction, Plan,
+    pub use super::bindings::exports::sluicegate::plugin::observer::Summary;
+    pub use super::bindings::exports::sluicegate::plugin::request::Plan as RequestPlan;
+    pub use super::bindings::exports::sluicegate::plugin::response::Plan as ResponsePlan;
+    pub use super::bindings::sluicegate::plugin::types::{
+        EventParam, EventResult, Fault, Field, Reply, Stop,
     };
-    pub use super::bindings::filter::sluicegate::plugin::types::{
-        EventParam, EventResult, Fault, Field, Framing, Reply,
-    };
-    pub use super::bindings::gate::exports::sluicegate::plugin::gate::Verdict;
-    pub use super::bindings::observer::exports::sluicegate::plugin::observer::Summary;
 }
 
 /// What a guest did wrong, or what it could not be given. The instance is gone; other exchanges are untouched.
@@ -59,20 +61,20 @@ pub enum Error {
         limit: Duration,
     },
     /// The guest asked for more memory than its limit.
-    #[error("it asked for more than its memory limit of {limit} octets")]
+    #[error("it asked for more than its memory limit of {limit} bytes")]
     Memory {
-        /// The limit in octets.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// An answer was larger than the output limit.
-    #[error("it answered with {size} octets, more than its output limit of {limit}")]
+    /// A result was larger than the output limit.
+    #[error("it returned {size} bytes, more than its output limit of {limit}")]
     Output {
-        /// The answer's size in octets.
+        /// The result's size in bytes.
         size: usize,
-        /// The limit in octets.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// An answer that the contract does not allow at this point.
+    /// A result that the contract does not allow at this point.
     #[error("it broke the contract: {0}")]
     Contract(String),
     /// All sandboxes are taken. Not the guest's fault.
@@ -102,6 +104,7 @@ pub(crate) struct Owner {
     name: String,
     limits: PluginLimits,
     metrics: Arc<PluginMetrics>,
+    calls: Calls,
 }
 
 impl Owner {
@@ -128,6 +131,8 @@ impl Owner {
 
 /// One version of a plugin: component, configuration and limits, ready to be instantiated. Immutable.
 pub struct Version {
+    /// What it was made of, beside the component.
+    made_of: config::Plugin,
     owner: Arc<Owner>,
     engine: Engine,
     image: Arc<Image>,
@@ -147,20 +152,28 @@ impl Version {
         &self.image.hash
     }
 
+    /// Whether this is the version that a configuration and a component make: nothing of them has changed.
+    #[must_use]
+    pub fn is(&self, plugin: &config::Plugin, component: &[u8]) -> bool {
+        self.made_of == *plugin && self.hash() == load::hash(plugin, component)
+    }
+
     /// What the plugin says about itself.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.image.manifest
     }
 
-    /// The role that the plugin's exports give it.
+    /// The phase interfaces that the component exports.
     #[must_use]
-    pub fn role(&self) -> Role {
-        match &self.image.code.functions {
-            Functions::Gate(_) => Role::Gate,
-            Functions::Filter(_) => Role::Filter,
-            Functions::Observer(_) => Role::Observer,
-        }
+    pub fn exports(&self) -> Exports {
+        self.image.code.exports()
+    }
+
+    /// Whether calls can be made without a stack of their own: nothing that the component imports can wait, and no instance
+    /// has to be configured first.
+    fn can_be_direct(&self) -> bool {
+        self.image.code.cannot_wait && self.image.configure_per_instance.is_none()
     }
 
     /// Whether an exchange goes on without this stage when it fails.
@@ -172,10 +185,10 @@ impl Version {
     /// Whether exchanges start from a memory image; otherwise `configure` runs in each.
     #[must_use]
     pub fn is_imaged(&self) -> bool {
-        self.image.unimaged.is_none()
+        self.image.configure_per_instance.is_none()
     }
 
-    /// Octets of compiled code.
+    /// Bytes of compiled code.
     #[must_use]
     pub fn code_bytes(&self) -> usize {
         let range = self.image.code.pre.component().image_range();

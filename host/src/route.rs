@@ -20,6 +20,8 @@ pub struct Route {
     pub pipeline: Pipeline,
     /// The upstream, unless a stage chooses another.
     pub upstream: Arc<str>,
+    /// The upstreams that are asked when that one cannot answer, in this order.
+    pub fallback: Vec<Arc<str>>,
     /// Where its exchanges are counted.
     pub metrics: Arc<RouteMetrics>,
 }
@@ -127,9 +129,11 @@ mod tests {
                 methods: methods.to_vec(),
                 pipeline: Pipeline {
                     stages: Vec::new(),
+                    watching: Vec::new(),
                     observers: Vec::new(),
                 },
                 upstream: "u".into(),
+                fallback: Vec::new(),
                 metrics: Arc::default(),
             };
             routes.add(&pattern, Arc::new(route));

@@ -1,22 +1,28 @@
 //! The snapshot: routes, plugin versions and upstreams in force, made from a configuration as a whole or not at all.
 
-use std::collections::{BTreeMap, HashMap};
-use std::pin::Pin;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use hyper::Method;
+use sluicegate_contract::Adapter;
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Plugin, Problem, Problems, Source};
-use crate::pipeline::{Pipeline, observer};
+use crate::pipeline::{Limits, Pipeline, observer};
 use crate::plugin::load::{self, load};
-use crate::plugin::{Engine, Role, Version};
+use crate::plugin::{Engine, Version};
 use crate::route::{Route, Routes};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::Upstream;
+use crate::upstream::health::{self, Probe};
+use crate::upstream::{Target, Upstream};
 use crate::{builtin, config};
 
 /// What every exchange begins and ends with.
+///
+/// It owns the tasks that go with it, health checks and observers: they end when the last snapshot that has them is gone.
 #[derive(Debug)]
 pub struct Snapshot {
     /// All routes.
@@ -27,95 +33,311 @@ pub struct Snapshot {
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
     /// Their names, for stages that choose one.
     pub upstream_names: Arc<[Arc<str>]>,
+    /// The adapters of upstreams that have one, by the upstream's name.
+    pub adapters: HashMap<Arc<str>, Arc<Version>>,
     /// All plugins by their name in the configuration.
     pub plugins: BTreeMap<String, Arc<Version>>,
+    /// Limits and times for all exchanges.
+    pub server: config::Server,
+    /// The queues of the plugins that observe.
+    observers: HashMap<String, Observer>,
+    /// The health checks of all targets that have one.
+    watches: Vec<Arc<Watch>>,
 }
 
-/// Work that goes with a snapshot; each ends by itself when the snapshot is gone.
-pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
+impl Snapshot {
+    /// The bounds of a response body.
+    #[must_use]
+    pub fn body_limits(&self) -> Limits {
+        let limits = &self.server.limits;
+        Limits {
+            body: limits.response_body,
+            event: usize::try_from(limits.event).unwrap_or(usize::MAX),
+        }
+    }
+}
 
-/// Loads all plugins and puts the routes together.
-///
-/// # Shape
-/// The snapshot, and the observers' workers, which must be run for observers to see anything.
+/// A plugin that observes, and the entrance to its queue.
+#[derive(Clone, Debug)]
+struct Observer {
+    version: Arc<Version>,
+    queue: observer::Queue,
+}
+
+/// A health check that runs as long as this exists.
+#[derive(Debug)]
+struct Watch {
+    target: Arc<Target>,
+    probe: Probe,
+    _stop: DropGuard,
+}
+
+/// Where the tasks of snapshots run.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    /// Health checks, which also end when this is cancelled.
+    pub drain: CancellationToken,
+    /// Tracks health checks.
+    pub watching: TaskTracker,
+    /// Tracks observers.
+    pub observing: TaskTracker,
+    /// The runtime of observers.
+    pub observers: Handle,
+}
+
+/// A configuration whose plugins are loaded and whose references are checked; nothing of it runs yet.
+pub struct Prepared {
+    config: Config,
+    plugins: BTreeMap<String, Arc<Version>>,
+    upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+}
+
+impl Prepared {
+    /// How many plugins it has.
+    #[must_use]
+    pub fn plugins(&self) -> usize {
+        self.plugins.len()
+    }
+
+    /// How many upstreams it has.
+    #[must_use]
+    pub fn upstreams(&self) -> usize {
+        self.upstreams.len()
+    }
+}
+
+/// Loads all plugins and sets all upstreams up. What has not changed is taken over from the `previous` snapshot: the same
+/// plugin versions, and the same targets with their connections and what is known of them.
 ///
 /// # Errors
-/// All problems that there are, each with its key in the configuration. Nothing is started then.
-pub async fn build(
-    config: &Config,
+/// All problems that there are, each with its key in the configuration. Nothing is left behind.
+pub async fn prepare(
+    config: Config,
     engine: &Engine,
     metrics: &Metrics,
-) -> Result<(Snapshot, Vec<Worker>), Problems> {
+    previous: Option<&Snapshot>,
+) -> Result<Prepared, Problems> {
     let mut problems = Vec::new();
-    let plugins = load_plugins(config, engine, metrics, &mut problems).await;
-    let upstreams = upstreams(config, metrics, &mut problems);
-    check_roles(config, &plugins, &mut problems);
+    let plugins = load_plugins(&config, engine, metrics, previous, &mut problems).await;
+    let upstreams = upstreams(&config, metrics, previous, &mut problems);
+    check_places(&config, &plugins, &mut problems);
+    check_health(&config, &plugins, &mut problems);
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
+    Ok(Prepared {
+        config,
+        plugins,
+        upstreams,
+    })
+}
 
-    let mut workers: Vec<Worker> = Vec::new();
-    let mut queues = HashMap::new();
-    for version in plugins
-        .values()
-        .filter(|version| version.role() == Role::Observer)
-    {
-        let (queue, worker) = observer::start(version.clone(), metrics.plugin(version.name()));
-        queues.insert(version.name().to_owned(), queue);
-        workers.push(Box::pin(worker));
+impl Prepared {
+    /// Makes the snapshot and starts what goes with it; what runs already for the `previous` one goes on.
+    #[must_use]
+    pub fn start(
+        self,
+        workers: &Workers,
+        metrics: &Metrics,
+        previous: Option<&Snapshot>,
+    ) -> Snapshot {
+        let Self {
+            config,
+            plugins,
+            upstreams,
+        } = self;
+        let observers = start_observers(&plugins, workers, metrics, previous);
+        let adapters: HashMap<Arc<str>, Arc<Version>> = config
+            .upstreams
+            .values()
+            .filter_map(|upstream| {
+                let adapter = plugins.get(upstream.adapter.as_deref()?)?;
+                Some((upstream.name.as_str().into(), adapter.clone()))
+            })
+            .collect();
+        let watches = start_watches(&config, &upstreams, &adapters, workers, previous);
+        let mut routes = Routes::default();
+        for configured in &config.routes {
+            let route = route(configured, &plugins, &observers, metrics);
+            routes.add(&configured.path, Arc::new(route));
+        }
+        let observed: BTreeSet<_> = config
+            .routes
+            .iter()
+            .flat_map(|route| &route.observers)
+            .collect();
+        let unmatched = Route {
+            label: "".into(),
+            methods: Vec::new(),
+            pipeline: Pipeline {
+                stages: Vec::new(),
+                watching: Vec::new(),
+                observers: queues(observed, &observers),
+            },
+            upstream: "".into(),
+            fallback: Vec::new(),
+            metrics: metrics.route(""),
+        };
+        Snapshot {
+            routes,
+            unmatched: Arc::new(unmatched),
+            upstream_names: upstreams.keys().cloned().collect(),
+            upstreams,
+            adapters,
+            plugins,
+            server: config.server,
+            observers,
+            watches,
+        }
     }
-    let mut routes = Routes::default();
-    for route in &config.routes {
-        let label = label(&route.path);
-        let pipeline = Pipeline {
-            stages: route
-                .pipeline
-                .iter()
+}
+
+fn route(
+    configured: &config::Route,
+    plugins: &BTreeMap<String, Arc<Version>>,
+    observers: &HashMap<String, Observer>,
+    metrics: &Metrics,
+) -> Route {
+    let stages = configured.pipeline.iter();
+    let label = label(&configured.path);
+    Route {
+        metrics: metrics.route(&label),
+        label: label.into(),
+        methods: configured
+            .methods
+            .iter()
+            .filter_map(|method| method.parse::<Method>().ok())
+            .collect(),
+        pipeline: Pipeline {
+            watching: stages
+                .clone()
+                .map(|name| observers.get(name).map(|observer| observer.queue.clone()))
+                .collect(),
+            stages: stages
                 .filter_map(|name| plugins.get(name))
                 .cloned()
                 .collect(),
-            observers: route
-                .observers
-                .iter()
-                .filter_map(|name| queues.get(name))
-                .cloned()
-                .collect(),
-        };
-        let ready = Route {
-            metrics: metrics.route(&label),
-            label: label.into(),
-            methods: route
-                .methods
-                .iter()
-                .filter_map(|method| method.parse::<Method>().ok())
-                .collect(),
-            pipeline,
-            upstream: route.upstream.as_str().into(),
-        };
-        routes.add(&route.path, Arc::new(ready));
-    }
-    let observers = config.routes.iter().flat_map(|route| &route.observers);
-    let observed: BTreeMap<_, _> = observers
-        .filter_map(|name| queues.get(name).map(|queue| (name, queue.clone())))
-        .collect();
-    let unmatched = Route {
-        label: "".into(),
-        methods: Vec::new(),
-        pipeline: Pipeline {
-            stages: Vec::new(),
-            observers: observed.into_values().collect(),
+            observers: queues(&configured.observers, observers),
         },
-        upstream: "".into(),
-        metrics: metrics.route(""),
+        upstream: configured.upstream.as_str().into(),
+        fallback: configured
+            .fallback
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
+    }
+}
+
+fn queues<'n>(
+    names: impl IntoIterator<Item = &'n String>,
+    observers: &HashMap<String, Observer>,
+) -> Vec<observer::Queue> {
+    names
+        .into_iter()
+        .filter_map(|name| observers.get(name))
+        .map(|observer| observer.queue.clone())
+        .collect()
+}
+
+fn start_observers(
+    plugins: &BTreeMap<String, Arc<Version>>,
+    workers: &Workers,
+    metrics: &Metrics,
+    previous: Option<&Snapshot>,
+) -> HashMap<String, Observer> {
+    let observing = plugins
+        .iter()
+        .filter(|(_, version)| version.exports().observer);
+    let start = |(name, version): (&String, &Arc<Version>)| {
+        let before = previous.and_then(|previous| previous.observers.get(name));
+        if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.version, version)) {
+            return (name.clone(), before.clone());
+        }
+        let (queue, worker) = observer::start(version.clone(), metrics.plugin(name));
+        workers.observing.spawn_on(worker, &workers.observers);
+        let version = version.clone();
+        (name.clone(), Observer { version, queue })
     };
-    let snapshot = Snapshot {
-        routes,
-        unmatched: Arc::new(unmatched),
-        upstream_names: upstreams.keys().cloned().collect(),
-        upstreams,
-        plugins,
-    };
-    Ok((snapshot, workers))
+    observing.map(start).collect()
+}
+
+fn start_watches(
+    config: &Config,
+    upstreams: &HashMap<Arc<str>, Arc<Upstream>>,
+    adapters: &HashMap<Arc<str>, Arc<Version>>,
+    workers: &Workers,
+    previous: Option<&Snapshot>,
+) -> Vec<Arc<Watch>> {
+    let mut watches = Vec::new();
+    for configured in config.upstreams.values() {
+        let name = configured.name.as_str();
+        let adapter = adapters
+            .get(name)
+            .and_then(|it| it.manifest().adapter.as_ref());
+        let (Some(upstream), Some(probe)) = (upstreams.get(name), probe(configured, adapter))
+        else {
+            continue;
+        };
+        for target in &upstream.targets {
+            let same =
+                |watch: &&Arc<Watch>| Arc::ptr_eq(&watch.target, target) && watch.probe == probe;
+            let before = previous
+                .iter()
+                .flat_map(|previous| &previous.watches)
+                .find(same);
+            watches.push(match before {
+                Some(before) => before.clone(),
+                None => Arc::new(start_watch(target.clone(), probe.clone(), workers)),
+            });
+        }
+    }
+    watches
+}
+
+fn start_watch(target: Arc<Target>, probe: Probe, workers: &Workers) -> Watch {
+    let stop = workers.drain.child_token();
+    let watch = health::watch(target.clone(), probe.clone());
+    let stopped = stop.clone();
+    workers
+        .watching
+        .spawn(async move { stopped.run_until_cancelled(watch).await });
+    Watch {
+        target,
+        probe,
+        _stop: stop.drop_guard(),
+    }
+}
+
+/// What is asked of the targets of an upstream; `None` if nothing is.
+fn probe(upstream: &config::Upstream, adapter: Option<&Adapter>) -> Option<Probe> {
+    let health = upstream.health.as_ref()?;
+    let named = adapter.and_then(|adapter| adapter.health.clone());
+    Some(Probe {
+        path: health.path.clone().or(named)?,
+        interval: health.interval,
+        connect: upstream.timeout.connect,
+        info: adapter.and_then(|adapter| adapter.info.clone()),
+        is_ollama: adapter.is_some_and(|adapter| adapter.vendor == "ollama"),
+    })
+}
+
+/// A health check needs a path, from the configuration or from the adapter.
+fn check_health(
+    config: &Config,
+    plugins: &BTreeMap<String, Arc<Version>>,
+    problems: &mut Vec<Problem>,
+) {
+    for upstream in config.upstreams.values() {
+        let adapter = upstream.adapter.as_ref().and_then(|name| plugins.get(name));
+        let adapter = adapter.and_then(|version| version.manifest().adapter.as_ref());
+        if upstream.health.is_some() && probe(upstream, adapter).is_none() {
+            problems.push(problem(
+                format!("upstream.{}.health", upstream.name),
+                "names no path, and no adapter does".into(),
+                "add path = \"/health\", or the path that the model server answers".into(),
+            ));
+        }
+    }
 }
 
 /// The route's path as it is configured, which is also its name in logs and metrics.
@@ -130,12 +352,13 @@ async fn load_plugins(
     config: &Config,
     engine: &Engine,
     metrics: &Metrics,
+    previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, Arc<Version>> {
     let loads = config
         .plugins
         .values()
-        .map(|plugin| load_plugin(plugin, engine, metrics));
+        .map(|plugin| load_plugin(plugin, engine, metrics, previous));
     let mut plugins = BTreeMap::new();
     for (plugin, loaded) in config.plugins.values().zip(join_all(loads).await) {
         match loaded {
@@ -152,6 +375,7 @@ async fn load_plugin(
     plugin: &Plugin,
     engine: &Engine,
     metrics: &Metrics,
+    previous: Option<&Snapshot>,
 ) -> Result<Arc<Version>, Vec<Problem>> {
     let key = format!("plugin.{}", plugin.name);
     let octets: Arc<[u8]> = match &plugin.source {
@@ -182,6 +406,10 @@ async fn load_plugin(
             }
         },
     };
+    let before = previous.and_then(|previous| previous.plugins.get(&plugin.name));
+    if let Some(before) = before.filter(|before| before.is(plugin, &octets)) {
+        return Ok(before.clone());
+    }
     load(engine, plugin, octets, metrics.plugin(&plugin.name))
         .await
         .map_err(|error| explain(&key, error))
@@ -216,48 +444,93 @@ fn explain(key: &str, error: load::Error) -> Vec<Problem> {
     }
 }
 
-/// Gates and filters belong in pipelines, observers beside them.
-fn check_roles(
+/// Stages belong in pipelines, observers beside them, adapters to upstreams, and a front comes first.
+fn check_places(
     config: &Config,
     plugins: &BTreeMap<String, Arc<Version>>,
     problems: &mut Vec<Problem>,
 ) {
     for (at, route) in config.routes.iter().enumerate() {
-        for (place, names) in [
-            ("pipeline", &route.pipeline),
-            ("observers", &route.observers),
-        ] {
-            for (index, name) in names.iter().enumerate() {
-                let Some(version) = plugins.get(name) else {
-                    continue;
-                };
-                let role = version.role();
-                let fits = (role == Role::Observer) == (place == "observers");
-                if !fits {
-                    let message = format!("the plugin `{name}` is {}", role.with_article());
-                    let mend = match role {
-                        Role::Observer => "name it under `observers`".to_owned(),
-                        Role::Gate | Role::Filter => "name it under `pipeline`".to_owned(),
-                    };
-                    problems.push(problem(
-                        format!("route[{at}].{place}[{index}]"),
-                        message,
-                        mend,
-                    ));
-                }
+        for (index, name) in route.pipeline.iter().enumerate() {
+            if let Some(version) = plugins.get(name)
+                && let Some((message, mend)) =
+                    misplaced_stage(name, version, index, &route.upstream)
+            {
+                problems.push(problem(
+                    format!("route[{at}].pipeline[{index}]"),
+                    message,
+                    mend,
+                ));
+            }
+        }
+        for (index, name) in route.observers.iter().enumerate() {
+            if plugins
+                .get(name)
+                .is_some_and(|version| !version.exports().observer)
+            {
+                problems.push(problem(
+                    format!("route[{at}].observers[{index}]"),
+                    format!(
+                        "the plugin `{name}` is not an observer: it does not export `observer`"
+                    ),
+                    "name it under `pipeline`".into(),
+                ));
             }
         }
     }
+    for upstream in config.upstreams.values() {
+        let adapter = upstream.adapter.as_ref();
+        if let Some((name, version)) = adapter.and_then(|name| plugins.get_key_value(name))
+            && version.manifest().adapter.is_none()
+        {
+            problems.push(problem(
+                format!("upstream.{}.adapter", upstream.name),
+                format!("the plugin `{name}` is not an adapter: its manifest names no vendor"),
+                "name it in a route's `pipeline`, or name an adapter such as \"ollama\"".into(),
+            ));
+        }
+    }
+}
+
+/// What is wrong with a plugin at this place of a pipeline, and how to mend it.
+fn misplaced_stage(
+    name: &str,
+    version: &Version,
+    index: usize,
+    upstream: &str,
+) -> Option<(String, String)> {
+    let manifest = version.manifest();
+    if manifest.adapter.is_some() {
+        return Some((
+            format!("the plugin `{name}` is an adapter, which belongs to an upstream"),
+            format!("remove it here, and add adapter = \"{name}\" to [upstream.{upstream}]"),
+        ));
+    }
+    if !version.exports().is_stage() {
+        return Some((
+            format!("the plugin `{name}` is an observer"),
+            "name it under `observers`".into(),
+        ));
+    }
+    if manifest.front.is_some() && index > 0 {
+        return Some((
+            format!("the plugin `{name}` is a front, and a stage stands before it"),
+            "put it first in the pipeline".into(),
+        ));
+    }
+    None
 }
 
 fn upstreams(
     config: &Config,
     metrics: &Metrics,
+    previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
 ) -> HashMap<Arc<str>, Arc<Upstream>> {
     let mut upstreams = HashMap::new();
     for (name, upstream) in &config.upstreams {
-        match Upstream::new(upstream, metrics) {
+        let before = previous.and_then(|previous| previous.upstreams.get(name.as_str()));
+        match Upstream::new(upstream, before.map(|before| &**before), metrics) {
             Ok(upstream) => {
                 upstreams.insert(upstream.name.clone(), Arc::new(upstream));
             }

@@ -16,6 +16,8 @@ pub use body::Body;
 pub use client::{Answer, AnswerBody, Broken};
 pub use target::Target;
 
+use hyper::header::HeaderValue;
+
 use crate::config;
 use crate::telemetry::metrics::Metrics;
 
@@ -93,36 +95,72 @@ pub struct Upstream {
     pub timeout: config::Timeout,
     /// Active health checks, if configured.
     pub health: Option<config::Health>,
+    /// The `authorization` for its model servers.
+    pub key: Option<HeaderValue>,
+    /// How many model servers are asked for one exchange at most, fallbacks included; at least 1.
+    pub attempts: u32,
     turn: AtomicUsize,
 }
 
 impl Upstream {
-    /// A group as configured; nothing is connected yet.
+    /// A group as configured. Targets that `previous` had are taken over, with their connections and what is known of them.
     ///
     /// # Errors
-    /// If a target needs TLS and the system's certificates cannot be read.
-    pub fn new(upstream: &config::Upstream, metrics: &Metrics) -> Result<Self, target::Error> {
+    /// If a target needs TLS and the system's certificates cannot be read, or if the key cannot stand in a header field.
+    pub fn new(
+        upstream: &config::Upstream,
+        previous: Option<&Self>,
+        metrics: &Metrics,
+    ) -> Result<Self, target::Error> {
         let targets = upstream
             .targets
             .iter()
-            .map(|target| Target::new(upstream, target, metrics).map(Arc::new))
+            .map(|target| {
+                let before = previous.iter().flat_map(|previous| &previous.targets);
+                match before.into_iter().find(|before| before.is(target)) {
+                    Some(before) => Ok(before.clone()),
+                    None => Target::new(&upstream.name, target, metrics).map(Arc::new),
+                }
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             name: upstream.name.as_str().into(),
             targets,
             timeout: upstream.timeout.clone(),
             health: upstream.health.clone(),
+            key: upstream.key.as_ref().map(bearer).transpose()?,
+            attempts: upstream.attempts,
             turn: AtomicUsize::new(0),
         })
     }
 
-    /// The next target in turn, leaving out those that are known to be down unless all are.
-    pub fn pick(&self) -> &Arc<Target> {
+    /// The next target in turn that is not among the `tried` ones. Those that are known to be down are left out, unless all
+    /// are and none was tried.
+    pub fn pick(&self, tried: &[Arc<Target>]) -> Option<Arc<Target>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.targets.len();
-        (0..count)
-            .map(|step| &self.targets[(turn + step) % count])
-            .find(|target| !target.is_down())
-            .unwrap_or(&self.targets[turn % count])
+        let in_turn = || (0..count).map(|step| &self.targets[(turn + step) % count]);
+        in_turn()
+            .find(|target| is_left(target, tried))
+            .or_else(|| in_turn().next().filter(|_| tried.is_empty()))
+            .cloned()
     }
+
+    /// Whether there is a target that is not among the `tried` ones and not known to be down.
+    #[must_use]
+    pub fn has_another(&self, tried: &[Arc<Target>]) -> bool {
+        self.targets.iter().any(|target| is_left(target, tried))
+    }
+}
+
+fn is_left(target: &Arc<Target>, tried: &[Arc<Target>]) -> bool {
+    !target.is_down() && !tried.iter().any(|it| Arc::ptr_eq(it, target))
+}
+
+/// `authorization` with a key.
+fn bearer(key: &config::Secret) -> Result<HeaderValue, target::Error> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+        .map_err(|_| target::Error::Key)?;
+    value.set_sensitive(true);
+    Ok(value)
 }

@@ -80,12 +80,11 @@ function follow(address, n) {
 const PROXY = `[[listener]]
 listen = "127.0.0.1:0"
 [upstream.ollama]
+adapter = "ollama"
 targets = ["http://127.0.0.1:11434"]
-[plugin.ollama]
-source = "builtin:ollama"
 [[route]]
 path = "/v1/*"
-pipeline = ["ollama"]
+pipeline = []
 upstream = "ollama"
 `;
 

@@ -10,8 +10,22 @@ use tempfile::NamedTempFile;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// Where answers lie in the memory of a handmade component; it is zero elsewhere, and a zero answer means "fine".
+/// The version of the contract in `wit/`.
+const CONTRACT: &str = "0.2.0-draft.1";
+
+/// Where the manifest lies in the memory of a handmade component. Below are the results of its functions, and what a component
+/// counts; all else is zero, and a zero result means "fine".
 const MANIFEST: usize = 1024;
+/// What `describe` returns: where the manifest is, and how long.
+const DESCRIBED: usize = 16;
+/// What `configure` returns, a `result<string, string>`: a word for the case, address and length of the text. Zero is an empty
+/// text of success.
+const CONFIGURED: usize = 32;
+/// What `check` returns, a `result<_, stop>` of 52 bytes: a word for the case, then the stop, whose size is that of a fault (11
+/// words) and a word for its own case. Zero is success.
+const CHECKED: usize = 64;
+/// Where a component that can have no image counts its configurations; behind all results.
+const COUNT: usize = 128;
 
 /// A gate that lets everything through, with one thing or another about it that is wrong.
 #[derive(Debug, Clone)]
@@ -20,7 +34,6 @@ pub struct Handmade {
     version: String,
     world: String,
     more: String,
-    keeps: bool,
     imageless: bool,
 }
 
@@ -28,17 +41,16 @@ impl Default for Handmade {
     fn default() -> Self {
         Self {
             manifest: r#"{"name":"handmade"}"#.to_owned(),
-            version: "0.1.0".to_owned(),
+            version: CONTRACT.to_owned(),
             world: "include gate-plugin;".to_owned(),
             more: String::new(),
-            keeps: false,
             imageless: false,
         }
     }
 }
 
 impl Handmade {
-    /// Another answer of `describe`.
+    /// Another result of `describe`.
     #[must_use]
     pub fn manifest(self, manifest: &str) -> Self {
         Self {
@@ -63,15 +75,6 @@ impl Handmade {
         Self {
             world: world.to_owned(),
             more: module.to_owned(),
-            ..self
-        }
-    }
-
-    /// Never gives back the exchange context that it is lent.
-    #[must_use]
-    pub fn keeps_context(self) -> Self {
-        Self {
-            keeps: true,
             ..self
         }
     }
@@ -105,7 +108,7 @@ impl Handmade {
 
     /// The contract, in this component's version, with its world.
     fn contract(&self) -> anyhow::Result<(Resolve, wit_parser::WorldId)> {
-        let mut text = contract()?.replace("plugin@0.1.0", &format!("plugin@{}", self.version));
+        let mut text = contract(&self.version)?;
         let _ = write!(text, "\nworld handmade {{ {} }}\n", self.world);
         let mut resolve = Resolve::default();
         let package = resolve.push_source("contract.wit", &text)?;
@@ -114,51 +117,51 @@ impl Handmade {
     }
 
     fn module(&self) -> String {
-        let release = if self.keeps {
-            ""
+        let gate = if self.world.contains("gate") {
+            format!(
+                r#"(func (export "sluicegate:plugin/gate@V#check") (result i32) @CHECK (i32.const {CHECKED}))"#
+            )
         } else {
-            "(call $release (local.get 0))"
+            String::new()
         };
-        let gate = r#"(import "sluicegate:plugin/exchange-context@V" "[resource-drop]context" (func $release (param i32)))
-@MORE
-(func (export "sluicegate:plugin/gate@V#check") (param i32) (result i32) @CHECK @RELEASE (i32.const 64))"#;
         // An instruction that takes something out of the module is what images cannot hold.
         let (configure, check) = if self.imageless {
             (
-                "(data.drop $passive) (i32.store (i32.const 128) (i32.add (i32.load (i32.const 128)) (i32.const 1)))",
-                "(if (i32.ne (i32.load (i32.const 128)) (i32.const 1)) (then unreachable))",
+                format!(
+                    "(data.drop $passive) (i32.store (i32.const {COUNT}) (i32.add (i32.load (i32.const {COUNT})) (i32.const 1)))"
+                ),
+                format!(
+                    "(if (i32.ne (i32.load (i32.const {COUNT})) (i32.const 1)) (then unreachable))"
+                ),
             )
         } else {
-            ("", "")
+            (String::new(), String::new())
         };
-        let is_gate = self.world.contains("gate");
-        // Imports come first in a module.
+        // Imports come first in a module, and what is added may be some.
         let module = format!(
-            r#"(module {}
+            r#"(module @MORE {gate}
 (memory (export "memory") 2)
-(data (i32.const 16) "{}{}")
+(data (i32.const {DESCRIBED}) "{}{}")
 (data (i32.const {MANIFEST}) "{}")
-(func (export "describe") (result i32) (i32.const 16))
+(func (export "describe") (result i32) (i32.const {DESCRIBED}))
 (data $passive "x")
-(func (export "configure") (param i32 i32) (result i32) {configure} (i32.const 32))
+(func (export "configure") (param i32 i32) (result i32) {configure} (i32.const {CONFIGURED}))
 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536)))"#,
-            if is_gate { gate } else { "@MORE" },
-            octets(MANIFEST),
-            octets(self.manifest.len()),
+            word(MANIFEST),
+            word(self.manifest.len()),
             self.manifest.bytes().map(escape).collect::<String>(),
         );
         module
             .replace("@MORE", &self.more)
-            .replace("@RELEASE", release)
-            .replace("@CHECK", check)
+            .replace("@CHECK", &check)
             .replace("@V", &format!("@{}", self.version))
     }
 }
 
-/// The files of the contract as one.
-fn contract() -> anyhow::Result<String> {
+/// The files of the contract as one, in some version.
+fn contract(version: &str) -> anyhow::Result<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-    let mut text = String::from("package sluicegate:plugin@0.1.0;\n");
+    let mut text = format!("package sluicegate:plugin@{version};\n");
     for entry in fs::read_dir(&folder).context("the contract")? {
         let file = fs::read_to_string(entry?.path())?;
         text.extend(file.lines().skip(1).flat_map(|line| [line, "\n"]));
@@ -166,7 +169,7 @@ fn contract() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// These octets in a file of a component's name, which lives as long as what is returned.
+/// These bytes in a file of a component's name, which lives as long as what is returned.
 ///
 /// # Panics
 /// If the system has no room for it.
@@ -179,7 +182,7 @@ pub fn file(bytes: &[u8]) -> NamedTempFile {
     file
 }
 
-/// WebAssembly in its text form, as octets: a core module, or a component.
+/// WebAssembly in its text form, as bytes: a core module, or a component.
 ///
 /// # Panics
 /// If it is not well formed.
@@ -187,11 +190,11 @@ pub fn of_text(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("well-formed text")
 }
 
-fn octets(number: usize) -> String {
+fn word(number: usize) -> String {
     let number = u32::try_from(number).expect("a small number");
     number.to_le_bytes().into_iter().map(escape).collect()
 }
 
-fn escape(octet: u8) -> String {
-    format!("\\{octet:02x}")
+fn escape(byte: u8) -> String {
+    format!("\\{byte:02x}")
 }

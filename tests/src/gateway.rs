@@ -124,6 +124,7 @@ listen = "127.0.0.1:0"
 
 [upstream.ollama]
 targets = ["{upstream_url}"]
+adapter = "ollama"
 
 [plugin.auth]
 source = "builtin:auth"
@@ -142,21 +143,21 @@ source = "builtin:access-log"
 [[route]]
 path = "/v1/chat/completions"
 methods = ["POST"]
-pipeline = ["auth", "aggregate", "ollama"]
+pipeline = ["auth", "aggregate"]
 observers = ["access-log"]
 upstream = "ollama"
 
 [[route]]
 path = "/v1/models"
 methods = ["GET"]
-pipeline = ["auth", "ollama"]
+pipeline = ["auth"]
 observers = ["access-log"]
 upstream = "ollama"
 
 [[route]]
 path = "/v1/models/*"
 methods = ["GET"]
-pipeline = ["auth", "ollama"]
+pipeline = ["auth"]
 observers = ["access-log"]
 upstream = "ollama"
 "#

@@ -9,6 +9,10 @@ pub const GATE: &str = concat!(env!("OUT_DIR"), "/gate.wasm");
 pub const FILTER: &str = concat!(env!("OUT_DIR"), "/filter.wasm");
 /// A filter that says it never changes a body, so that it can fail open.
 pub const WATCHER: &str = concat!(env!("OUT_DIR"), "/watcher.wasm");
+/// A plugin made without the SDK that exports `events` alone: it makes the data of every event upper-case.
+pub const BARE: &str = concat!(env!("OUT_DIR"), "/bare.wasm");
+/// A gate that is also told how exchanges end, and observes them.
+pub const COMBINED: &str = concat!(env!("OUT_DIR"), "/combined.wasm");
 /// An observer that tells the log all that it sees.
 pub const OBSERVER: &str = concat!(env!("OUT_DIR"), "/observer.wasm");
 /// A gate that uses the standard library, compiled for `wasm32-wasip2`.

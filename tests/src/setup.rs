@@ -12,6 +12,8 @@ pub struct Setup {
     limits: String,
     listener: String,
     upstream: String,
+    /// Whether the upstream has the adapter `ollama`.
+    adapted: bool,
     sections: String,
 }
 
@@ -29,6 +31,7 @@ impl Setup {
             limits: String::new(),
             listener: String::new(),
             upstream: String::new(),
+            adapted: false,
             sections: String::new(),
         }
     }
@@ -79,22 +82,28 @@ impl Setup {
         self
     }
 
-    /// Adds the stages of the usual chat pipeline, `auth`, `aggregate` and `ollama`, without routes; `keys` are TOML tables.
+    /// Adds the stages of the usual chat pipeline, `auth` and `aggregate`, and the adapter `ollama`, without routes; `keys` are
+    /// TOML tables.
     #[must_use]
     pub fn stages(self, keys: &str, ollama: &str) -> Self {
-        self.plugin(
-            "auth",
-            "builtin:auth",
-            &format!("config = {{ keys = [{keys}] }}"),
-        )
-        .plugin("aggregate", "builtin:aggregate", "")
-        .plugin(
-            "ollama",
-            "builtin:ollama",
-            &format!("config = {{ {ollama} }}"),
-        )
-        .plugin("access-log", "builtin:access-log", "")
-        .plugin("observer", guest::OBSERVER, "")
+        let adapted = Self {
+            adapted: true,
+            ..self
+        };
+        adapted
+            .plugin(
+                "auth",
+                "builtin:auth",
+                &format!("config = {{ keys = [{keys}] }}"),
+            )
+            .plugin("aggregate", "builtin:aggregate", "")
+            .plugin(
+                "ollama",
+                "builtin:ollama",
+                &format!("config = {{ {ollama} }}"),
+            )
+            .plugin("access-log", "builtin:access-log", "")
+            .plugin("observer", guest::OBSERVER, "")
     }
 
     /// Adds the usual chat pipeline and its routes, open to everybody, watched by `access-log` and the guest observer.
@@ -112,12 +121,12 @@ impl Setup {
     /// Adds the usual routes.
     #[must_use]
     pub fn chat_routes(self) -> Self {
-        let models = r#"["auth", "ollama"]"#;
+        let models = r#"["auth"]"#;
         let observers = r#"observers = ["access-log", "observer"]"#;
         let get = &format!("methods = [\"GET\"]\n{observers}");
         self.route(
             "/v1/chat/completions",
-            r#"["auth", "aggregate", "ollama"]"#,
+            r#"["auth", "aggregate"]"#,
             &format!("methods = [\"POST\"]\n{observers}"),
         )
         .route("/v1/models", models, get)
@@ -156,8 +165,10 @@ impl Setup {
             limits,
             listener,
             upstream,
+            adapted,
             sections,
         } = self;
+        let adapter = if *adapted { "adapter = \"ollama\"" } else { "" };
         format!(
             r#"
 [server]
@@ -171,6 +182,7 @@ listen = "127.0.0.1:0"
 {listener}
 [upstream.ollama]
 targets = ["{upstream_url}"]
+{adapter}
 {upstream}
 {sections}"#
         )

@@ -1,6 +1,6 @@
-//! An example filter: replaces words in what the model says, in streams and in whole answers.
+//! An example plugin: replaces words in what the model says, in streams and in whole responses.
 //!
-//! A model may send a word in two pieces, so an end that could be the beginning of a word is held back until the next piece
+//! A model may send a word in two chunks, so an end that could be the beginning of a word is held back until the next chunk
 //! shows what it is. That rule is in [`words`], without JSON or sandbox; here is what it means for an exchange.
 
 mod words;
@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sluicegate_plugin::{
-    BodyAction, Context, Event, EventsAction, Fault, Filter, Framing, HeadAction, Manifest, Phases,
-    Plan,
+    Context, Event, EventStage, Fault, Manifest, Plugin, ResponsePlan, ResponseStage, Stop,
 };
 use words::{Tail, Words};
 
@@ -29,77 +28,86 @@ fn stars() -> String {
 
 struct Redact(Words);
 
-impl Filter for Redact {
+impl Plugin for Redact {
     type Config = Config;
     /// What is held back of each choice, by its index.
     type State = BTreeMap<u64, Tail>;
 
     fn manifest() -> Manifest {
-        Manifest::new("redact", env!("CARGO_PKG_VERSION"), "Replaces words in answers")
+        Manifest::new("redact", env!("CARGO_PKG_VERSION"), "Replaces words in responses")
             .config(
                 r#"{"type":"object","required":["words"],"additionalProperties":false,"properties":{
                     "words":{"type":"array","items":{"type":"string","minLength":1},"minItems":1,
                              "description":"The words that no client shall see."},
                     "by":{"type":"string","description":"What stands in their place; *** where absent."}}}"#,
             )
-            .phases(Phases::Response)
     }
 
     fn configure(config: Config) -> Result<Self, String> {
         Words::new(config.words, config.by).map(Self)
     }
+}
 
-    fn response_head(&self, _: &mut Self::State, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+impl ResponseStage for Redact {
+    fn response_head(&self, _: &mut Self::State, ctx: &Context<'_>) -> Result<ResponsePlan, Stop> {
         let media = ctx.get_str("content-type").unwrap_or_default();
-        let plan = if media.starts_with("text/event-stream") {
-            Plan::Events(Framing::Sse)
+        Ok(if media.starts_with("text/event-stream") {
+            ResponsePlan::Sse
         } else if media.starts_with("application/json") && ctx.status() == 200 {
-            Plan::Whole
+            ResponsePlan::Whole
         } else {
-            Plan::Skip
-        };
-        Ok(plan.into())
+            ResponsePlan::Skip
+        })
     }
 
-    /// A whole answer.
     fn response_body(
         &self,
         _: &mut Self::State,
         _: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
-            return Ok(BodyAction::Pass);
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let Ok(mut response) = serde_json::from_slice::<Value>(&body) else {
+            return Ok(None);
         };
-        for choice in choices(&mut answer) {
+        for choice in choices(&mut response) {
             if let Some(Value::String(text)) = choice.pointer_mut("/message/content") {
                 *text = self.0.replace(text);
             }
         }
-        Ok(BodyAction::Replace(answer.to_string().into_bytes()))
+        Ok(Some(response.to_string().into_bytes()))
     }
+}
 
-    /// A stream, chunk by chunk.
-    fn response_events(
+impl EventStage for Redact {
+    fn events(
         &self,
         tails: &mut Self::State,
         _: &Context<'_>,
         batch: Vec<Event>,
-    ) -> Result<EventsAction, Fault> {
+    ) -> Result<Option<Vec<Event>>, Fault> {
         let mut out = Vec::with_capacity(batch.len());
         for event in batch {
-            match serde_json::from_slice::<Value>(&event.data) {
-                Ok(chunk) if chunk.get("choices").is_some() => self.chunk(tails, chunk, &mut out),
+            match serde_json::from_str::<Value>(&event.data) {
+                Ok(chunk) if chunk.get("choices").is_some() => {
+                    self.chunk(tails, event, chunk, &mut out);
+                }
                 // `[DONE]`, an error, or nothing that we know.
                 Ok(_) | Err(_) => out.push(event),
             }
         }
-        Ok(EventsAction::Replace(out))
+        Ok(Some(out))
     }
 }
 
 impl Redact {
-    fn chunk(&self, tails: &mut BTreeMap<u64, Tail>, mut chunk: Value, out: &mut Vec<Event>) {
+    /// One chunk, and the event that it came in.
+    fn chunk(
+        &self,
+        tails: &mut BTreeMap<u64, Tail>,
+        event: Event,
+        mut chunk: Value,
+        out: &mut Vec<Event>,
+    ) {
         let mut left = Vec::new();
         for choice in choices(&mut chunk) {
             let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
@@ -122,7 +130,10 @@ impl Redact {
             before["choices"] = Value::Array(left);
             out.push(Event::data(before.to_string()));
         }
-        out.push(Event::data(chunk.to_string()));
+        out.push(Event {
+            data: chunk.to_string(),
+            ..event
+        });
     }
 }
 
@@ -134,16 +145,15 @@ fn choices(document: &mut Value) -> impl Iterator<Item = &mut Value> {
         .flatten()
 }
 
-sluicegate_plugin::filter!(Redact);
+sluicegate_plugin::export!(Redact: response, events);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluicegate_plugin::testing::{FilterBench, Request, Response};
+    use sluicegate_plugin::testing::{Bench, Request, Response};
 
-    fn bench() -> FilterBench<Redact> {
-        FilterBench::load(json!({"words": ["tiger", "panda"], "by": "cat"}))
-            .expect("a configuration")
+    fn bench() -> Bench<Redact> {
+        Bench::load(json!({"words": ["tiger", "panda"], "by": "cat"})).expect("a configuration")
     }
 
     fn chunk(text: &str) -> String {
@@ -167,10 +177,10 @@ mod tests {
     fn a_word_that_the_stream_cuts_in_two_is_replaced() {
         let end =
             json!({"id": "1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
-        let pieces = ["A ti", "g", "er and a p", "an"];
-        let stream: Vec<String> = pieces
+        let texts = ["A ti", "g", "er and a p", "an"];
+        let stream: Vec<String> = texts
             .iter()
-            .map(|piece| chunk(piece))
+            .map(|text| chunk(text))
             .chain([end.to_string(), "[DONE]".into()])
             .collect();
         for batch in 1..=stream.len() {
@@ -183,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_is_replaced_too() {
-        let answer = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a panda"}}]});
+    fn a_whole_response_is_replaced_too() {
+        let response = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a panda"}}]});
         let outcome = bench().run(
             Request::post("/v1/chat/completions"),
-            &Response::json(&answer),
+            &Response::json(&response),
         );
         assert_eq!(
             outcome.json().pointer("/choices/0/message/content"),
@@ -197,6 +207,6 @@ mod tests {
 
     #[test]
     fn a_configuration_with_an_empty_word_is_refused() {
-        assert!(FilterBench::<Redact>::load(json!({"words": [""]})).is_err());
+        assert!(Bench::<Redact>::load(json!({"words": [""]})).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Words and what stands in their place, in text that comes in pieces.
+//! Words and what stands in their place, in text that comes in chunks.
 
 /// The end of a text so far that could be the beginning of a word.
 #[derive(Debug, Default)]
@@ -28,9 +28,9 @@ impl Words {
             .fold(text.to_owned(), |text, word| text.replace(word, &self.by))
     }
 
-    /// The next piece of a text; gives what can go on and keeps the rest.
-    pub(crate) fn feed(&self, tail: &mut Tail, piece: &str) -> String {
-        tail.0.push_str(piece);
+    /// The next part of a text; gives what can go on and keeps the rest.
+    pub(crate) fn feed(&self, tail: &mut Tail, text: &str) -> String {
+        tail.0.push_str(text);
         let text = self.replace(&tail.0);
         let keep = self
             .words
@@ -49,7 +49,7 @@ impl Words {
     }
 }
 
-/// How many octets at the end of the text are the beginning of the word.
+/// How many bytes at the end of the text are the beginning of the word.
 fn begun(text: &str, word: &str) -> usize {
     word.char_indices()
         .map(|(at, _)| at)

@@ -20,10 +20,7 @@ pub(crate) fn run(bench: &mut Bench) {
         ("SSE", Framing::Sse, chunk.as_slice()),
         ("NDJSON", Framing::Ndjson, LINE),
     ] {
-        let event = Event {
-            name: String::new(),
-            data: Bytes::from_static(data),
-        };
+        let event = Event::data(Bytes::from_static(data));
         let events = vec![event; EVENTS];
         let mut stream = BytesMut::new();
         encode(framing, &events, &mut stream);

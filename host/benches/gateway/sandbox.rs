@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use serde_json::json;
-use sluicegate::plugin::abi::{BodyAction, EndAction, HeadAction, Plan, Verdict};
-use sluicegate::plugin::instance::{Filter, check};
+use sluicegate::plugin::abi::RequestPlan;
+use sluicegate::plugin::instance::Instance;
 use sluicegate::plugin::{Engine, Version};
 
 use crate::measure::Bench;
@@ -36,29 +36,28 @@ fn gate(bench: &mut Bench, auth: &Arc<Version>) {
             // The gate takes the key out of the request.
             let key = hyper::header::HeaderValue::from_static("Bearer sk-bench-0500");
             loan.request.insert(hyper::header::AUTHORIZATION, key);
-            let verdict = check(auth, &mut loan).await.expect("the gate answers");
-            assert!(matches!(verdict, Verdict::Allow));
+            let decided = Instance::new(auth, None).check(&mut loan).await;
+            assert!(decided.expect("the gate answers").is_ok());
         },
     );
 }
 
 fn instance(bench: &mut Bench, name: &str, version: &Arc<Version>) {
-    let mut loan = stage::loan();
-    let title = format!("sandbox: filter `{name}`: instance, drop");
+    let title = format!("sandbox: `{name}`: instance, drop");
     bench.micros(&title, 1, async || {
-        black_box(Filter::new(version, &mut loan).await.expect("it starts"));
+        let mut instance = Instance::new(version, None);
+        instance.make().await.expect("it starts");
+        black_box(instance);
     });
 }
 
 /// The end of a response that never began: the guest looks at its state and returns.
 fn call(bench: &mut Bench, ollama: &Arc<Version>) {
     let mut loan = stage::loan();
-    let mut filter = bench
-        .wait(Filter::new(ollama, &mut loan))
-        .expect("it starts");
-    bench.micros("sandbox: filter `ollama`: an empty call", 1, async || {
-        let action = filter.response_end(&mut loan).await.expect("it answers");
-        assert!(matches!(action, EndAction::Pass));
+    let mut instance = Instance::new(ollama, None);
+    bench.micros("sandbox: `ollama`: an empty call", 1, async || {
+        let events = instance.end(&mut loan).await.expect("it answers");
+        assert!(events.is_ok_and(|events| events.is_empty()));
     });
 }
 
@@ -72,18 +71,18 @@ fn request(bench: &mut Bench, ollama: &Arc<Version>) {
         },
     );
     bench.micros(
-        "sandbox: filter `ollama`: context, instance, head, body, drop",
+        "sandbox: `ollama`: context, instance, head, body, drop",
         1,
         async || {
             let mut loan = stage::loan();
-            let mut filter = Filter::new(ollama, &mut loan).await.expect("it starts");
-            let head = filter.request_head(&mut loan).await.expect("it answers");
-            assert!(matches!(head, HeadAction::Proceed(Plan::Whole)));
-            let body = filter
+            let mut instance = Instance::new(ollama, None);
+            let plan = instance.request_head(&mut loan).await.expect("it answers");
+            assert!(matches!(plan, Ok(RequestPlan::Whole)));
+            let body = instance
                 .request_body(&mut loan, CHAT.as_bytes())
                 .await
                 .expect("it answers");
-            assert!(matches!(body, BodyAction::Replace(_)));
+            assert!(matches!(body, Ok(Some(_))));
         },
     );
 }

@@ -9,13 +9,12 @@ use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 use sluicegate::builtin;
 use sluicegate::config::{Plugin, PluginLimits, Source};
-use sluicegate::pipeline::chain::{Chain, Limits};
-use sluicegate::pipeline::{Pipeline, Run};
-use sluicegate::plugin::context::{Context, Direction, Identity};
+use sluicegate::pipeline::{Limits, Pipeline, Run};
 use sluicegate::plugin::instance::Loan;
 use sluicegate::plugin::load::load;
 use sluicegate::plugin::{Engine, Version};
 use sluicegate::telemetry::metrics::Metrics;
+use sluicegate_contract::{Context, Identity};
 
 /// A chat with one question, as the official clients send it.
 pub(crate) const CHAT: &str = r#"{"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"Why is the sky blue? Answer in one paragraph."}],"model":"qwen3:32b","temperature":0.7,"max_tokens":512,"stream":true}"#;
@@ -80,7 +79,6 @@ pub(crate) fn loan() -> Loan {
 
 /// Puts the head of Ollama's streamed answer into an exchange.
 pub(crate) fn answered(loan: &mut Loan) {
-    loan.direction = Direction::Response;
     loan.status = Some(StatusCode::OK);
     loan.response.insert(
         header::CONTENT_TYPE,
@@ -91,31 +89,33 @@ pub(crate) fn answered(loan: &mut Loan) {
 /// An exchange whose request, with this body, has gone to the model server.
 pub(crate) async fn asked(pipeline: &Pipeline, body: Bytes) -> (Loan, Run) {
     let mut loan = loan();
-    let mut run = pipeline
-        .request_head(&mut loan)
+    let limits = Limits {
+        body: 32 << 20,
+        event: 8 << 20,
+    };
+    let mut run = Run::new(pipeline, limits);
+    run.request_heads(&mut loan)
         .await
         .unwrap_or_else(|stop| panic!("the request head passes: {stop:?}"));
     run.request_body(&mut loan, body)
         .await
         .expect("the request body passes");
+    loan.freeze().expect("nothing is there twice");
+    run.release_request();
     (loan, run)
 }
 
 /// An exchange that has got as far as the response's body, and the stages that the body runs through.
-pub(crate) async fn streaming(pipeline: &Pipeline, body: Bytes) -> (Loan, Chain) {
-    let (mut loan, run) = asked(pipeline, body).await;
-    let chain = answer(&mut loan, run).await;
-    (loan, chain)
+pub(crate) async fn streaming(pipeline: &Pipeline, body: Bytes) -> (Loan, Run) {
+    let (mut loan, mut run) = asked(pipeline, body).await;
+    answer(&mut loan, &mut run).await;
+    (loan, run)
 }
 
 /// Takes the exchange to the response's body.
-pub(crate) async fn answer(loan: &mut Loan, run: Run) -> Chain {
+pub(crate) async fn answer(loan: &mut Loan, run: &mut Run) {
     answered(loan);
-    let limits = Limits {
-        body: 32 << 20,
-        event: 8 << 20,
-    };
-    run.response_head(loan, limits)
+    run.open(loan, None)
         .await
-        .unwrap_or_else(|stop| panic!("the response head passes: {stop:?}"))
+        .unwrap_or_else(|stop| panic!("the response head passes: {stop:?}"));
 }

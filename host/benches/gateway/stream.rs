@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
-use sluicegate::pipeline::Pipeline;
-use sluicegate::plugin::abi::{EventParam, EventsAction, HeadAction, Plan};
-use sluicegate::plugin::instance::{Filter, Loan};
+use sluicegate::pipeline::{Data, End, Passed, Pipeline};
+use sluicegate::plugin::abi::{EventParam, ResponsePlan};
+use sluicegate::plugin::instance::{Instance, Loan};
 use sluicegate::plugin::{Engine, Version};
 
 use crate::measure::Bench;
@@ -35,59 +35,59 @@ pub(crate) fn run(bench: &mut Bench, engine: &Engine) {
 
 fn pipeline(stages: Vec<Arc<Version>>) -> Pipeline {
     Pipeline {
+        watching: stages.iter().map(|_| None).collect(),
         stages,
         observers: Vec::new(),
     }
 }
 
-/// Calls of `response-events` and nothing else.
+/// Calls of `events.batch` and nothing else.
 fn adapter(bench: &mut Bench, ollama: &Arc<Version>) {
-    let (mut loan, mut filter) = bench.wait(ready(ollama));
+    let (mut loan, mut instance) = bench.wait(ready(ollama));
+    let data = std::str::from_utf8(LINE).expect("UTF-8");
     for batch in BATCHES {
         let line = EventParam {
             name: "",
-            data: LINE,
+            data,
+            id: None,
         };
         let lines = vec![line; batch];
         let title = format!("stream: `ollama`: a line into a chunk, {batch} at a time");
         bench.micros(&title, batch, async || {
-            let action = filter
-                .response_events(&mut loan, &lines)
-                .await
-                .expect("it answers");
-            assert!(matches!(black_box(action), EventsAction::Replace(_)));
+            let events = instance.batch(&mut loan, &lines).await.expect("it answers");
+            assert!(matches!(black_box(events), Ok(Some(_))));
         });
     }
 }
 
-/// A filter that waits for the lines of a stream.
-async fn ready(ollama: &Arc<Version>) -> (Loan, Filter) {
+/// An instance that waits for the lines of a stream.
+async fn ready(ollama: &Arc<Version>) -> (Loan, Instance) {
     let mut loan = stage::loan();
-    let mut filter = Filter::new(ollama, &mut loan).await.expect("it starts");
-    filter.request_head(&mut loan).await.expect("it answers");
-    filter
-        .request_body(&mut loan, CHAT.as_bytes())
-        .await
-        .expect("it answers");
+    let mut instance = Instance::new(ollama, None);
+    let head = instance.request_head(&mut loan).await;
+    assert!(head.expect("it answers").is_ok());
+    let body = instance.request_body(&mut loan, CHAT.as_bytes()).await;
+    assert!(body.expect("it answers").is_ok());
     stage::answered(&mut loan);
-    let head = filter.response_head(&mut loan).await.expect("it answers");
-    assert!(matches!(head, HeadAction::Proceed(Plan::Events(_))));
-    (loan, filter)
+    let head = instance.response_head(&mut loan).await.expect("it answers");
+    assert!(matches!(head, Ok(ResponsePlan::Sse)));
+    (loan, instance)
 }
 
-/// Octets to octets: decoded, through the stages, encoded; and a whole exchange without its sockets.
+/// Bytes to bytes: decoded, through the stages, encoded; and a whole exchange without its sockets.
 fn chain(bench: &mut Bench, stages: &str, pipeline: &Pipeline) {
-    let (mut loan, mut chain) = bench.wait(stage::streaming(
+    let (mut loan, mut run) = bench.wait(stage::streaming(
         pipeline,
         Bytes::from_static(CHAT.as_bytes()),
     ));
     for batch in BATCHES {
-        let octets = Bytes::from([LINE, b"\n"].concat().repeat(batch));
+        let bytes = Bytes::from([LINE, b"\n"].concat().repeat(batch));
         let title = format!("stream: chain of {stages}, per line, {batch} at a time");
         bench.micros(&title, batch, async || {
-            let output = chain.push(&mut loan, octets.clone(), false).await;
-            assert!(output.stop.is_none(), "the lines pass: {:?}", output.stop);
-            black_box(output);
+            let lines = Passed::open(Data::Bytes(bytes.clone()));
+            let output = run.push(&mut loan, lines).await;
+            assert!(matches!(output.end, End::Open), "{:?}", output.end);
+            black_box(output.data.into_bytes(output.framing));
         });
     }
     exchanges(bench, stages, pipeline, 1);
@@ -97,18 +97,19 @@ fn chain(bench: &mut Bench, stages: &str, pipeline: &Pipeline) {
 /// Whole exchanges without their sockets, so many of them in flight at a time.
 fn exchanges(bench: &mut Bench, stages: &str, pipeline: &Pipeline, flight: usize) {
     let lines = [LINE, b"\n"].concat().repeat(TOKENS);
-    let octets = Bytes::from([&lines[..], DONE, b"\n"].concat());
+    let bytes = Bytes::from([&lines[..], DONE, b"\n"].concat());
     let title = format!("stream: exchange of {stages}, {TOKENS} lines, {flight} in flight");
     bench.micros(&title, flight, async || {
         let mut asked = Vec::with_capacity(flight);
         for _ in 0..flight {
             asked.push(stage::asked(pipeline, Bytes::from_static(CHAT.as_bytes())).await);
         }
-        for (mut loan, run) in asked {
-            let mut chain = stage::answer(&mut loan, run).await;
-            let output = chain.push(&mut loan, octets.clone(), true).await;
-            assert!(output.stop.is_none(), "the lines pass: {:?}", output.stop);
-            assert!(output.last);
+        for (mut loan, mut run) in asked {
+            stage::answer(&mut loan, &mut run).await;
+            let lines = Passed::last(Data::Bytes(bytes.clone()));
+            let output = run.push(&mut loan, lines).await;
+            assert!(matches!(output.end, End::Last), "{:?}", output.end);
+            black_box(output.data.into_bytes(output.framing));
         }
     });
 }

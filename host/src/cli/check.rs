@@ -22,13 +22,14 @@ pub(super) async fn check(file: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match snapshot::build(&config, &engine, &Metrics::new()).await {
-        Ok((snapshot, _)) => print(&format!(
+    let routes = config.routes.len();
+    match snapshot::prepare(config, &engine, &Metrics::new(), None).await {
+        Ok(prepared) => print(&format!(
             "{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
             file.display(),
-            config.routes.len(),
-            snapshot.plugins.len(),
-            snapshot.upstreams.len()
+            routes,
+            prepared.plugins(),
+            prepared.upstreams()
         )),
         Err(problems) => report(&problems),
     }

@@ -53,13 +53,16 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
     match load::load(&engine, &plugin, octets.clone(), metrics).await {
         Ok(version) => {
             let manifest = version.manifest();
-            let phases = manifest.phases.iter().map(|phase| phase.as_str());
+            let adapter = manifest.adapter.as_ref().map(|adapter| {
+                json!({"vendor": adapter.vendor, "health": adapter.health, "info": adapter.info})
+            });
             let facts = json!({
                 "name": manifest.name,
                 "version": manifest.version,
                 "summary": manifest.summary,
-                "role": version.role().as_str(),
-                "phases": phases.collect::<Vec<_>>(),
+                "exports": version.exports().names().collect::<Vec<_>>(),
+                "front": manifest.front,
+                "adapter": adapter,
                 "response-if": manifest.response_if,
                 "transforms": manifest.transforms,
                 "contract": load::CONTRACT,

@@ -14,7 +14,7 @@ use toml::de::DeValue;
 
 use super::problem::nearest;
 use super::reader::{Place, Table, Value};
-use super::{API_KEY, check_name, secret};
+use super::{API_KEY, Upstream, check_name, secret};
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
 pub const BUILTINS: [&str; 5] = ["auth", "rewrite", "ollama", "aggregate", "access-log"];
@@ -275,6 +275,40 @@ fn find_plain_keys(config: &Value<'_>) -> Vec<Place> {
     let keys = entries.iter().filter_map(|entry| entry.child("key"));
     let plain = keys.filter(|key| key.node.is_str());
     plain.map(|key| key.place).collect()
+}
+
+/// Adapters that have no section of their own are the built-in ones.
+pub(super) fn add_adapters(
+    root: &Table<'_>,
+    upstreams: &BTreeMap<String, Upstream>,
+    plugins: &mut BTreeMap<String, Plugin>,
+) {
+    for (upstream, value) in root.section("upstream").entries() {
+        let Some(name) = upstreams.get(upstream).and_then(|it| it.adapter.as_deref()) else {
+            continue;
+        };
+        if plugins.contains_key(name) {
+            continue;
+        }
+        if BUILTINS.contains(&name) {
+            let plugin = Plugin {
+                name: name.to_owned(),
+                source: Source::Builtin(name.to_owned()),
+                fail_open: false,
+                limits: PluginLimits::default(),
+                config: json!({}),
+                secret: false,
+            };
+            plugins.insert(name.to_owned(), plugin);
+        } else if let Some(adapter) = value.child("adapter") {
+            let known = plugins.keys().map(String::as_str).chain(BUILTINS);
+            let mend = match nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`? If not, add [plugin.{name}]"),
+                None => format!("add [plugin.{name}], or correct the name"),
+            };
+            adapter.problem(format!("names no plugin: `{name}`"), mend);
+        }
+    }
 }
 
 /// `SLUICEGATE_API_KEY` becomes a key of the plugin `auth`.

@@ -20,6 +20,8 @@ pub struct Route {
     pub observers: Vec<String>,
     /// The name of the upstream.
     pub upstream: String,
+    /// Names of upstreams that are asked when the first one cannot answer, in this order.
+    pub fallback: Vec<String>,
 }
 
 /// A path, or all paths below one.
@@ -93,10 +95,7 @@ fn route(table: &Table<'_>, known: &Known<'_>) -> Option<Route> {
     let pipeline = table.required("pipeline", "add pipeline = [ … ] with names of plugins");
     let pipeline = pipeline.map(|value| {
         let names = plugin_names(&value, known);
-        if value.node.as_array().is_some_and(|items| items.is_empty()) {
-            value.problem("is empty", "name at least one plugin");
-        }
-        names
+        (value, names)
     });
     let observers = table
         .get("observers")
@@ -107,14 +106,45 @@ fn route(table: &Table<'_>, known: &Known<'_>) -> Option<Route> {
         reference(&value, name, "upstream", known.upstreams.keys());
         Some(name.to_owned())
     });
+    let adapts = |name: &str| {
+        known
+            .upstreams
+            .get(name)
+            .is_some_and(|it| it.adapter.is_some())
+    };
+    if let Some((value, names)) = &pipeline
+        && names.is_empty()
+        && value.node.as_array().is_some_and(|items| items.is_empty())
+        && !upstream.as_deref().is_some_and(adapts)
+    {
+        value.problem("is empty", "name at least one plugin");
+    }
+    let fallback = table
+        .get("fallback")
+        .map(|value| fallback(&value, upstream.as_deref(), known));
     table.finish();
     Some(Route {
         path: path?,
         methods: methods.unwrap_or_default(),
-        pipeline: pipeline.unwrap_or_default(),
+        pipeline: pipeline.map(|(_, names)| names).unwrap_or_default(),
         observers: observers.unwrap_or_default(),
         upstream: upstream.unwrap_or_default(),
+        fallback: fallback.unwrap_or_default(),
     })
+}
+
+fn fallback(value: &Value<'_>, first: Option<&str>, known: &Known<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for item in value.items().unwrap_or_default() {
+        let Some(name) = item.string() else { continue };
+        if first == Some(name) || names.iter().any(|other| other == name) {
+            item.problem(format!("names `{name}` again"), "remove it");
+            continue;
+        }
+        reference(&item, name, "upstream", known.upstreams.keys());
+        names.push(name.to_owned());
+    }
+    names
 }
 
 fn path_pattern(value: &Value<'_>) -> Option<PathPattern> {

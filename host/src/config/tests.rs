@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     ChatLimits, Config, DEFAULT, Limits, LogFormat, PathPattern, PluginLimits, Problem, Problems,
-    Server, Source, Timeout, load, parse,
+    Secret, Server, Source, Timeout, load, parse,
 };
 
 mod environment;
@@ -29,6 +29,10 @@ path = "/v1/*"
 pipeline = ["ollama"]
 upstream = "ollama"
 "#;
+
+/// A model server of Ollama's behind its adapter.
+const ADAPTED: &str =
+    "[upstream.second]\nadapter = \"ollama\"\ntargets = [\"http://127.0.0.1:1\"]\n";
 
 fn read(text: &str) -> Result<Config, Problems> {
     parse(text, Path::new("/etc/gate"), &|_| None)
@@ -82,7 +86,9 @@ fn default_has_no_problems_and_no_warnings() {
     assert_eq!(config.listeners[0].listen.to_string(), "127.0.0.1:8080");
     let admin = config.admin.expect("on by default");
     assert_eq!(admin.listen.to_string(), "127.0.0.1:9180");
-    let ollama = &config.upstreams["ollama"];
+    let ollama = &config.upstreams["main"];
+    assert_eq!(ollama.adapter.as_deref(), Some("ollama"));
+    assert_eq!((&ollama.key, ollama.attempts), (&None, 3));
     assert_eq!(ollama.targets[0].to_string(), "http://127.0.0.1:11434");
     assert_eq!(ollama.timeout, Timeout::default());
     let names: Vec<&str> = config.plugins.keys().map(String::as_str).collect();
@@ -117,9 +123,11 @@ fn default_shows_the_defaults_in_its_comments() {
             ("SLUICEGATE_ADMIN_TOKEN", "x"),
             ("SLUICEGATE_API_KEY", "x"),
             ("ANN_TOKEN", "x"),
+            ("MODEL_SERVER_KEY", "x"),
         ],
     )
     .expect("right");
+    assert_eq!(config.upstreams["main"].attempts, 3);
     assert!(text.contains("\n[server.limits]") && text.contains("\n[chat]"));
     assert_eq!(config.server.limits, Limits::default());
     let chat = config.chat.expect("in the comments");
@@ -129,6 +137,45 @@ fn default_shows_the_defaults_in_its_comments() {
     assert!(text.contains("\n[chat.limits]"));
     assert_eq!(chat.limits, ChatLimits::default());
     assert_eq!(chat.orphan_timeout, Some(Duration::from_secs(15 * 60)));
+}
+
+#[test]
+fn an_adapter_without_a_section_is_the_built_in_one() {
+    let text = SMALL
+        .replace("[plugin.ollama]", "[plugin.other]")
+        .replace("[\"ollama\"]", "[]");
+    let text = text.replace("targets", "adapter = \"ollama\"\ntargets");
+    let config = good(&text);
+    let plugin = &config.plugins["ollama"];
+    assert_eq!(plugin.source, Source::Builtin("ollama".into()));
+    assert_eq!(config.routes[0].pipeline, Vec::<String>::new());
+    let problem = only(&text.replace("adapter = \"ollama\"", "adapter = \"olama\""));
+    assert_eq!(problem.key, "upstream.ollama.adapter");
+    assert!(problem.mend.contains("`ollama`"), "{problem}");
+    let without = text.replace("adapter = \"ollama\"\n", "");
+    assert_eq!(only(&without).key, "route[0].pipeline");
+}
+
+#[test]
+fn keys_attempts_and_fallbacks_of_upstreams_are_read() {
+    let more = |line: &str| {
+        format!("{SMALL}{line}\n{ADAPTED}key = \"sk-secret\"\nattempts = {{ max = 2 }}\n")
+    };
+    let config = good(&more("fallback = [\"second\"]"));
+    let second = &config.upstreams["second"];
+    assert_eq!(second.attempts, 2);
+    assert_eq!(second.key.as_ref().map(Secret::expose), Some("sk-secret"));
+    assert!(!format!("{config:?}").contains("sk-secret"));
+    assert_eq!(config.routes[0].fallback, ["second"]);
+    for (fallback, key) in [
+        ("[\"ollama\"]", "route[0].fallback[0]"),
+        ("[\"second\", \"second\"]", "route[0].fallback[1]"),
+        ("[\"secnd\"]", "route[0].fallback[0]"),
+    ] {
+        assert_eq!(only(&more(&format!("fallback = {fallback}"))).key, key);
+    }
+    let zero = more("").replace("max = 2", "max = 0");
+    assert_eq!(only(&zero).key, "upstream.second.attempts.max");
 }
 
 #[test]

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::reader::{Table, Value};
-use super::{OLLAMA_HOST, Target, check_name};
+use super::{OLLAMA_HOST, Secret, Target, check_name, secret};
+
+/// The adapter whose upstream `OLLAMA_HOST` is for.
+const OLLAMA: &str = "ollama";
+
+/// Model servers that are asked for one exchange where nothing else is said: the first one and two others.
+const ATTEMPTS: u32 = 3;
 
 /// A named group of model servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +19,12 @@ pub struct Upstream {
     pub name: String,
     /// Its servers, at least one, no two alike.
     pub targets: Vec<Target>,
+    /// The plugin that translates for them; `None` if they speak OpenAI's API.
+    pub adapter: Option<String>,
+    /// The key that they ask for, sent as `authorization: Bearer`.
+    pub key: Option<Secret>,
+    /// How many servers are asked for one exchange at most; default 3, at least 1.
+    pub attempts: u32,
     /// How to ask whether a server is there; `None`: not at all.
     pub health: Option<Health>,
     /// How long to wait for what.
@@ -22,8 +34,8 @@ pub struct Upstream {
 /// How to ask whether a server is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// The path to ask for; any answer below 400 is a good one.
-    pub path: String,
+    /// The path to ask for, any answer below 500 to which is a good one; `None`: the one that the adapter names.
+    pub path: Option<String>,
     /// How often; default 5 s.
     pub interval: Duration,
 }
@@ -58,17 +70,30 @@ pub(super) fn upstreams(root: &Table<'_>) -> BTreeMap<String, Upstream> {
         check_name(&value, name);
         Some((name.to_owned(), upstream(name, &value.table()?)))
     });
-    upstreams.collect()
+    let upstreams: BTreeMap<_, _> = upstreams.collect();
+    let of_ollama = |upstream: &&Upstream| upstream.adapter.as_deref() == Some(OLLAMA);
+    if upstreams.values().filter(of_ollama).count() > 1
+        && let Some(text) = root.cx.variable(OLLAMA_HOST)
+    {
+        text.problem(
+            "is set, but more than one upstream has adapter = \"ollama\"",
+            "unset it, and give each of them its targets",
+        );
+    }
+    upstreams
 }
 
 fn upstream(name: &str, table: &Table<'_>) -> Upstream {
     let value = table.required("targets", r#"add targets = ["http://127.0.0.1:11434"]"#);
     let from_file = value.map(|value| targets(&value)).unwrap_or_default();
-    let from_env = if name == "ollama" {
+    let adapter = table.text("adapter").map(|text| text.text.to_owned());
+    let from_env = if adapter.as_deref() == Some(OLLAMA) {
         ollama_host(table)
     } else {
         None
     };
+    let key = table.get("key").and_then(|value| secret::read(&value));
+    let attempts = attempts(&table.section("attempts"));
     let health = table.section("health");
     let health = if health.is_present() {
         read_health(&health)
@@ -80,9 +105,23 @@ fn upstream(name: &str, table: &Table<'_>) -> Upstream {
     Upstream {
         name: name.to_owned(),
         targets: from_env.map_or(from_file, |target| vec![target]),
+        adapter,
+        key,
+        attempts,
         health,
         timeout,
     }
+}
+
+fn attempts(table: &Table<'_>) -> u32 {
+    let max = table.count("max");
+    if max == Some(0)
+        && let Some(value) = table.get("max")
+    {
+        value.problem("is 0: then no model server is asked", "write 1 or more");
+    }
+    table.finish();
+    max.map_or(ATTEMPTS, |max| u32::try_from(max).unwrap_or(u32::MAX))
 }
 
 fn targets(value: &Value<'_>) -> Vec<Target> {
@@ -123,10 +162,16 @@ fn ollama_host(table: &Table<'_>) -> Option<Target> {
 }
 
 fn read_health(table: &Table<'_>) -> Option<Health> {
-    let path = table.required("path", r#"add path = "/api/version""#);
+    let path = table.get("path");
     let interval = table.duration("interval");
     table.finish();
-    let path = path?;
+    let interval = interval.unwrap_or(Duration::from_secs(5));
+    let Some(path) = path else {
+        return Some(Health {
+            path: None,
+            interval,
+        });
+    };
     let text = path.string()?;
     if !text.starts_with('/') || !text.bytes().all(|octet| octet.is_ascii_graphic()) {
         let message = format!("is no path: {text:?}");
@@ -136,8 +181,8 @@ fn read_health(table: &Table<'_>) -> Option<Health> {
         );
     }
     Some(Health {
-        path: text.to_owned(),
-        interval: interval.unwrap_or(Duration::from_secs(5)),
+        path: Some(text.to_owned()),
+        interval,
     })
 }
 

@@ -8,17 +8,19 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request;
 use hyper::http::response;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use sluicegate_contract::Context;
+use sluicegate_contract::fields::strip_hop_by_hop;
 
 use crate::config::Limits;
 use crate::failure::{Failure, Kind};
-use crate::plugin::abi::Reply;
-use crate::plugin::context::{Context, is_owned_by_host, strip_hop_by_hop};
-use crate::upstream::{self, Target};
+use crate::framing::Framing;
+use crate::upstream::{self, Target, Upstream};
 
 /// The field that carries the request id in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The longest request id that is taken from a client.
 const ID_MAX: usize = 64;
@@ -81,7 +83,7 @@ pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failu
         return Err(Failure::new(
             Kind::HeadTooLarge,
             format!(
-                "At most {} header fields and {} octets of them are taken.",
+                "At most {} header fields and {} bytes of them are taken.",
                 limits.headers, limits.header_bytes
             ),
         ));
@@ -127,16 +129,19 @@ fn has_dot_segment(path: &str) -> bool {
 ///
 /// # Shape
 /// The stages' path and query behind the target's base; the stages' fields without those that are the client's business
-/// with the gateway. Takes the request fields out of the context: no later phase can see them.
+/// with the gateway. `chosen` says that the upstream is the one that the route or a stage chose: only there does what a stage
+/// set as `host` or as a key belong.
 ///
 /// # Source
 /// Ollama answers an empty 403 to a foreign `Host` or `Origin` (its `server/routes.go`, `allowedHostsMiddleware`).
 pub(super) fn to_upstream(
-    context: &mut Context,
+    context: &Context,
+    upstream: &Upstream,
     target: &Target,
+    chosen: bool,
     body: upstream::Body,
 ) -> Result<Request<upstream::Body>, upstream::Error> {
-    let mut fields = std::mem::take(&mut context.request);
+    let mut fields = context.request.clone();
     for name in [
         header::ORIGIN,
         header::REFERER,
@@ -145,14 +150,20 @@ pub(super) fn to_upstream(
     ] {
         fields.remove(name);
     }
-    if !context.set_by_stage.credentials {
-        fields.remove(header::AUTHORIZATION);
+    let set = context.set_by_stage;
+    if !(chosen && set.api_key) {
         fields.remove(API_KEY);
     }
-    if !context.set_by_stage.host {
+    if !(chosen && set.authorization) {
+        match &upstream.key {
+            Some(key) => fields.insert(header::AUTHORIZATION, key.clone()),
+            None => fields.remove(header::AUTHORIZATION),
+        };
+    }
+    if !(chosen && set.host) {
         fields.insert(header::HOST, target.authority.clone());
     }
-    let client = context.client.to_string();
+    let client = context.identity.client.to_string();
     let forwarded = match fields
         .get(FORWARDED_FOR)
         .and_then(|value| value.to_str().ok())
@@ -161,7 +172,7 @@ pub(super) fn to_upstream(
         None => client,
     };
     fields.insert(FORWARDED_FOR, visible(&forwarded));
-    fields.insert(REQUEST_ID, visible(&context.id));
+    fields.insert(REQUEST_ID, visible(&context.identity.id));
 
     let question = if context.query.is_empty() { "" } else { "?" };
     let uri = Uri::try_from(format!(
@@ -186,7 +197,6 @@ fn visible(text: &str) -> HeaderValue {
 
 /// Takes the model server's head into the context.
 pub(super) fn from_upstream(context: &mut Context, head: response::Parts) {
-    context.direction = crate::plugin::context::Direction::Response;
     context.status = Some(head.status);
     context.response = head.headers;
     strip_hop_by_hop(&mut context.response);
@@ -195,61 +205,48 @@ pub(super) fn from_upstream(context: &mut Context, head: response::Parts) {
 /// The head for the client as the stages have left it.
 pub(super) fn to_client(context: &mut Context) -> response::Parts {
     let status = context.status.unwrap_or(StatusCode::OK);
-    parts(status, std::mem::take(&mut context.response), &context.id)
+    let fields = std::mem::take(&mut context.response);
+    parts(context, status, fields)
 }
 
-/// The head of a stream that begins before the model server has answered.
-pub(super) fn early(id: &str) -> response::Parts {
+/// The head of a stream that begins before there is a response.
+pub(super) fn early(context: &mut Context) -> response::Parts {
     let mut fields = HeaderMap::new();
     fields.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/event-stream; charset=utf-8"),
     );
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    parts(StatusCode::OK, fields, id)
+    parts(context, StatusCode::OK, fields)
 }
 
-/// The head of a stage's own answer. Fields that are not legal HTTP are left out.
-pub(super) fn of_reply(reply: &Reply, id: &str) -> response::Parts {
-    let mut fields = HeaderMap::new();
-    for field in &reply.fields {
-        if let (Ok(name), Ok(value)) = (
-            field.name.parse::<HeaderName>(),
-            HeaderValue::from_bytes(&field.value),
-        ) && !is_owned_by_host(&name)
-        {
-            fields.append(name, value);
-        }
-    }
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    parts(status, fields, id)
-}
-
-/// The head of an error.
-pub(super) fn of_failure(failure: &Failure, id: &str) -> response::Parts {
-    let mut fields = HeaderMap::new();
-    fields.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    for (name, value) in failure.fields() {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            fields.insert(name, value);
-        }
-    }
-    parts(failure.status(), fields, id)
-}
-
-fn parts(status: StatusCode, fields: HeaderMap, id: &str) -> response::Parts {
+fn parts(context: &mut Context, status: StatusCode, fields: HeaderMap) -> response::Parts {
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = status;
     parts.headers = fields;
-    parts.headers.insert(REQUEST_ID, visible(id));
+    // `extend` would add to a field of the same name.
+    for (name, value) in context.response_fields.drain() {
+        if let Some(name) = name {
+            parts.headers.insert(name, value);
+        }
+    }
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    if Framing::of_content_type(content_type.map(HeaderValue::as_bytes)) == Framing::Sse {
+        // A proxy in front must not gather a stream; nginx needs to be told.
+        for (name, value) in [(header::CACHE_CONTROL, "no-cache"), (ACCEL_BUFFERING, "no")] {
+            parts
+                .headers
+                .entry(name)
+                .or_insert(HeaderValue::from_static(value));
+        }
+    }
+    parts
+        .headers
+        .insert(REQUEST_ID, visible(&context.identity.id));
     parts
 }
 
 /// Whether the client waits for a go-ahead before it sends its body (RFC 9110, section 10.1.1).
-pub(super) fn waits_for_continue(fields: &HeaderMap) -> bool {
+pub(super) fn expects_continue(fields: &HeaderMap) -> bool {
     fields
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

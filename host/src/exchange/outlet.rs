@@ -1,8 +1,9 @@
-//! The way from an exchange to the client: one head, then octets, then an end.
+//! The way from an exchange to the client: one head, then bytes, then an end.
 //!
-//! An exchange is one asynchronous function that hands its response over piece by piece. It has no task of its own: the
-//! connection polls it, first until there is a head, then for each piece of the body. So the exchange goes on only as fast
-//! as the client takes what it gives, and when the client is gone it is dropped, with all it holds.
+//! An exchange is one asynchronous function that hands its response over chunk by chunk. The connection polls it, first until
+//! there is a head, then for each chunk of the body: so it goes on only as fast as the client takes what it gives. When the
+//! client is gone, the exchange is told so and moves to a task of its own, where it lets go of the model server and comes to
+//! its end.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,11 +15,63 @@ use hyper::Response;
 use hyper::body::{Frame, SizeHint};
 use hyper::header::CONTENT_LENGTH;
 use hyper::http::response::Parts;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 /// The body ended before it was complete; the connection tells the client by not ending it properly.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the exchange failed in the middle of its response")]
 pub struct Aborted;
+
+/// The client has left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone;
+
+/// Where exchanges come to their end that no connection polls any more.
+#[derive(Clone, Debug)]
+pub struct Finishing {
+    tasks: TaskTracker,
+    runtime: Handle,
+}
+
+impl Finishing {
+    /// On the runtime that this is called in.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+        }
+    }
+
+    /// How many are on their way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether none is on its way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Waits until all have come to their end. Every wait of an exchange whose client has left ends, and every call of a
+    /// plugin has a limit, so this does too.
+    pub async fn wait(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Default for Finishing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Where an exchange puts its response.
 #[derive(Clone)]
@@ -29,10 +82,12 @@ struct Slot {
     head: Option<Parts>,
     /// A response that is complete with its head.
     whole: Option<Bytes>,
-    piece: Option<Bytes>,
-    /// Octets still to come, where that is known.
+    chunk: Option<Bytes>,
+    /// Bytes still to come, where that is known.
     announced: Option<u64>,
     aborted: bool,
+    /// Nobody takes anything any more.
+    gone: bool,
 }
 
 impl Outlet {
@@ -47,19 +102,36 @@ impl Outlet {
         slot.whole = Some(body);
     }
 
-    /// Gives the head; pieces follow. `announced` is the length of the body, where it is known.
+    /// Gives the head; chunks follow. `announced` is the length of the body, where it is known.
     pub(super) fn head(&self, head: Parts, announced: Option<u64>) {
         let mut slot = self.slot();
         slot.head = Some(head);
         slot.announced = announced;
     }
 
-    /// Gives a piece and waits until the connection has taken it.
-    pub(super) async fn send(&self, piece: Bytes) {
-        self.slot().piece = Some(piece);
-        // No waker: the connection polls this again by itself after it has taken the piece.
+    /// Gives a chunk and waits until the connection has taken it.
+    ///
+    /// # Errors
+    /// [`Gone`] if it never will.
+    pub(super) async fn send(&self, chunk: Bytes) -> Result<(), Gone> {
+        self.slot().chunk = Some(chunk);
+        // No waker: whoever polls this polls it again after it has taken the chunk.
         poll_fn(|_| {
-            if self.slot().piece.is_none() {
+            let slot = self.slot();
+            match (&slot.chunk, slot.gone) {
+                (None, _) => Poll::Ready(Ok(())),
+                (Some(_), true) => Poll::Ready(Err(Gone)),
+                (Some(_), false) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Waits until the client has left.
+    pub(super) async fn gone(&self) {
+        // No waker: the exchange then moves to a task of its own, which polls it anew.
+        poll_fn(|_| {
+            if self.slot().gone {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -78,35 +150,69 @@ impl Outlet {
 
 type Drive = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// An exchange that has not come to its end. Dropping it moves the exchange to a task of its own.
+struct Running {
+    /// `None` once it has ended.
+    drive: Option<Drive>,
+    outlet: Outlet,
+    finishing: Finishing,
+}
+
+impl Running {
+    /// Lets the exchange go on.
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Some(drive) = &mut self.drive
+            && drive.as_mut().poll(cx).is_ready()
+        {
+            self.drive = None;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(drive) = self.drive.take() {
+            self.outlet.slot().gone = true;
+            let Finishing { tasks, runtime } = &self.finishing;
+            tasks.spawn_on(drive, runtime);
+        }
+    }
+}
+
 /// Runs an exchange until it has a head; the rest runs as the body is taken.
-pub(super) async fn run<F>(exchange: impl FnOnce(Outlet) -> F) -> Response<Body>
+pub(super) async fn run<F>(
+    finishing: Finishing,
+    exchange: impl FnOnce(Outlet) -> F,
+) -> Response<Body>
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let outlet = Outlet(Arc::default());
-    let mut drive: Drive = Box::pin(exchange(outlet.clone()));
-    let mut done = false;
+    let mut running = Running {
+        drive: Some(Box::pin(exchange(outlet.clone()))),
+        outlet,
+        finishing,
+    };
     let head = poll_fn(|cx| {
-        done = drive.as_mut().poll(cx).is_ready();
-        match outlet.slot().head.take() {
+        running.poll(cx);
+        match running.outlet.slot().head.take() {
             Some(head) => Poll::Ready(head),
-            None if done => unreachable!("an exchange gives a head before it ends"),
+            None if running.drive.is_none() => {
+                unreachable!("an exchange gives a head before it ends")
+            }
             None => Poll::Pending,
         }
     })
     .await;
-    let whole = outlet.slot().whole.take();
+    let whole = running.outlet.slot().whole.take();
     let body = match whole {
         Some(bytes) => Body::Whole(Some(bytes)),
-        None => Body::Pieces {
-            drive: (!done).then_some(drive),
-            outlet,
-        },
+        None => Body::Chunks(running),
     };
     Response::from_parts(head, body)
 }
 
-/// The answer to HEAD: the same head, with the length that the body would have where that is known, and an end. HTTP/1.1
+/// The response to HEAD: the same head, with the length that the body would have where that is known, and an end. HTTP/1.1
 /// connections leave a body out by themselves, those of HTTP/2 do not.
 pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
@@ -121,21 +227,16 @@ pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
 pub enum Body {
     /// Complete from the start.
     Whole(Option<Bytes>),
-    /// Given piece by piece by an exchange that is still running.
+    /// Given chunk by chunk by an exchange that is still running.
     #[expect(private_interfaces, reason = "only this module makes one")]
-    Pieces {
-        /// The exchange; `None` once it has ended.
-        drive: Option<Drive>,
-        /// Where it puts the pieces.
-        outlet: Outlet,
-    },
+    Chunks(Running),
 }
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Whole(_) => "Whole",
-            Self::Pieces { .. } => "Pieces",
+            Self::Chunks(_) => "Chunks",
         })
     }
 }
@@ -148,28 +249,27 @@ impl hyper::body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        let (drive, outlet) = match self.get_mut() {
+        let running = match self.get_mut() {
             Self::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
-            Self::Pieces { drive, outlet } => (drive, outlet),
+            Self::Chunks(running) => running,
         };
         loop {
-            let mut slot = outlet.slot();
-            if let Some(piece) = slot.piece.take() {
+            let mut slot = running.outlet.slot();
+            if let Some(chunk) = slot.chunk.take() {
                 slot.announced = slot
                     .announced
-                    .map(|left| left.saturating_sub(piece.len() as u64));
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
+                    .map(|left| left.saturating_sub(chunk.len() as u64));
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
             let aborted = slot.aborted;
             drop(slot);
-            let Some(running) = drive else {
+            if running.drive.is_none() {
                 return Poll::Ready(aborted.then_some(Err(Aborted)));
-            };
-            if running.as_mut().poll(cx).is_ready() {
-                *drive = None;
-            } else if outlet.slot().piece.is_none() {
+            }
+            running.poll(cx);
+            if running.drive.is_some() && running.outlet.slot().chunk.is_none() {
                 return Poll::Pending;
             }
         }
@@ -178,9 +278,9 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Pieces { drive, outlet } => {
-                let slot = outlet.slot();
-                drive.is_none() && slot.piece.is_none() && !slot.aborted
+            Self::Chunks(running) => {
+                let slot = running.outlet.slot();
+                running.drive.is_none() && slot.chunk.is_none() && !slot.aborted
             }
         }
     }
@@ -190,7 +290,8 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Self::Pieces { outlet, .. } => outlet
+            Self::Chunks(running) => running
+                .outlet
                 .slot()
                 .announced
                 .map_or_else(SizeHint::default, SizeHint::with_exact),

@@ -20,7 +20,7 @@ use super::{Batch, Error, Framing, Limits};
 /// SSE follows the WHATWG parser (HTML Living Standard, "Server-sent events", read August 2026) with one exception: an event
 /// whose `data` has arrived when the input ends without a blank line is an event. Dropping it silently would lose the last
 /// record of a sloppy producer; whoever needs to know that a stream is complete checks for its end marker anyway. Of a last
-/// line without an end only `data:` counts. `id` and `retry` are kept in `raw` only.
+/// line without an end only `data:` counts. `retry` is kept in `raw` only.
 ///
 /// NDJSON is split at LF and nothing else; a CR before it goes, and blank lines are skipped. A last line without LF is an event.
 ///

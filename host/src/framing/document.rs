@@ -11,6 +11,7 @@ impl Scanner {
     pub(super) fn last(&self, input: &[u8]) -> Draft {
         Draft {
             name: 0..0,
+            id: None,
             data: Data::Line(0..input.len()),
             end: input.len(),
             size: input.len(),

@@ -11,13 +11,16 @@ use super::{Event, Framing};
 /// Appends events to `out` in the given framing.
 ///
 /// # Shape
-/// - SSE: an `event:` line if there is a name, a `data:` line for each line of the data (ended by LF, CRLF or CR, which all
-///   come back as LF), a blank line. CR and LF in a name become a blank.
-/// - NDJSON: the data and LF. CR and LF inside the data become a blank, which JSON allows wherever it allows them. Names are lost.
+/// - SSE: an `event:` line if there is a name, an `id:` line if there is an id, a `data:` line for each line of the data (ended by LF, CRLF or CR, which all
+///   come back as LF), a blank line. CR and LF in a name or an id become a blank.
+/// - NDJSON: the data and LF. CR and LF inside the data become a blank, which JSON allows wherever it allows them. Names and ids are lost.
 /// - Document: the data, one event after the other.
 pub fn encode(framing: Framing, events: &[Event], out: &mut BytesMut) {
     // Field names, blanks and line ends of a usual event come to less than 32 octets.
-    let size = events.iter().map(|e| e.name.len() + e.data.len() + 32);
+    let size = events.iter().map(|e| {
+        let id = e.id.as_ref().map_or(0, |id| id.len() + 8);
+        e.name.len() + id + e.data.len() + 32
+    });
     out.reserve(size.sum());
     for event in events {
         match framing {
@@ -35,6 +38,11 @@ fn sse(event: &Event, out: &mut BytesMut) {
     if !event.name.is_empty() {
         out.extend_from_slice(b"event: ");
         one_line(event.name.as_bytes(), out);
+        out.extend_from_slice(b"\n");
+    }
+    if let Some(id) = &event.id {
+        out.extend_from_slice(b"id: ");
+        one_line(id.as_bytes(), out);
         out.extend_from_slice(b"\n");
     }
     let mut rest: &[u8] = &event.data;

@@ -63,6 +63,7 @@ impl Scanner {
         self.start = next;
         Some(Draft {
             name: 0..0,
+            id: None,
             data,
             end: next,
             size,

@@ -13,6 +13,7 @@ use super::{Event, Framing, document, ndjson, sse};
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) name: Range<usize>,
+    pub(super) id: Option<Range<usize>>,
     pub(super) data: Data,
     /// After the terminator.
     pub(super) end: usize,
@@ -22,21 +23,26 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn event(self, raw: &Bytes) -> Event {
+        let text = |range| String::from_utf8_lossy(&raw[range]).into_owned();
         let name = if self.name.is_empty() {
             String::new()
         } else {
-            String::from_utf8_lossy(&raw[self.name]).into_owned()
+            text(self.name)
         };
+        let id = self.id.map(text);
         let data = match self.data {
             Data::None => Bytes::new(),
             Data::Line(range) => raw.slice(range),
             Data::Joined(octets) => Bytes::from(octets),
         };
-        Event { name, data }
+        Event { name, data, id }
     }
 
     pub(super) fn rebase(&mut self, by: usize) {
         shift(&mut self.name, by);
+        if let Some(id) = &mut self.id {
+            shift(id, by);
+        }
         self.data.rebase(by);
         self.end -= by;
     }

@@ -25,6 +25,7 @@ pub(super) struct Scanner {
     /// The line before ended with a CR that was the last octet at hand: an LF that follows belongs to it.
     after_cr: bool,
     name: Range<usize>,
+    id: Option<Range<usize>>,
     data: Data,
 }
 
@@ -69,6 +70,9 @@ impl Scanner {
         self.line -= by;
         self.searched -= by;
         shift(&mut self.name, by);
+        if let Some(id) = &mut self.id {
+            shift(id, by);
+        }
         self.data.rebase(by);
     }
 
@@ -116,7 +120,8 @@ impl Scanner {
         match name {
             b"data" => self.data.add_line(input, value),
             b"event" => self.name = value,
-            // Comments, `id`, `retry` and whatever else; they stay in the raw octets.
+            b"id" => self.id = Some(value),
+            // Comments, `retry` and whatever else; they stay in the raw octets.
             _ => {}
         }
     }
@@ -124,6 +129,7 @@ impl Scanner {
     /// The event in the making, unless it has no data. `end` is after its terminator, which begins at `terminator`.
     fn dispatch(&mut self, end: usize, terminator: usize) -> Option<Draft> {
         let name = mem::take(&mut self.name);
+        let id = self.id.take();
         let data = mem::take(&mut self.data);
         if matches!(data, Data::None) {
             return None;
@@ -131,6 +137,7 @@ impl Scanner {
         let start = mem::replace(&mut self.start, end);
         Some(Draft {
             name,
+            id,
             data,
             end,
             size: terminator - start,

@@ -45,7 +45,26 @@ fn event(name: &str, data: &str) -> Event {
     Event {
         name: name.to_owned(),
         data: Bytes::copy_from_slice(data.as_bytes()),
+        id: None,
     }
+}
+
+#[test]
+fn an_id_belongs_to_its_own_event_and_survives_encoding() {
+    let events = decode(
+        Framing::Sse,
+        b"id: 7\ndata: a\n\ndata: b\n\nid\ndata: c\n\nid: \xff\ndata: d\n\n",
+    );
+    let ids: Vec<_> = events.iter().map(|event| event.id.as_deref()).collect();
+    assert_eq!(ids, [Some("7"), None, Some(""), Some("\u{fffd}")]);
+    let mut out = BytesMut::new();
+    encode(Framing::Sse, &events, &mut out);
+    assert_eq!(decode(Framing::Sse, &out), events);
+    let mut nasty = event("", "x");
+    nasty.id = Some("1\ndata: y\r".into());
+    let mut out = BytesMut::new();
+    encode(Framing::Sse, &[nasty], &mut out);
+    assert_eq!(&out[..], b"id: 1 data: y \ndata: x\n\n");
 }
 
 fn sse(input: &str) -> Vec<(String, String)> {
@@ -130,8 +149,8 @@ fn sse_last_name_counts_and_an_empty_one_resets_it() {
 }
 
 #[test]
-fn sse_comments_ids_retries_and_unknown_fields_stay_in_raw_only() {
-    let input = ": ping\n\nid: 7\nretry: 10\nData: no\n: data: no\nfoo\ndata: a\n\n";
+fn sse_comments_retries_and_unknown_fields_stay_in_raw_only() {
+    let input = ": ping\n\nretry: 10\nData: no\n: data: no\nfoo\ndata: a\n\n";
     let all = batches(Framing::Sse, WIDE, &[input.as_bytes()]).expect("small");
     assert_eq!(events_of(&all), [event("", "a")]);
     assert_eq!(all[0].raw, input);

@@ -19,6 +19,9 @@ const BATCH: usize = 64;
 /// pipeline, and nobody waits for an access log.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// The error of an exchange whose client left before its end.
+pub const CLIENT_CLOSED: &str = "client_closed";
+
 /// What is known of an exchange when it is over; see `summary` in `wit/observer.wit` for the meaning of each member.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the contract documents each member")]
@@ -31,7 +34,7 @@ pub struct Summary {
     pub client: IpAddr,
     pub status: u16,
     pub error: String,
-    pub cancelled: bool,
+    pub upstream: Arc<str>,
     pub target: Arc<str>,
     pub attempts: u32,
     pub request_bytes: u64,
@@ -40,7 +43,15 @@ pub struct Summary {
     pub duration: Duration,
     pub first_byte: Option<Duration>,
     pub overhead: Duration,
-    pub notes: Vec<(String, String)>,
+    pub facts: Vec<(String, String)>,
+}
+
+impl Summary {
+    /// Whether the client left before the end.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.error == CLIENT_CLOSED
+    }
 }
 
 /// The entrance to one observer's queue.
@@ -95,11 +106,11 @@ async fn observe(
         .iter()
         .map(|summary| summary.client.to_string())
         .collect();
-    let notes: Vec<Vec<(&str, &str)>> = batch
+    let facts: Vec<Vec<(&str, &str)>> = batch
         .iter()
         .map(|summary| {
             summary
-                .notes
+                .facts
                 .iter()
                 .map(|(name, json)| (name.as_str(), json.as_str()))
                 .collect()
@@ -107,8 +118,8 @@ async fn observe(
         .collect();
     let view: Vec<abi::Summary<'_>> = batch
         .iter()
-        .zip(clients.iter().zip(&notes))
-        .map(|(summary, (client, notes))| view(summary, client, notes))
+        .zip(clients.iter().zip(&facts))
+        .map(|(summary, (client, facts))| view(summary, client, facts))
         .collect();
     instance::observe(version, &view).await
 }
@@ -116,7 +127,7 @@ async fn observe(
 fn view<'a>(
     summary: &'a Summary,
     client: &'a str,
-    notes: &'a [(&'a str, &'a str)],
+    facts: &'a [(&'a str, &'a str)],
 ) -> abi::Summary<'a> {
     abi::Summary {
         id: &summary.id,
@@ -126,7 +137,7 @@ fn view<'a>(
         client,
         status: summary.status,
         error: &summary.error,
-        cancelled: summary.cancelled,
+        upstream: &summary.upstream,
         target: &summary.target,
         attempts: summary.attempts,
         request_bytes: summary.request_bytes,
@@ -135,7 +146,7 @@ fn view<'a>(
         duration_us: micros(summary.duration),
         first_byte_us: summary.first_byte.map_or(0, micros),
         overhead_us: micros(summary.overhead),
-        notes,
+        facts,
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use super::bindings::filter::FilterPlugin;
+use super::bindings::All;
 use super::image::Image;
-use super::instance::State;
+use super::store::State;
 
 /// How often a running guest is looked at. A CPU budget is a number of these.
 ///
@@ -89,8 +89,7 @@ impl Engine {
             .or_else(|_| wasmtime::Engine::new(&settings(count, MEMORY_MAX as u64, 0)))
             .map_err(no_room)?;
         let mut linker = Linker::new(&wasmtime);
-        FilterPlugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
-            .map_err(start)?;
+        All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(start)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(start)?;
         tick(&wasmtime);
         Ok(Self(Arc::new(Inner {

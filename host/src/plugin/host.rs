@@ -1,16 +1,17 @@
 //! What guests can import: one file per interface.
 
-mod exchange_context;
+mod exchange;
 mod log;
+mod upstream_info;
 pub(super) mod wasi;
 
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::bindings::filter::sluicegate::plugin::{clock, random, types};
-use super::instance::State;
+use super::bindings::sluicegate::plugin::{clock, random, types};
+use super::store::State;
 
-/// The most random octets of one call, as `wit/types.wit` says.
+/// The most random bytes of one call, as `wit/host.wit` says.
 const RANDOM_MAX: u32 = 4096;
 
 impl types::Host for State {}

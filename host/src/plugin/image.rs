@@ -2,17 +2,16 @@
 
 use std::future::Future;
 
+use sluicegate_contract::{Exports, Manifest};
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
+use wasmtime::component::{
+    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, WasmList,
+};
 use wasmtime_wizer::ComponentInstanceState;
 
-use super::Error;
-use super::bindings::filter::{FilterPluginIndices, FilterPluginPre};
-use super::bindings::gate::GatePluginPre;
-use super::bindings::observer::ObserverPluginPre;
-use super::instance::State;
+use super::abi::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
 use super::load::{CONTRACT, PACKAGE};
-use super::manifest::{Manifest, Role};
+use super::store::State;
 
 /// What all instances of a plugin version start from.
 pub(super) struct Image {
@@ -21,107 +20,155 @@ pub(super) struct Image {
     /// SHA-256 over component and configuration, in hexadecimal.
     pub(super) hash: String,
     /// The configuration, where the memory could not be captured: `configure` then runs in every instance.
-    pub(super) unimaged: Option<String>,
+    pub(super) configure_per_instance: Option<String>,
 }
 
-/// Compiled code and where its role's functions are in it.
+// The results of phases, as the engine gives them: a tuple of one.
+pub(super) type Checked = (Result<(), Stop>,);
+pub(super) type PlannedRequest = (Result<RequestPlan, Stop>,);
+pub(super) type PlannedResponse = (Result<ResponsePlan, Stop>,);
+pub(super) type Body = (Result<Option<Vec<u8>>, Stop>,);
+pub(super) type Chunk = (Result<Option<Vec<u8>>, Fault>,);
+pub(super) type Batch = (Result<Option<Vec<EventResult>>, Fault>,);
+pub(super) type End = (Result<Vec<EventResult>, Fault>,);
+
+/// Compiled code and where its functions are in it.
 ///
-/// The generated bindings look all functions of a world up, with their types, in every new instance; an exchange calls half
-/// of them, each once. So they only check the types, once, in [`Code::check`], and instances look up what they call; but for
-/// the events of a stream, for which an instance is called hundreds of times.
+/// Generated bindings would look all functions of a world up, with their types, in every new instance; an exchange calls half
+/// of them, each once. So types are checked once, in [`Code::check`], and an instance looks up what it calls.
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
+    /// Nothing that it imports can wait: it can be called without a stack of its own.
+    pub(super) cannot_wait: bool,
 }
 
-/// The functions of a role.
-pub(super) enum Functions {
-    Gate(ComponentExportIndex),
-    Filter(Box<Phases>),
-    Observer(ComponentExportIndex),
-}
-
-impl Functions {
-    /// Those of a filter.
-    ///
-    /// # Errors
-    /// [`Error::Contract`] if it has another role.
-    pub(super) fn filter(&self) -> Result<&Phases, Error> {
-        match self {
-            Self::Filter(phases) => Ok(phases),
-            Self::Gate(_) | Self::Observer(_) => Err(Error::Contract("it is not a filter".into())),
-        }
-    }
-}
-
-/// The functions of a filter.
-pub(super) struct Phases {
-    pub(super) constructor: ComponentExportIndex,
-    pub(super) request_head: ComponentExportIndex,
-    pub(super) request_body: ComponentExportIndex,
-    pub(super) response_head: ComponentExportIndex,
-    pub(super) response_body: ComponentExportIndex,
-    pub(super) response_chunk: ComponentExportIndex,
-    pub(super) response_end: ComponentExportIndex,
-    /// All functions, for instances that are called again and again: see `instance::Filter::response_events`.
-    pub(super) all: FilterPluginIndices,
+/// The functions of a component's phases; `None` for interfaces that it does not export.
+#[derive(Default)]
+pub(super) struct Functions {
+    pub(super) check: Option<ComponentExportIndex>,
+    /// `head` and `body`.
+    pub(super) request: Option<[ComponentExportIndex; 2]>,
+    /// `head` and `body`.
+    pub(super) response: Option<[ComponentExportIndex; 2]>,
+    pub(super) chunk: Option<ComponentExportIndex>,
+    /// `batch` and `end`.
+    pub(super) events: Option<[ComponentExportIndex; 2]>,
+    pub(super) closed: Option<ComponentExportIndex>,
+    pub(super) observe: Option<ComponentExportIndex>,
 }
 
 impl Code {
-    /// Finds the functions of a role.
+    /// Finds the functions of the interfaces that the component exports.
     ///
     /// # Errors
     /// A message that names the export that is missing.
-    pub(super) fn new(role: Role, pre: InstancePre<State>) -> wasmtime::Result<Self> {
+    pub(super) fn new(exports: Exports, pre: InstancePre<State>) -> wasmtime::Result<Self> {
         let component = pre.component();
         let missing = |name: &str| wasmtime::format_err!("it does not export `{name}`");
-        let interface = format!("{PACKAGE}{}@{CONTRACT}", role.as_str());
-        let exports = component
-            .get_export_index(None, interface.as_str())
-            .ok_or_else(|| missing(&interface))?;
-        let function = |name: &str| {
+        let function = |there: bool, interface: &str, name: &str| {
+            if !there {
+                return Ok(None);
+            }
+            let interface = format!("{PACKAGE}{interface}@{CONTRACT}");
+            let exports = component
+                .get_export_index(None, interface.as_str())
+                .ok_or_else(|| missing(&interface))?;
             component
                 .get_export_index(Some(&exports), name)
-                .ok_or_else(|| missing(name))
+                .map(Some)
+                .ok_or_else(|| missing(&format!("{interface}#{name}")))
         };
-        let method = |name: &str| function(&format!("[method]exchange.{name}"));
-        let functions = match role {
-            Role::Gate => Functions::Gate(function("check")?),
-            Role::Observer => Functions::Observer(function("observe")?),
-            Role::Filter => Functions::Filter(Box::new(Phases {
-                constructor: function("[constructor]exchange")?,
-                request_head: method("request-head")?,
-                request_body: method("request-body")?,
-                response_head: method("response-head")?,
-                response_body: method("response-body")?,
-                response_chunk: method("response-chunk")?,
-                response_end: method("response-end")?,
-                all: FilterPluginIndices::new(&pre)?,
-            })),
+        let pair = |there, interface, names: [&str; 2]| {
+            let first = function(there, interface, names[0])?;
+            let second = function(there, interface, names[1])?;
+            Ok::<_, wasmtime::Error>(first.zip(second).map(|(first, second)| [first, second]))
         };
-        Ok(Self { pre, functions })
+        let functions = Functions {
+            check: function(exports.gate, "gate", "check")?,
+            request: pair(exports.request, "request", ["head", "body"])?,
+            response: pair(exports.response, "response", ["head", "body"])?,
+            chunk: function(exports.chunks, "chunks", "chunk")?,
+            events: pair(exports.events, "events", ["batch", "end"])?,
+            closed: function(exports.closing, "closing", "closed")?,
+            observe: function(exports.observer, "observer", "observe")?,
+        };
+        let cannot_wait = component
+            .component_type()
+            .imports(component.engine())
+            .all(|(name, _)| name.starts_with(PACKAGE));
+        Ok(Self {
+            pre,
+            functions,
+            cannot_wait,
+        })
+    }
+
+    /// The interfaces that the component exports.
+    pub(super) fn exports(&self) -> Exports {
+        let functions = &self.functions;
+        Exports {
+            gate: functions.check.is_some(),
+            request: functions.request.is_some(),
+            response: functions.response.is_some(),
+            chunks: functions.chunk.is_some(),
+            events: functions.events.is_some(),
+            closing: functions.closed.is_some(),
+            observer: functions.observe.is_some(),
+        }
     }
 
     /// Makes one instance and checks that all functions have the contract's types.
     ///
     /// # Errors
-    /// The engine's message, which names the export that differs; or what went wrong in the guest.
+    /// The engine's message, with the export that differs; or what went wrong in the guest.
     pub(super) async fn check(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
-        let pre = self.pre.clone();
-        match &self.functions {
-            Functions::Gate(_) => {
-                GatePluginPre::new(pre)?.instantiate_async(store).await?;
-            }
-            Functions::Filter(_) => {
-                FilterPluginPre::new(pre)?.instantiate_async(store).await?;
-            }
-            Functions::Observer(_) => {
-                ObserverPluginPre::new(pre)?
-                    .instantiate_async(store)
-                    .await?;
-            }
-        }
-        Ok(())
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let functions = &self.functions;
+        let mut check = Check { store, instance };
+        check.types::<(), Checked>("gate.check", functions.check)?;
+        let [head, body] = split(functions.request);
+        check.types::<(), PlannedRequest>("request.head", head)?;
+        check.types::<(&[u8],), Body>("request.body", body)?;
+        let [head, body] = split(functions.response);
+        check.types::<(), PlannedResponse>("response.head", head)?;
+        check.types::<(&[u8],), Body>("response.body", body)?;
+        check.types::<(&[u8], bool), Chunk>("chunks.chunk", functions.chunk)?;
+        let [batch, end] = split(functions.events);
+        check.types::<(&[EventParam<'_>],), Batch>("events.batch", batch)?;
+        check.types::<(), End>("events.end", end)?;
+        check.types::<(&str,), ()>("closing.closed", functions.closed)?;
+        check.types::<(&[Summary<'_>],), ()>("observer.observe", functions.observe)
+    }
+}
+
+fn split(pair: Option<[ComponentExportIndex; 2]>) -> [Option<ComponentExportIndex>; 2] {
+    pair.map_or([None, None], |pair| pair.map(Some))
+}
+
+/// An instance whose functions are checked.
+struct Check<'a> {
+    store: &'a mut Store<State>,
+    instance: Instance,
+}
+
+impl Check<'_> {
+    fn types<P, R>(
+        &mut self,
+        name: &str,
+        function: Option<ComponentExportIndex>,
+    ) -> wasmtime::Result<()>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let Some(function) = function else {
+            return Ok(());
+        };
+        self.instance
+            .get_typed_func::<P, R>(&mut *self.store, function)
+            .map(drop)
+            .map_err(|error| wasmtime::format_err!("`{name}` has other types: {error:#}"))
     }
 }
 

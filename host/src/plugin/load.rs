@@ -6,17 +6,20 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::{Method, StatusCode, Uri};
 use sha2::{Digest, Sha256};
+use sluicegate_contract::{Context, Exports, Identity, Manifest};
 use tokio::runtime::Handle;
-use wasmtime::component::{Component, Instance};
+use wasmtime::component::{Component, Instance as ComponentInstance};
 use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wizer::Wizer;
 
-use super::context::{Context, Identity};
+use super::calls::Calls;
 use super::host::unix_ms;
 use super::image::{Code, Configured, Image};
-use super::instance::{Filter, Loan, State};
-use super::manifest::{Manifest, Role};
+use super::instance::{Instance, Loan};
+use super::manifest;
+use super::store::State;
 use super::{Engine, Owner, Version};
 use crate::config;
 use crate::telemetry::metrics::PluginMetrics;
@@ -24,7 +27,7 @@ use crate::telemetry::metrics::PluginMetrics;
 /// The contract's package, as it stands in the names of imports and exports.
 pub(super) const PACKAGE: &str = "sluicegate:plugin/";
 /// The version of the contract that this gateway speaks.
-pub const CONTRACT: &str = "0.1.0";
+pub const CONTRACT: &str = "0.2.0-draft.1";
 
 /// CPU budget for starting, for `describe` and for `configure`, each: an interpreter that starts inside a guest takes seconds.
 const LOAD_CPU: Duration = Duration::from_secs(10);
@@ -58,14 +61,24 @@ pub enum Error {
     /// The engine does not accept the component.
     #[error("the component is not valid: {0}")]
     Invalid(String),
-    /// The component exports none of the role interfaces, or more than one.
+    /// The component exports none of the interfaces that say where it takes part.
     #[error(
-        "the component must export exactly one of sluicegate:plugin/gate, /filter and /observer (see `sluicegate wit`); it exports {0}"
+        "the component must export at least one of sluicegate:plugin/gate, /request, /response, /events, /closing and /observer (see `sluicegate wit`); it exports {0}"
     )]
-    NoRole(String),
+    NoPhases(String),
+    /// The component exports `chunks` and no `response`, so nothing would ever ask for chunks.
+    #[error(
+        "the component exports sluicegate:plugin/chunks without /response, whose plan asks for chunks"
+    )]
+    LonelyChunks,
+    /// The component says that it is two things that exclude each other.
+    #[error(
+        "the manifest says that the plugin is both a front and an adapter; it can be one of them"
+    )]
+    FrontAndAdapter,
     /// The component was built for another version of the contract.
     #[error(
-        "the component was built for version {found} of the contract; this gateway speaks {CONTRACT} (0.1.x): rebuild it with the `wit` that `sluicegate wit` prints, or update the gateway"
+        "the component was built for version {found} of the contract; this gateway speaks {CONTRACT}: rebuild it with the `wit` that `sluicegate wit` prints, or update the gateway"
     )]
     Version {
         /// The version in the export's name.
@@ -73,7 +86,7 @@ pub enum Error {
     },
     /// The component imports something that plugins are not given.
     #[error(
-        "the component imports {0}, which plugins are not given; they get log, clock, random and exchange-context"
+        "the component imports {0}, which plugins are not given; they get exchange, log, clock, random and upstream-info"
     )]
     Import(String),
     /// An export is missing or has other types than the contract says.
@@ -87,8 +100,8 @@ pub enum Error {
         /// What the guest did.
         source: super::Error,
     },
-    /// `describe` answered something that is not a manifest.
-    #[error("`describe` did not answer with a manifest: {0}")]
+    /// `describe` returned something that is not a manifest.
+    #[error("`describe` did not return a manifest: {0}")]
     Manifest(serde_json::Error),
     /// The manifest's `config` is not a JSON Schema.
     #[error("the manifest's `config` is not a JSON Schema: {0}")]
@@ -137,12 +150,9 @@ pub async fn load(
         name: plugin.name.clone(),
         limits: plugin.limits.clone(),
         metrics,
+        calls: Calls::default(),
     });
-    let configuration = if plugin.config.is_null() {
-        "{}".to_owned()
-    } else {
-        plugin.config.to_string()
-    };
+    let configuration = configuration(plugin);
     let key = key(&bytes, &configuration, plugin.limits.memory);
     let image = match engine.image(&key) {
         Some(image) => image,
@@ -158,14 +168,33 @@ pub async fn load(
     }
     owner.metrics.version_live();
     let version = Version {
+        made_of: plugin.clone(),
         owner,
         engine: engine.clone(),
         image,
         fail_open: plugin.fail_open,
     };
     let version = Arc::new(version);
-    canary(&version).await?;
+    trial(&version).await?;
     Ok(version)
+}
+
+/// The configuration as a plugin gets it.
+fn configuration(plugin: &config::Plugin) -> String {
+    if plugin.config.is_null() {
+        "{}".to_owned()
+    } else {
+        plugin.config.to_string()
+    }
+}
+
+/// SHA-256 over component and configuration, in hexadecimal.
+pub(super) fn hash(plugin: &config::Plugin, bytes: &[u8]) -> String {
+    hex(&key(bytes, &configuration(plugin), 0))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn key(bytes: &[u8], configuration: &str, memory: u64) -> [u8; 32] {
@@ -258,16 +287,19 @@ impl Job {
             (None, self.bytes.to_vec())
         };
         let component = compile(wasmtime, &instrumented)?;
-        let role = role(&component, wasmtime)?;
+        let exports = exports(&component, wasmtime)?;
         let (mut store, instance) = self.instantiate(&component).await?;
 
         let manifest = self.describe(&mut store, instance).await?;
-        manifest.check(&self.value)?;
+        if manifest.front.is_some() && manifest.adapter.is_some() {
+            return Err(Error::FrontAndAdapter.into());
+        }
+        manifest::check(&manifest, &self.value)?;
         self.configure(&mut store, instance).await?;
 
         let component = match &context {
             Some(context) => {
-                State::begin_call(&mut store, LOAD_CPU);
+                State::begin_call(&mut store, LOAD_CPU, false);
                 let mut configured = Configured {
                     store: &mut store,
                     instance,
@@ -286,20 +318,23 @@ impl Job {
             .linker()
             .instantiate_pre(&component)
             .map_err(contract)?;
-        let code = Code::new(role, pre).map_err(contract)?;
+        let code = Code::new(exports, pre).map_err(contract)?;
         let mut store = State::store(&self.owner, wasmtime);
-        State::begin_call(&mut store, LOAD_CPU);
+        State::begin_call(&mut store, LOAD_CPU, false);
         code.check(&mut store).await.map_err(contract)?;
         let image = Image {
             code,
             manifest,
             hash: self.hash(),
-            unimaged: (!imaged).then(|| self.configuration.clone()),
+            configure_per_instance: (!imaged).then(|| self.configuration.clone()),
         };
         Ok(image)
     }
 
-    async fn instantiate(&self, component: &Component) -> Result<(Store<State>, Instance), Error> {
+    async fn instantiate(
+        &self,
+        component: &Component,
+    ) -> Result<(Store<State>, ComponentInstance), Error> {
         let pre = self
             .engine
             .linker()
@@ -314,17 +349,21 @@ impl Job {
     async fn describe(
         &self,
         store: &mut Store<State>,
-        instance: Instance,
+        instance: ComponentInstance,
     ) -> Result<Manifest, Error> {
         let describe = instance
             .get_typed_func::<(), (String,)>(&mut *store, "describe")
             .map_err(contract)?;
         let call = async |store: &mut Store<State>| describe.call_async(store, ()).await;
         let (text,) = limited("describe", store, call).await?;
-        Manifest::parse(&text)
+        Manifest::parse(&text).map_err(Error::Manifest)
     }
 
-    async fn configure(&self, store: &mut Store<State>, instance: Instance) -> Result<(), Error> {
+    async fn configure(
+        &self,
+        store: &mut Store<State>,
+        instance: ComponentInstance,
+    ) -> Result<(), Error> {
         let configure = instance
             .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")
             .map_err(contract)?;
@@ -340,8 +379,7 @@ impl Job {
     }
 
     fn hash(&self) -> String {
-        let digest = key(&self.bytes, &self.configuration, 0);
-        digest.iter().map(|octet| format!("{octet:02x}")).collect()
+        hex(&key(&self.bytes, &self.configuration, 0))
     }
 }
 
@@ -351,7 +389,7 @@ async fn limited<T>(
     store: &mut Store<State>,
     call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> Result<T, Error> {
-    State::begin_call(store, LOAD_CPU);
+    State::begin_call(store, LOAD_CPU, false);
     let source = match tokio::time::timeout(LOAD_WALL, call(store)).await {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => store.data().explain(&error),
@@ -369,8 +407,9 @@ fn contract(error: wasmtime::Error) -> Error {
     Error::Contract(format!("{error:#}"))
 }
 
-/// The role that the exports give a component, after a look at its imports.
-fn role(component: &Component, engine: &Wasmtime) -> Result<Role, Error> {
+/// The phase interfaces that a component exports, after a look at its imports. Exports that are none of the contract's are
+/// left alone: some languages' tools add their own.
+fn exports(component: &Component, engine: &Wasmtime) -> Result<Exports, Error> {
     let component = component.component_type();
     for (name, _) in component.imports(engine) {
         match name
@@ -382,7 +421,7 @@ fn role(component: &Component, engine: &Wasmtime) -> Result<Role, Error> {
             None => return Err(Error::Import(name.to_owned())),
         }
     }
-    let mut roles = Vec::new();
+    let mut exports = Exports::default();
     for (name, _) in component.exports(engine) {
         let Some((interface, version)) = name
             .strip_prefix(PACKAGE)
@@ -392,14 +431,21 @@ fn role(component: &Component, engine: &Wasmtime) -> Result<Role, Error> {
         };
         check_version(version)?;
         match interface {
-            "gate" => roles.push(Role::Gate),
-            "filter" => roles.push(Role::Filter),
-            "observer" => roles.push(Role::Observer),
+            "gate" => exports.gate = true,
+            "request" => exports.request = true,
+            "response" => exports.response = true,
+            "chunks" => exports.chunks = true,
+            "events" => exports.events = true,
+            "closing" => exports.closing = true,
+            "observer" => exports.observer = true,
             _ => {}
         }
     }
-    if let [role] = roles[..] {
-        return Ok(role);
+    if exports.chunks && !exports.response {
+        return Err(Error::LonelyChunks);
+    }
+    if exports.is_stage() || exports.observer {
+        return Ok(exports);
     }
     let names: Vec<_> = component
         .exports(engine)
@@ -407,22 +453,16 @@ fn role(component: &Component, engine: &Wasmtime) -> Result<Role, Error> {
         .filter(|(name, _)| !name.starts_with("wasmtime:wizer/"))
         .map(|(name, _)| name.to_owned())
         .collect();
-    Err(Error::NoRole(if names.is_empty() {
+    Err(Error::NoPhases(if names.is_empty() {
         "nothing".into()
     } else {
         names.join(", ")
     }))
 }
 
-/// Accepts 0.1.x up to the gateway's own: inside 0.1 functions are only added.
+/// Accepts the gateway's own version only: until the contract is frozen, every draft may change everything.
 fn check_version(version: &str) -> Result<(), Error> {
-    let patch = version
-        .strip_prefix("0.1.")
-        .and_then(|patch| patch.parse::<u32>().ok());
-    let own = CONTRACT
-        .strip_prefix("0.1.")
-        .and_then(|patch| patch.parse::<u32>().ok());
-    if patch.is_some() && patch <= own {
+    if version == CONTRACT {
         Ok(())
     } else {
         Err(Error::Version {
@@ -431,26 +471,37 @@ fn check_version(version: &str) -> Result<(), Error> {
     }
 }
 
-/// Makes one instance of a filter with its resource, as every exchange will.
-async fn canary(version: &Arc<Version>) -> Result<(), Error> {
-    if version.role() != Role::Filter {
-        return Ok(());
-    }
-    let (parts, ()) = hyper::Request::new(()).into_parts();
+/// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange. What it decides there does not
+/// matter; that it traps, or breaks the contract, does.
+async fn trial(version: &Arc<Version>) -> Result<(), Error> {
+    let failed = |function| move |source| Error::Guest { function, source };
+    let mut instance = Instance::new(version, None);
+    instance.make().await.map_err(failed("start"))?;
+    let (mut parts, ()) = hyper::Request::new(()).into_parts();
+    parts.method = Method::POST;
+    parts.uri = Uri::from_static("/v1/chat/completions");
     let identity = Identity {
-        id: "canary".into(),
+        id: "trial".into(),
         received_ms: unix_ms(),
         route: "".into(),
         client: Ipv4Addr::LOCALHOST.into(),
     };
     let mut loan = Loan::new(Context::new(identity, parts, "".into(), Arc::new([])));
-    match Filter::new(version, &mut loan).await {
-        Ok(_) => Ok(()),
-        Err(source) => Err(Error::Guest {
-            function: "exchange.constructor",
-            source,
-        }),
+    let exports = version.exports();
+    if exports.gate {
+        let decided = instance.check(&mut loan).await;
+        decided.map(drop).map_err(failed("gate.check"))?;
     }
+    if exports.request {
+        let decided = instance.request_head(&mut loan).await;
+        decided.map(drop).map_err(failed("request.head"))?;
+    }
+    if exports.response {
+        loan.status = Some(StatusCode::OK);
+        let decided = instance.response_head(&mut loan).await;
+        decided.map(drop).map_err(failed("response.head"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -472,8 +523,8 @@ mod tests {
 
     #[test]
     fn only_known_versions_of_the_contract_pass() {
-        assert!(check_version("0.1.0").is_ok());
-        for unknown in ["0.1.1", "0.2.0", "1.0.0", "0.1", "x"] {
+        assert!(check_version(CONTRACT).is_ok());
+        for unknown in ["0.1.0", "0.2.0", "0.2.0-draft.2", "1.0.0", "0.2", "x"] {
             assert!(
                 matches!(check_version(unknown), Err(Error::Version { .. })),
                 "{unknown}"

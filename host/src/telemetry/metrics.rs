@@ -3,9 +3,11 @@
 //! Responsible for what is counted and in which buckets. Whoever counts holds the handle of its route, plugin or target,
 //! which was resolved once; only the end of an exchange looks a label set up. Not responsible for serving the result.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder, text};
@@ -73,6 +75,82 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
+/// The handles that are in use, by what they count. When the last user of one is gone, its metrics are forgotten, so that a
+/// gateway that is reconfigured again and again does not show everything that it ever had.
+#[derive(Debug)]
+struct Handles<K, T>(Arc<Mutex<HashMap<K, Weak<T>>>>);
+
+impl<K, T> Clone for Handles<K, T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, T> Default for Handles<K, T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Eq + Hash + Clone, T> Handles<K, T> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Weak<T>>> {
+        self.0.lock().expect("no panic while the lock is held")
+    }
+
+    /// The handle that is in use, or a new one.
+    fn get_or_make(&self, key: &K, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut handles = self.lock();
+        if let Some(handle) = handles.get(key).and_then(Weak::upgrade) {
+            return handle;
+        }
+        let handle = Arc::new(make());
+        handles.insert(key.clone(), Arc::downgrade(&handle));
+        handle
+    }
+
+    /// A handle is dropped: forgets its metrics, unless another one counts into them by now.
+    fn forget(&self, key: &K, forget: impl FnOnce()) {
+        let mut handles = self.lock();
+        if handles
+            .get(key)
+            .is_some_and(|handle| handle.strong_count() == 0)
+        {
+            handles.remove(key);
+            forget();
+        }
+    }
+}
+
+/// Counters of one handle that differ in further labels, made when they are needed.
+#[derive(Debug)]
+struct Counters<L, const N: usize> {
+    family: Family<Labels<N>, Counter>,
+    made: Mutex<HashMap<L, Counter>>,
+}
+
+impl<L: Eq + Hash + Copy, const N: usize> Counters<L, N> {
+    fn of(family: &Family<Labels<N>, Counter>) -> Self {
+        Self {
+            family: family.clone(),
+            made: Mutex::default(),
+        }
+    }
+
+    fn inc(&self, further: L, labels: impl FnOnce(L) -> Labels<N>) {
+        let mut made = self.made.lock().expect("no panic while the lock is held");
+        made.entry(further)
+            .or_insert_with(|| self.family.get_or_create_owned(&labels(further)))
+            .inc();
+    }
+
+    fn forget(&self, labels: impl Fn(L) -> Labels<N>) {
+        let mut made = self.made.lock().expect("no panic while the lock is held");
+        for (further, _) in made.drain() {
+            self.family.remove(&labels(further));
+        }
+    }
+}
+
 /// All metrics of the gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -92,6 +170,9 @@ pub struct Metrics {
     observer_dropped: Family<Labels<1>, Counter>,
     upstream_requests: Family<Labels<3>, Counter>,
     upstream_connections: Family<Labels<2>, Gauge>,
+    routes: Handles<Arc<str>, RouteMetrics>,
+    plugins: Handles<Arc<str>, PluginMetrics>,
+    targets: Handles<[Arc<str>; 2], TargetMetrics>,
 }
 
 impl Default for Metrics {
@@ -148,61 +229,82 @@ impl Metrics {
                 metric::UPSTREAM_CONNECTIONS,
                 "Open connections to a model server",
             ),
+            routes: Handles::default(),
+            plugins: Handles::default(),
+            targets: Handles::default(),
             registry,
         }
     }
 
-    /// The handle of a route, by its path as configured. Its metrics exist from now on, at zero; another handle of the same
-    /// route counts into the same metrics.
+    /// The handle of a route, by its path as configured. Its metrics exist from now on, at zero, until the handle is dropped;
+    /// as long as it is in use, the same one is given again.
     #[must_use]
     pub fn route(&self, route: &str) -> Arc<RouteMetrics> {
-        let name = Value::Name(route.into());
-        let only = [(label::ROUTE, name.clone())];
-        let tokens = |direction| {
-            let direction = (label::DIRECTION, Value::Word(direction));
-            self.tokens
-                .get_or_create_owned(&[only[0].clone(), direction])
-        };
-        Arc::new(RouteMetrics {
-            in_flight: self.in_flight.get_or_create_owned(&only),
-            duration: self.duration.get_or_create_owned(&only),
-            first_byte: self.first_byte.get_or_create_owned(&only),
-            gap: self.gap.get_or_create_owned(&only),
-            overhead: self.overhead.get_or_create_owned(&only),
-            input: tokens("input"),
-            output: tokens("output"),
-            requests: self.requests.clone(),
-            name,
+        let key: Arc<str> = route.into();
+        self.routes.get_or_make(&key, || {
+            let only = [(label::ROUTE, Value::Name(key.clone()))];
+            RouteMetrics {
+                in_flight: self.in_flight.get_or_create_owned(&only),
+                duration: self.duration.get_or_create_owned(&only),
+                first_byte: self.first_byte.get_or_create_owned(&only),
+                gap: self.gap.get_or_create_owned(&only),
+                overhead: self.overhead.get_or_create_owned(&only),
+                input: self.tokens.get_or_create_owned(&direction(&key, "input")),
+                output: self.tokens.get_or_create_owned(&direction(&key, "output")),
+                requests: Counters::of(&self.requests),
+                families: RouteFamilies {
+                    in_flight: self.in_flight.clone(),
+                    histograms: [&self.duration, &self.first_byte, &self.gap, &self.overhead]
+                        .map(Family::clone),
+                    tokens: self.tokens.clone(),
+                },
+                handles: self.routes.clone(),
+                name: key.clone(),
+            }
         })
     }
 
     /// The handle of a plugin, by its name; as `route`.
     #[must_use]
     pub fn plugin(&self, plugin: &str) -> Arc<PluginMetrics> {
-        let name = Value::Name(plugin.into());
-        let only = [(label::PLUGIN, name.clone())];
-        Arc::new(PluginMetrics {
-            calls: self.plugin_calls.get_or_create_owned(&only),
-            time: self.plugin_time.get_or_create_owned(&only),
-            versions: self.plugin_versions.get_or_create_owned(&only),
-            log_dropped: self.plugin_log_dropped.get_or_create_owned(&only),
-            observer_dropped: self.observer_dropped.get_or_create_owned(&only),
-            faults: self.plugin_faults.clone(),
-            name,
+        let key: Arc<str> = plugin.into();
+        self.plugins.get_or_make(&key, || {
+            let only = [(label::PLUGIN, Value::Name(key.clone()))];
+            PluginMetrics {
+                calls: self.plugin_calls.get_or_create_owned(&only),
+                time: self.plugin_time.get_or_create_owned(&only),
+                versions: self.plugin_versions.get_or_create_owned(&only),
+                log_dropped: self.plugin_log_dropped.get_or_create_owned(&only),
+                observer_dropped: self.observer_dropped.get_or_create_owned(&only),
+                faults: Counters::of(&self.plugin_faults),
+                families: PluginFamilies {
+                    counters: [
+                        &self.plugin_calls,
+                        &self.plugin_log_dropped,
+                        &self.observer_dropped,
+                    ]
+                    .map(Family::clone),
+                    time: self.plugin_time.clone(),
+                    versions: self.plugin_versions.clone(),
+                },
+                handles: self.plugins.clone(),
+                name: key.clone(),
+            }
         })
     }
 
     /// The handle of a target, by its upstream's name and its address; as `route`.
     #[must_use]
     pub fn target(&self, upstream: &str, target: &str) -> Arc<TargetMetrics> {
-        let names = [
-            (label::UPSTREAM, Value::Name(upstream.into())),
-            (label::TARGET, Value::Name(target.into())),
-        ];
-        Arc::new(TargetMetrics {
-            connections: self.upstream_connections.get_or_create_owned(&names),
-            requests: self.upstream_requests.clone(),
-            names,
+        let key: [Arc<str>; 2] = [upstream.into(), target.into()];
+        self.targets.get_or_make(&key, || TargetMetrics {
+            connections: self
+                .upstream_connections
+                .get_or_create_owned(&target_labels(&key)),
+            requests: Counters::of(&self.upstream_requests),
+            all_connections: self.upstream_connections.clone(),
+            handles: self.targets.clone(),
+            names: key.clone(),
         })
     }
 
@@ -213,6 +315,20 @@ impl Metrics {
         text::encode(&mut out, &self.registry).expect("a string takes all that is written into it");
         out
     }
+}
+
+fn direction(route: &Arc<str>, direction: &'static str) -> Labels<2> {
+    [
+        (label::ROUTE, Value::Name(route.clone())),
+        (label::DIRECTION, Value::Word(direction)),
+    ]
+}
+
+fn target_labels([upstream, target]: &[Arc<str>; 2]) -> Labels<2> {
+    [
+        (label::UPSTREAM, Value::Name(upstream.clone())),
+        (label::TARGET, Value::Name(target.clone())),
+    ]
 }
 
 /// Registers families while `Metrics` is made.
@@ -232,8 +348,8 @@ impl Registrar<'_> {
 /// Counts what happens on one route.
 #[derive(Debug)]
 pub struct RouteMetrics {
-    name: Value,
-    requests: Family<Labels<3>, Counter>,
+    name: Arc<str>,
+    requests: Counters<(u16, &'static str), 3>,
     in_flight: Gauge,
     duration: Histogram,
     first_byte: Histogram,
@@ -241,6 +357,16 @@ pub struct RouteMetrics {
     overhead: Histogram,
     input: Counter,
     output: Counter,
+    families: RouteFamilies,
+    handles: Handles<Arc<str>, Self>,
+}
+
+/// Where a route's metrics are forgotten.
+#[derive(Debug)]
+struct RouteFamilies {
+    in_flight: Family<Labels<1>, Gauge>,
+    histograms: [Histograms; 4],
+    tokens: Family<Labels<2>, Counter>,
 }
 
 impl Default for RouteMetrics {
@@ -263,12 +389,16 @@ impl RouteMetrics {
         self.in_flight.dec();
         self.duration.observe(duration.as_secs_f64());
         self.overhead.observe(overhead.as_secs_f64());
-        let labels = [
-            (label::ROUTE, self.name.clone()),
+        self.requests
+            .inc((status, error), |further| self.request_labels(further));
+    }
+
+    fn request_labels(&self, (status, error): (u16, &'static str)) -> Labels<3> {
+        [
+            (label::ROUTE, Value::Name(self.name.clone())),
             (label::STATUS, Value::Number(status)),
             (label::ERROR, Value::Word(error)),
-        ];
-        self.requests.get_or_create(&labels).inc();
+        ]
     }
 
     /// The first octets of a response body go to the client, so long after the request head.
@@ -288,16 +418,42 @@ impl RouteMetrics {
     }
 }
 
+impl Drop for RouteMetrics {
+    fn drop(&mut self) {
+        self.handles.forget(&self.name, || {
+            let only = [(label::ROUTE, Value::Name(self.name.clone()))];
+            self.families.in_flight.remove(&only);
+            for family in &self.families.histograms {
+                family.remove(&only);
+            }
+            for word in ["input", "output"] {
+                self.families.tokens.remove(&direction(&self.name, word));
+            }
+            self.requests.forget(|further| self.request_labels(further));
+        });
+    }
+}
+
 /// Counts what a plugin does.
 #[derive(Debug)]
 pub struct PluginMetrics {
-    name: Value,
+    name: Arc<str>,
     calls: Counter,
     time: Counter<f64, AtomicU64>,
-    faults: Family<Labels<2>, Counter>,
+    faults: Counters<&'static str, 2>,
     versions: Gauge,
     log_dropped: Counter,
     observer_dropped: Counter,
+    families: PluginFamilies,
+    handles: Handles<Arc<str>, Self>,
+}
+
+/// Where a plugin's metrics are forgotten.
+#[derive(Debug)]
+struct PluginFamilies {
+    counters: [Family<Labels<1>, Counter>; 3],
+    time: Family<Labels<1>, Counter<f64, AtomicU64>>,
+    versions: Family<Labels<1>, Gauge>,
 }
 
 impl Default for PluginMetrics {
@@ -317,11 +473,14 @@ impl PluginMetrics {
 
     /// A call has failed; the reason is one of the labels of `plugin::Error`.
     pub fn fault(&self, reason: &'static str) {
-        let labels = [
-            (label::PLUGIN, self.name.clone()),
+        self.faults.inc(reason, |reason| self.fault_labels(reason));
+    }
+
+    fn fault_labels(&self, reason: &'static str) -> Labels<2> {
+        [
+            (label::PLUGIN, Value::Name(self.name.clone())),
             (label::REASON, Value::Word(reason)),
-        ];
-        self.faults.get_or_create(&labels).inc();
+        ]
     }
 
     /// A version is loaded; `version_dropped` must follow.
@@ -345,12 +504,28 @@ impl PluginMetrics {
     }
 }
 
+impl Drop for PluginMetrics {
+    fn drop(&mut self) {
+        self.handles.forget(&self.name, || {
+            let only = [(label::PLUGIN, Value::Name(self.name.clone()))];
+            for family in &self.families.counters {
+                family.remove(&only);
+            }
+            self.families.time.remove(&only);
+            self.families.versions.remove(&only);
+            self.faults.forget(|reason| self.fault_labels(reason));
+        });
+    }
+}
+
 /// Counts what happens between the gateway and one model server.
 #[derive(Debug)]
 pub struct TargetMetrics {
-    names: Labels<2>,
-    requests: Family<Labels<3>, Counter>,
+    names: [Arc<str>; 2],
+    requests: Counters<&'static str, 3>,
     connections: Gauge,
+    all_connections: Family<Labels<2>, Gauge>,
+    handles: Handles<[Arc<str>; 2], Self>,
 }
 
 impl Default for TargetMetrics {
@@ -364,9 +539,13 @@ impl Default for TargetMetrics {
 impl TargetMetrics {
     /// A request has got an answer, or none; the result is a word of a closed set, such as `ok`.
     pub fn request(&self, result: &'static str) {
-        let [upstream, target] = self.names.clone();
-        let labels = [upstream, target, (label::RESULT, Value::Word(result))];
-        self.requests.get_or_create(&labels).inc();
+        self.requests
+            .inc(result, |result| self.request_labels(result));
+    }
+
+    fn request_labels(&self, result: &'static str) -> Labels<3> {
+        let [upstream, target] = target_labels(&self.names);
+        [upstream, target, (label::RESULT, Value::Word(result))]
     }
 
     /// A connection is open; `disconnected` must follow.
@@ -377,6 +556,15 @@ impl TargetMetrics {
     /// A connection is closed.
     pub fn disconnected(&self) {
         self.connections.dec();
+    }
+}
+
+impl Drop for TargetMetrics {
+    fn drop(&mut self) {
+        self.handles.forget(&self.names, || {
+            self.all_connections.remove(&target_labels(&self.names));
+            self.requests.forget(|result| self.request_labels(result));
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
@@ -67,6 +67,8 @@ impl Body {
 #[derive(Debug)]
 pub struct Limited {
     incoming: Incoming,
+    /// What was read to look at it, and is still to be given.
+    front: Bytes,
     left: u64,
     limit: u64,
     patience: Duration,
@@ -79,6 +81,7 @@ impl Limited {
     pub fn new(incoming: Incoming, limit: u64, patience: Duration) -> Self {
         Self {
             incoming,
+            front: Bytes::new(),
             left: limit,
             limit,
             patience,
@@ -89,7 +92,8 @@ impl Limited {
     /// Octets that the client has announced, if it has.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
-        hyper::body::Body::size_hint(&self.incoming).exact()
+        let rest = hyper::body::Body::size_hint(&self.incoming).exact()?;
+        Some(rest + self.front.len() as u64)
     }
 
     /// Refuses a body that is announced to be larger than the limit, before any of it is read.
@@ -109,6 +113,56 @@ impl Limited {
         while let Some(Ok(_)) = self.next().await {}
     }
 
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`Error`]; what is left can still be read, to be thrown away.
+    pub async fn collect(&mut self) -> Result<Bytes, Error> {
+        self.check_announced()?;
+        let Some(first) = self.next().await.transpose()? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next().await.transpose()? else {
+            return Ok(first);
+        };
+        let mut whole = BytesMut::with_capacity(2 * (first.len() + second.len()));
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        while let Some(chunk) = self.next().await.transpose()? {
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The whole body, if its beginning is `wanted`; `None` if it is not, and then all of it is still to be read. The beginning
+    /// is shown when it has a byte that is not blank, or is the whole body.
+    ///
+    /// # Errors
+    /// As [`Limited::collect`].
+    pub async fn collect_if(
+        &mut self,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Bytes>, Error> {
+        self.check_announced()?;
+        let mut begin = BytesMut::new();
+        let mut ended = false;
+        while !ended && begin.trim_ascii_start().is_empty() {
+            match self.next().await.transpose()? {
+                Some(chunk) => begin.extend_from_slice(&chunk),
+                None => ended = true,
+            }
+        }
+        let is_wanted = wanted(&begin);
+        self.front = begin.freeze();
+        if !is_wanted {
+            return Ok(None);
+        }
+        if ended {
+            return Ok(Some(std::mem::take(&mut self.front)));
+        }
+        self.collect().await.map(Some)
+    }
+
     /// The next piece, or `None` at the end.
     ///
     /// # Errors
@@ -118,6 +172,9 @@ impl Limited {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if !self.front.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.front))));
+        }
         loop {
             match hyper::body::Body::poll_frame(Pin::new(&mut self.incoming), cx) {
                 Poll::Ready(Some(Ok(frame))) => {

@@ -14,6 +14,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::Request;
@@ -334,24 +335,44 @@ impl AnswerBody {
     }
 }
 
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Why not.
+    pub error: Error,
+    /// The body, if nothing of it was sent: then it can be sent elsewhere.
+    pub body: Option<Body>,
+}
+
 /// Sends a request to a target and waits for the head of its answer.
 ///
-/// `request` has the path for the server, its base included, and `host`.
+/// `request` has the path for the server, its base included, and `host`. `connect` is how long a new connection may take.
 ///
 /// # Errors
-/// [`Error`], all before a single octet of an answer's body.
+/// [`Unanswered`], all before a single byte of an answer's body.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
-pub async fn send(target: &Arc<Target>, request: Request<Body>) -> Result<Answer, Error> {
-    let answer = send_uncounted(target, request).await;
-    target
-        .metrics
-        .request(answer.as_ref().map_or_else(Error::label, |_| "ok"));
+pub async fn send(
+    target: &Arc<Target>,
+    connect: Duration,
+    request: Request<Body>,
+) -> Result<Answer, Unanswered> {
+    let answer = send_uncounted(target, connect, request).await;
+    let result = match &answer {
+        Ok(_) => "ok",
+        Err(unanswered) => unanswered.error.label(),
+    };
+    target.metrics.request(result);
     answer
 }
 
-async fn send_uncounted(target: &Arc<Target>, request: Request<Body>) -> Result<Answer, Error> {
+async fn send_uncounted(
+    target: &Arc<Target>,
+    connect: Duration,
+    request: Request<Body>,
+) -> Result<Answer, Unanswered> {
+    let lost = |error| Unanswered { error, body: None };
     let (head, body) = request.into_parts();
     let mut sending = Sending::new(&head, body);
     if let Some(connection) = target.reuse() {
@@ -362,14 +383,19 @@ async fn send_uncounted(target: &Arc<Target>, request: Request<Body>) -> Result<
             // sent nothing, so the request goes out once more, if its body is still at hand.
             Err(broken) => match again {
                 Some(again) if broken.is_stale() => sending = again,
-                Some(_) | None => return Err(broken.at(target)),
+                Some(_) | None => return Err(lost(broken.at(target))),
             },
         }
     }
-    let connection = target.connect().await?;
-    exchange(target, connection, sending)
-        .await
-        .map_err(|broken| broken.at(target))
+    match target.connect(connect).await {
+        Ok(connection) => exchange(target, connection, sending)
+            .await
+            .map_err(|broken| lost(broken.at(target))),
+        Err(error) => Err(Unanswered {
+            error,
+            body: sending.into_unsent(),
+        }),
+    }
 }
 
 /// One request on one connection.

@@ -1,5 +1,4 @@
-//! Active health checks: a small request to every target, again and again, and to those that are there the question what
-//! they are.
+//! Active health checks: probes every target periodically, and asks live ones what they are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +11,12 @@ use tokio::time::MissedTickBehavior;
 
 use super::facts::{self, Facts};
 use super::target::{State, describe};
-use super::{Body, Target, Upstream, client};
+use super::{Body, Target, client};
 
 /// How long a check may take. A model server answers these while it computes; one that does not is stuck.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The largest answer that is read to its end, in octets: room for a hundred models in memory.
+/// The largest answer that is read to its end, in bytes: room for a hundred models in memory.
 const LARGEST: usize = 64 * 1024;
 
 /// Why a target counts as down.
@@ -27,47 +26,60 @@ enum Error {
     Path { path: String, source: InvalidUri },
     #[error("{}", describe(.0))]
     Unreachable(#[from] super::Error),
-    #[error("it does not answer {path} within {PATIENCE:?}")]
+    #[error("it does not answer {path} within {TIMEOUT:?}")]
     Late { path: String },
     #[error("it answers {path} with {status}")]
     Status { path: String, status: StatusCode },
 }
 
-/// Checks all targets of an upstream until dropped; returns at once if no checks are configured.
-pub async fn watch(upstream: Arc<Upstream>) {
-    let Some(health) = &upstream.health else {
-        return;
-    };
-    let mut ticks = tokio::time::interval(health.interval);
+/// What to ask a target, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The path whose answer shows that it is there.
+    pub path: String,
+    /// How often.
+    pub interval: Duration,
+    /// How long a connection may take.
+    pub connect: Duration,
+    /// The path whose answer the adapter reads, if it names one.
+    pub info: Option<String>,
+    /// Whether it is an Ollama, which tells its version and its models in memory.
+    pub is_ollama: bool,
+}
+
+/// Checks a target until dropped.
+pub async fn watch(target: Arc<Target>, probe: Probe) {
+    let mut ticks = tokio::time::interval(probe.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for target in &upstream.targets {
-            look(target, &health.path).await;
-        }
+        look(&target, &probe).await;
     }
 }
 
-/// Checks one target, and asks it what it is if it is there.
-async fn look(target: &Arc<Target>, path: &str) {
-    match check(target, path).await {
+/// Checks a target, and asks it what it is if it is there.
+async fn look(target: &Arc<Target>, probe: &Probe) {
+    match check(target, probe).await {
         Ok(body) => {
             // First of all: what follows may take its time.
             target.set_state(State::Up);
-            let asked = tokio::time::timeout(PATIENCE, ask(target, path, body)).await;
-            target.set_facts(asked.unwrap_or_default());
+            let asked = tokio::time::timeout(TIMEOUT, ask(target, probe, body)).await;
+            let (facts, info) = asked.unwrap_or_default();
+            target.set_facts(facts);
+            target.set_info(info);
         }
         Err(error) => {
             target.set_state(State::Down(error.to_string()));
             target.set_facts(Facts::default());
+            target.set_info(None);
         }
     }
 }
 
 /// The body with which a target answers a check. Any status below 500 shows that it is there.
-async fn check(target: &Arc<Target>, path: &str) -> Result<Bytes, Error> {
-    let answer = tokio::time::timeout(PATIENCE, get(target, path));
-    let path = || path.to_owned();
+async fn check(target: &Arc<Target>, probe: &Probe) -> Result<Bytes, Error> {
+    let answer = tokio::time::timeout(TIMEOUT, get(target, &probe.path, probe.connect));
+    let path = || probe.path.clone();
     let (status, body) = answer.await.map_err(|_| Error::Late { path: path() })??;
     if status.is_server_error() {
         let path = path();
@@ -76,29 +88,50 @@ async fn check(target: &Arc<Target>, path: &str) -> Result<Bytes, Error> {
     Ok(body)
 }
 
-/// What a target says of itself; `body` is what it has answered to a check at `path`.
-async fn ask(target: &Arc<Target>, path: &str, body: Bytes) -> Facts {
-    let answered = async |path| {
-        get(target, path)
-            .await
-            .map(|(_, body)| body)
-            .unwrap_or_default()
+/// What a target says of itself; `body` is what it has answered to a check.
+async fn ask(target: &Arc<Target>, probe: &Probe, body: Bytes) -> (Facts, Option<Bytes>) {
+    let mut known = vec![(probe.path.clone(), body)];
+    let info = match &probe.info {
+        Some(path) => Some(answer(target, probe, path, &mut known).await),
+        None => None,
     };
-    // The usual check is this question already, and servers log every request.
-    let version = if path == facts::VERSION {
-        body
-    } else {
-        answered(facts::VERSION).await
-    };
-    let loaded = answered(facts::LOADED).await;
-    Facts {
+    let info = info.filter(|info| !info.is_empty());
+    if !probe.is_ollama {
+        return (Facts::default(), info);
+    }
+    let version = answer(target, probe, facts::VERSION, &mut known).await;
+    let loaded = answer(target, probe, facts::LOADED, &mut known).await;
+    let facts = Facts {
         version: facts::version(&version),
         loaded: facts::loaded(&loaded),
+    };
+    (facts, info)
+}
+
+/// The answer to one question, asked once in a check: servers log every request. Empty if it is not a good one.
+async fn answer(
+    target: &Arc<Target>,
+    probe: &Probe,
+    path: &str,
+    known: &mut Vec<(String, Bytes)>,
+) -> Bytes {
+    if let Some((_, body)) = known.iter().find(|(asked, _)| asked == path) {
+        return body.clone();
     }
+    let body = match get(target, path, probe.connect).await {
+        Ok((status, body)) if status.is_success() => body,
+        Ok(_) | Err(_) => Bytes::new(),
+    };
+    known.push((path.to_owned(), body.clone()));
+    body
 }
 
 /// Status and body of an answer; the body is empty if it is larger than [`LARGEST`].
-async fn get(target: &Arc<Target>, path: &str) -> Result<(StatusCode, Bytes), Error> {
+async fn get(
+    target: &Arc<Target>,
+    path: &str,
+    connect: Duration,
+) -> Result<(StatusCode, Bytes), Error> {
     let mut request = Request::new(Body::Full(None));
     *request.method_mut() = Method::GET;
     *request.uri_mut() =
@@ -115,7 +148,9 @@ async fn get(target: &Arc<Target>, path: &str) -> Result<(StatusCode, Bytes), Er
         header::USER_AGENT,
         HeaderValue::from_static("sluicegate-health"),
     );
-    let mut answer = client::send(target, request).await?;
+    let mut answer = client::send(target, connect, request)
+        .await
+        .map_err(|unanswered| unanswered.error)?;
     let mut body = BytesMut::new();
     // Read to the end, so that the connection can be used again; one that sends too much is closed instead.
     loop {

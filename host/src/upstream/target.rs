@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -35,6 +36,9 @@ pub enum Error {
     /// The authority cannot stand in a `host` field.
     #[error("`{0}` is not a host")]
     Authority(String),
+    /// The key cannot stand in an `authorization` field.
+    #[error("the key has characters that no header field can have")]
+    Key,
 }
 
 /// Whether a target is there, as far as is known.
@@ -57,13 +61,12 @@ pub struct Target {
     pub authority: HeaderValue,
     /// What stands before every path; "" for none.
     pub base: String,
-    host: String,
-    port: u16,
-    connect_timeout: Duration,
+    config: config::Target,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     idle: Mutex<Vec<(Instant, Connection)>>,
     state: Mutex<State>,
     facts: Mutex<Facts>,
+    info: Mutex<Option<Bytes>>,
     pub(super) metrics: Arc<TargetMetrics>,
 }
 
@@ -72,13 +75,9 @@ impl Target {
     ///
     /// # Errors
     /// [`Error`] for a host that cannot be used.
-    pub fn new(
-        upstream: &config::Upstream,
-        target: &config::Target,
-        metrics: &Metrics,
-    ) -> Result<Self, Error> {
+    pub fn new(upstream: &str, target: &config::Target, metrics: &Metrics) -> Result<Self, Error> {
         let scheme = if target.tls { "https" } else { "http" };
-        let host = target.host.trim_matches(['[', ']']).to_owned();
+        let host = host_of(target).to_owned();
         let tls = if target.tls {
             let name = ServerName::try_from(host.clone()).map_err(|source| Error::ServerName {
                 host: host.clone(),
@@ -90,19 +89,24 @@ impl Target {
         };
         let label = format!("{scheme}://{}{}", target.authority, target.base);
         Ok(Self {
-            metrics: metrics.target(&upstream.name, &label),
+            metrics: metrics.target(upstream, &label),
             label: label.into(),
             authority: HeaderValue::from_str(&target.authority)
                 .map_err(|_| Error::Authority(target.authority.clone()))?,
             base: target.base.clone(),
-            host,
-            port: target.port,
-            connect_timeout: upstream.timeout.connect,
+            config: target.clone(),
             tls,
             idle: Mutex::default(),
             state: Mutex::new(State::Unknown),
             facts: Mutex::default(),
+            info: Mutex::default(),
         })
+    }
+
+    /// Whether this is the target that a configuration means: address, TLS and base path are the same.
+    #[must_use]
+    pub fn is(&self, target: &config::Target) -> bool {
+        self.config == *target
     }
 
     /// A connection that was used before and still stands, if there is one.
@@ -134,16 +138,16 @@ impl Target {
     /// # Errors
     /// [`super::Error::Unreachable`] or [`super::Error::ConnectTimeout`]; the target counts as down then, until a check or
     /// another exchange reaches it.
-    pub(super) async fn connect(&self) -> Result<Connection, super::Error> {
+    pub(super) async fn connect(&self, limit: Duration) -> Result<Connection, super::Error> {
         let unreachable = |source| super::Error::Unreachable {
             target: self.label.to_string(),
             source,
         };
-        let result = match tokio::time::timeout(self.connect_timeout, self.open()).await {
+        let result = match tokio::time::timeout(limit, self.open()).await {
             Ok(result) => result.map_err(unreachable),
             Err(_) => Err(super::Error::ConnectTimeout {
                 target: self.label.to_string(),
-                limit: self.connect_timeout,
+                limit,
             }),
         };
         match result {
@@ -159,7 +163,7 @@ impl Target {
     }
 
     async fn open(&self) -> std::io::Result<Stream> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let stream = TcpStream::connect((host_of(&self.config), self.config.port)).await?;
         stream.set_nodelay(true)?;
         Ok(match &self.tls {
             None => Either::Left(stream),
@@ -210,12 +214,26 @@ impl Target {
         }
     }
 
+    /// What the server last said at its adapter's `info` path.
+    #[must_use]
+    pub fn info(&self) -> Option<Bytes> {
+        self.lock_info().clone()
+    }
+
+    pub(super) fn set_info(&self, new: Option<Bytes>) {
+        *self.lock_info() = new;
+    }
+
     pub(super) fn set_facts(&self, new: Facts) {
         *self.lock_facts() = new;
     }
 
     fn lock_idle(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
         self.idle.lock().expect("no panic while the lock is held")
+    }
+
+    fn lock_info(&self) -> MutexGuard<'_, Option<Bytes>> {
+        self.info.lock().expect("no panic while the lock is held")
     }
 
     fn lock_facts(&self) -> MutexGuard<'_, Facts> {
@@ -225,6 +243,10 @@ impl Target {
     fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic while the lock is held")
     }
+}
+
+fn host_of(target: &config::Target) -> &str {
+    target.host.trim_matches(['[', ']'])
 }
 
 /// An error with its cause in one line.

@@ -3,7 +3,7 @@
 //! This file is glue; [`mod@line`] says what a line holds.
 
 use serde::Deserialize;
-use sluicegate_plugin::{Manifest, Observer, Summary};
+use sluicegate_plugin::{Manifest, Observer, Plugin, Summary};
 
 pub mod line;
 
@@ -24,8 +24,9 @@ pub struct AccessLog {
     skip_paths: Vec<String>,
 }
 
-impl Observer for AccessLog {
+impl Plugin for AccessLog {
     type Config = Config;
+    type State = ();
 
     fn manifest() -> Manifest {
         Manifest::new(
@@ -47,7 +48,9 @@ impl Observer for AccessLog {
             skip_paths: config.skip_paths,
         })
     }
+}
 
+impl Observer for AccessLog {
     fn observe(&self, batch: &[Summary]) {
         for summary in batch {
             if !line::is_uneventful(summary) || !self.skip_paths.contains(&summary.path) {
@@ -57,7 +60,7 @@ impl Observer for AccessLog {
     }
 }
 
-sluicegate_plugin::observer!(AccessLog);
+sluicegate_plugin::export!(AccessLog: observer);
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use sluicegate_plugin::{Summary, json};
 
 /// The message of every line; what varies is in the fields.
 const MESSAGE: &str = "exchange";
+/// The error of an exchange whose client left before its end.
+const LEFT: &str = "client_closed";
 
 /// A field of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -28,11 +30,13 @@ pub enum Field {
     Tenant,
     /// The model that the client asked for.
     Model,
+    /// The upstream that was asked.
+    Upstream,
     /// The model server that was asked. (A log line has a member `target` of its own.)
     UpstreamTarget,
     /// What the client got; 0 if it left before.
     Status,
-    /// What went wrong.
+    /// What went wrong; left out if the client left.
     Error,
     /// Whether the client left before the end; left out if not.
     Cancelled,
@@ -44,19 +48,19 @@ pub enum Field {
     Finish,
     /// Milliseconds from the request head to the end.
     DurationMs,
-    /// Milliseconds from the request head to the first octet of the response body: with a stream, the first token.
+    /// Milliseconds from the request head to the first byte of the response body: with a stream, the first token.
     TtftMs,
     /// Milliseconds spent in the stages of the pipeline.
     OverheadMs,
     /// Tokens of the prompt.
     TokensIn,
-    /// Tokens of the answer.
+    /// Tokens of the response.
     TokensOut,
     /// Whether the tokens were counted up to where the stream broke; left out if not.
     TokensPartial,
-    /// Octets of the request body.
+    /// Bytes of the request body.
     RequestBytes,
-    /// Octets of the response body.
+    /// Bytes of the response body.
     ResponseBytes,
     /// Records of the streamed response.
     Events,
@@ -73,7 +77,7 @@ struct Usage {
 
 impl Field {
     /// All fields, in the order of a line.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Req,
         Self::Route,
         Self::Method,
@@ -81,6 +85,7 @@ impl Field {
         Self::Client,
         Self::Tenant,
         Self::Model,
+        Self::Upstream,
         Self::UpstreamTarget,
         Self::Status,
         Self::Error,
@@ -109,6 +114,7 @@ impl Field {
             Self::Client => "client",
             Self::Tenant => "tenant",
             Self::Model => "model",
+            Self::Upstream => "upstream",
             Self::UpstreamTarget => "upstream_target",
             Self::Status => "status",
             Self::Error => "error",
@@ -136,13 +142,15 @@ impl Field {
             Self::Method => text(&of.method),
             Self::Path => text(&of.path),
             Self::Client => text(&of.client),
+            Self::Upstream => text(&of.upstream),
             Self::UpstreamTarget => text(&of.target),
+            Self::Error if of.error == LEFT => None,
             Self::Error => text(&of.error),
             Self::Tenant | Self::Model | Self::Stream | Self::Finish => {
-                of.note_json(self.name()).map(Shown::Json)
+                of.fact_json(self.name()).map(Shown::Json)
             }
             Self::Status => Some(Shown::Number(of.status.into())),
-            Self::Cancelled => of.cancelled.then_some(Shown::Json("true")),
+            Self::Cancelled => (of.error == LEFT).then_some(Shown::Json("true")),
             Self::Attempts => Some(Shown::Number(of.attempts.into())),
             Self::DurationMs => Some(Shown::Microseconds(of.duration_us)),
             Self::TtftMs if of.first_byte_us == 0 => None,
@@ -169,14 +177,14 @@ enum Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn write(self, out: &mut Vec<u8>) {
+    fn write(self, out: &mut String) {
         match self {
             Self::Text(text) => json::push_str(out, text),
-            Self::Json(json) => out.extend_from_slice(json.as_bytes()),
+            Self::Json(json) => out.push_str(json),
             Self::Number(number) => json::push_u64(out, number),
             Self::Microseconds(number) => {
                 json::push_u64(out, number / 1000);
-                out.push(b'.');
+                out.push('.');
                 for digit in [number / 100 % 10, number / 10 % 10, number % 10] {
                     json::push_u64(out, digit);
                 }
@@ -196,7 +204,7 @@ pub fn of(summary: &Summary, fields: &[Field]) -> Line {
     } else {
         Level::Info
     };
-    let usage: Option<Usage> = summary.note("usage");
+    let usage: Option<Usage> = summary.fact("usage");
     let mut line = log::line(level, MESSAGE);
     for field in fields {
         if let Some(value) = field.value(summary, usage.as_ref()) {
@@ -208,5 +216,5 @@ pub fn of(summary: &Summary, fields: &[Field]) -> Line {
 
 /// Whether an exchange went as it should.
 pub fn is_uneventful(summary: &Summary) -> bool {
-    summary.error.is_empty() && !summary.cancelled && summary.status < 400
+    summary.error.is_empty() && summary.status < 400
 }

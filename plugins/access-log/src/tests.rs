@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use sluicegate_plugin::json::Members;
 use sluicegate_plugin::log::{Level, Line};
-use sluicegate_plugin::testing::{ObserverBench, take_logs};
+use sluicegate_plugin::testing::{Bench, take_logs};
 
 use super::*;
 
 fn observe(config: Value, summaries: &[Summary]) -> Vec<Line> {
-    let bench = ObserverBench::<AccessLog>::load(config).expect("loads");
+    let bench = Bench::<AccessLog>::load(config).expect("loads");
     take_logs();
     bench.observe(summaries);
     take_logs()
@@ -19,7 +19,7 @@ fn fields(line: &Line) -> Value {
 }
 
 fn full() -> Summary {
-    let note = |name: &str, json: &str| (name.to_owned(), json.to_owned());
+    let fact = |name: &str, json: &str| (name.to_owned(), json.to_owned());
     Summary {
         id: "req_a".into(),
         route: "/v1/*".into(),
@@ -27,6 +27,7 @@ fn full() -> Summary {
         path: "/v1/chat/\"completions\"".into(),
         client: "192.0.2.1".into(),
         status: 200,
+        upstream: "main".into(),
         target: "http://127.0.0.1:11434".into(),
         attempts: 1,
         request_bytes: 10,
@@ -35,12 +36,12 @@ fn full() -> Summary {
         duration_us: 1_234_567,
         first_byte_us: 89_001,
         overhead_us: 42,
-        notes: vec![
-            note("finish", "\"stop\""),
-            note("model", "\"qwen3:32b\""),
-            note("stream", "true"),
-            note("tenant", "\"team-a\""),
-            note(
+        facts: vec![
+            fact("finish", "\"stop\""),
+            fact("model", "\"qwen3:32b\""),
+            fact("stream", "true"),
+            fact("tenant", "\"team-a\""),
+            fact(
                 "usage",
                 r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"x":{}}"#,
             ),
@@ -62,7 +63,7 @@ fn a_line_has_everything_that_is_known_in_a_fixed_order() {
         json!({
             "req": "req_a", "route": "/v1/*", "method": "POST", "path": "/v1/chat/\"completions\"",
             "client": "192.0.2.1", "tenant": "team-a", "model": "qwen3:32b",
-            "upstream_target": "http://127.0.0.1:11434", "status": 200, "attempts": 1, "stream": true,
+            "upstream": "main", "upstream_target": "http://127.0.0.1:11434", "status": 200, "attempts": 1, "stream": true,
             "finish": "stop", "duration_ms": 1234.567, "ttft_ms": 89.001, "overhead_ms": 0.042,
             "tokens_in": 3, "tokens_out": 4, "request_bytes": 10, "response_bytes": 2000, "events": 7
         })
@@ -108,11 +109,11 @@ fn failures_of_this_side_are_warnings_and_cancellation_shows() {
     };
     let left = Summary {
         status: 0,
-        cancelled: true,
+        error: "client_closed".into(),
         ..full()
     };
     let mut cut = full();
-    cut.notes = vec![(
+    cut.facts = vec![(
         "usage".into(),
         r#"{"completion_tokens":9,"partial":true}"#.into(),
     )];
@@ -121,6 +122,8 @@ fn failures_of_this_side_are_warnings_and_cancellation_shows() {
     assert_eq!(fields(&lines[0])["error"], "upstream_broken");
     assert_eq!(lines[1].level, Level::Info);
     assert_eq!(fields(&lines[1])["cancelled"], true);
+    assert_eq!(fields(&lines[1]).get("error"), None);
+    assert_eq!(fields(&lines[0]).get("cancelled"), None);
     let cut = fields(&lines[2]);
     assert_eq!(
         (&cut["tokens_in"], &cut["tokens_out"]),
@@ -133,7 +136,7 @@ fn failures_of_this_side_are_warnings_and_cancellation_shows() {
 fn a_usage_of_another_shape_is_no_usage() {
     for usage in ["5", "null", r#"{"prompt_tokens":"three"}"#] {
         let mut summary = full();
-        summary.notes = vec![("usage".into(), usage.into())];
+        summary.facts = vec![("usage".into(), usage.into())];
         let line = fields(&observe(json!({}), &[summary])[0]);
         assert_eq!(line.get("tokens_in"), None, "{usage}");
     }
@@ -168,7 +171,7 @@ fn skipped_paths_are_logged_only_when_they_failed() {
     let written: Vec<String> = lines.iter().map(Line::fields).collect();
     assert_eq!(written, [r#"{"status":404}"#, r#"{"status":200}"#]);
     let cancelled = Summary {
-        cancelled: true,
+        error: "client_closed".into(),
         ..of(200, "/v1/models")
     };
     assert_eq!(
@@ -185,7 +188,7 @@ fn configuration_mistakes_are_refused() {
         json!({"feilds": []}),
     ] {
         assert!(
-            ObserverBench::<AccessLog>::load(config.clone()).is_err(),
+            Bench::<AccessLog>::load(config.clone()).is_err(),
             "{config}"
         );
     }

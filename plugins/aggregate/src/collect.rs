@@ -55,7 +55,7 @@ impl Collector {
         if self.done || data.is_empty() {
             return Ok(());
         }
-        if data == b"[DONE]" {
+        if data == "[DONE]" {
             self.done = true;
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl Collector {
     }
 
     /// Takes a chunk that differs from the one before only in its text; `false` if it is another one.
-    fn repeat(&mut self, data: &[u8]) -> bool {
+    fn repeat(&mut self, data: &str) -> bool {
         let Some(frame) = &self.frame else {
             return false;
         };
@@ -92,14 +92,13 @@ impl Collector {
         true
     }
 
-    fn parse(&mut self, data: &[u8], is_error: bool) -> Result<(), Fault> {
-        let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
-        let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|_| failure::nonsense())?;
+    fn parse(&mut self, data: &str, is_error: bool) -> Result<(), Fault> {
+        let chunk: Chunk<'_> = serde_json::from_str(data).map_err(|_| failure::nonsense())?;
         if let Some(error) = chunk.error {
             return Err(failure::of_error(error));
         }
         if is_error {
-            return Err(failure::of_event(text));
+            return Err(failure::of_event(data));
         }
         self.frame = Frame::of(data, &chunk);
         self.take(chunk)
@@ -162,11 +161,11 @@ impl Collector {
         Ok(())
     }
 
-    /// Makes the one answer.
+    /// Makes the one response.
     ///
     /// # Errors
     /// 502 `upstream_truncated` if the stream had neither its end marker nor a finish reason for every choice.
-    pub fn finish(mut self, fallback: impl FnOnce() -> Fallback) -> Result<Vec<u8>, Fault> {
+    pub fn finish(mut self, fallback: impl FnOnce() -> Fallback) -> Result<String, Fault> {
         let finished = self
             .choices
             .iter()
@@ -175,54 +174,54 @@ impl Collector {
             return Err(failure::truncated());
         }
         self.choices.sort_by_key(|choice| choice.index);
-        let mut out = Vec::with_capacity(self.size + 512);
+        let mut out = String::with_capacity(self.size + 512);
         self.write_head(&mut out, fallback);
         for (at, choice) in self.choices.iter().enumerate() {
             if at > 0 {
-                out.push(b',');
+                out.push(',');
             }
             choice.write(&mut out);
         }
-        out.push(b']');
+        out.push(']');
         parts::write_members(&mut out, &self.extra);
         if let Some(usage) = &self.usage {
-            out.extend_from_slice(b",\"usage\":");
-            out.extend_from_slice(usage.as_bytes());
+            out.push_str(",\"usage\":");
+            out.push_str(usage);
         }
-        out.push(b'}');
+        out.push('}');
         Ok(out)
     }
 
     /// Appends everything up to and with `"choices":[`.
-    fn write_head(&self, out: &mut Vec<u8>, fallback: impl FnOnce() -> Fallback) {
+    fn write_head(&self, out: &mut String, fallback: impl FnOnce() -> Fallback) {
         let fallback = match (&self.id, &self.created, &self.model) {
             (Some(_), Some(_), Some(_)) => None,
             (_, _, _) => Some(fallback()),
         };
-        out.extend_from_slice(b"{\"id\":");
+        out.push_str("{\"id\":");
         match (&self.id, &fallback) {
             (None, Some(fallback)) => {
                 let id = fallback.id.strip_prefix("req_").unwrap_or(&fallback.id);
                 json::push_str(out, &format!("chatcmpl-{id}"));
             }
-            (id, _) => out.extend_from_slice(id.as_deref().unwrap_or("\"\"").as_bytes()),
+            (id, _) => out.push_str(id.as_deref().unwrap_or("\"\"")),
         }
-        out.extend_from_slice(b",\"object\":\"chat.completion\",\"created\":");
+        out.push_str(",\"object\":\"chat.completion\",\"created\":");
         match (&self.created, &fallback) {
             (None, Some(fallback)) => json::push_u64(out, fallback.received_ms / 1000),
-            (created, _) => out.extend_from_slice(created.as_deref().unwrap_or("0").as_bytes()),
+            (created, _) => out.push_str(created.as_deref().unwrap_or("0")),
         }
-        out.extend_from_slice(b",\"model\":");
+        out.push_str(",\"model\":");
         let model = self
             .model
             .as_ref()
             .or_else(|| fallback.as_ref()?.model.as_ref());
-        out.extend_from_slice(model.map_or("\"\"", String::as_str).as_bytes());
-        out.extend_from_slice(b",\"choices\":[");
+        out.push_str(model.map_or("\"\"", String::as_str));
+        out.push_str(",\"choices\":[");
     }
 }
 
-/// Takes a delta into its choice and answers by how much that grew.
+/// Takes a delta into its choice and gives by how much that grew.
 fn take_delta(choice: &mut Collected, delta: Delta<'_>) -> Result<usize, Fault> {
     let mut size = 0;
     for (text, raw) in [
@@ -237,7 +236,7 @@ fn take_delta(choice: &mut Collected, delta: Delta<'_>) -> Result<usize, Fault> 
         size += take_call(choice, &call)?;
     }
     for (name, raw) in delta.extra {
-        // Texts beside the content, such as thoughts under any of their names, come in pieces too.
+        // Texts beside the content, such as thoughts under any of their names, come in parts too.
         if Kind::of(raw) == Kind::String {
             let text = match choice.texts.iter().position(|(known, _)| *known == name) {
                 Some(at) => &mut choice.texts[at].1,

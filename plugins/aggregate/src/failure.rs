@@ -72,7 +72,7 @@ pub(crate) fn nonsense() -> Fault {
 pub(crate) fn truncated() -> Fault {
     Fault::upstream(
         "upstream_truncated",
-        "The model server ended its answer before it was complete.",
+        "The model server ended its response before it was complete.",
     )
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn truncated() -> Fault {
 pub(crate) fn too_large() -> Fault {
     Fault::upstream(
         "response_too_large",
-        "The answer is too large to be given as one. Ask for a stream, or for a shorter answer.",
+        "The response is too large to be given as one. Ask for a stream, or for a shorter response.",
     )
 }
 

@@ -1,16 +1,15 @@
-//! The `aggregate` filter: makes one `chat.completion` of a stream, for a client that did not ask for a stream.
+//! The `aggregate` stage: makes one `chat.completion` of a stream, for a client that did not ask for a stream.
 //!
-//! It stands between the client and an adapter that always streams. The adapter says in the note `stream` what the client
-//! asked for; where that is not `false`, or the answer is no event stream, the answer goes by untouched.
+//! It stands between the client and an adapter that always streams. The note `stream` says what the client asked for; where that
+//! is not `false`, or the response is no event stream, the response goes by untouched.
 //!
-//! While it collects, the response head is held back: an error in mid-stream is still a proper error answer.
+//! While it collects, the response head is held back: an error in mid-stream is still a proper error response.
 //!
 //! This file is glue; [`collect`] does the work.
 
 use serde::Deserialize;
 use sluicegate_plugin::{
-    Context, EndAction, Event, EventsAction, Fault, Filter, Framing, HeadAction, Manifest, Phases,
-    Plan,
+    Context, Event, EventStage, Fault, Manifest, Plugin, ResponsePlan, ResponseStage, Stop,
 };
 
 pub mod collect;
@@ -20,7 +19,7 @@ mod failure;
 
 use collect::{Collector, Fallback};
 
-/// Half of what a sandbox of the default size can hold twice over: the parts, and the answer made of them.
+/// Half of what a sandbox of the default size can hold twice over: the parts, and the response made of them.
 const DEFAULT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// The configuration.
@@ -35,13 +34,13 @@ fn default_max_bytes() -> usize {
     DEFAULT_MAX_BYTES
 }
 
-/// The filter.
+/// The stage.
 #[derive(Debug)]
 pub struct Aggregate {
     max_bytes: usize,
 }
 
-impl Filter for Aggregate {
+impl Plugin for Aggregate {
     type Config = Config;
     type State = Collector;
 
@@ -49,10 +48,9 @@ impl Filter for Aggregate {
         Manifest::new(
             "aggregate",
             env!("CARGO_PKG_VERSION"),
-            "Makes one JSON answer of a stream, for clients that did not ask for a stream",
+            "Makes one JSON response of a stream, for clients that did not ask for a stream",
         )
         .config(include_str!("config.schema.json"))
-        .phases(Phases::Response)
         .response_if("stream", "false")
     }
 
@@ -61,45 +59,48 @@ impl Filter for Aggregate {
             max_bytes: config.max_bytes,
         })
     }
+}
 
-    fn response_head(&self, _: &mut Collector, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+impl ResponseStage for Aggregate {
+    fn response_head(&self, _: &mut Collector, ctx: &Context<'_>) -> Result<ResponsePlan, Stop> {
         if ctx.status() >= 300 || !is_event_stream(ctx) {
-            return Ok(Plan::Skip.into());
+            return Ok(ResponsePlan::Skip);
         }
         ctx.set("content-type", "application/json")?;
         ctx.remove("cache-control")?;
-        Ok(Plan::Events(Framing::Document).into())
+        Ok(ResponsePlan::Document)
     }
+}
 
-    fn response_events(
-        &self,
-        collector: &mut Collector,
-        _: &Context<'_>,
-        batch: Vec<Event>,
-    ) -> Result<EventsAction, Fault> {
-        for event in &batch {
-            collector.push(event, self.max_bytes)?;
-        }
-        Ok(EventsAction::Replace(Vec::new()))
-    }
-
-    fn response_end(
+impl EventStage for Aggregate {
+    fn events(
         &self,
         collector: &mut Collector,
         ctx: &Context<'_>,
-    ) -> Result<EndAction, Fault> {
+        batch: Vec<Event>,
+    ) -> Result<Option<Vec<Event>>, Fault> {
+        if ctx.status() >= 400 {
+            // A failure that the gateway shows goes on as it is, with its status and its header fields.
+            return Ok(None);
+        }
+        for event in &batch {
+            collector.push(event, self.max_bytes)?;
+        }
+        Ok(None)
+    }
+
+    fn end(&self, collector: &mut Collector, ctx: &Context<'_>) -> Result<Vec<Event>, Fault> {
         let fallback = || Fallback {
             id: ctx.id(),
             received_ms: ctx.received_ms(),
             model: ctx.note_json("model"),
         };
-        std::mem::take(collector)
-            .finish(fallback)
-            .map(EndAction::Body)
+        let body = std::mem::take(collector).finish(fallback)?;
+        Ok(vec![Event::data(body)])
     }
 }
 
-sluicegate_plugin::filter!(Aggregate);
+sluicegate_plugin::export!(Aggregate: response, events);
 
 fn is_event_stream(ctx: &Context<'_>) -> bool {
     let value = ctx.get("content-type").unwrap_or_default();

@@ -1,16 +1,16 @@
-//! Streams of every kind become one answer, or one error.
+//! Streams of every kind become one response, or one error.
 
 use serde_json::{Map, Value, json};
 use sluicegate_aggregate::Aggregate;
 use sluicegate_ollama::Ollama;
 use sluicegate_plugin::Event;
-use sluicegate_plugin::testing::{BATCHINGS, FilterBench, Outcome, Request, Response};
+use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response};
 
-fn bench() -> FilterBench<Aggregate> {
-    FilterBench::load(json!({})).expect("loads")
+fn bench() -> Bench<Aggregate> {
+    Bench::load(json!({})).expect("loads")
 }
 
-/// A chat for which an adapter has noted that no stream is wanted.
+/// A chat for which the gateway has noted that no stream is wanted.
 fn chat() -> Request {
     Request::post("/v1/chat/completions")
         .note("stream", "false")
@@ -26,7 +26,8 @@ fn event(value: &Value) -> Event {
     match value.get("event") {
         Some(name) => Event {
             name: text(name),
-            data: text(&value["data"]).into_bytes(),
+            data: text(&value["data"]),
+            id: None,
         },
         None => Event::data(text(value)),
     }
@@ -37,7 +38,7 @@ fn code(outcome: &Outcome) -> Option<&str> {
 }
 
 #[test]
-fn every_stream_becomes_the_same_answer_in_every_batching() {
+fn every_stream_becomes_the_same_response_in_every_batching() {
     let cases: Vec<Map<String, Value>> =
         serde_json::from_str(include_str!("fixtures/streams.json")).expect("a list of cases");
     for case in cases {
@@ -52,9 +53,9 @@ fn every_stream_becomes_the_same_answer_in_every_batching() {
             let response = Response::events(events.clone()).batches(sizes);
             let outcome = bench().run(chat(), &response);
             assert!(outcome.events.is_empty(), "{name}");
-            match (case.get("answer"), &outcome.fault) {
-                (Some(answer), None) => {
-                    assert_eq!(outcome.json(), *answer, "{name}");
+            match (case.get("response"), &outcome.fault) {
+                (Some(response), None) => {
+                    assert_eq!(outcome.json(), *response, "{name}");
                     let content_type = outcome.header("content-type");
                     assert_eq!(content_type.as_deref(), Some("application/json"), "{name}");
                 }
@@ -112,8 +113,8 @@ fn parameters_of_the_content_type_do_not_matter() {
 
 #[test]
 fn what_is_kept_is_bounded() {
-    let bench = FilterBench::<Aggregate>::load(json!({"max-bytes": 2000})).expect("loads");
-    let piece = |delta: Value| json!({"choices": [{"index": 0, "delta": delta}]}).to_string();
+    let bench = Bench::<Aggregate>::load(json!({"max-bytes": 2000})).expect("loads");
+    let chunk = |delta: Value| json!({"choices": [{"index": 0, "delta": delta}]}).to_string();
     let long = "x".repeat(100);
     for delta in [
         json!({"content": long}),
@@ -121,7 +122,7 @@ fn what_is_kept_is_bounded() {
         json!({"refusal": long}),
         json!({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": long}}]}),
     ] {
-        let outcome = bench.run(chat(), &Response::sse(vec![piece(delta); 30]));
+        let outcome = bench.run(chat(), &Response::sse(vec![chunk(delta); 30]));
         assert_eq!(code(&outcome), Some("response_too_large"));
     }
     let names =
@@ -156,23 +157,28 @@ fn an_error_event_is_an_error_even_if_it_looks_like_the_chunk_before() {
     let error = Event {
         name: "error".into(),
         data: chunk.into(),
+        id: None,
     };
     let outcome = bench().run(chat(), &Response::events([Event::data(chunk), error]));
     assert_eq!(code(&outcome), Some("upstream_error"));
 }
 
 #[test]
-fn data_that_is_not_utf8_is_nonsense() {
-    let outcome = bench().run(chat(), &Response::sse([b"{\"id\":\"\xff\"}".to_vec()]));
-    assert_eq!(code(&outcome), Some("upstream_invalid"));
+fn data_that_is_not_utf8_is_taken_as_the_gateway_shows_it() {
+    let chunk = b"{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xff\"}}]}".to_vec();
+    let outcome = bench().run(chat(), &Response::sse([chunk, b"[DONE]".to_vec()]));
+    let content = &outcome.json()["choices"][0]["message"]["content"];
+    assert_eq!(*content, "\u{fffd}");
 }
 
 #[test]
-fn a_server_that_breaks_off_gives_no_half_answer() {
+fn a_server_that_breaks_off_gives_no_half_response() {
     let chunk =
         "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}";
     let outcome = bench().run(chat(), &Response::sse([chunk]).broken());
     assert_eq!((outcome.status, outcome.body.len()), (502, 0));
+    assert_eq!(code(&outcome), Some("upstream_broken"));
+    assert!(!outcome.fault.expect("a fault").message.is_empty());
 }
 
 #[test]
@@ -199,8 +205,8 @@ fn streamed_and_aggregated_is_the_same_as_asked_for_whole() {
         Request::post("/v1/chat/completions")
             .json(&json!({"model": "m", "messages": [{"role": "user", "content": "?"}]}))
     };
-    let always = FilterBench::<Ollama>::load(json!({})).expect("loads");
-    let as_client = FilterBench::<Ollama>::load(json!({"stream": "as-client"})).expect("loads");
+    let always = Bench::<Ollama>::load(json!({})).expect("loads");
+    let as_client = Bench::<Ollama>::load(json!({"stream": "as-client"})).expect("loads");
     let streamed = always.run(ask(), &Response::ndjson(lines));
     let aggregated = bench().run(chat(), &Response::events(streamed.events));
     let expected = as_client.run(ask(), &Response::json(&whole));

@@ -7,10 +7,10 @@ pub type KeyDigest = [u64; 4];
 
 /// Computes a key's digest.
 pub fn digest(key: &[u8]) -> KeyDigest {
-    let octets: [u8; 32] = Sha256::digest(key).into();
+    let bytes: [u8; 32] = Sha256::digest(key).into();
     let mut words = [0; 4];
-    for (word, chunk) in words.iter_mut().zip(octets.chunks_exact(8)) {
-        *word = u64::from_le_bytes(chunk.try_into().expect("eight octets"));
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
     }
     words
 }

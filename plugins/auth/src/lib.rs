@@ -8,7 +8,7 @@
 //!
 //! This file is glue; the decision is in [`rule`], the keys in [`keys`].
 
-use sluicegate_plugin::{Context, Fault, Gate, Manifest, Phases, Verdict};
+use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop};
 
 pub mod config;
 pub mod keys;
@@ -21,8 +21,9 @@ use rule::Rule;
 #[derive(Debug)]
 pub struct Auth(Rule);
 
-impl Gate for Auth {
+impl Plugin for Auth {
     type Config = Config;
+    type State = ();
 
     fn manifest() -> Manifest {
         Manifest::new(
@@ -31,15 +32,16 @@ impl Gate for Auth {
             "Checks API keys and names the tenant",
         )
         .config(include_str!("config.schema.json"))
-        .phases(Phases::Request)
         .transforms(false)
     }
 
     fn configure(config: Config) -> Result<Self, String> {
         Rule::new(config).map(Self)
     }
+}
 
-    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
+impl Gate for Auth {
+    fn check(&self, (): &mut (), ctx: &Context<'_>) -> Result<(), Stop> {
         let rule = &self.0;
         let authorization = ctx.get("authorization");
         let field = ctx.get(rule.field());
@@ -57,11 +59,11 @@ impl Gate for Auth {
         if let Some(injected) = rule.injected() {
             ctx.set(&injected.name, &injected.value)?;
         }
-        Ok(Verdict::Allow)
+        Ok(())
     }
 }
 
-sluicegate_plugin::gate!(Auth);
+sluicegate_plugin::export!(Auth: gate);
 
 #[cfg(test)]
 mod tests;

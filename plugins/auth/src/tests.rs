@@ -1,15 +1,15 @@
 //! The gate over scripted requests.
 
 use serde_json::{Value, json};
-use sluicegate_plugin::testing::{GateBench, GateOutcome, Request};
+use sluicegate_plugin::testing::{Bench, GateOutcome, Request};
 
 use super::*;
 
-fn bench(config: Value) -> GateBench<Auth> {
-    GateBench::load(config).expect("loads")
+fn bench(config: Value) -> Bench<Auth> {
+    Bench::load(config).expect("loads")
 }
 
-fn two_keys() -> GateBench<Auth> {
+fn two_keys() -> Bench<Auth> {
     bench(json!({"keys": [
         {"name": "team-a", "key": "sk-aaaa"},
         {"name": "ci", "key": "sk-bbbb", "tenant": "team \"b\""}
@@ -21,7 +21,9 @@ fn request() -> Request {
 }
 
 fn message(outcome: &GateOutcome) -> &str {
-    let fault = outcome.verdict.as_ref().expect_err("refused");
+    let Err(Stop::Fault(fault)) = &outcome.verdict else {
+        panic!("{:?}", outcome.verdict);
+    };
     assert_eq!(
         (fault.status, fault.code.as_str()),
         (401, "invalid_api_key")
@@ -45,7 +47,7 @@ fn a_known_key_passes_in_either_field_and_names_the_tenant() {
     ];
     for (name, value, tenant) in cases {
         let outcome = bench.check(request().header(name, value));
-        assert_eq!(outcome.verdict, Ok(Verdict::Allow), "{name}: {value}");
+        assert_eq!(outcome.verdict, Ok(()), "{name}: {value}");
         assert_eq!(outcome.notes["tenant"], tenant);
     }
 }
@@ -58,7 +60,7 @@ fn no_client_key_reaches_the_model_server() {
         .header("x-api-key", "sk-aaaa")
         .header("accept", "*/*");
     let outcome = two_keys().check(request);
-    assert_eq!(outcome.verdict, Ok(Verdict::Allow));
+    assert_eq!(outcome.verdict, Ok(()));
     let names: Vec<_> = outcome
         .request
         .fields
@@ -113,15 +115,15 @@ fn two_fields_must_agree() {
                 .header("x-api-key", plain),
         )
     };
-    assert_eq!(both("sk-aaaa", "sk-aaaa").verdict, Ok(Verdict::Allow));
-    assert_eq!(both("sk-aaaa", "").verdict, Ok(Verdict::Allow));
-    assert_eq!(both("", "sk-aaaa").verdict, Ok(Verdict::Allow));
+    assert_eq!(both("sk-aaaa", "sk-aaaa").verdict, Ok(()));
+    assert_eq!(both("sk-aaaa", "").verdict, Ok(()));
+    assert_eq!(both("", "sk-aaaa").verdict, Ok(()));
     assert!(message(&both("sk-aaaa", "sk-bbbb")).contains("different"));
     // A front proxy's own credentials do not stand in the way of a key in its own field.
     let basic = request()
         .header("authorization", "Basic eA==")
         .header("x-api-key", "sk-aaaa");
-    assert_eq!(bench.check(basic).verdict, Ok(Verdict::Allow));
+    assert_eq!(bench.check(basic).verdict, Ok(()));
 }
 
 #[test]
@@ -130,7 +132,7 @@ fn the_first_of_several_fields_counts() {
     let twice = |one: &str, two: &str| {
         bench.check(request().header("x-api-key", one).header("x-api-key", two))
     };
-    assert_eq!(twice("sk-aaaa", "sk-nope").verdict, Ok(Verdict::Allow));
+    assert_eq!(twice("sk-aaaa", "sk-nope").verdict, Ok(()));
     assert!(message(&twice("sk-nope", "sk-aaaa")).contains("not one of"));
 }
 
@@ -141,7 +143,7 @@ fn without_keys_everybody_passes_and_keys_are_still_stripped() {
             .header("authorization", "Bearer anything")
             .header("x-api-key", "other"),
     );
-    assert_eq!(outcome.verdict, Ok(Verdict::Allow));
+    assert_eq!(outcome.verdict, Ok(()));
     assert_eq!(outcome.notes["tenant"], "\"anonymous\"");
     assert_eq!(outcome.request.header("authorization"), None);
     assert_eq!(outcome.request.header("x-api-key"), None);
@@ -170,7 +172,7 @@ fn another_field_can_hold_the_key() {
     let keys = json!({"header": "X-Goog-Api-Key", "keys": [{"name": "a", "key": "k"}]});
     let bench = bench(keys);
     let outcome = bench.check(request().header("x-goog-api-key", "k"));
-    assert_eq!(outcome.verdict, Ok(Verdict::Allow));
+    assert_eq!(outcome.verdict, Ok(()));
     assert_eq!(outcome.request.header("x-goog-api-key"), None);
     assert!(message(&bench.check(request())).contains("x-goog-api-key"));
 }
@@ -199,7 +201,7 @@ fn configuration_mistakes_are_named() {
         (json!({"kyes": []}), "kyes"),
     ];
     for (config, part) in cases {
-        let error = GateBench::<Auth>::load(config.clone()).expect_err("refused");
+        let error = Bench::<Auth>::load(config.clone()).expect_err("refused");
         assert!(error.contains(part), "{config}: {error}");
     }
 }

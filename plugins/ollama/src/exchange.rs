@@ -1,23 +1,20 @@
-//! One exchange through the adapter: which endpoint it is for, and what each phase does.
+//! One attempt through the adapter: which endpoint it is for, and what each phase does.
 
-use sluicegate_plugin::{
-    BodyAction, Context, EndAction, Event, EventsAction, Fault, Framing, HeadAction, Plan, Reply,
-    log,
-};
+use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, log};
 
 use crate::config::Settings;
-use crate::request::{self, Translated};
+use crate::request;
 use crate::response::{Ending, Identity, Stream, complete};
 use crate::{failure, models};
 
 /// Seconds after which a client may try again when Ollama's queue is full; arbitrary.
 const RETRY_AFTER: &str = "2";
 
-/// What an exchange carries from phase to phase.
+/// What an attempt carries from phase to phase.
 #[derive(Debug, Default)]
 pub struct State {
     task: Task,
-    /// The status that the model server answered with.
+    /// The status of the model server's response.
     status: u16,
     /// The fault that ended the stream, on its way out.
     fault: Option<Fault>,
@@ -41,12 +38,12 @@ struct Chat {
     /// Whether a chunk with the usage is wanted in a stream.
     usage: bool,
     streams: bool,
-    answer: Answer,
+    response: Response,
 }
 
-/// How the answer is taken in.
+/// How the response is taken in.
 #[derive(Debug)]
-enum Answer {
+enum Response {
     Pending,
     Failed,
     Whole,
@@ -54,29 +51,29 @@ enum Answer {
 }
 
 impl State {
-    /// The request head: sends the exchange to Ollama's own endpoint.
+    /// The request head: sends the request to Ollama's own endpoint.
     ///
     /// # Errors
     /// 404 `not_found` for a path that Ollama's API has no counterpart for.
-    pub fn request_head(&mut self, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+    pub fn request_head(&mut self, ctx: &Context<'_>) -> Result<RequestPlan, Fault> {
         let path = ctx.path();
         let plan = match path.strip_prefix("/v1/") {
             Some("chat/completions") => {
                 self.task = Task::Asked;
                 ctx.set_path("/api/chat")?;
                 ctx.set("content-type", "application/json")?;
-                Plan::Whole
+                RequestPlan::Whole
             }
             Some("models") => {
                 self.task = Task::Models;
                 ctx.set_path("/api/tags")?;
-                Plan::Skip
+                RequestPlan::Skip
             }
             Some(rest) => match rest.strip_prefix("models/").filter(|id| !id.is_empty()) {
                 Some(id) => {
                     self.task = Task::Model(id.to_owned());
                     ctx.set_path("/api/tags")?;
-                    Plan::Skip
+                    RequestPlan::Skip
                 }
                 None => return Err(unknown(&path)),
             },
@@ -85,7 +82,7 @@ impl State {
         if !ctx.query().is_empty() {
             ctx.set_query("")?;
         }
-        Ok(plan.into())
+        Ok(plan)
     }
 
     /// The request body of a chat.
@@ -97,153 +94,156 @@ impl State {
         ctx: &Context<'_>,
         body: &[u8],
         settings: &Settings,
-    ) -> Result<BodyAction, Fault> {
-        let translated: Translated = request::translate(body, settings)?;
+    ) -> Result<Vec<u8>, Fault> {
+        let translated = request::translate(body, settings)?;
         if !translated.ignored.is_empty() {
             log::debug("unknown request parameters were left out")
                 .field("parameters", &translated.ignored)
                 .write();
         }
-        ctx.set_note_json("model", &translated.model)?;
-        ctx.set_note_json("stream", if translated.stream { "true" } else { "false" })?;
         self.task = Task::Chat(Box::new(Chat {
             identity: Identity {
                 id: ctx.id(),
                 received_ms: ctx.received_ms(),
-                model: translated.model,
+                // What the client asked for, whatever this upstream calls it.
+                model: ctx.note_json("model").unwrap_or(translated.model),
                 reasoning: settings.reasoning_field.name(),
             },
             // A client that wants one JSON gets the usage in it: `aggregate` takes it from the stream.
             usage: translated.include_usage || !translated.stream,
             streams: translated.upstream_stream,
-            answer: Answer::Pending,
+            response: Response::Pending,
         }));
-        Ok(BodyAction::Replace(translated.body))
+        Ok(translated.body)
     }
 
     /// The response head.
     ///
     /// # Errors
-    /// 502 if the answer cannot be Ollama's.
-    pub fn response_head(&mut self, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+    /// 502 if the response cannot be Ollama's.
+    pub fn response_head(&mut self, ctx: &Context<'_>) -> Result<ResponsePlan, Fault> {
         let status = ctx.status();
         self.status = status;
         if (300..400).contains(&status) {
             return Err(failure::of_response(status, b""));
         }
-        let good = status < 300;
         match &mut self.task {
-            Task::Unknown | Task::Asked => return Ok(Plan::Skip.into()),
-            // The answer to HEAD has no body to translate.
-            Task::Models | Task::Model(_) if good && ctx.method() == "HEAD" => {
-                return Ok(Plan::Skip.into());
-            }
+            Task::Unknown | Task::Asked => return Ok(ResponsePlan::Skip),
             Task::Models | Task::Model(_) => {}
-            Task::Chat(chat) if !good => chat.answer = Answer::Failed,
+            Task::Chat(chat) if status >= 300 => chat.response = Response::Failed,
             Task::Chat(chat) => {
                 if !is_json(ctx) {
                     return Err(failure::nonsense());
                 }
                 if chat.streams {
-                    chat.answer = Answer::Stream(Stream::new(&chat.identity, chat.usage));
+                    chat.response = Response::Stream(Stream::new(&chat.identity, chat.usage));
                     ctx.set("content-type", "text/event-stream; charset=utf-8")?;
                     ctx.set("cache-control", "no-cache")?;
-                    return Ok(Plan::Events(Framing::Sse).into());
+                    return Ok(ResponsePlan::Sse);
                 }
-                chat.answer = Answer::Whole;
+                chat.response = Response::Whole;
             }
         }
         ctx.set("content-type", "application/json")?;
-        Ok(Plan::Whole.into())
+        Ok(ResponsePlan::Whole)
     }
 
     /// The response body, where it is no stream.
     ///
     /// # Errors
     /// What Ollama says went wrong, in the client's terms.
-    pub fn response_body(&mut self, ctx: &Context<'_>, body: &[u8]) -> Result<BodyAction, Fault> {
+    pub fn response_body(
+        &mut self,
+        ctx: &Context<'_>,
+        body: &[u8],
+    ) -> Result<Option<Vec<u8>>, Fault> {
         if self.status >= 300 {
-            return refuse(ctx, failure::of_response(self.status, body));
+            let fault = failure::of_response(self.status, body);
+            return Err(with_retry_after(ctx, fault));
         }
-        let body = match &self.task {
-            Task::Models => models::list(body)?,
-            Task::Model(id) => models::find(body, id)?,
+        Ok(match &self.task {
+            Task::Models => Some(models::list(body)?),
+            Task::Model(id) => Some(models::find(body, id)?),
             Task::Chat(chat) => {
                 let (body, ending) = complete(&chat.identity, body)?;
                 note(ctx, &ending)?;
-                body
+                Some(body)
             }
-            Task::Unknown | Task::Asked => return Ok(BodyAction::Pass),
-        };
-        Ok(BodyAction::Replace(body))
+            Task::Unknown | Task::Asked => None,
+        })
     }
 
     /// Lines of the stream.
     ///
     /// # Errors
     /// Ollama's error in mid-stream, or a line that makes no sense.
-    pub fn response_events(
+    pub fn events(
         &mut self,
         ctx: &Context<'_>,
         batch: &[Event],
-    ) -> Result<EventsAction, Fault> {
+    ) -> Result<Option<Vec<Event>>, Fault> {
         let Some(stream) = stream(&mut self.task) else {
-            return Ok(EventsAction::Pass);
+            return Ok(None);
         };
         let ended = stream.ending().is_some();
         // One chunk a line, but the first and the last become several.
         let mut out = Vec::with_capacity(batch.len() + 4);
         for line in batch {
             if let Err(fault) = stream.push(&line.data, &mut out) {
-                note_partial(ctx, stream)?;
-                return Self::broken(&mut self.fault, fault, out);
+                // Not without what came before it in the same batch: how lines fall into batches must not matter. Such events
+                // end the body, and the fault follows at its end.
+                if out.is_empty() {
+                    return Err(fault);
+                }
+                ctx.end_body()?;
+                self.fault = Some(fault);
+                return Ok(Some(out));
             }
         }
         match stream.ending() {
             Some(ending) if !ended => note(ctx, &ending)?,
             Some(_) | None => {}
         }
-        Ok(EventsAction::Replace(out))
-    }
-
-    /// Fails in mid-stream, but not without what came before it in the same batch: how lines fall into batches must not
-    /// matter. Such events end the stream, and the fault follows in `response_end`.
-    fn broken(
-        held: &mut Option<Fault>,
-        fault: Fault,
-        out: Vec<Event>,
-    ) -> Result<EventsAction, Fault> {
-        if out.is_empty() {
-            return Err(fault);
-        }
-        *held = Some(fault);
-        Ok(EventsAction::Finish(out))
+        Ok(Some(out))
     }
 
     /// The end of the stream.
     ///
     /// # Errors
     /// The fault that ended it, or 502 `upstream_truncated` if it ended too early.
-    pub fn response_end(&mut self, ctx: &Context<'_>) -> Result<EndAction, Fault> {
+    pub fn end(&mut self) -> Result<(), Fault> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        let Some(stream) = stream(&mut self.task) else {
-            return Ok(EndAction::Pass);
-        };
-        if stream.ending().is_some() {
-            return Ok(EndAction::Pass);
+        match stream(&mut self.task) {
+            Some(stream) if stream.ending().is_none() => Err(failure::truncated()),
+            Some(_) | None => Ok(()),
         }
-        note_partial(ctx, stream)?;
-        Err(failure::truncated())
+    }
+
+    /// The end of the attempt: leaves behind what is known of the usage if the stream was cut, whoever cut it. Ollama counts
+    /// only at the end, but a line is about a token.
+    pub fn closed(&mut self, ctx: &Context<'_>) {
+        let Some(stream) = stream(&mut self.task).filter(|stream| stream.ending().is_none()) else {
+            return;
+        };
+        let lines = stream.lines();
+        let usage = format!(
+            "{{\"prompt_tokens\":0,\"completion_tokens\":{lines},\"total_tokens\":{lines},\"partial\":true}}"
+        );
+        if let Err(fault) = ctx.set_note_json("usage", &usage) {
+            log::warn("the usage of a cut stream could not be noted")
+                .field("error", &fault.message)
+                .write();
+        }
     }
 }
 
 fn stream(task: &mut Task) -> Option<&mut Stream> {
     match task {
-        Task::Chat(chat) => match &mut chat.answer {
-            Answer::Stream(stream) => Some(stream),
-            Answer::Pending | Answer::Failed | Answer::Whole => None,
+        Task::Chat(chat) => match &mut chat.response {
+            Response::Stream(stream) => Some(stream),
+            Response::Pending | Response::Failed | Response::Whole => None,
         },
         Task::Unknown | Task::Asked | Task::Models | Task::Model(_) => None,
     }
@@ -256,7 +256,7 @@ fn unknown(path: &str) -> Fault {
     )
 }
 
-/// Whether the answer is framed as Ollama frames its answers. A missing content type is let through: the body will tell.
+/// Whether the response is framed as Ollama frames its responses. A missing content type is let through: the body will tell.
 fn is_json(ctx: &Context<'_>) -> bool {
     let Some(value) = ctx.get("content-type") else {
         return true;
@@ -275,33 +275,23 @@ fn is_json(ctx: &Context<'_>) -> bool {
     .any(|known| kind.eq_ignore_ascii_case(known))
 }
 
-/// Fails, with the server's own hint of when to come back if it is only busy.
-fn refuse(ctx: &Context<'_>, fault: Fault) -> Result<BodyAction, Fault> {
-    let after = ctx.get("retry-after");
+/// The fault, with the server's own hint of when to come back if it is only busy.
+fn with_retry_after(ctx: &Context<'_>, fault: Fault) -> Fault {
+    if !matches!(fault.status, 429 | 503) {
+        return fault;
+    }
+    let hint = ctx.get("retry-after");
     let after = match fault.status {
-        429 => after,
-        503 => Some(after.unwrap_or_else(|| RETRY_AFTER.into())),
-        _ => None,
+        503 => Some(hint.unwrap_or_else(|| RETRY_AFTER.into())),
+        _ => hint,
     };
     match after {
-        Some(after) => Ok(BodyAction::Reply(
-            Reply::from(&fault).field("retry-after", after),
-        )),
-        None => Err(fault),
+        Some(after) => fault.field("retry-after", after),
+        None => fault,
     }
 }
 
 fn note(ctx: &Context<'_>, ending: &Ending) -> Result<(), Fault> {
     ctx.set_note("finish", ending.finish)?;
     ctx.set_note_json("usage", &ending.usage())
-}
-
-/// Leaves behind what is known of the usage when a stream breaks: Ollama counts only at the end, but a line is about a
-/// token.
-fn note_partial(ctx: &Context<'_>, stream: &Stream) -> Result<(), Fault> {
-    let lines = stream.lines();
-    let usage = format!(
-        "{{\"prompt_tokens\":0,\"completion_tokens\":{lines},\"total_tokens\":{lines},\"partial\":true}}"
-    );
-    ctx.set_note_json("usage", &usage)
 }

@@ -31,12 +31,12 @@ struct Detail<'a> {
     code: Option<&'a RawValue>,
 }
 
-/// An answer with a status of 300 or more.
+/// A response with a status of 300 or more.
 pub fn of_response(status: u16, body: &[u8]) -> Fault {
     if status < 400 {
         return Fault::upstream(
             "upstream_configuration",
-            "The model server answered with a redirect. Check the upstream's address in the gateway's configuration.",
+            "The model server responded with a redirect. Check the upstream's address in the gateway's configuration.",
         );
     }
     if status == 403 && body.trim_ascii().is_empty() {
@@ -67,11 +67,11 @@ pub fn of_error(status: u16, error: &RawValue) -> Fault {
     by_text(&text).unwrap_or_else(|| by_status(status, text))
 }
 
-/// An answer that makes no sense.
+/// A response that makes no sense.
 pub fn nonsense() -> Fault {
     Fault::upstream(
         "upstream_invalid",
-        "The model server's answer is not what Ollama sends.",
+        "The model server's response is not what Ollama sends.",
     )
 }
 
@@ -79,7 +79,7 @@ pub fn nonsense() -> Fault {
 pub fn truncated() -> Fault {
     Fault::upstream(
         "upstream_truncated",
-        "The model server ended its answer before it was complete.",
+        "The model server ended its response before it was complete.",
     )
 }
 

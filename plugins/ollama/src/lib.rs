@@ -1,22 +1,22 @@
-//! The `ollama` filter: serves OpenAI's chat API from Ollama's native API.
+//! The `ollama` adapter: serves OpenAI's chat API from Ollama's native API.
 //!
 //! | the client asks | Ollama is asked |
 //! | --- | --- |
 //! | `POST /v1/chat/completions` | `POST /api/chat` |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | `GET /api/tags` |
 //!
-//! It is the last stage of a pipeline: everything between it and the client sees OpenAI's JSON and chunks. With
-//! `stream = "always"` (the default) it puts out a stream also for a client that wants one JSON; the stage `aggregate`
-//! before it makes the one JSON.
+//! It belongs to an upstream: every stage of a route sees OpenAI's JSON and chunks. With `stream = "always"` (the default) it
+//! puts out a stream also for a client that wants one JSON; the stage `aggregate` makes the one JSON.
 //!
-//! It sets the notes `model`, `stream`, `usage` and `finish`. If a stream breaks, `usage` counts what came, with
+//! It sets the notes `usage` and `finish`. If a stream is cut, whoever cut it, `usage` counts what came, with
 //! `"partial": true`.
 //!
-//! This file is glue: the request is translated in [`request`], the answer in [`response`], errors in [`failure`], the
+//! This file is glue: the request is translated in [`request`], the response in [`response`], errors in [`failure`], the
 //! list of models in [`models`]; [`exchange`] ties them together.
 
 use sluicegate_plugin::{
-    BodyAction, Context, EndAction, Event, EventsAction, Fault, Filter, HeadAction, Manifest,
+    Closing, Context, Event, EventStage, Fault, Manifest, Plugin, RequestPlan, RequestStage,
+    ResponsePlan, ResponseStage, Stop,
 };
 
 pub mod config;
@@ -29,11 +29,11 @@ pub mod response;
 use config::{Config, Settings};
 use exchange::State;
 
-/// The filter.
+/// The adapter.
 #[derive(Debug)]
 pub struct Ollama(Settings);
 
-impl Filter for Ollama {
+impl Plugin for Ollama {
     type Config = Config;
     type State = State;
 
@@ -44,14 +44,19 @@ impl Filter for Ollama {
             "Serves OpenAI's chat API from Ollama's native API",
         )
         .config(include_str!("config.schema.json"))
+        .adapter("ollama")
+        .health("/api/version")
+        .info("/api/version")
     }
 
     fn configure(config: Config) -> Result<Self, String> {
         Settings::new(config).map(Self)
     }
+}
 
-    fn request_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
-        state.request_head(ctx)
+impl RequestStage for Ollama {
+    fn request_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<RequestPlan, Stop> {
+        Ok(state.request_head(ctx)?)
     }
 
     fn request_body(
@@ -59,12 +64,14 @@ impl Filter for Ollama {
         state: &mut State,
         ctx: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        state.request_body(ctx, &body, &self.0)
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        Ok(Some(state.request_body(ctx, &body, &self.0)?))
     }
+}
 
-    fn response_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
-        state.response_head(ctx)
+impl ResponseStage for Ollama {
+    fn response_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<ResponsePlan, Stop> {
+        Ok(state.response_head(ctx)?)
     }
 
     fn response_body(
@@ -72,22 +79,30 @@ impl Filter for Ollama {
         state: &mut State,
         ctx: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        state.response_body(ctx, &body)
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        Ok(state.response_body(ctx, &body)?)
     }
+}
 
-    fn response_events(
+impl EventStage for Ollama {
+    fn events(
         &self,
         state: &mut State,
         ctx: &Context<'_>,
         batch: Vec<Event>,
-    ) -> Result<EventsAction, Fault> {
-        state.response_events(ctx, &batch)
+    ) -> Result<Option<Vec<Event>>, Fault> {
+        state.events(ctx, &batch)
     }
 
-    fn response_end(&self, state: &mut State, ctx: &Context<'_>) -> Result<EndAction, Fault> {
-        state.response_end(ctx)
+    fn end(&self, state: &mut State, _: &Context<'_>) -> Result<Vec<Event>, Fault> {
+        state.end().map(|()| Vec::new())
     }
 }
 
-sluicegate_plugin::filter!(Ollama);
+impl Closing for Ollama {
+    fn closed(&self, state: &mut State, ctx: &Context<'_>, _: &str) {
+        state.closed(ctx);
+    }
+}
+
+sluicegate_plugin::export!(Ollama: request, response, events, closing);

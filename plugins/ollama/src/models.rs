@@ -40,20 +40,20 @@ impl Tag<'_> {
 /// 502 `upstream_invalid`.
 pub fn list(tags: &[u8]) -> Result<Vec<u8>, Fault> {
     let tags = read(tags)?;
-    let mut out = Vec::with_capacity(1024);
-    out.extend_from_slice(b"{\"object\":\"list\",\"data\":[");
+    let mut out = String::with_capacity(1024);
+    out.push_str("{\"object\":\"list\",\"data\":[");
     let mut first = true;
     for tag in tags.models.iter().flatten() {
         if let Some(id) = tag.id() {
             if !first {
-                out.push(b',');
+                out.push(',');
             }
             first = false;
             write(&mut out, id, tag);
         }
     }
-    out.extend_from_slice(b"]}");
-    Ok(out)
+    out.push_str("]}");
+    Ok(out.into_bytes())
 }
 
 /// One model. `id` is the rest of the path, still percent-encoded; a name without a tag means `:latest`, as in Ollama.
@@ -80,27 +80,27 @@ pub fn find(tags: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
             )
             .param("model")
         })?;
-    let mut out = Vec::with_capacity(128);
+    let mut out = String::with_capacity(128);
     write(&mut out, tag.id().unwrap_or_default(), tag);
-    Ok(out)
+    Ok(out.into_bytes())
 }
 
 fn read(tags: &[u8]) -> Result<Tags<'_>, Fault> {
     serde_json::from_slice(tags).map_err(|_| failure::nonsense())
 }
 
-fn write(out: &mut Vec<u8>, id: &str, tag: &Tag<'_>) {
-    out.extend_from_slice(b"{\"id\":");
+fn write(out: &mut String, id: &str, tag: &Tag<'_>) {
+    out.push_str("{\"id\":");
     json::push_str(out, id);
-    out.extend_from_slice(b",\"object\":\"model\",\"created\":");
+    out.push_str(",\"object\":\"model\",\"created\":");
     let modified = tag.modified_at.and_then(json::text);
     json::push_u64(
         out,
         modified.and_then(|text| unix_seconds(&text)).unwrap_or(0),
     );
-    out.extend_from_slice(b",\"owned_by\":");
+    out.push_str(",\"owned_by\":");
     json::push_str(out, owner(id));
-    out.push(b'}');
+    out.push('}');
 }
 
 /// The namespace of a name: `library` for `qwen3:32b`, `someone` for `someone/model` and `hf.co/someone/model`.
@@ -121,8 +121,8 @@ fn decode(text: &str) -> String {
             .get(at + 1..at + 3)
             .and_then(|pair| std::str::from_utf8(pair).ok());
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(octet) if bytes[at] == b'%' => {
-                out.push(octet);
+            Some(byte) if bytes[at] == b'%' => {
+                out.push(byte);
                 at += 3;
             }
             Some(_) | None => {

@@ -22,7 +22,7 @@ mod value;
 
 use parameters::Parameters;
 
-/// A request for Ollama, and what has to be remembered for the answer.
+/// A request for Ollama, and what has to be remembered for the response.
 #[derive(Debug)]
 pub struct Translated {
     /// The body for `/api/chat`.
@@ -52,25 +52,25 @@ pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> 
     let upstream_stream = parameters.stream || settings.stream == Stream::Always;
 
     // The messages are nearly all of a request; what is added is small.
-    let mut out = Vec::with_capacity(body.length + 512);
-    out.extend_from_slice(b"{\"model\":");
-    out.extend_from_slice(model.get().as_bytes());
+    let mut out = String::with_capacity(body.length + 512);
+    out.push_str("{\"model\":");
+    out.push_str(model.get());
     // Always explicit: Ollama's default is the opposite of OpenAI's.
-    out.extend_from_slice(if upstream_stream {
-        b",\"stream\":true"
+    out.push_str(if upstream_stream {
+        ",\"stream\":true"
     } else {
-        b",\"stream\":false"
+        ",\"stream\":false"
     });
     if settings.overflow == Overflow::Error {
-        out.extend_from_slice(b",\"truncate\":false,\"shift\":false");
+        out.push_str(",\"truncate\":false,\"shift\":false");
     }
-    out.extend_from_slice(b",\"messages\":");
+    out.push_str(",\"messages\":");
     message::write_all(&mut out, messages)?;
     parameters.write(&mut out, settings);
-    out.push(b'}');
+    out.push('}');
 
     Ok(Translated {
-        body: out,
+        body: out.into_bytes(),
         model: model.get().to_owned(),
         stream: parameters.stream,
         upstream_stream,

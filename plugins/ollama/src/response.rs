@@ -1,4 +1,4 @@
-//! From Ollama's answers to OpenAI's: a line at a time in a stream, or one object.
+//! From Ollama's responses to OpenAI's: a line at a time in a stream, or one object.
 //!
 //! # Source
 //! Ollama source, `api/types.go` (`ChatResponse`); OpenAI API reference (document 2.3.0), "Chat completion object" and
@@ -15,7 +15,7 @@ pub use completion::complete;
 pub use line::Ending;
 pub use stream::Stream;
 
-/// What every answer of one exchange has in common.
+/// What every response of one exchange has in common.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The request id.
@@ -30,17 +30,17 @@ pub struct Identity {
 
 impl Identity {
     /// Appends the members that come before `choices`, and `"choices":[`.
-    fn write_head(&self, out: &mut Vec<u8>, object: &str) {
+    fn write_head(&self, out: &mut String, object: &str) {
         use sluicegate_plugin::json;
 
-        out.extend_from_slice(b"{\"id\":\"chatcmpl-");
+        out.push_str("{\"id\":\"chatcmpl-");
         json::push_escaped(out, self.id.strip_prefix("req_").unwrap_or(&self.id));
-        out.extend_from_slice(b"\",\"object\":\"");
-        out.extend_from_slice(object.as_bytes());
-        out.extend_from_slice(b"\",\"created\":");
+        out.push_str("\",\"object\":\"");
+        out.push_str(object);
+        out.push_str("\",\"created\":");
         json::push_u64(out, self.received_ms / 1000);
-        out.extend_from_slice(b",\"model\":");
-        out.extend_from_slice(self.model.as_bytes());
-        out.extend_from_slice(b",\"choices\":[");
+        out.push_str(",\"model\":");
+        out.push_str(&self.model);
+        out.push_str(",\"choices\":[");
     }
 }

@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 use sluicegate_ollama::Ollama;
 use sluicegate_plugin::Fault;
-use sluicegate_plugin::testing::{FilterBench, Outcome, Request, Sent, take_logs};
+use sluicegate_plugin::testing::{Bench, Outcome, Request, Sent, take_logs};
 
 fn fixtures(text: &str) -> Vec<Map<String, Value>> {
     serde_json::from_str(text).expect("a list of cases")
 }
 
-fn bench(case: &Map<String, Value>) -> FilterBench<Ollama> {
-    FilterBench::load(case.get("config").cloned().unwrap_or_else(|| json!({}))).expect("loads")
+fn bench(case: &Map<String, Value>) -> Bench<Ollama> {
+    Bench::load(case.get("config").cloned().unwrap_or_else(|| json!({}))).expect("loads")
 }
 
 /// The case's members over the least request.
@@ -21,7 +21,7 @@ fn openai(case: &Map<String, Value>) -> Value {
     request
 }
 
-fn send(bench: &FilterBench<Ollama>, body: impl Into<Vec<u8>>) -> Result<Sent, Box<Outcome>> {
+fn send(bench: &Bench<Ollama>, body: impl Into<Vec<u8>>) -> Result<Sent, Box<Outcome>> {
     bench.send(Request::post("/v1/chat/completions").body(body))
 }
 
@@ -93,7 +93,7 @@ fn every_bad_request_is_a_400_that_names_the_parameter() {
 fn text_that_is_not_utf8_is_told_with_its_place() {
     let fault = refusal(send(&bench(&Map::new()), b"{\"model\":\"\xff\"}".to_vec()));
     assert_eq!((fault.status, fault.code.as_str()), (400, "invalid_json"));
-    assert!(fault.message.contains("octet 10"), "{fault}");
+    assert!(fault.message.contains("byte 10"), "{fault}");
 }
 
 #[test]

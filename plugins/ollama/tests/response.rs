@@ -1,15 +1,15 @@
-//! Responses: streams in every batching, whole answers, errors, models.
+//! Responses: streams in every batching, whole responses, errors, models.
 
 use serde_json::{Map, Value, json};
 use sluicegate_ollama::Ollama;
-use sluicegate_plugin::testing::{BATCHINGS, FilterBench, Outcome, Request, Response};
+use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response};
 
 fn fixtures(text: &str) -> Vec<Map<String, Value>> {
     serde_json::from_str(text).expect("a list of cases")
 }
 
-fn bench(config: Option<&Value>) -> FilterBench<Ollama> {
-    FilterBench::load(config.cloned().unwrap_or_else(|| json!({}))).expect("loads")
+fn bench(config: Option<&Value>) -> Bench<Ollama> {
+    Bench::load(config.cloned().unwrap_or_else(|| json!({}))).expect("loads")
 }
 
 /// A chat request with some members of its own.
@@ -78,12 +78,15 @@ fn every_stream_becomes_the_same_chunks_in_every_batching() {
             let response = Response::ndjson(lines(&case)).batches(sizes);
             let outcome = bench.run(chat(case.get("openai")), &response);
             assert_eq!(chunks(&outcome), expected, "{name} in batches of {sizes:?}");
+            // Until something has left the adapter, a fault is a whole response.
+            let streamed = !expected.is_empty();
             let content_type = outcome.header("content-type");
             assert_eq!(
                 content_type.as_deref(),
-                Some("text/event-stream; charset=utf-8"),
+                streamed.then_some("text/event-stream; charset=utf-8"),
                 "{name}"
             );
+            assert_eq!(outcome.status == 200, streamed, "{name}");
             assert!(
                 outcome.events.iter().all(|event| event.name.is_empty()),
                 "{name}"
@@ -112,7 +115,7 @@ fn every_stream_becomes_the_same_chunks_in_every_batching() {
 }
 
 #[test]
-fn notes_say_what_the_client_asked_for() {
+fn the_notes_of_the_gateway_are_left_alone() {
     let line = json!({"done": true}).to_string();
     let outcome = bench(None).run(chat(None), &Response::ndjson([line.clone()]));
     assert_eq!(outcome.note("model"), Some(json!("m/x:1")));
@@ -122,6 +125,23 @@ fn notes_say_what_the_client_asked_for() {
         &Response::ndjson([line]),
     );
     assert_eq!(outcome.note("stream"), Some(json!(false)));
+}
+
+#[test]
+fn the_response_names_the_model_that_the_client_asked_for() {
+    // The upstream may know it by another name, which is then in the body of the attempt. (A mark before the JSON keeps the
+    // bench from taking the note from the body.)
+    let body = json!({"model": "own/name", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let request = Request::post("/v1/chat/completions")
+        .body(format!("\u{feff}{body}"))
+        .note("model", "\"asked\"");
+    let line = json!({"done": true}).to_string();
+    let outcome = bench(None).run(request, &Response::ndjson([line]));
+    assert_eq!(
+        outcome.sent.as_ref().expect("sent").json()["model"],
+        "own/name"
+    );
+    assert_eq!(chunks(&outcome)[0]["model"], "asked");
 }
 
 #[test]
@@ -166,6 +186,53 @@ fn a_server_that_breaks_off_leaves_no_end_marker() {
     assert!(outcome.fault.is_some());
 }
 
+#[test]
+fn a_stream_that_is_cut_leaves_its_usage_whoever_cut_it() {
+    let line = |text: &str| json!({"message": {"content": text}, "done": false}).to_string();
+    let done = json!({"done": true, "eval_count": 7}).to_string();
+    let partial = |tokens: u32| {
+        json!({
+            "prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens, "partial": true
+        })
+    };
+    let cut = || Response::ndjson([line("a"), line("b")]);
+    for response in [cut(), cut().broken(), cut().left()] {
+        let outcome = bench(None).run(chat(None), &response);
+        assert_eq!(outcome.note("usage"), Some(partial(2)));
+        assert_eq!(outcome.note("finish"), None);
+    }
+    let nothing = Response::ndjson::<&str>([]).left();
+    assert_eq!(
+        bench(None).run(chat(None), &nothing).note("usage"),
+        Some(partial(0))
+    );
+    // Not cut, only left behind.
+    let left = Response::ndjson([line("a"), done]).left();
+    let outcome = bench(None).run(chat(None), &left);
+    assert_eq!(
+        outcome.note("usage"),
+        Some(json!({"prompt_tokens": 0, "completion_tokens": 7, "total_tokens": 7}))
+    );
+    let failed = Response::new(500).body("{\"error\":\"boom\"}");
+    assert_eq!(bench(None).run(chat(None), &failed).note("usage"), None);
+}
+
+#[test]
+fn a_fault_after_good_lines_of_the_same_batch_ends_the_body() {
+    let lines = [
+        json!({"message": {"content": "a"}, "done": false}).to_string(),
+        json!({"error": "boom"}).to_string(),
+        json!({"message": {"content": "late"}, "done": false}).to_string(),
+    ];
+    let outcome = bench(None).run(chat(None), &Response::ndjson(lines));
+    assert!(outcome.finished);
+    assert_eq!(outcome.events.len(), 2, "the role and the text");
+    assert_eq!(
+        outcome.fault.map(|fault| fault.code).as_deref(),
+        Some("upstream_error")
+    );
+}
+
 fn whole(answer: &Value) -> Outcome {
     let bench = bench(Some(&json!({"stream": "as-client"})));
     let members = json!({"stream": false});
@@ -173,7 +240,7 @@ fn whole(answer: &Value) -> Outcome {
 }
 
 #[test]
-fn a_whole_answer_becomes_a_completion() {
+fn a_whole_response_becomes_a_completion() {
     let outcome = whole(&json!({
         "model": "m", "created_at": "x", "done": true, "done_reason": "length",
         "message": {"role": "assistant", "content": "Hi <b> \"you\"", "thinking": "Hm"},
@@ -204,7 +271,7 @@ fn a_whole_answer_becomes_a_completion() {
 }
 
 #[test]
-fn a_whole_answer_with_calls_has_no_content() {
+fn a_whole_response_with_calls_has_no_content() {
     let call =
         |id: &str| json!({"id": id, "function": {"index": 0, "name": "f", "arguments": {"a": 1}}});
     let message = json!({"content": "", "tool_calls": [call("a"), call("b")]});
@@ -220,7 +287,7 @@ fn a_whole_answer_with_calls_has_no_content() {
 }
 
 #[test]
-fn a_whole_answer_may_be_empty_but_not_unfinished() {
+fn a_whole_response_may_be_empty_but_not_unfinished() {
     let message = &whole(&json!({"done": true})).json()["choices"][0]["message"];
     assert_eq!(
         *message,
@@ -254,21 +321,13 @@ fn every_error_has_the_right_status_code_and_parameter() {
             response = response.header(name, value.as_str().expect("a text"));
         }
         let outcome = bench(None).run(chat(None), &response);
-        let (found, message) = match &outcome.fault {
-            Some(fault) => (
-                json!([fault.status, fault.code, fault.param]),
-                fault.message.clone(),
-            ),
-            None => {
-                let error = outcome.json()["error"].clone();
-                let message = error["message"].as_str().expect("a text").to_owned();
-                (
-                    json!([outcome.status, error["code"], error["param"]]),
-                    message,
-                )
-            }
-        };
+        let fault = outcome.fault.as_ref().expect("a fault");
+        let (found, message) = (
+            json!([fault.status, fault.code, fault.param]),
+            &fault.message,
+        );
         assert_eq!(found, case["expect"], "{name}: {message}");
+        assert_eq!(outcome.status, fault.status, "{name}");
         if let Some(part) = case.get("says") {
             assert!(
                 message.contains(part.as_str().expect("a text")),
@@ -294,7 +353,7 @@ fn an_error_text_of_any_length_and_depth_is_bounded() {
 }
 
 #[test]
-fn answers_of_another_kind_are_refused_before_the_body() {
+fn responses_of_another_kind_are_refused_before_the_body() {
     for kind in [
         "text/html",
         "text/event-stream",
@@ -343,12 +402,4 @@ fn models_are_listed_and_found() {
     let failed = Response::new(500).body("{\"error\":\"boom\"}");
     let outcome = bench(None).run(Request::get("/v1/models"), &failed);
     assert_eq!(outcome.fault.map(|fault| fault.status), Some(502));
-}
-
-#[test]
-fn a_head_request_for_models_has_no_body_to_translate() {
-    let head = Request::new("HEAD", "/v1/models");
-    let response = Response::new(200).header("content-type", "application/json; charset=utf-8");
-    let outcome = bench(None).run(head, &response);
-    assert_eq!((outcome.status, outcome.fault), (200, None));
 }

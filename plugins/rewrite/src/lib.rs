@@ -14,7 +14,7 @@
 //!
 //! This file is glue; [`rule`] does the work.
 
-use sluicegate_plugin::{Context, Fault, Gate, Manifest, Phases, Verdict};
+use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop};
 
 pub mod config;
 pub mod rule;
@@ -26,8 +26,9 @@ use rule::Rule;
 #[derive(Debug)]
 pub struct Rewrite(Vec<Rule>);
 
-impl Gate for Rewrite {
+impl Plugin for Rewrite {
     type Config = Config;
+    type State = ();
 
     fn manifest() -> Manifest {
         Manifest::new(
@@ -36,7 +37,6 @@ impl Gate for Rewrite {
             "Changes path, host, upstream and header fields of requests",
         )
         .config(include_str!("config.schema.json"))
-        .phases(Phases::Request)
         .transforms(false)
     }
 
@@ -47,8 +47,10 @@ impl Gate for Rewrite {
             .collect::<Result<_, _>>()
             .map(Self)
     }
+}
 
-    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
+impl Gate for Rewrite {
+    fn check(&self, (): &mut (), ctx: &Context<'_>) -> Result<(), Stop> {
         let method = ctx.method();
         let mut path = ctx.path();
         for rule in &self.0 {
@@ -72,11 +74,11 @@ impl Gate for Rewrite {
                 break;
             }
         }
-        Ok(Verdict::Allow)
+        Ok(())
     }
 }
 
-sluicegate_plugin::gate!(Rewrite);
+sluicegate_plugin::export!(Rewrite: gate);
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,15 @@
 //! Rules over scripted requests.
 
 use serde_json::{Value, json};
-use sluicegate_plugin::testing::{GateBench, Request, Sent};
+use sluicegate_plugin::testing::{Bench, Request, Sent};
 
 use super::*;
 
 fn rewrite(rules: impl Into<Value>, request: Request) -> Sent {
     let rules = rules.into();
-    let bench = GateBench::<Rewrite>::load(json!({ "rules": rules })).expect("loads");
+    let bench = Bench::<Rewrite>::load(json!({ "rules": rules })).expect("loads");
     let outcome = bench.check(request);
-    assert_eq!(outcome.verdict, Ok(Verdict::Allow));
+    assert_eq!(outcome.verdict, Ok(()));
     outcome.request
 }
 
@@ -101,13 +101,13 @@ fn a_rule_can_choose_the_upstream() {
     let sent = rewrite(rules.clone(), Request::get("/big").upstream("big"));
     assert_eq!(sent.upstream.as_deref(), Some("big"));
     // An unknown upstream is the operator's mistake; the request is refused, not sent somewhere else.
-    let bench = GateBench::<Rewrite>::load(json!({ "rules": rules })).expect("loads");
+    let bench = Bench::<Rewrite>::load(json!({ "rules": rules })).expect("loads");
     assert!(bench.check(Request::get("/big")).verdict.is_err());
 }
 
 #[test]
 fn a_path_that_becomes_illegal_is_refused() {
-    let bench = |rules| GateBench::<Rewrite>::load(json!({ "rules": rules })).expect("loads");
+    let bench = |rules| Bench::<Rewrite>::load(json!({ "rules": rules })).expect("loads");
     let gone = bench(json!([{"regex": "^/x", "path": ""}]));
     assert!(gone.check(Request::get("/xy")).verdict.is_err());
     let value = bench(json!([{"set": {"a": "b\nc"}}]));
@@ -145,7 +145,7 @@ fn configuration_mistakes_are_named() {
         (json!([{"pfad": "/a"}]), "pfad"),
     ];
     for (rules, part) in cases {
-        let loaded = GateBench::<Rewrite>::load(json!({ "rules": rules }));
+        let loaded = Bench::<Rewrite>::load(json!({ "rules": rules }));
         let error = loaded.expect_err("refused");
         assert!(error.contains(part), "{error}");
     }

@@ -1,7 +1,5 @@
 //! The exchange as a stage sees it, the same in the sandbox and in a native test.
 
-use std::marker::PhantomData;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,95 +7,117 @@ use crate::types::{Fault, Field};
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod native;
+#[cfg(target_family = "wasm")]
+mod sandbox;
 
 #[cfg(not(target_family = "wasm"))]
-type Inner = native::Exchange;
+type Exchange<'a> = &'a native::Exchange;
 #[cfg(target_family = "wasm")]
-type Inner = crate::bindings::imports::exchange_context::Context;
+type Exchange<'a> = sandbox::Exchange<'a>;
 
 /// The exchange, lent for the length of one call.
 ///
-/// Header functions work on the fields of the current direction: in a request phase those of the request, in a response
-/// phase those of the response. The hop-by-hop fields, `content-length`, `transfer-encoding` and `expect` belong to the
-/// gateway: they are not listed, and setting one fails.
+/// A setter that fails gives a fault with status 500 and code `illegal_change`, and has changed nothing. The fault is a value: a
+/// stage may go on, or hand it on as its own with `?`.
+///
+/// *Request phases* are `check`, `request_head` and `request_body`; *response phases* are `response_head`, `response_body`,
+/// `chunk`, `events` and `end`. `closed` is neither.
 #[derive(Debug)]
-pub struct Context<'a> {
-    inner: &'a Inner,
-    // Ties the context to its call, whatever `Inner` is.
-    _call: PhantomData<&'a ()>,
+pub struct Context<'a>(Exchange<'a>);
+
+#[cfg(not(target_family = "wasm"))]
+impl<'a> Context<'a> {
+    /// Only the test bench makes one.
+    pub(crate) fn new(exchange: &'a native::Exchange) -> Self {
+        Self(exchange)
+    }
 }
 
-impl<'a> Context<'a> {
-    // In a native build only the test harness makes a context, in the sandbox only the glue.
-    pub(crate) fn new(inner: &'a Inner) -> Self {
-        Self {
-            inner,
-            _call: PhantomData,
-        }
+#[cfg(target_family = "wasm")]
+impl Context<'_> {
+    /// Only the glue makes one.
+    pub(crate) fn new() -> Self {
+        Self(sandbox::Exchange::default())
     }
+}
 
-    /// The request id, the same in every log, in the answer and in the request to the model server.
+impl Context<'_> {
+    /// The request id, the same in every log, in the response and in the request to the model server.
     pub fn id(&self) -> String {
-        self.inner.id()
+        self.0.id()
     }
 
     /// When the exchange began: milliseconds since 1970-01-01 UTC.
     pub fn received_ms(&self) -> u64 {
-        self.inner.received_ms()
+        self.0.received_ms()
     }
 
     /// The `path` of the route that matched, as written in the configuration.
     pub fn route(&self) -> String {
-        self.inner.route()
+        self.0.route()
     }
 
     /// The client's address without its port.
     pub fn client(&self) -> String {
-        self.inner.client()
+        self.0.client()
     }
 
-    /// The request method, upper-case.
+    /// 0 in the stages of a route; in an adapter 1 for the first attempt, 2 for the next.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt()
+    }
+
+    /// The request method, upper-case. A HEAD is shown as GET: the gateway leaves the body out.
     pub fn method(&self) -> String {
-        self.inner.method()
+        self.0.method()
+    }
+
+    /// Sets the method.
+    ///
+    /// # Errors
+    /// Unless it is a method that HTTP allows; outside request phases.
+    pub fn set_method(&self, method: &str) -> Result<(), Fault> {
+        self.0.set_method(method)
     }
 
     /// The path that goes to the model server, still percent-encoded, without the query.
     pub fn path(&self) -> String {
-        self.inner.path()
+        self.0.path()
     }
 
     /// The query without its `?`, or "".
     pub fn query(&self) -> String {
-        self.inner.query()
+        self.0.query()
     }
 
     /// Sets the path.
     ///
     /// # Errors
-    /// Unless it begins with `/` and is a legal path; outside request phases.
+    /// Unless it begins with `/` and is visible ASCII without `?` and `#`; outside request phases.
     pub fn set_path(&self, path: &str) -> Result<(), Fault> {
-        self.inner.set_path(path)
+        self.0.set_path(path)
     }
 
     /// Sets the query; "" removes it.
     ///
     /// # Errors
-    /// If it is not a legal query; outside request phases.
+    /// Unless it is visible ASCII without `#`; outside request phases.
     pub fn set_query(&self, query: &str) -> Result<(), Fault> {
-        self.inner.set_query(query)
+        self.0.set_query(query)
     }
 
     /// Sends the exchange to another configured upstream.
     ///
     /// # Errors
-    /// For an unknown name; outside request phases.
+    /// For an unknown name; in an adapter; outside request phases.
     pub fn set_upstream(&self, name: &str) -> Result<(), Fault> {
-        self.inner.set_upstream(name)
+        self.0.set_upstream(name)
     }
 
-    /// The status of the response; 0 until there is a response head.
+    /// The status of the response; 0 until there is one. While an error in mid-stream is shown, the error's; in `closed`, what
+    /// the client got, 0 for nothing.
     pub fn status(&self) -> u16 {
-        self.inner.status()
+        self.0.status()
     }
 
     /// Sets the status of the response, 200 to 599; without effect once the head has gone to the client.
@@ -105,30 +125,33 @@ impl<'a> Context<'a> {
     /// # Errors
     /// For another number; outside response phases.
     pub fn set_status(&self, status: u16) -> Result<(), Fault> {
-        self.inner.set_status(status)
+        self.0.set_status(status)
     }
 
-    /// All header fields, in order. Copies them: where one name will do, [`Context::get`] is cheaper.
+    /// The header fields of the current direction, in order: in a request phase those of the request, later those of the
+    /// response. The hop-by-hop fields, `content-length`, `transfer-encoding` and `expect` belong to the gateway and are not
+    /// listed. Copies them: where one name will do, [`Context::get`] is cheaper.
     pub fn fields(&self) -> Vec<Field> {
-        self.inner.fields()
+        self.0.fields()
     }
 
     /// The value of the first field of this name, in any letter case.
     pub fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.inner.get(name)
+        self.0.get(name)
     }
 
     /// The value of the first field of this name as text; `None` also where it is not UTF-8.
     pub fn get_str(&self, name: &str) -> Option<String> {
-        String::from_utf8(self.inner.get(name)?).ok()
+        String::from_utf8(self.0.get(name)?).ok()
     }
 
-    /// Replaces all fields of this name by one.
+    /// Replaces all fields of this name by one. Blanks around the value are removed. Without effect once the head has gone to
+    /// the client.
     ///
     /// # Errors
-    /// If name or value is not legal in HTTP, or the field belongs to the gateway.
+    /// If name or value is not legal in HTTP, or the field belongs to the gateway; in `closed`.
     pub fn set(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Fault> {
-        self.inner.set(name, value.as_ref())
+        self.0.set(name, value.as_ref())
     }
 
     /// Adds a field and keeps those of the same name.
@@ -136,33 +159,64 @@ impl<'a> Context<'a> {
     /// # Errors
     /// As [`Context::set`].
     pub fn append(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Fault> {
-        self.inner.append(name, value.as_ref())
+        self.0.append(name, value.as_ref())
     }
 
     /// Removes all fields of this name; none is not an error.
     ///
     /// # Errors
-    /// If the field belongs to the gateway.
+    /// If the field belongs to the gateway; in `closed`.
     pub fn remove(&self, name: &str) -> Result<(), Fault> {
-        self.inner.remove(name)
+        self.0.remove(name)
     }
 
-    /// A note as JSON text. Notes are values that the stages of one exchange and its observers share.
+    /// Sets a header field of the response, whichever it will be: the model server's, a stage's own or an error. In request
+    /// phases it is kept until there is one.
+    ///
+    /// # Errors
+    /// As [`Context::set`].
+    pub fn set_response_field(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Fault> {
+        self.0.set_response_field(name, value.as_ref())
+    }
+
+    /// The value of the first request field of this name, in every phase.
+    pub fn request_field(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.request_field(name)
+    }
+
+    /// The value of the first request field of this name as text; `None` also where it is not UTF-8.
+    pub fn request_field_str(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.0.request_field(name)?).ok()
+    }
+
+    /// The JSON text at this JSON Pointer (RFC 6901) in the request body as it stands. From `request_body` up to the stage's
+    /// own `response_head`; `None` in other phases, and where there is nothing or no JSON.
+    pub fn request_json(&self, pointer: &str) -> Option<String> {
+        self.0.request_json(pointer)
+    }
+
+    /// Bytes of the request body as it stands, in the phases of [`Context::request_json`]; 0 in others.
+    pub fn request_bytes(&self) -> u64 {
+        self.0.request_bytes()
+    }
+
+    /// A note as JSON text. Notes are values that the stages of one exchange and its observers share. The gateway sets `model`
+    /// and `stream` itself.
     pub fn note_json(&self, name: &str) -> Option<String> {
-        self.inner.note(name)
+        self.0.note(name)
     }
 
     /// A note as a value; `None` where there is none, or where it is of another type.
     pub fn note<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_str(&self.inner.note(name)?).ok()
+        serde_json::from_str(&self.0.note(name)?).ok()
     }
 
-    /// Sets a note from JSON text.
+    /// Sets a note from JSON text, in every phase.
     ///
     /// # Errors
     /// If `json` is not JSON, or past 64 notes or 64 KiB of them.
     pub fn set_note_json(&self, name: &str, json: &str) -> Result<(), Fault> {
-        self.inner.set_note(name, json)
+        self.0.set_note(name, json)
     }
 
     /// Sets a note from a value.
@@ -171,11 +225,34 @@ impl<'a> Context<'a> {
     /// As [`Context::set_note_json`]; also if the value cannot be JSON (a map whose keys are not text).
     pub fn set_note<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Fault> {
         let json = serde_json::to_string(value).map_err(|error| {
-            Fault::upstream(
-                "plugin_fault",
-                format!("the note `{name}` cannot be JSON: {error}"),
-            )
+            let message = format!("the note `{name}` cannot be JSON: {error}");
+            Fault::new(500, "illegal_change", message)
         })?;
-        self.inner.set_note(name, &json)
+        self.0.set_note(name, &json)
+    }
+
+    /// Ends the body: what this call of `events` returns is the last of it, and the model server is let go. `end` is still
+    /// called and may fail.
+    ///
+    /// # Errors
+    /// Outside `events`.
+    pub fn end_body(&self) -> Result<(), Fault> {
+        self.0.end_body()
+    }
+
+    /// In an adapter, the upstream's name in the configuration; elsewhere "".
+    pub fn upstream(&self) -> String {
+        self.0.upstream()
+    }
+
+    /// In an adapter, the address of the model server that this attempt asks; elsewhere "".
+    pub fn target(&self) -> String {
+        self.0.target()
+    }
+
+    /// In an adapter, the JSON text at this JSON Pointer in what the model server last said at the path that the manifest
+    /// names as [`info`](crate::Manifest::info).
+    pub fn upstream_info(&self, pointer: &str) -> Option<String> {
+        self.0.upstream_info(pointer)
     }
 }

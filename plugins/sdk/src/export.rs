@@ -1,64 +1,34 @@
-//! From a type that implements a role to the exports of a component: the macros and the glue behind them.
+//! From a type that implements some of the interfaces to the exports of a component: the macro and the glue behind it.
 //!
-//! In a native build the macros do nothing, so that a plugin's crate can be tested like any other.
+//! In a native build the macro makes the type known to the test bench.
 
 #[cfg(target_family = "wasm")]
-mod filter;
-#[cfg(target_family = "wasm")]
-mod gate;
-#[cfg(target_family = "wasm")]
-mod observer;
+mod component;
+#[cfg(not(target_family = "wasm"))]
+mod interfaces;
 
 #[cfg(target_family = "wasm")]
-pub use self::{filter::FilterComponent, gate::GateComponent, observer::ObserverComponent};
+pub use component::{Component, Exported};
+#[cfg(not(target_family = "wasm"))]
+pub use interfaces::{Exported, Interfaces};
 
-/// The place of the one ready rule in a plugin's memory.
-#[cfg(target_family = "wasm")]
-pub trait Slot: Sized + 'static {
-    /// The place, filled once by `configure`.
-    fn slot() -> &'static std::sync::OnceLock<Self>;
-
-    /// The ready rule. The gateway configures before it calls anything else.
-    fn rule() -> &'static Self {
-        Self::slot().get().expect("configure comes first")
-    }
-}
-
-/// Reads the configuration, makes the rule and puts it into its place.
-#[cfg(target_family = "wasm")]
-fn configure<R: Slot, C: serde::de::DeserializeOwned>(
-    config: &str,
-    make: fn(C) -> Result<R, String>,
-) -> Result<String, String> {
-    let config = serde_json::from_str(config).map_err(|error| error.to_string())?;
-    let rule = make(config)?;
-    R::slot()
-        .set(rule)
-        .map_err(|_| "configure was called twice".to_owned())?;
-    Ok(String::new())
-}
-
-/// Exports a type that implements [`Gate`](crate::Gate) as the component's gate.
+/// Exports a type as a plugin, with the interfaces that are named after it.
+///
+/// | name | trait |
+/// | --- | --- |
+/// | `gate` | [`Gate`](crate::Gate) |
+/// | `request` | [`RequestStage`](crate::RequestStage) |
+/// | `response` | [`ResponseStage`](crate::ResponseStage) |
+/// | `chunks` | [`ChunkStage`](crate::ChunkStage) |
+/// | `events` | [`EventStage`](crate::EventStage) |
+/// | `closing` | [`Closing`](crate::Closing) |
+/// | `observer` | [`Observer`](crate::Observer) |
+///
+/// Any of them in any order, each at most once: `sluicegate_plugin::export!(Door: gate, closing);`
 #[macro_export]
-macro_rules! gate {
-    ($rule:ty) => {
-        $crate::__export!($rule, GateComponent, gate, export_gate);
-    };
-}
-
-/// Exports a type that implements [`Filter`](crate::Filter) as the component's filter.
-#[macro_export]
-macro_rules! filter {
-    ($rule:ty) => {
-        $crate::__export!($rule, FilterComponent, filter, export_filter);
-    };
-}
-
-/// Exports a type that implements [`Observer`](crate::Observer) as the component's observer.
-#[macro_export]
-macro_rules! observer {
-    ($rule:ty) => {
-        $crate::__export!($rule, ObserverComponent, observer, export_observer);
+macro_rules! export {
+    ($plugin:ty: $($interface:ident),+ $(,)?) => {
+        $crate::__export!($plugin: $($interface),+);
     };
 }
 
@@ -66,17 +36,53 @@ macro_rules! observer {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    ($rule:ty, $component:ident, $world:ident, $export:ident) => {
+    ($plugin:ty: $($interface:ident),+) => {
         const _: () = {
-            impl $crate::export::Slot for $rule {
-                fn slot() -> &'static ::std::sync::OnceLock<Self> {
-                    static SLOT: ::std::sync::OnceLock<$rule> = ::std::sync::OnceLock::new();
-                    &SLOT
+            ::std::thread_local! {
+                static STATE: ::std::cell::RefCell<
+                    ::std::option::Option<<$plugin as $crate::Plugin>::State>,
+                > = const { ::std::cell::RefCell::new(::std::option::Option::None) };
+            }
+            impl $crate::export::Exported for $plugin {
+                fn rule() -> &'static ::std::sync::OnceLock<Self> {
+                    static RULE: ::std::sync::OnceLock<$plugin> = ::std::sync::OnceLock::new();
+                    &RULE
+                }
+                fn with_state<T>(run: impl ::std::ops::FnOnce(&mut Self::State) -> T) -> T {
+                    STATE.with_borrow_mut(|state| run(state.get_or_insert_default()))
                 }
             }
-            type Component = $crate::export::$component<$rule>;
-    $crate::bindings::$world::$export!(Component with_types_in $crate::bindings::$world);
+            type Component = $crate::export::Component<$plugin>;
+            $crate::bindings::plugin::export_plugin!(Component with_types_in $crate::bindings::plugin);
+            $($crate::__export_interface!($interface);)+
         };
+    };
+}
+
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_interface {
+    (gate) => {
+        $crate::bindings::gate::export_gate!(Component with_types_in $crate::bindings::gate);
+    };
+    (request) => {
+        $crate::bindings::request::export_request!(Component with_types_in $crate::bindings::request);
+    };
+    (response) => {
+        $crate::bindings::response::export_response!(Component with_types_in $crate::bindings::response);
+    };
+    (chunks) => {
+        $crate::bindings::chunks::export_chunks!(Component with_types_in $crate::bindings::chunks);
+    };
+    (events) => {
+        $crate::bindings::events::export_events!(Component with_types_in $crate::bindings::events);
+    };
+    (closing) => {
+        $crate::bindings::closing::export_closing!(Component with_types_in $crate::bindings::closing);
+    };
+    (observer) => {
+        $crate::bindings::observer::export_observer!(Component with_types_in $crate::bindings::observer);
     };
 }
 
@@ -84,13 +90,14 @@ macro_rules! __export {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    ($rule:ty, GateComponent, $world:ident, $export:ident) => {
-        const _: fn() -> $crate::Manifest = <$rule as $crate::Gate>::manifest;
-    };
-    ($rule:ty, FilterComponent, $world:ident, $export:ident) => {
-        const _: fn() -> $crate::Manifest = <$rule as $crate::Filter>::manifest;
-    };
-    ($rule:ty, ObserverComponent, $world:ident, $export:ident) => {
-        const _: fn() -> $crate::Manifest = <$rule as $crate::Observer>::manifest;
+    ($plugin:ty: $($interface:ident),+) => {
+        impl $crate::export::Exported for $plugin {
+            fn interfaces() -> $crate::export::Interfaces<Self> {
+                $crate::export::Interfaces::new()$(.$interface())+
+            }
+        }
+        // Where there are no tests, nothing else uses the plugin.
+        const _: fn() -> $crate::export::Interfaces<$plugin> =
+            <$plugin as $crate::export::Exported>::interfaces;
     };
 }

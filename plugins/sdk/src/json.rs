@@ -1,9 +1,11 @@
 //! JSON for hot paths: writing text straight into a buffer, and looking at raw values without building a tree.
 //!
-//! Most of what a filter carries it does not need to understand. With `&RawValue` fields a piece of the input goes into
+//! Most of what a stage carries it does not need to understand. With `&RawValue` fields a part of the input goes into
 //! the output as it is, and a JSON string can be spliced into another without being unescaped: see [`string_inner`].
 //! Where a stream repeats itself, even that look can be spared: [`span`] says what surrounds a text, [`strip_prefix`],
 //! [`strip_suffix`] and [`as_string_inner`] find the text of the next record in the same surroundings.
+//!
+//! Everything is written into a `String`: to make one of bytes would cost a look at each of them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,48 +16,46 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// Appends `text` as a JSON string, quotes included.
-pub fn push_str(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
+pub fn push_str(out: &mut String, text: &str) {
+    out.push('"');
     push_escaped(out, text);
-    out.push(b'"');
+    out.push('"');
 }
 
 /// Appends `text` with the escapes of a JSON string, without the quotes.
-pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    out.reserve(bytes.len());
+pub fn push_escaped(out: &mut String, text: &str) {
+    out.reserve(text.len());
     let mut start = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
+    for (at, byte) in text.bytes().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
             continue;
         }
-        out.extend_from_slice(&bytes[start..at]);
+        out.push_str(&text[start..at]);
         start = at + 1;
         push_escape(out, byte);
     }
-    out.extend_from_slice(&bytes[start..]);
+    out.push_str(&text[start..]);
 }
 
-fn push_escape(out: &mut Vec<u8>, byte: u8) {
-    let short = match byte {
-        b'"' => b'"',
-        b'\\' => b'\\',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
+fn push_escape(out: &mut String, byte: u8) {
+    out.push_str(match byte {
+        b'"' => "\\\"",
+        b'\\' => "\\\\",
+        b'\n' => "\\n",
+        b'\r' => "\\r",
+        b'\t' => "\\t",
         control => {
             const HEX: &[u8; 16] = b"0123456789abcdef";
-            out.extend_from_slice(b"\\u00");
-            out.push(HEX[usize::from(control >> 4)]);
-            out.push(HEX[usize::from(control & 15)]);
+            out.push_str("\\u00");
+            out.push(char::from(HEX[usize::from(control >> 4)]));
+            out.push(char::from(HEX[usize::from(control & 15)]));
             return;
         }
-    };
-    out.extend_from_slice(&[b'\\', short]);
+    });
 }
 
 /// Appends a whole number in decimal.
-pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
+pub fn push_u64(out: &mut String, mut number: u64) {
     // 20 digits hold the largest u64.
     let mut digits = [0u8; 20];
     let mut at = digits.len();
@@ -67,7 +67,7 @@ pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    out.push_str(std::str::from_utf8(&digits[at..]).expect("digits are text"));
 }
 
 /// What kind of JSON value a raw value is.
@@ -115,51 +115,52 @@ impl Kind {
 
 /// What stands between the quotes of a raw JSON string, escapes and all; `None` if `raw` is not a string.
 ///
-/// Such pieces can be appended to each other and put between new quotes: the result is again a JSON string.
+/// Such texts can be appended to each other and put between new quotes: the result is again a JSON string.
 pub fn string_inner(raw: &RawValue) -> Option<&str> {
     raw.get().strip_prefix('"')?.strip_suffix('"')
 }
 
-/// The octets as the inside of a JSON string, escapes and all; `None` unless they are one: UTF-8 without a bare quote, a
-/// control character, or an escape that JSON does not have.
+/// The text as the inside of a JSON string, escapes and all; `None` unless it is one: without a bare quote, a control
+/// character, or an escape that JSON does not have.
 ///
 /// Takes exactly what may stand between the quotes of a `RawValue`: half of a surrogate pair (`\ud800`) too.
-pub fn as_string_inner(octets: &[u8]) -> Option<&str> {
+pub fn as_string_inner(text: &str) -> Option<&str> {
+    let bytes = text.as_bytes();
     let mut at = 0;
-    while let Some(&octet) = octets.get(at) {
-        at += match octet {
+    while let Some(&byte) = bytes.get(at) {
+        at += match byte {
             ..0x20 | b'"' => return None,
-            b'\\' => escape_length(&octets[at..])?,
+            b'\\' => escape_length(&bytes[at..])?,
             _ => 1,
         };
     }
-    std::str::from_utf8(octets).ok()
+    Some(text)
 }
 
-/// The length of the escape that `octets` begin with, from its backslash.
-fn escape_length(octets: &[u8]) -> Option<usize> {
-    match octets.get(1)? {
+/// The length of the escape that `bytes` begin with, from its backslash.
+fn escape_length(bytes: &[u8]) -> Option<usize> {
+    match bytes.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
         b'u' => {
-            let digits = octets.get(2..6)?;
+            let digits = bytes.get(2..6)?;
             digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
         }
         _ => None,
     }
 }
 
-/// What follows `prefix` in `octets`; `None` unless they begin with it.
+/// What follows `prefix` in `text`; `None` unless it begins with it.
 ///
-/// Does what the slice's own method does, but in the sandbox that one compares octet by octet, this eight at a time.
-pub fn strip_prefix<'a>(octets: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let (start, rest) = octets.split_at_checked(prefix.len())?;
-    same(start, prefix).then_some(rest)
+/// Does what the method of `str` does, but in the sandbox that one compares byte by byte, this eight at a time.
+pub fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    same(start.as_bytes(), prefix.as_bytes()).then_some(rest)
 }
 
-/// What is before `suffix` in `octets`; `None` unless they end with it. See [`strip_prefix`].
-pub fn strip_suffix<'a>(octets: &'a [u8], suffix: &[u8]) -> Option<&'a [u8]> {
-    let (rest, end) = octets.split_at_checked(octets.len().checked_sub(suffix.len())?)?;
-    same(end, suffix).then_some(rest)
+/// What is before `suffix` in `text`; `None` unless it ends with it. See [`strip_prefix`].
+pub fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let (rest, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    same(end.as_bytes(), suffix.as_bytes()).then_some(rest)
 }
 
 /// Whether two slices are the same.
@@ -170,8 +171,8 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Where in `text` a value stands that was borrowed from it; `None` for any other value.
-pub fn span(text: &[u8], raw: &RawValue) -> Option<Range<usize>> {
-    let value = raw.get().as_bytes();
+pub fn span(text: &str, raw: &RawValue) -> Option<Range<usize>> {
+    let value = raw.get();
     let start = value.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
     let end = start.checked_add(value.len())?;
     (end <= text.len()).then_some(start..end)
@@ -237,19 +238,19 @@ mod tests {
             .map(char::from)
             .chain("é漢😀\u{2028}".chars())
             .collect();
-        let mut out = Vec::new();
+        let mut out = String::new();
         push_str(&mut out, &every);
-        assert_eq!(serde_json::from_slice::<String>(&out).expect("JSON"), every);
+        assert_eq!(serde_json::from_str::<String>(&out).expect("JSON"), every);
     }
 
     #[test]
     fn numbers_are_decimal() {
-        let mut out = Vec::new();
+        let mut out = String::new();
         for number in [0, 7, 10, 1_234_567_890, u64::MAX] {
             push_u64(&mut out, number);
-            out.push(b' ');
+            out.push(' ');
         }
-        assert_eq!(out, b"0 7 10 1234567890 18446744073709551615 ");
+        assert_eq!(out, "0 7 10 1234567890 18446744073709551615 ");
     }
 
     #[test]
@@ -283,23 +284,21 @@ mod tests {
 
     #[test]
     fn the_inside_of_a_string_is_what_a_raw_value_takes_between_quotes() {
-        // Every sequence of up to four of these: a whole escape, its halves, controls, quotes, and UTF-8 whole and cut.
-        let pieces: [&[u8]; 17] = [
-            b"", b"a", b"\"", b"\\", b"\n", b"\x1f", b"\x7f", b"n", b"/", b"\\u", b"00", b"0",
-            b"g", b"\\ud800", b"\xc3", b"\xa9", b" ",
+        // Every sequence of up to four of these: a whole escape, its halves, controls, quotes, and more than ASCII.
+        let parts = [
+            "", "a", "\"", "\\", "\n", "\x1f", "\x7f", "n", "/", "\\u", "00", "0", "g", "\\ud800",
+            "é", "漢", " ",
         ];
         let mut taken = 0;
-        for picks in 0..pieces.len().pow(4) {
-            let mut inner = Vec::new();
+        for picks in 0..parts.len().pow(4) {
+            let mut inner = String::new();
             let mut rest = picks;
             while rest > 0 {
-                inner.extend_from_slice(pieces[rest % pieces.len()]);
-                rest /= pieces.len();
+                inner.push_str(parts[rest % parts.len()]);
+                rest /= parts.len();
             }
-            let quoted = [b"\"", inner.as_slice(), b"\""].concat();
-            let raw = std::str::from_utf8(&quoted)
-                .ok()
-                .and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+            let quoted = format!("\"{inner}\"");
+            let raw = serde_json::from_str::<&RawValue>(&quoted).ok();
             let found = as_string_inner(&inner);
             assert_eq!(found, raw.and_then(string_inner), "{inner:?}");
             taken += usize::from(found.is_some());
@@ -308,20 +307,28 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_are_stripped_as_the_slices_methods_strip_them() {
-        let text = b"0123456789abcdefghijklmnop";
-        for length in 0..=text.len() {
-            let (prefix, suffix) = (&text[..length], &text[text.len() - length..]);
+    fn both_ends_are_stripped_as_the_methods_of_text_strip_them() {
+        let text = "0123456789é漢abcdefghijklmnop";
+        for length in (0..=text.len()).filter(|&at| text.is_char_boundary(at)) {
+            let (prefix, rest) = text.split_at(length);
             assert_eq!(strip_prefix(text, prefix), text.strip_prefix(prefix));
-            assert_eq!(strip_suffix(text, suffix), text.strip_suffix(suffix));
-            for at in 0..length {
-                let (mut prefix, mut suffix) = (prefix.to_vec(), suffix.to_vec());
-                prefix[at] ^= 1;
-                suffix[at] ^= 0x80;
-                assert_eq!(strip_prefix(text, &prefix), None);
-                assert_eq!(strip_suffix(text, &suffix), None);
+            assert_eq!(strip_suffix(text, rest), text.strip_suffix(rest));
+            for (at, char) in prefix.char_indices() {
+                // Another character of the same length in its place.
+                let other = char::from_u32(u32::from(char) ^ 1).expect("a character");
+                let changed = format!(
+                    "{}{other}{}",
+                    &prefix[..at],
+                    &prefix[at + char.len_utf8()..]
+                );
+                assert_eq!(strip_prefix(text, &changed), None);
+                let suffixed = format!("{rest}{prefix}");
+                assert_eq!(strip_suffix(&suffixed, &changed), None);
             }
         }
+        // A prefix that ends inside of a character of the text.
+        assert_eq!(strip_prefix("é", "x"), None);
+        assert_eq!(strip_suffix("é", "x"), None);
         assert_eq!(strip_prefix(&text[..9], text), None);
         assert_eq!(strip_suffix(&text[..9], text), None);
     }
@@ -330,7 +337,7 @@ mod tests {
     fn a_borrowed_value_is_found_in_its_text() {
         let text = r#" {"a": [1, "b"] } "#;
         let Members(members) = serde_json::from_str(text).expect("JSON");
-        let span_of = |text: &str| span(text.as_bytes(), members[0].1);
+        let span_of = |text: &str| span(text, members[0].1);
         assert_eq!(span_of(text).map(|span| &text[span]), Some(r#"[1, "b"]"#));
         assert_eq!(span_of(&text[..8]), None);
         assert_eq!(span_of(&text[9..]), None);

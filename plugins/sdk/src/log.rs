@@ -38,7 +38,7 @@ pub struct Line {
     /// The message: a constant sentence; what varies belongs into fields.
     pub message: String,
     /// The fields as the text of a JSON object, without its closing brace; empty if there are none.
-    json: Vec<u8>,
+    json: String,
 }
 
 /// A line of any level.
@@ -46,7 +46,7 @@ pub fn line(level: Level, message: impl Into<String>) -> Line {
     Line {
         level,
         message: message.into(),
-        json: Vec::new(),
+        json: String::new(),
     }
 }
 
@@ -82,20 +82,20 @@ impl Line {
     /// Adds a field whose value is JSON text already. The text is not checked: if it is no JSON, the line keeps all its fields
     /// as one text.
     pub fn json(mut self, name: &str, json: &str) -> Self {
-        self.write_json(name, |out| out.extend_from_slice(json.as_bytes()));
+        self.write_json(name, |out| out.push_str(json));
         self
     }
 
-    /// Adds a field whose value `write` appends, as JSON text in UTF-8: for many fields on a hot path, see
+    /// Adds a field whose value `write` appends, as JSON text: for many fields on a hot path, see
     /// [`json`](crate::json).
-    pub fn write_json(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn write_json(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         let out = &mut self.json;
         if out.is_empty() {
             out.reserve(USUAL);
         }
-        out.push(if out.is_empty() { b'{' } else { b',' });
+        out.push(if out.is_empty() { '{' } else { ',' });
         json::push_str(out, name);
-        out.push(b':');
+        out.push(':');
         write(out);
     }
 
@@ -124,11 +124,10 @@ impl Line {
 }
 
 /// Fields as the text of a JSON object, from such a text without its closing brace.
-fn object(mut json: Vec<u8>) -> String {
+fn object(mut json: String) -> String {
     if json.is_empty() {
-        json.push(b'{');
+        json.push('{');
     }
-    json.push(b'}');
-    String::from_utf8(json)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    json.push('}');
+    json
 }

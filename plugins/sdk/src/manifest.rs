@@ -9,20 +9,19 @@ pub struct Manifest {
     version: &'static str,
     summary: &'static str,
     config: Option<&'static str>,
-    phases: Phases,
     response_if: Option<(&'static str, &'static str)>,
     transforms: bool,
+    front: Option<&'static str>,
+    early_head: bool,
+    adapter: Adapter,
 }
 
-/// Which halves of an exchange a filter takes part in. The other half never enters the sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phases {
-    /// Request and response.
-    Both,
-    /// Only the request phases.
-    Request,
-    /// Only the response phases.
-    Response,
+/// What an adapter says of the model servers that it is for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Adapter {
+    vendor: Option<&'static str>,
+    health: Option<&'static str>,
+    info: Option<&'static str>,
 }
 
 impl Manifest {
@@ -33,9 +32,15 @@ impl Manifest {
             version,
             summary,
             config: None,
-            phases: Phases::Both,
             response_if: None,
             transforms: true,
+            front: None,
+            early_head: true,
+            adapter: Adapter {
+                vendor: None,
+                health: None,
+                info: None,
+            },
         }
     }
 
@@ -46,15 +51,8 @@ impl Manifest {
         self
     }
 
-    /// Which halves of an exchange the filter takes part in; both where this is not called.
-    #[must_use]
-    pub const fn phases(mut self, phases: Phases) -> Self {
-        self.phases = phases;
-        self
-    }
-
-    /// Runs the filter's response phases only in exchanges in which this note has this value, given as JSON text; in all where
-    /// this is not called. The gateway looks before it makes an instance.
+    /// Runs `response`, `chunks` and `events` only in exchanges in which this note has this value, given as JSON text; in all
+    /// where this is not called. The gateway looks before it makes an instance.
     #[must_use]
     pub const fn response_if(mut self, note: &'static str, json: &'static str) -> Self {
         self.response_if = Some((note, json));
@@ -69,63 +67,95 @@ impl Manifest {
         self
     }
 
-    /// The manifest as the JSON text that `describe` answers.
+    /// Says that the plugin is a front: it translates this client dialect, such as `"anthropic"`, and is the first stage of its
+    /// route.
+    #[must_use]
+    pub const fn front(mut self, dialect: &'static str) -> Self {
+        self.front = Some(dialect);
+        self
+    }
+
+    /// Says whether a response head may go out before there is a response; `true` where this is not called.
+    #[must_use]
+    pub const fn early_head(mut self, early_head: bool) -> Self {
+        self.early_head = early_head;
+        self
+    }
+
+    /// Says that the plugin is an adapter for this kind of model server, such as `"ollama"`: it belongs to an upstream instead
+    /// of a pipeline.
+    #[must_use]
+    pub const fn adapter(mut self, vendor: &'static str) -> Self {
+        self.adapter.vendor = Some(vendor);
+        self
+    }
+
+    /// The path of a health check. Means something for an adapter only.
+    #[must_use]
+    pub const fn health(mut self, path: &'static str) -> Self {
+        self.adapter.health = Some(path);
+        self
+    }
+
+    /// The path that the gateway asks for [`Context::upstream_info`](crate::Context::upstream_info). Means something for an
+    /// adapter only.
+    #[must_use]
+    pub const fn info(mut self, path: &'static str) -> Self {
+        self.adapter.info = Some(path);
+        self
+    }
+
+    /// The manifest as the JSON text that `describe` returns.
     pub fn to_json(&self) -> String {
-        let mut out = Vec::with_capacity(256);
-        out.extend_from_slice(b"{\"name\":");
-        json::push_str(&mut out, self.name);
-        out.extend_from_slice(b",\"version\":");
-        json::push_str(&mut out, self.version);
-        out.extend_from_slice(b",\"summary\":");
-        json::push_str(&mut out, self.summary);
+        let mut out = String::with_capacity(256);
+        out.push('{');
+        push(&mut out, "name", self.name);
+        push(&mut out, "version", self.version);
+        push(&mut out, "summary", self.summary);
         if let Some(schema) = self.config {
-            out.extend_from_slice(b",\"config\":");
-            out.extend_from_slice(schema.trim().as_bytes());
+            out.push_str(",\"config\":");
+            out.push_str(schema.trim());
         }
-        out.extend_from_slice(match self.phases {
-            Phases::Both => b",\"phases\":[\"request\",\"response\"]".as_slice(),
-            Phases::Request => b",\"phases\":[\"request\"]",
-            Phases::Response => b",\"phases\":[\"response\"]",
-        });
         if let Some((note, json)) = self.response_if {
-            out.extend_from_slice(b",\"response-if\":{");
+            out.push_str(",\"response-if\":{");
             json::push_str(&mut out, note);
-            out.push(b':');
-            out.extend_from_slice(json.as_bytes());
-            out.push(b'}');
+            out.push(':');
+            out.push_str(json);
+            out.push('}');
         }
         if !self.transforms {
-            out.extend_from_slice(b",\"transforms\":false");
+            out.push_str(",\"transforms\":false");
         }
-        out.push(b'}');
-        String::from_utf8(out).expect("the parts are text")
+        if let Some(dialect) = self.front {
+            push(&mut out, "front", dialect);
+        }
+        if !self.early_head {
+            out.push_str(",\"early-head\":false");
+        }
+        if let Some(vendor) = self.adapter.vendor {
+            out.push_str(",\"adapter\":{");
+            push(&mut out, "vendor", vendor);
+            for (name, path) in [("health", self.adapter.health), ("info", self.adapter.info)] {
+                if let Some(path) = path {
+                    push(&mut out, name, path);
+                }
+            }
+            out.push('}');
+        }
+        out.push('}');
+        out
     }
+}
 
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn takes_part_in(&self, half: Phases) -> bool {
-        self.phases == Phases::Both || self.phases == half
+/// Appends a member of an object: a name, which needs no escapes, and a text.
+fn push(out: &mut String, name: &str, text: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
     }
-
-    /// Whether the response phases run in an exchange with these notes.
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn wants_response(&self, note: impl Fn(&str) -> Option<String>) -> bool {
-        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-        self.takes_part_in(Phases::Response)
-            && self.response_if.is_none_or(|(name, wanted)| {
-                let have = note(name).as_deref().and_then(value);
-                have.is_some() && have == value(wanted)
-            })
-    }
-
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn accepts_config(&self) -> bool {
-        self.config.is_some()
-    }
-
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn changes_bodies(&self) -> bool {
-        self.transforms
-    }
+    out.push('"');
+    out.push_str(name);
+    out.push_str("\":");
+    json::push_str(out, text);
 }
 
 #[cfg(test)]
@@ -134,29 +164,39 @@ mod tests {
 
     #[test]
     fn manifest_is_json_with_the_schema_as_given() {
-        let text = Manifest::new("a", "1.0.0", "says \"hi\"")
+        const MANIFEST: Manifest = Manifest::new("a", "1.0.0", "says \"hi\"")
             .config("{ \"type\": \"object\" }\n")
-            .phases(Phases::Response)
             .response_if("stream", "false")
             .transforms(false)
-            .to_json();
-        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            .front("anthropic")
+            .early_head(false);
+        let value: serde_json::Value = serde_json::from_str(&MANIFEST.to_json()).expect("JSON");
         assert_eq!(
             value,
             serde_json::json!({
                 "name": "a", "version": "1.0.0", "summary": "says \"hi\"",
-                "config": {"type": "object"}, "phases": ["response"],
-                "response-if": {"stream": false}, "transforms": false
+                "config": {"type": "object"}, "response-if": {"stream": false}, "transforms": false,
+                "front": "anthropic", "early-head": false
             })
         );
     }
 
     #[test]
     fn absent_schema_and_defaults_are_left_out() {
-        let text = Manifest::new("a", "1", "s").to_json();
-        assert_eq!(
-            text,
-            r#"{"name":"a","version":"1","summary":"s","phases":["request","response"]}"#
-        );
+        let text = Manifest::new("a", "1", "s").health("/x").to_json();
+        assert_eq!(text, r#"{"name":"a","version":"1","summary":"s"}"#);
+    }
+
+    #[test]
+    fn the_gateway_reads_an_adapter_as_it_is_written() {
+        let text = Manifest::new("a", "1", "s")
+            .health("/health")
+            .adapter("tgi")
+            .to_json();
+        let manifest = sluicegate_contract::Manifest::parse(&text).expect("a manifest");
+        let adapter = manifest.adapter.expect("an adapter");
+        assert_eq!((&*adapter.vendor, adapter.info), ("tgi", None));
+        assert_eq!(adapter.health.as_deref(), Some("/health"));
+        assert!(manifest.transforms && manifest.early_head && manifest.front.is_none());
     }
 }

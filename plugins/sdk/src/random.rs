@@ -1,9 +1,9 @@
 //! Randomness, from the gateway's operating system.
 //!
 //! Never seed a generator in `configure`: each exchange starts from the same memory and would draw the same numbers. In a
-//! native test the octets are a fixed sequence.
+//! native test the bytes are a fixed sequence.
 
-/// `count` random octets, at most 4096.
+/// `count` random bytes, at most 4096.
 pub fn bytes(count: u32) -> Vec<u8> {
     #[cfg(target_family = "wasm")]
     return crate::bindings::imports::random::bytes(count);

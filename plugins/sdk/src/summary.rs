@@ -17,40 +17,42 @@ pub struct Summary {
     pub client: String,
     /// What the client got; 0 if it left before there was a response head.
     pub status: u16,
-    /// "" where nothing went wrong; else an error code, such as `upstream_idle_timeout`.
+    /// "" where nothing went wrong; else an error code: `client_closed` if the client left, or one such as
+    /// `upstream_idle_timeout`.
     pub error: String,
-    /// The client left before the end.
-    pub cancelled: bool,
-    /// The model server that was asked, or "".
+    /// The upstream of the attempt that was answered with, or "" where no model server was asked.
+    pub upstream: String,
+    /// The target of that attempt, or "".
     pub target: String,
     /// How often a model server was asked.
     pub attempts: u32,
-    /// Octets of the request body.
+    /// Bytes of the request body.
     pub request_bytes: u64,
-    /// Octets of the response body.
+    /// Bytes of the response body.
     pub response_bytes: u64,
-    /// Records of the streamed response that came from the model server; 0 where it did not stream.
+    /// Records of the streamed response that came from the model server; 0 where nobody looked at them.
     pub events: u64,
     /// Microseconds from the request head to the end.
     pub duration_us: u64,
-    /// Microseconds from the request head to the first octet of the response body; 0 if there was none.
+    /// Microseconds from the request head to the first byte of the response body; 0 if there was none.
     pub first_byte_us: u64,
     /// Microseconds spent in the stages of the pipeline.
     pub overhead_us: u64,
-    /// The notes of the exchange as pairs of name and JSON text, in order of their names.
-    pub notes: Vec<(String, String)>,
+    /// The notes of the exchange as pairs of name and JSON text, in order of their names; under `sluicegate.*` whatever later
+    /// versions of the gateway tell.
+    pub facts: Vec<(String, String)>,
 }
 
 impl Summary {
-    /// A note as JSON text.
-    pub fn note_json(&self, name: &str) -> Option<&str> {
-        let (_, json) = self.notes.iter().find(|(key, _)| key == name)?;
+    /// A fact as JSON text.
+    pub fn fact_json(&self, name: &str) -> Option<&str> {
+        let (_, json) = self.facts.iter().find(|(key, _)| key == name)?;
         Some(json)
     }
 
-    /// A note as a value; `None` where there is none, or where it is of another type.
-    pub fn note<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_str(self.note_json(name)?).ok()
+    /// A fact as a value; `None` where there is none, or where it is of another type.
+    pub fn fact<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.fact_json(name)?).ok()
     }
 }
 
@@ -59,17 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_are_read_by_name_and_type() {
+    fn facts_are_read_by_name_and_type() {
         let summary = Summary {
-            notes: vec![
+            facts: vec![
                 ("model".into(), "\"m\"".into()),
                 ("stream".into(), "true".into()),
             ],
             ..Summary::default()
         };
-        assert_eq!(summary.note::<String>("model").as_deref(), Some("m"));
-        assert_eq!(summary.note::<bool>("stream"), Some(true));
-        assert_eq!(summary.note::<u32>("stream"), None);
-        assert_eq!(summary.note_json("usage"), None);
+        assert_eq!(summary.fact::<String>("model").as_deref(), Some("m"));
+        assert_eq!(summary.fact::<bool>("stream"), Some(true));
+        assert_eq!(summary.fact::<u32>("stream"), None);
+        assert_eq!(summary.fact_json("usage"), None);
     }
 }

@@ -1,35 +1,41 @@
-//! A native test harness: a plugin runs through its phases in the order and by the rules of the gateway, without a sandbox.
+//! A native test bench: a plugin runs through its phases in the order and by the rules of the gateway, without a sandbox.
 //!
-//! A *bench* holds a loaded plugin: [`GateBench`], [`FilterBench`] or [`ObserverBench`]. A [`Request`] and a [`Response`]
-//! script what the client sends and what the model server answers; the [`Outcome`] has what went upstream and what came out.
-//! An answer that breaks the contract becomes the fault `plugin_fault`, as it does in the gateway.
+//! A [`Bench`] holds a loaded plugin. A [`Request`] and a [`Response`] script what the client sends and what the model server
+//! sends back; the [`Outcome`] has what went upstream and what came out. What breaks the contract becomes the fault
+//! `plugin_fault`, as it does in the gateway.
 //!
 //! How events fall into batches must not matter. Run the same script over [`BATCHINGS`] and compare:
 //!
 //! ```
 //! # use sluicegate_plugin::{*, testing::*};
 //! # struct Echo;
-//! # impl Filter for Echo {
+//! # impl Plugin for Echo {
 //! #     type Config = NoConfig; type State = ();
 //! #     fn manifest() -> Manifest { Manifest::new("echo", "0.1.0", "Changes nothing") }
 //! #     fn configure(_: NoConfig) -> Result<Self, String> { Ok(Self) }
 //! # }
-//! let bench = FilterBench::<Echo>::load(serde_json::json!({})).unwrap();
+//! # impl EventStage for Echo {
+//! #     fn events(&self, _: &mut (), _: &Context, _: Vec<Event>) -> Result<Option<Vec<Event>>, Fault> { Ok(None) }
+//! # }
+//! # sluicegate_plugin::export!(Echo: events);
+//! let bench = Bench::<Echo>::load(serde_json::json!({})).unwrap();
 //! for sizes in BATCHINGS {
 //!     let response = Response::sse(["a", "b", "c"]).batches(sizes);
 //!     assert_eq!(bench.run(Request::post("/x"), &response).data(), ["a", "b", "c"]);
 //! }
 //! ```
-//! The operator's configuration is not checked against the manifest's JSON Schema here: the gateway does that.
+//! The operator's configuration is not checked against the manifest's JSON Schema here, and nothing is limited: neither the size
+//! of bodies nor the time and memory of a call. The gateway does all that.
 
 mod bench;
+mod error;
 pub(crate) mod host;
 mod outcome;
 mod request;
 mod response;
 mod run;
 
-pub use bench::{FilterBench, GateBench, ObserverBench};
+pub use bench::Bench;
 pub use host::{set_clock, take_logs};
 pub use outcome::{GateOutcome, Outcome, Sent};
 pub use request::Request;

@@ -4,12 +4,10 @@
 
 use std::fmt;
 
-use crate::json;
-
 /// One header field.
 ///
 /// # Shape
-/// `name` is lower-case ASCII; `value` is raw octets without leading or trailing blanks.
+/// `name` is lower-case ASCII; `value` is raw bytes without leading or trailing blanks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// The field's name.
@@ -26,40 +24,40 @@ impl Field {
             value: value.into(),
         }
     }
+
+    /// All fields of a message, in order.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn all_of(fields: &http::HeaderMap) -> Vec<Self> {
+        let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            Self::new(name.as_str(), value.as_bytes())
+        };
+        fields.iter().map(field).collect()
+    }
 }
 
 /// One record of a streamed body, without its framing: one SSE event, or one line of NDJSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// The SSE `event:` value, or "" where there is none (always "" for NDJSON).
     pub name: String,
-    /// The SSE `data:` lines joined by LF, or the NDJSON line without its end.
-    pub data: Vec<u8>,
+    /// The SSE `data:` lines joined by LF, or the NDJSON line without its end. What was not UTF-8 has been replaced.
+    pub data: String,
+    /// The SSE `id:` value; `None` where the event has no `id:` line (always for NDJSON).
+    pub id: Option<String>,
 }
 
 impl Event {
-    /// An event without a name.
-    pub fn data(data: impl Into<Vec<u8>>) -> Self {
+    /// An event of nothing but data.
+    pub fn data(data: impl Into<String>) -> Self {
         Self {
             name: String::new(),
             data: data.into(),
+            id: None,
         }
     }
 }
 
-/// How a body is framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Framing {
-    /// `text/event-stream`
-    Sse,
-    /// `application/x-ndjson`: one JSON document a line
-    Ndjson,
-    /// Not a stream: one body. As input it arrives as one event; as output it is given whole at the end.
-    Document,
-}
-
-/// An answer that a stage gives in place of the model server. It goes to the client as it is.
+/// A stage's own response, in place of the model server's. The stages before this one (client side) see it like any other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// 200 to 599.
@@ -73,7 +71,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// An empty answer with this status; `reason` is a short dotted label for the gateway's logs.
+    /// An empty response with this status; `reason` is a short dotted label for the gateway's logs.
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
         Self {
             status,
@@ -98,37 +96,31 @@ impl Reply {
     }
 }
 
-impl From<&Fault> for Reply {
-    /// The answer that the gateway makes of a fault before the response has begun. Only needed where the answer is to have
-    /// header fields of its own, such as `retry-after`; otherwise return the fault.
-    fn from(fault: &Fault) -> Self {
-        let kind = match fault.status {
-            403 => "permission_error",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            _ => "server_error",
-        };
-        let mut body = Vec::with_capacity(128 + fault.message.len());
-        body.extend_from_slice(b"{\"error\":{\"message\":");
-        json::push_str(&mut body, &fault.message);
-        body.extend_from_slice(b",\"type\":");
-        json::push_str(&mut body, kind);
-        body.extend_from_slice(b",\"param\":");
-        match &fault.param {
-            Some(param) => json::push_str(&mut body, param),
-            None => body.extend_from_slice(b"null"),
-        }
-        body.extend_from_slice(b",\"code\":");
-        json::push_str(&mut body, &fault.code);
-        body.extend_from_slice(b"}}");
-        Self::new(fault.status, fault.code.clone()).json(body)
+/// Why an exchange does not go on to the next stage. Both convert into it, so that `?` works on a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The stage responds by itself.
+    Reply(Reply),
+    /// The stage refuses or fails the exchange.
+    Fault(Fault),
+}
+
+impl From<Reply> for Stop {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }
 
 /// Why a stage could not, or would not, do its work.
 ///
-/// The gateway renders it as `{"error":{"message","type","param","code"}}`, or, once a stream has begun, as one error
-/// event after which the body ends without its normal end marker.
+/// The gateway renders it as `{"error":{"message","type","param","code"}}`: as a response or, once a stream has begun, as one
+/// last event after which there is no normal end marker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The HTTP status, 400 to 599; it also decides the `type` in the body.
@@ -139,6 +131,8 @@ pub struct Fault {
     pub message: String,
     /// The request parameter at fault, such as `messages[0].role`.
     pub param: Option<String>,
+    /// Header fields of the error response, such as `retry-after`; those that belong to the gateway are dropped.
+    pub fields: Option<Vec<Field>>,
 }
 
 impl Fault {
@@ -149,6 +143,7 @@ impl Fault {
             code: code.into(),
             message: message.into(),
             param: None,
+            fields: None,
         }
     }
 
@@ -176,6 +171,15 @@ impl Fault {
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// Adds a header field to the error response.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.fields
+            .get_or_insert_default()
+            .push(Field::new(name, value));
         self
     }
 
@@ -211,42 +215,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_made_from_a_fault_has_the_clients_error_format() {
-        let fault = Fault::new(503, "upstream_busy", "Try \"later\".").param("model");
-        let reply = Reply::from(&fault).field("retry-after", "1");
-        let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
-        assert_eq!(
-            body,
-            serde_json::json!({"error": {
-                "message": "Try \"later\".", "type": "server_error", "param": "model", "code": "upstream_busy"
-            }})
-        );
-        assert_eq!(reply.status, 503);
-        assert_eq!(reply.fields.len(), 2);
-        let kind = |status| {
-            let reply = Reply::from(&Fault::new(status, "c", "m"));
-            let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
-            assert_eq!(body["error"]["param"], serde_json::Value::Null);
-            body["error"]["type"].clone()
-        };
-        assert_eq!(kind(404), "invalid_request_error");
-        assert_eq!(kind(403), "permission_error");
-        assert_eq!(kind(429), "rate_limit_error");
-        assert_eq!(kind(502), "server_error");
-    }
-
-    #[test]
     fn builders_fill_every_part_of_a_fault() {
         let fault = Fault::bad_request("no")
             .param("n")
             .code("unsupported_value")
-            .status(422);
+            .status(422)
+            .field("retry-after", "1")
+            .field("x-hint", "2");
         assert_eq!(fault.to_string(), "422 unsupported_value: no (n)");
+        let fields = [Field::new("retry-after", "1"), Field::new("x-hint", "2")];
+        assert_eq!(fault.fields.as_deref(), Some(fields.as_slice()));
         assert_eq!(
             Fault::unauthorized("no").to_string(),
             "401 invalid_api_key: no"
         );
         assert_eq!(Fault::not_found("model_not_found", "no").status, 404);
         assert_eq!(Fault::upstream("broken", "no").status, 502);
+        assert_eq!(Fault::upstream("broken", "no").fields, None);
+    }
+
+    #[test]
+    fn a_stop_is_made_of_either() {
+        let fault = || -> Result<(), Stop> { Err(Fault::bad_request("no"))? };
+        assert!(matches!(fault(), Err(Stop::Fault(fault)) if fault.status == 400));
+        let reply = || -> Result<(), Stop> { Err(Reply::new(204, "test"))? };
+        assert!(matches!(reply(), Err(Stop::Reply(reply)) if reply.status == 204));
     }
 }

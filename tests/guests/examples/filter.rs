@@ -4,17 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sluicegate_guests::{Acts, Config, OVERSIZE, perform, reply};
 use sluicegate_plugin::{
-    BodyAction, ChunkAction, Context, EndAction, Event, EventsAction, Fault, Filter, HeadAction,
-    Manifest,
+    ChunkStage, Context, Event, EventStage, Fault, Manifest, Plugin, RequestPlan, RequestStage,
+    ResponsePlan, ResponseStage, Stop,
 };
 
 /// Counts the exchanges that this memory has seen.
 static EXCHANGES: AtomicU32 = AtomicU32::new(0);
 
-struct Guest;
-
-/// Whether each exchange is to fail before its first phase.
+/// Whether each exchange is to fail at its first phase.
 static STILLBORN: AtomicBool = AtomicBool::new(false);
+
+struct Guest;
 
 struct State {
     acts: Acts,
@@ -37,7 +37,7 @@ impl Default for State {
     }
 }
 
-impl Filter for Guest {
+impl Plugin for Guest {
     type Config = Config;
     type State = State;
 
@@ -50,18 +50,20 @@ impl Filter for Guest {
         STILLBORN.store(config.configure == "stillborn", Ordering::Relaxed);
         Ok(Self)
     }
+}
 
-    fn request_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+impl RequestStage for Guest {
+    fn request_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<RequestPlan, Stop> {
         state.number = EXCHANGES.fetch_add(1, Ordering::Relaxed) + 1;
         state.acts = Acts::of(ctx);
         let act = state.acts.perform("request-head")?;
         if act == "stream" {
             ctx.set_note_json("stream", "true")?;
         }
-        Ok(match reply(act) {
-            Some(reply) => HeadAction::Reply(reply),
-            None => state.acts.plan("request-plan").into(),
-        })
+        match reply(act) {
+            Some(reply) => Err(reply.into()),
+            None => Ok(state.acts.request_plan()),
+        }
     }
 
     fn request_body(
@@ -69,20 +71,22 @@ impl Filter for Guest {
         state: &mut State,
         _: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        body_action(state.acts.perform("request-body")?, &body)
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        replaced(state.acts.perform("request-body")?, &body)
     }
+}
 
-    fn response_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+impl ResponseStage for Guest {
+    fn response_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<ResponsePlan, Stop> {
         ctx.set("x-exchange", state.number.to_string())?;
         let act = state.acts.perform("response-head")?;
         if let Some(reply) = reply(act) {
-            return Ok(HeadAction::Reply(reply));
+            return Err(reply.into());
         }
         if act == "status" {
             ctx.set_status(207)?;
         }
-        Ok(state.acts.plan("response-plan").into())
+        Ok(state.acts.response_plan())
     }
 
     fn response_body(
@@ -90,32 +94,36 @@ impl Filter for Guest {
         state: &mut State,
         _: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        body_action(state.acts.perform("response-body")?, &body)
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        replaced(state.acts.perform("response-body")?, &body)
     }
+}
 
-    fn response_chunk(
+impl ChunkStage for Guest {
+    fn chunk(
         &self,
         state: &mut State,
         _: &Context<'_>,
         bytes: Vec<u8>,
         last: bool,
-    ) -> Result<ChunkAction, Fault> {
+    ) -> Result<Option<Vec<u8>>, Fault> {
         Ok(match state.acts.perform("response-chunk")? {
-            "upper" => ChunkAction::Replace(bytes.to_ascii_uppercase()),
-            "drop" => ChunkAction::Replace(Vec::new()),
-            "oversize" => ChunkAction::Replace(vec![b'x'; OVERSIZE]),
-            "sign" if last => ChunkAction::Replace([&bytes[..], b"[end]"].concat()),
-            _ => ChunkAction::Pass,
+            "upper" => Some(bytes.to_ascii_uppercase()),
+            "drop" => Some(Vec::new()),
+            "oversize" => Some(vec![b'x'; OVERSIZE]),
+            "sign" if last => Some([&bytes[..], b"[end]"].concat()),
+            _ => None,
         })
     }
+}
 
-    fn response_events(
+impl EventStage for Guest {
+    fn events(
         &self,
         state: &mut State,
-        _: &Context<'_>,
+        ctx: &Context<'_>,
         batch: Vec<Event>,
-    ) -> Result<EventsAction, Fault> {
+    ) -> Result<Option<Vec<Event>>, Fault> {
         state.batches += 1;
         state.events += u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let upper = |event: Event| Event {
@@ -128,35 +136,41 @@ impl Filter for Guest {
             _ => "later-events",
         };
         Ok(match state.acts.perform(phase)? {
-            "upper" => EventsAction::Replace(batch.into_iter().map(upper).collect()),
-            "drop" => EventsAction::Replace(Vec::new()),
-            "oversize" => EventsAction::Replace(vec![Event::data(vec![b'x'; OVERSIZE])]),
-            "finish" => EventsAction::Finish(batch.into_iter().take(1).map(upper).collect()),
-            "sizes" => EventsAction::Replace(vec![Event::data(batch.len().to_string())]),
-            _ => EventsAction::Pass,
+            "upper" => Some(batch.into_iter().map(upper).collect()),
+            "drop" => Some(Vec::new()),
+            "oversize" => Some(vec![Event::data("x".repeat(OVERSIZE))]),
+            "finish" => {
+                ctx.end_body()?;
+                Some(batch.into_iter().take(1).map(upper).collect())
+            }
+            "sizes" => Some(vec![Event::data(batch.len().to_string())]),
+            _ => None,
         })
     }
 
-    fn response_end(&self, state: &mut State, ctx: &Context<'_>) -> Result<EndAction, Fault> {
+    fn end(&self, state: &mut State, ctx: &Context<'_>) -> Result<Vec<Event>, Fault> {
         Ok(match state.acts.perform("response-end")? {
-            "events" => EndAction::Events(vec![Event::data("the end")]),
+            "events" => vec![Event::data("the end")],
+            "two" => vec![Event::data("the"), Event::data("end")],
             "body" => {
                 ctx.set("content-type", "application/json")?;
-                EndAction::Body(format!("{{\"events\":{}}}", state.events).into_bytes())
+                vec![Event::data(format!("{{\"events\":{}}}", state.events))]
             }
-            "oversize" => EndAction::Body(vec![b'x'; OVERSIZE]),
-            _ => EndAction::Pass,
+            "oversize" => vec![Event::data("x".repeat(OVERSIZE))],
+            _ => Vec::new(),
         })
     }
 }
 
-fn body_action(act: &str, body: &[u8]) -> Result<BodyAction, Fault> {
-    Ok(match (reply(act), act) {
-        (Some(reply), _) => BodyAction::Reply(reply),
-        (None, "upper") => BodyAction::Replace(body.to_ascii_uppercase()),
-        (None, "oversize") => BodyAction::Replace(vec![b'x'; OVERSIZE]),
-        (None, _) => BodyAction::Pass,
+fn replaced(act: &str, body: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
+    if let Some(reply) = reply(act) {
+        return Err(reply.into());
+    }
+    Ok(match act {
+        "upper" => Some(body.to_ascii_uppercase()),
+        "oversize" => Some(vec![b'x'; OVERSIZE]),
+        _ => None,
     })
 }
 
-sluicegate_plugin::filter!(Guest);
+sluicegate_plugin::export!(Guest: request, response, chunks, events);

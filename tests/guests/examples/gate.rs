@@ -3,15 +3,16 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sluicegate_guests::{Acts, Config, reply};
-use sluicegate_plugin::{Context, Fault, Gate, Manifest, Verdict, log};
+use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop, log};
 
 /// Counts the calls that this memory has seen.
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
 struct Guest;
 
-impl Gate for Guest {
+impl Plugin for Guest {
     type Config = Config;
+    type State = ();
 
     fn manifest() -> Manifest {
         Manifest::new("guest-gate", "1.2.3", "Does as the request says")
@@ -23,14 +24,16 @@ impl Gate for Guest {
         config.obey()?;
         Ok(Self)
     }
+}
 
-    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
+impl Gate for Guest {
+    fn check(&self, (): &mut (), ctx: &Context<'_>) -> Result<(), Stop> {
         let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         ctx.set("x-gate-calls", calls.to_string())?;
         let acts = Acts::of(ctx);
         let act = acts.perform("check")?;
         if let Some(reply) = reply(act) {
-            return Ok(Verdict::Reply(reply));
+            return Err(reply.into());
         }
         match act {
             "log" => (0..150).for_each(|line| log::info("chatter").field("line", &line).write()),
@@ -44,8 +47,8 @@ impl Gate for Guest {
             "key" => ctx.set("authorization", "Bearer for-the-model-server")?,
             _ => {}
         }
-        Ok(Verdict::Allow)
+        Ok(())
     }
 }
 
-sluicegate_plugin::gate!(Guest);
+sluicegate_plugin::export!(Guest: gate);

@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sluicegate_guests::{Acts, Config};
-use sluicegate_plugin::{Context, Fault, Gate, Manifest, Reply, Verdict};
+use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Reply, Stop};
 
 /// Words by length, made while the plugin is loaded: the map is seeded then, and part of the image.
 struct Guest(HashMap<&'static str, usize>);
 
-impl Gate for Guest {
+impl Plugin for Guest {
     type Config = Config;
+    type State = ();
 
     fn manifest() -> Manifest {
         Manifest::new("guest-library", "1.2.3", "Uses the standard library").config(Config::SCHEMA)
@@ -31,8 +32,10 @@ impl Gate for Guest {
             words.into_iter().map(|word| (word, word.len())).collect(),
         ))
     }
+}
 
-    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
+impl Gate for Guest {
+    fn check(&self, (): &mut (), ctx: &Context<'_>) -> Result<(), Stop> {
         match Acts::of(ctx).at("check") {
             "sleep" => sleep(),
             "print" => (0..75).for_each(|line| {
@@ -57,7 +60,7 @@ impl Gate for Guest {
             std::env::args().count(),
             std::net::TcpStream::connect("127.0.0.1:1").is_ok(),
         );
-        Ok(Verdict::Reply(Reply::new(200, "library").json(body)))
+        Err(Reply::new(200, "library").json(body).into())
     }
 }
 
@@ -66,4 +69,4 @@ fn sleep() {
     std::thread::sleep(Duration::from_secs(3600));
 }
 
-sluicegate_plugin::gate!(Guest);
+sluicegate_plugin::export!(Guest: gate);

@@ -1,12 +1,13 @@
 //! An observer that tells the log all that it sees, and does as a note says.
 
 use sluicegate_guests::{Config, perform};
-use sluicegate_plugin::{Manifest, Observer, Summary, log};
+use sluicegate_plugin::{Manifest, Observer, Plugin, Summary, log};
 
 struct Guest;
 
-impl Observer for Guest {
+impl Plugin for Guest {
     type Config = Config;
+    type State = ();
 
     fn manifest() -> Manifest {
         Manifest::new("guest-observer", "1.2.3", "Tells the log all that it sees")
@@ -17,13 +18,15 @@ impl Observer for Guest {
         config.obey()?;
         Ok(Self)
     }
+}
 
+impl Observer for Guest {
     fn observe(&self, batch: &[Summary]) {
         for summary in batch {
             tell(summary);
         }
         for summary in batch {
-            perform(&summary.note::<String>("observer").unwrap_or_default());
+            perform(&summary.fact::<String>("observer").unwrap_or_default());
         }
     }
 }
@@ -37,7 +40,7 @@ fn tell(summary: &Summary) {
         .field("client", &summary.client)
         .field("status", &summary.status)
         .field("error", &summary.error)
-        .field("cancelled", &summary.cancelled)
+        .field("upstream", &summary.upstream)
         .field("to", &summary.target)
         .field("attempts", &summary.attempts)
         .field("request_bytes", &summary.request_bytes)
@@ -46,10 +49,10 @@ fn tell(summary: &Summary) {
         .field("duration_us", &summary.duration_us)
         .field("first_byte_us", &summary.first_byte_us)
         .field("overhead_us", &summary.overhead_us);
-    for (name, json) in &summary.notes {
+    for (name, json) in &summary.facts {
         line = line.json(&format!("note_{name}"), json);
     }
     line.write();
 }
 
-sluicegate_plugin::observer!(Guest);
+sluicegate_plugin::export!(Guest: observer);

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use sluicegate_guests::Config;
-use sluicegate_plugin::{Manifest, Observer, Summary, log};
+use sluicegate_plugin::{Manifest, Observer, Plugin, Summary, log};
 
 struct Guest;
 
-impl Observer for Guest {
+impl Plugin for Guest {
     type Config = Config;
+    type State = ();
 
     fn manifest() -> Manifest {
         Manifest::new("guest-sleeper", "1.2.3", "Falls asleep").config(Config::SCHEMA)
@@ -18,11 +19,13 @@ impl Observer for Guest {
         config.obey()?;
         Ok(Self)
     }
+}
 
+impl Observer for Guest {
     fn observe(&self, batch: &[Summary]) {
         for summary in batch {
             if summary
-                .note::<String>("observer")
+                .fact::<String>("observer")
                 .is_some_and(|act| act == "sleep")
             {
                 // Far longer than any call may take.
@@ -33,4 +36,4 @@ impl Observer for Guest {
     }
 }
 
-sluicegate_plugin::observer!(Guest);
+sluicegate_plugin::export!(Guest: observer);

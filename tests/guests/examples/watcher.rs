@@ -2,13 +2,13 @@
 
 use sluicegate_guests::{Acts, Config};
 use sluicegate_plugin::{
-    BodyAction, ChunkAction, Context, EndAction, Event, EventsAction, Fault, Filter, HeadAction,
-    Manifest,
+    ChunkStage, Context, Event, EventStage, Fault, Manifest, Plugin, RequestPlan, RequestStage,
+    ResponsePlan, ResponseStage, Stop,
 };
 
 struct Guest;
 
-impl Filter for Guest {
+impl Plugin for Guest {
     type Config = Config;
     type State = Acts;
 
@@ -26,11 +26,13 @@ impl Filter for Guest {
         config.obey()?;
         Ok(Self)
     }
+}
 
-    fn request_head(&self, acts: &mut Acts, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+impl RequestStage for Guest {
+    fn request_head(&self, acts: &mut Acts, ctx: &Context<'_>) -> Result<RequestPlan, Stop> {
         *acts = Acts::of(ctx);
         acts.perform("request-head")?;
-        Ok(acts.plan("request-plan").into())
+        Ok(acts.request_plan())
     }
 
     fn request_body(
@@ -38,16 +40,16 @@ impl Filter for Guest {
         acts: &mut Acts,
         _: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        Ok(match acts.perform("request-body")? {
-            "lie" => BodyAction::Replace(body.to_ascii_uppercase()),
-            _ => BodyAction::Pass,
-        })
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let lies = acts.perform("request-body")? == "lie";
+        Ok(lies.then(|| body.to_ascii_uppercase()))
     }
+}
 
-    fn response_head(&self, acts: &mut Acts, _: &Context<'_>) -> Result<HeadAction, Fault> {
+impl ResponseStage for Guest {
+    fn response_head(&self, acts: &mut Acts, _: &Context<'_>) -> Result<ResponsePlan, Stop> {
         acts.perform("response-head")?;
-        Ok(acts.plan("response-plan").into())
+        Ok(acts.response_plan())
     }
 
     fn response_body(
@@ -55,44 +57,42 @@ impl Filter for Guest {
         acts: &mut Acts,
         _: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        Ok(match acts.perform("response-body")? {
-            "lie" => BodyAction::Replace(body.to_ascii_uppercase()),
-            _ => BodyAction::Pass,
-        })
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let lies = acts.perform("response-body")? == "lie";
+        Ok(lies.then(|| body.to_ascii_uppercase()))
     }
+}
 
-    fn response_chunk(
+impl ChunkStage for Guest {
+    fn chunk(
         &self,
         acts: &mut Acts,
         _: &Context<'_>,
         bytes: Vec<u8>,
         _: bool,
-    ) -> Result<ChunkAction, Fault> {
-        Ok(match acts.perform("response-chunk")? {
-            "lie" => ChunkAction::Replace(bytes.to_ascii_uppercase()),
-            _ => ChunkAction::Pass,
-        })
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let lies = acts.perform("response-chunk")? == "lie";
+        Ok(lies.then(|| bytes.to_ascii_uppercase()))
     }
+}
 
-    fn response_events(
+impl EventStage for Guest {
+    fn events(
         &self,
         acts: &mut Acts,
         _: &Context<'_>,
         batch: Vec<Event>,
-    ) -> Result<EventsAction, Fault> {
-        Ok(match acts.perform("response-events")? {
-            "lie" => EventsAction::Replace(batch),
-            _ => EventsAction::Pass,
-        })
+    ) -> Result<Option<Vec<Event>>, Fault> {
+        let lies = acts.perform("response-events")? == "lie";
+        Ok(lies.then_some(batch))
     }
 
-    fn response_end(&self, acts: &mut Acts, _: &Context<'_>) -> Result<EndAction, Fault> {
+    fn end(&self, acts: &mut Acts, _: &Context<'_>) -> Result<Vec<Event>, Fault> {
         Ok(match acts.perform("response-end")? {
-            "lie" => EndAction::Events(vec![Event::data("one more")]),
-            _ => EndAction::Pass,
+            "lie" => vec![Event::data("one more")],
+            _ => Vec::new(),
         })
     }
 }
 
-sluicegate_plugin::filter!(Guest);
+sluicegate_plugin::export!(Guest: request, response, chunks, events);

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-/// Octets that the memory bomb takes at a time.
+/// Bytes that the memory bomb takes at a time.
 const BITE: usize = 1 << 20;
 
 /// Performs an act; comes back if it is an unknown or a harmless one.

@@ -4,7 +4,7 @@
 //! component so serves every test, and exchanges that go wrong run beside others that do not.
 
 use serde::Deserialize;
-use sluicegate_plugin::{Context, Fault, Plan, Reply};
+use sluicegate_plugin::{Context, Fault, Reply, RequestPlan, ResponsePlan};
 
 mod deed;
 
@@ -13,7 +13,7 @@ pub use deed::perform;
 /// The request field with the acts.
 pub const FIELD: &str = "x-guest";
 
-/// Octets of an answer that is larger than the tests' limits for it.
+/// Bytes of a result that is larger than the tests' limits for it.
 pub const OVERSIZE: usize = 2 << 20;
 
 /// The configuration of all guests.
@@ -80,21 +80,29 @@ impl Acts {
         }
     }
 
-    /// The plan for a body; skip where none is asked for.
-    pub fn plan(&self, phase: &str) -> Plan {
-        use sluicegate_plugin::Framing;
-        match self.at(phase) {
-            "whole" => Plan::Whole,
-            "chunks" => Plan::Chunks,
-            "sse" => Plan::Events(Framing::Sse),
-            "ndjson" => Plan::Events(Framing::Ndjson),
-            "document" => Plan::Events(Framing::Document),
-            _ => Plan::Skip,
+    /// The plan for the request body; skip where none is asked for.
+    pub fn request_plan(&self) -> RequestPlan {
+        match self.at("request-plan") {
+            "look" => RequestPlan::Look,
+            "whole" => RequestPlan::Whole,
+            _ => RequestPlan::Skip,
+        }
+    }
+
+    /// The plan for the response body; skip where none is asked for.
+    pub fn response_plan(&self) -> ResponsePlan {
+        match self.at("response-plan") {
+            "whole" => ResponsePlan::Whole,
+            "chunks" => ResponsePlan::Chunks,
+            "sse" => ResponsePlan::Sse,
+            "ndjson" => ResponsePlan::Ndjson,
+            "document" => ResponsePlan::Document,
+            _ => ResponsePlan::Skip,
         }
     }
 }
 
-/// The answer that an act asks for, if it asks for one.
+/// The reply that an act asks for, if it asks for one.
 pub fn reply(act: &str) -> Option<Reply> {
     let reply = |status| {
         Reply::new(status, "guest.reply")
@@ -121,16 +129,13 @@ mod tests {
     fn acts_are_found_by_phase() {
         let acts = Acts::parse("request-head=trap, response-plan=sse,junk");
         assert_eq!(acts.at("request-head"), "trap");
-        assert_eq!(
-            acts.plan("response-plan"),
-            Plan::Events(sluicegate_plugin::Framing::Sse)
-        );
+        assert_eq!(acts.response_plan(), ResponsePlan::Sse);
         assert_eq!((acts.at("junk"), acts.at("check")), ("", ""));
-        assert_eq!(acts.plan("request-plan"), Plan::Skip);
+        assert_eq!(acts.request_plan(), RequestPlan::Skip);
     }
 
     #[test]
-    fn only_acts_that_are_answers_give_one() {
+    fn only_acts_that_are_replies_give_one() {
         assert_eq!(reply("reply-99").map(|reply| reply.status), Some(99));
         assert!(reply("trap").is_none());
     }

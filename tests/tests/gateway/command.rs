@@ -187,7 +187,7 @@ async fn wit_prints_a_contract_that_parses() {
         .expect("it parses");
     assert_eq!(
         resolve.packages[package].name.to_string(),
-        "sluicegate:plugin@0.1.0"
+        "sluicegate:plugin@0.2.0-draft.1"
     );
     for world in ["gate-plugin", "filter-plugin", "observer-plugin"] {
         resolve
@@ -207,17 +207,20 @@ async fn inspect_shows_what_a_plugin_says_of_itself() {
     for (member, value) in [
         ("name", json!("guest-gate")),
         ("version", json!("1.2.3")),
-        ("role", json!("gate")),
+        ("exports", json!(["gate"])),
         ("transforms", json!(false)),
     ] {
         assert_eq!(gate[member], value, "{member}");
     }
     let filter = inspected(&[guest::FILTER, "--config", "{}"]).await;
     assert_eq!(
-        (&filter["role"], &filter["phases"]),
-        (&json!("filter"), &json!(["request", "response"]))
+        filter["exports"],
+        json!(["request", "response", "chunks", "events"])
     );
-    assert_eq!(inspected(&["builtin:access-log"]).await["role"], "observer");
+    let observer = inspected(&["builtin:access-log"]).await;
+    assert_eq!(observer["exports"], json!(["observer"]));
+    let adapter = inspected(&["builtin:ollama"]).await;
+    assert_eq!(adapter["adapter"]["vendor"], "ollama");
 
     let module = component::file(&component::of_text("(module)"));
     for (arguments, words) in [

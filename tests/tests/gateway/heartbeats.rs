@@ -108,7 +108,7 @@ async fn a_client_that_wants_one_json_gets_no_heartbeats() {
 }
 
 #[tokio::test]
-async fn an_error_after_heartbeats_is_an_event_and_no_proper_end() {
+async fn an_error_after_heartbeats_is_an_event() {
     for (head, code) in [
         (
             "HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 35\r\n\r\n{\"error\":\"model 'qwen3' not found\"}",
@@ -146,7 +146,7 @@ async fn an_error_after_heartbeats_is_an_event_and_no_proper_end() {
             .unwrap_or_else(|| panic!("no error event for {code}"));
         assert_eq!(event.json()["error"]["code"], code);
         assert_eq!(stream.event().await, None);
-        assert_eq!(stream.end(), Some(End::Broken), "{code}");
+        assert_eq!(stream.end(), Some(End::Proper), "{code}");
         let seen = logs::seen(&id).await;
         assert_eq!(
             (&seen["status"], &seen["error"]),

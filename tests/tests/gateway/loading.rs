@@ -48,35 +48,55 @@ async fn what_is_no_component_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_component_needs_exactly_one_role() {
+async fn a_component_needs_at_least_one_phase() {
     let problem = refusal_of(component::file(&component::of_text("(component)"))).await;
     assert_says(&problem, SOURCE, "it exports nothing");
     let problem = refusal_of(Handmade::default().world("include plugin;", "").file()).await;
     assert_says(
         &problem,
         SOURCE,
-        "exactly one of sluicegate:plugin/gate, /filter and /observer",
+        "at least one of sluicegate:plugin/gate, /request, /response, /events, /closing and /observer",
     );
+    let lonely = Handmade::default().world(
+        "include plugin; export chunks;",
+        r#"(func (export "sluicegate:plugin/chunks@V#chunk") (param i32 i32 i32) (result i32) (i32.const 64))"#,
+    );
+    let problem = refusal_of(lonely.file()).await;
+    assert_says(&problem, SOURCE, "chunks without /response");
+}
+
+#[tokio::test]
+async fn a_gate_that_also_observes_is_one_plugin() {
     let both = Handmade::default().world(
         "include gate-plugin; export observer;",
         r#"(func (export "sluicegate:plugin/observer@V#observe") (param i32 i32))"#,
     );
-    let problem = refusal_of(both.file()).await;
-    assert_says(&problem, SOURCE, "exactly one of");
-    assert_says(&problem, SOURCE, "sluicegate:plugin/gate@0.1.0");
-    assert_says(&problem, SOURCE, "sluicegate:plugin/observer@0.1.0");
+    let file = both.file();
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let gateway = Setup::before(&upstream)
+        .plugin("guest", file.path().to_str().expect("a path in UTF-8"), "")
+        .route("/*", r#"["guest"]"#, "")
+        .start()
+        .await;
+    assert_eq!(gateway.client().get("/x").await.status, 200);
+    let plugins = gateway.admin().get("/plugins").await.json();
+    assert_eq!(
+        plugins["plugins"][0]["exports"],
+        serde_json::json!(["gate", "observer"])
+    );
+    gateway.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_plugin_for_another_version_of_the_contract_is_refused_by_its_number() {
-    for version in ["0.2.0", "0.1.1", "1.0.0", "0.0.9"] {
+    for version in ["0.2.0", "0.1.0", "0.2.0-draft.2", "1.0.0"] {
         let problem = refusal_of(Handmade::default().version(version).file()).await;
         assert_says(
             &problem,
             SOURCE,
             &format!("version {version} of the contract"),
         );
-        assert_says(&problem, SOURCE, "this gateway speaks 0.1.0");
+        assert_says(&problem, SOURCE, "this gateway speaks 0.2.0-draft.1");
     }
 }
 
@@ -103,14 +123,10 @@ async fn a_manifest_must_be_one_and_its_schema_too() {
         "[]",
         r#"{"version":"1"}"#,
         r#"{"name":1}"#,
-        r#"{"name":"x","phases":["later"]}"#,
+        r#"{"name":"x","adapter":"ollama"}"#,
     ] {
         let problem = refusal_of(Handmade::default().manifest(manifest).file()).await;
-        assert_says(
-            &problem,
-            SOURCE,
-            "`describe` did not answer with a manifest",
-        );
+        assert_says(&problem, SOURCE, "`describe` did not return a manifest");
     }
     let manifest = r#"{"name":"x","config":{"type":"nonsense"}}"#;
     let problem = refusal_of(Handmade::default().manifest(manifest).file()).await;
@@ -176,7 +192,7 @@ async fn a_plugin_that_never_ends_while_it_is_loaded_is_given_up() {
 #[tokio::test]
 async fn a_filter_whose_every_exchange_fails_is_not_loaded() {
     let problem = refusal(guest::FILTER, "config = { configure = \"stillborn\" }").await;
-    assert_says(&problem, SOURCE, "constructor");
+    assert_says(&problem, SOURCE, "`request.head` failed");
 }
 
 #[tokio::test]
@@ -219,7 +235,7 @@ async fn a_function_of_another_type_is_refused() {
   (core instance $i (instantiate $m))
   (func $check (result u32) (canon lift (core func $i "f")))
   (instance $gate (export "check" (func $check)))
-  (export "sluicegate:plugin/gate@0.1.0" (instance $gate))
+  (export "sluicegate:plugin/gate@0.2.0-draft.1" (instance $gate))
 )"#;
     let problem = refusal_of(component::file(&component::of_text(other))).await;
     assert_says(&problem, SOURCE, "does not follow the contract");
@@ -251,7 +267,10 @@ async fn all_plugins_are_tried_and_all_problems_told_at_once() {
         ("plugin.two.source", "core WebAssembly module"),
         ("plugin.three.config", "must refuse"),
         ("route[0].pipeline[3]", "the plugin `four` is an observer"),
-        ("route[0].observers[0]", "the plugin `five` is a gate"),
+        (
+            "route[0].observers[0]",
+            "the plugin `five` is not an observer",
+        ),
     ] {
         assert_says(&problem, key, words);
     }

@@ -107,13 +107,14 @@ async fn a_body_passed_on_unread_is_passed_on_as_it_comes_and_its_end_is_not_wai
         .start()
         .await;
     let mut raw = Raw::connect(gateway.address()).await;
-    raw.send(head(10)).await;
+    // Its beginning tells that it is not JSON, which would be kept.
+    raw.send(head(10) + "b").await;
     let request = upstream.next_request().await;
     assert_eq!(
         (request.path(), request.header("content-length")),
         ("/x", Some("10"))
     );
-    raw.send("begins").await;
+    raw.send("egins").await;
     let answer = raw.answer().await;
     assert_eq!(
         (answer.status, answer.json()["error"]["code"].as_str()),
@@ -131,9 +132,9 @@ async fn a_client_that_leaves_in_the_middle_of_a_body_passed_on_unread_takes_the
     let gateway = Setup::before(&upstream).filter().start().await;
     for reset in [false, true] {
         let mut raw = Raw::connect(gateway.address()).await;
-        raw.send(head(10)).await;
+        raw.send(head(10) + "b").await;
         let request = upstream.next_request().await;
-        raw.send("begins").await;
+        raw.send("egins").await;
         if reset {
             raw.reset();
         } else {
@@ -160,7 +161,7 @@ async fn a_model_server_that_does_not_take_the_body_is_no_fault_of_the_clients()
         .start()
         .await;
     let mut raw = Raw::connect(gateway.address()).await;
-    raw.send(head(LENGTH)).await;
+    raw.send(head(LENGTH) + "x").await;
     upstream.next_request().await;
     // As much as is taken before the way is full.
     let full = tokio::time::timeout(Duration::from_millis(400), raw.send(vec![b'x'; LENGTH])).await;
@@ -259,7 +260,7 @@ async fn a_client_that_takes_nothing_for_too_long_is_cut_off() {
         ))
         .await;
     upstream.next_request().await.disconnected().await;
-    assert_eq!(logs::seen(&id).await["cancelled"], true);
+    assert_eq!(logs::seen(&id).await["error"], "client_closed");
     assert!(!reader.answer().await.complete);
     gateway.shutdown().await;
 }

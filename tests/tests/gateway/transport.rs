@@ -119,7 +119,7 @@ async fn the_answer_to_head_is_the_head_of_the_answer_to_get_in_both_versions_of
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_is_reset_over_http2() {
+async fn a_stream_that_breaks_ends_with_its_error_over_http2() {
     let piece = format!("{}\n", ollama::content("so far"));
     let upstream = Upstream::always(Script::ndjson_head().piece(piece).cut()).await;
     let gateway = Setup::before(&upstream).chat().start().await;
@@ -127,7 +127,7 @@ async fn a_stream_that_breaks_is_reset_over_http2() {
     let chat = response.streamed_chat();
     assert_eq!(
         (chat.content.as_str(), chat.done, response.complete),
-        ("so far", false, false)
+        ("so far", false, true)
     );
     assert_eq!(
         chat.error.expect("an error event")["code"],

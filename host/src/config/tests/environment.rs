@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::super::LogFormat;
-use super::{SMALL, guarded, read_with, with};
+use super::{ADAPTED, SMALL, guarded, read_with, with};
 
 #[test]
 fn environment_wins_over_the_file() {
     let text = format!(
         "{}[admin]\nlisten = \"127.0.0.1:2\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n\
          [chat]\nlisten = \"127.0.0.1:3\"\nendpoint = \"http://127.0.0.1:1\"\n",
-        guarded("127.0.0.1:1", "")
+        guarded("127.0.0.1:1", "") + ADAPTED
     );
     let config = read_with(
         &text,
@@ -26,7 +26,9 @@ fn environment_wins_over_the_file() {
         ],
     );
     let config = config.expect("right");
-    assert_eq!(config.upstreams["ollama"].targets[0].authority, "gpu:1234");
+    assert_eq!(config.upstreams["second"].targets[0].authority, "gpu:1234");
+    let other = &config.upstreams["ollama"].targets[0];
+    assert_eq!(other.authority, "127.0.0.1:11434");
     assert_eq!(config.listeners[0].listen.to_string(), "0.0.0.0:11");
     assert_eq!(config.admin.expect("on").listen.port(), 12);
     assert_eq!(config.log.level, "debug");
@@ -56,8 +58,18 @@ fn environment_makes_a_listener_and_the_admin_api() {
 }
 
 #[test]
+fn ollama_host_is_for_one_upstream_only() {
+    let two = format!("{SMALL}{ADAPTED}{}", ADAPTED.replace("second", "third"));
+    let all = read_with(&two, &[("OLLAMA_HOST", "gpu")])
+        .expect_err("two")
+        .0;
+    assert_eq!((all.len(), all[0].key.as_str()), (1, "OLLAMA_HOST"));
+    assert!(all[0].message.contains("more than one"), "{}", all[0]);
+}
+
+#[test]
 fn wrong_variable_is_a_problem_with_its_name() {
-    let text = format!("{SMALL}[chat]\n");
+    let text = format!("{SMALL}{ADAPTED}[chat]\n");
     for (name, value) in [
         ("OLLAMA_HOST", "ssh://gpu"),
         ("SLUICEGATE_LISTEN", "8080"),

@@ -1,7 +1,7 @@
 //! `log`: a guest's lines in the gateway's log.
 
-use crate::plugin::bindings::filter::sluicegate::plugin::log::{Host, Level};
-use crate::plugin::instance::State;
+use crate::plugin::bindings::sluicegate::plugin::log::{Host, Level};
+use crate::plugin::store::State;
 
 impl Host for State {
     fn write(&mut self, at: Level, message: String, fields: String) -> wasmtime::Result<()> {
@@ -11,7 +11,7 @@ impl Host for State {
         };
         self.lines_left = left;
         let plugin = &*self.owner.name;
-        let req = self.context.as_ref().map(|context| &*context.id);
+        let req = self.context.as_ref().map(|context| &*context.identity.id);
         match at {
             Level::Trace => {
                 tracing::trace!(target: "sluicegate::plugin", plugin, req, fields, "{message}")

@@ -106,3 +106,28 @@ fn handle_without_metrics_can_be_used() {
     TargetMetrics::default().request("ok");
     assert_eq!(label::ROUTE, "route");
 }
+
+#[test]
+fn what_nobody_counts_any_more_is_forgotten() {
+    let metrics = Metrics::new();
+    let empty = metrics.encode();
+    for turn in 0..3 {
+        let route = metrics.route("/v1/*");
+        route.begin();
+        route.end(200, "none", Duration::ZERO, Duration::ZERO);
+        let plugin = metrics.plugin("auth");
+        plugin.fault("trap");
+        let target = metrics.target("main", "http://127.0.0.1:1");
+        target.request("ok");
+        let again = metrics.route("/v1/*");
+        drop(route);
+        again.begin();
+        assert_eq!(
+            lines(&metrics, metric::REQUESTS).len(),
+            2,
+            "in use in turn {turn}"
+        );
+        drop((again, plugin, target));
+        assert_eq!(metrics.encode(), empty, "after turn {turn}");
+    }
+}

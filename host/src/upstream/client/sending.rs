@@ -54,6 +54,11 @@ impl Sending {
         })
     }
 
+    /// The body, if it is one that is passed on as it arrives. Only before the first byte is sent.
+    pub(super) fn into_unsent(self) -> Option<Body> {
+        self.body
+    }
+
     /// Sends as much as the server takes; ready when nothing is left.
     pub(super) fn poll<S: AsyncWrite + Unpin>(
         &mut self,

@@ -64,7 +64,7 @@ impl Collected {
         Some(text)
     }
 
-    /// Appends log probabilities and answers by how much that grew.
+    /// Appends log probabilities and gives by how much that grew.
     pub(super) fn logprobs(&mut self, raw: &RawValue) -> Result<usize, Fault> {
         let found: Logprobs<'_> =
             serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())?;
@@ -90,86 +90,86 @@ impl Collected {
     }
 
     /// Appends the choice as JSON.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"index\":");
+    pub(super) fn write(&self, out: &mut String) {
+        out.push_str("{\"index\":");
         json::push_u64(out, self.index.into());
-        out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
+        out.push_str(",\"message\":{\"role\":\"assistant\",\"content\":");
         let refused = self.refusal.as_deref().is_some_and(|text| !text.is_empty());
         let content = self.content.as_deref().unwrap_or("");
         // OpenAI's `null` says that there is something else to look at.
         if content.is_empty() && (refused || !self.calls.is_empty()) {
-            out.extend_from_slice(b"null");
+            out.push_str("null");
         } else {
             write_text(out, content);
         }
-        out.extend_from_slice(b",\"refusal\":");
+        out.push_str(",\"refusal\":");
         match self.refusal.as_deref() {
             Some(text) if refused => write_text(out, text),
-            Some(_) | None => out.extend_from_slice(b"null"),
+            Some(_) | None => out.push_str("null"),
         }
         for (name, text) in &self.texts {
-            out.push(b',');
+            out.push(',');
             json::push_str(out, name);
-            out.push(b':');
+            out.push(':');
             write_text(out, text);
         }
         write_members(out, &self.members);
         self.write_calls(out);
-        out.extend_from_slice(b"},\"logprobs\":");
+        out.push_str("},\"logprobs\":");
         self.write_logprobs(out);
-        out.extend_from_slice(b",\"finish_reason\":");
+        out.push_str(",\"finish_reason\":");
         let called = if self.calls.is_empty() {
             "\"stop\""
         } else {
             "\"tool_calls\""
         };
-        out.extend_from_slice(self.finish_reason.as_deref().unwrap_or(called).as_bytes());
+        out.push_str(self.finish_reason.as_deref().unwrap_or(called));
         write_members(out, &self.extra);
-        out.push(b'}');
+        out.push('}');
     }
 
-    fn write_calls(&self, out: &mut Vec<u8>) {
+    fn write_calls(&self, out: &mut String) {
         let mut calls: Vec<&Call> = self.calls.iter().collect();
         calls.sort_by_key(|call| call.index);
         for (at, call) in calls.iter().enumerate() {
-            out.extend_from_slice(if at == 0 { b",\"tool_calls\":[" } else { b"," });
-            out.extend_from_slice(b"{\"id\":");
+            out.push_str(if at == 0 { ",\"tool_calls\":[" } else { "," });
+            out.push_str("{\"id\":");
             write_text(out, &call.id);
-            out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
+            out.push_str(",\"type\":\"function\",\"function\":{\"name\":");
             write_text(out, &call.name);
-            out.extend_from_slice(b",\"arguments\":");
+            out.push_str(",\"arguments\":");
             write_text(out, &call.arguments);
-            out.extend_from_slice(b"}}");
+            out.push_str("}}");
         }
         if !calls.is_empty() {
-            out.push(b']');
+            out.push(']');
         }
     }
 
-    fn write_logprobs(&self, out: &mut Vec<u8>) {
+    fn write_logprobs(&self, out: &mut String) {
         if self.content_logprobs.is_none() && self.refusal_logprobs.is_none() {
-            out.extend_from_slice(b"null");
+            out.push_str("null");
             return;
         }
         for (open, inner) in [
-            (b"{\"content\":".as_slice(), &self.content_logprobs),
-            (b",\"refusal\":", &self.refusal_logprobs),
+            ("{\"content\":", &self.content_logprobs),
+            (",\"refusal\":", &self.refusal_logprobs),
         ] {
-            out.extend_from_slice(open);
+            out.push_str(open);
             match inner {
                 Some(inner) => {
-                    out.push(b'[');
-                    out.extend_from_slice(inner.as_bytes());
-                    out.push(b']');
+                    out.push('[');
+                    out.push_str(inner);
+                    out.push(']');
                 }
-                None => out.extend_from_slice(b"null"),
+                None => out.push_str("null"),
             }
         }
-        out.push(b'}');
+        out.push('}');
     }
 }
 
-/// Keeps a member under its name, the last one of several, and answers by how much that grew. `null` erases nothing.
+/// Keeps a member under its name, the last one of several, and gives by how much that grew. `null` erases nothing.
 pub(super) fn keep(members: &mut Vec<Member>, name: Cow<'_, str>, raw: &RawValue) -> usize {
     let value = raw.get();
     match members.iter_mut().find(|(known, _)| *known == name) {
@@ -188,18 +188,18 @@ pub(super) fn keep(members: &mut Vec<Member>, name: Cow<'_, str>, raw: &RawValue
 }
 
 /// Appends members, a comma before each.
-pub(super) fn write_members(out: &mut Vec<u8>, members: &[Member]) {
+pub(super) fn write_members(out: &mut String, members: &[Member]) {
     for (name, value) in members {
-        out.push(b',');
+        out.push(',');
         json::push_str(out, name);
-        out.push(b':');
-        out.extend_from_slice(value.as_bytes());
+        out.push(':');
+        out.push_str(value);
     }
 }
 
 /// Puts quotes around the inside of a JSON string.
-fn write_text(out: &mut Vec<u8>, inner: &str) {
-    out.push(b'"');
-    out.extend_from_slice(inner.as_bytes());
-    out.push(b'"');
+fn write_text(out: &mut String, inner: &str) {
+    out.push('"');
+    out.push_str(inner);
+    out.push('"');
 }

@@ -1,7 +1,7 @@
-//! The quick way for the chunk that nearly every chunk is: the same as the one before, but for its piece of text.
+//! The quick way for the chunk that nearly every chunk is: the same as the one before, but for its text.
 //!
 //! A chunk of one token is ten times as long as the token. What surrounds the text was parsed once; if the next chunk has
-//! the very same octets around another string, parsing it again would say nothing new.
+//! the very same bytes around another string, parsing it again would say nothing new.
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::json;
@@ -11,8 +11,8 @@ use crate::chunk::{Chunk, Delta, Extra};
 /// What surrounds the text of a chunk that says nothing else. The quotes of the text belong to the frame.
 #[derive(Debug)]
 pub(super) struct Frame {
-    before: Vec<u8>,
-    after: Vec<u8>,
+    before: String,
+    after: String,
     /// The choice that the text belongs to.
     pub(super) index: u32,
     /// The member that the text is in, if it is not the content: thoughts, under any of their names.
@@ -22,7 +22,7 @@ pub(super) struct Frame {
 impl Frame {
     /// The frame of a chunk, or `None` if taking it twice would do more than append its text twice. `data` is what the chunk
     /// was parsed from.
-    pub(super) fn of(data: &[u8], chunk: &Chunk<'_>) -> Option<Self> {
+    pub(super) fn of(data: &str, chunk: &Chunk<'_>) -> Option<Self> {
         let [choice] = chunk.choices.as_slice() else {
             return None;
         };
@@ -36,15 +36,15 @@ impl Frame {
         let span = json::span(data, text)?;
         json::string_inner(text)?;
         Some(Self {
-            before: data[..=span.start].to_vec(),
-            after: data[span.end - 1..].to_vec(),
+            before: data[..=span.start].to_owned(),
+            after: data[span.end - 1..].to_owned(),
             index: choice.index,
             name: name.map(str::to_owned),
         })
     }
 
     /// The inside of the text, if `data` is this frame around a text.
-    pub(super) fn text<'a>(&self, data: &'a [u8]) -> Option<&'a str> {
+    pub(super) fn text<'a>(&self, data: &'a str) -> Option<&'a str> {
         let rest = json::strip_prefix(data, &self.before)?;
         json::as_string_inner(json::strip_suffix(rest, &self.after)?)
     }
@@ -82,7 +82,7 @@ mod tests {
 
     fn frame(text: &str) -> Option<Frame> {
         let chunk = serde_json::from_str(text).expect("a chunk");
-        Frame::of(text.as_bytes(), &chunk)
+        Frame::of(text, &chunk)
     }
 
     const CHUNK: &str =
@@ -95,7 +95,7 @@ mod tests {
         let with = |content: &str| CHUNK.replace("\"x\"", content);
         for text in ["", "y", "漢 😀", "}]:,{", r#"\"\\\n\u003c"#] {
             let data = with(&format!("\"{text}\""));
-            assert_eq!(frame.text(data.as_bytes()), Some(text));
+            assert_eq!(frame.text(&data), Some(text));
         }
         for other in [
             "null",
@@ -106,10 +106,10 @@ mod tests {
             "5",
             "",
         ] {
-            assert_eq!(frame.text(with(other).as_bytes()), None, "{other}");
+            assert_eq!(frame.text(&with(other)), None, "{other}");
         }
         for other in [CHUNK.replace("\"a\"", "\"b\""), CHUNK.replace(":1}", ":2}")] {
-            assert_eq!(frame.text(other.as_bytes()), None, "{other}");
+            assert_eq!(frame.text(&other), None, "{other}");
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
             let frame = frame(&text).expect("a frame");
             assert_eq!(frame.name.as_deref(), Some("reasoning"));
             let next = text.replace("\"x\"", "\"y\"");
-            assert_eq!(frame.text(next.as_bytes()), Some("y"));
+            assert_eq!(frame.text(&next), Some("y"));
         }
     }
 

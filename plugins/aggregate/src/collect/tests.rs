@@ -16,18 +16,18 @@ const CHUNKS: [&str; 10] = [
     "[DONE]",
 ];
 
-/// Octets that mean something in JSON or in UTF-8, and some that do not.
-const OCTETS: &[u8] = b"\"\\{}[],: \t\n\r\0\x1f\x7f/+-.0129abefnrtuxyz\x80\xa9\xc3\xe6\xff";
+/// Bytes that mean something in JSON or in UTF-8, and some that do not.
+const BYTES: &[u8] = b"\"\\{}[],: \t\n\r\0\x1f\x7f/+-.0129abefnrtuxyz\x80\xa9\xc3\xe6\xff";
 
 /// Enough for any one of these chunks, but not for some of them three times.
 const MAX_BYTES: usize = 100;
 
-fn push(collector: &mut Collector, data: &[u8]) -> Result<(), Fault> {
+fn push(collector: &mut Collector, data: &str) -> Result<(), Fault> {
     collector.push(&Event::data(data), MAX_BYTES)
 }
 
-fn answer(mut collector: Collector) -> Result<Vec<u8>, Fault> {
-    push(&mut collector, b"[DONE]")?;
+fn response(mut collector: Collector) -> Result<String, Fault> {
+    push(&mut collector, "[DONE]")?;
     collector.finish(|| Fallback {
         id: "req_a".to_owned(),
         received_ms: 0,
@@ -38,16 +38,15 @@ fn answer(mut collector: Collector) -> Result<Vec<u8>, Fault> {
 /// Takes `data` after `first`, and `first` once more; each time with the frame of what came before, and without any. Says
 /// whether the quick way took `data`.
 fn compare(first: &str, data: &[u8]) -> bool {
+    // As the gateway shows it.
+    let data = &*String::from_utf8_lossy(data);
     let (mut quick, mut slow) = (Collector::default(), Collector::default());
     let mut taken = false;
-    for (at, data) in [first.as_bytes(), data, first.as_bytes()]
-        .into_iter()
-        .enumerate()
-    {
+    for (at, data) in [first, data, first].into_iter().enumerate() {
         if let (1, Some(frame)) = (at, &quick.frame) {
             taken = frame.text(data.trim_ascii()).is_some();
         }
-        let say = || format!("{} after {first}", data.escape_ascii());
+        let say = || format!("{data} after {first}");
         let results = (push(&mut quick, data), push(&mut slow, data));
         assert_eq!(results.0, results.1, "{}", say());
         assert_eq!(quick.size, slow.size, "{}", say());
@@ -56,17 +55,17 @@ fn compare(first: &str, data: &[u8]) -> bool {
             return taken;
         }
     }
-    assert_eq!(answer(quick), answer(slow), "{}", data.escape_ascii());
+    assert_eq!(response(quick), response(slow), "{data}");
     taken
 }
 
-/// `data` with each of its octets replaced by and preceded by others, taken out, and cut off there.
+/// `data` with each of its bytes replaced by and preceded by others, taken out, and cut off there.
 fn mutations(data: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..data.len()).flat_map(move |at| {
         let (before, after) = (&data[..at], &data[at + 1..]);
-        let others = OCTETS.iter().flat_map(move |&octet| {
-            let replaced = [before, &[octet], after].concat();
-            let preceded = [before, &[octet, data[at]], after].concat();
+        let others = BYTES.iter().flat_map(move |&byte| {
+            let replaced = [before, &[byte], after].concat();
+            let preceded = [before, &[byte, data[at]], after].concat();
             [replaced, preceded]
         });
         let fewer = [[before, after].concat(), before.to_vec(), after.to_vec()];

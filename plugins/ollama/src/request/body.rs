@@ -20,7 +20,7 @@ pub(super) struct Body<'a> {
     pub(super) parameters: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// The messages.
     pub(super) messages: Option<Vec<Message<'a>>>,
-    /// The length of the body in octets.
+    /// The length of the body in bytes.
     pub(super) length: usize,
 }
 
@@ -119,7 +119,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Body<'_>, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         invalid_json(format!(
-            "The request body is not UTF-8: octet {at} is not text."
+            "The request body is not UTF-8: byte {at} is not text."
         ))
     })?;
     // Some tools put a byte order mark before JSON.

@@ -110,7 +110,7 @@ pub(super) fn boolean(at: Path<'_>, raw: &RawValue) -> Result<bool, Fault> {
     Ok(raw.get() == "true")
 }
 
-/// A number in a range; the answer is its text.
+/// A number in a range, as its text.
 pub(super) fn number<'a>(
     at: Path<'_>,
     raw: &'a RawValue,
@@ -126,7 +126,7 @@ pub(super) fn number<'a>(
     }
 }
 
-/// A whole number in a range; the answer is its text.
+/// A whole number in a range, as its text.
 pub(super) fn integer<'a>(
     at: Path<'_>,
     raw: &'a RawValue,

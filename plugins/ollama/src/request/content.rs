@@ -54,26 +54,26 @@ struct InputAudio<'a> {
 /// Appends the members `content` and, if there are any, `images`, each with a comma before it. `at` is where the content
 /// stands.
 pub(super) fn write(
-    out: &mut Vec<u8>,
+    out: &mut String,
     at: Path<'_>,
     raw: Option<&RawValue>,
     absent: Absent,
 ) -> Result<(), Fault> {
-    out.extend_from_slice(b",\"content\":");
+    out.push_str(",\"content\":");
     match raw.map(|raw| (Kind::of(raw), raw)) {
-        Some((Kind::String, raw)) => out.extend_from_slice(raw.get().as_bytes()),
+        Some((Kind::String, raw)) => out.push_str(raw.get()),
         Some((Kind::Array, raw)) => write_parts(out, at, raw, absent)?,
         Some((Kind::Null | Kind::Bool | Kind::Number | Kind::Object, raw)) => {
             return Err(check::wrong_type(at, "a string or an array of parts", raw));
         }
-        None if absent == Absent::IsEmpty => out.extend_from_slice(b"\"\""),
+        None if absent == Absent::IsEmpty => out.push_str("\"\""),
         None => return Err(check::missing(at)),
     }
     Ok(())
 }
 
 fn write_parts(
-    out: &mut Vec<u8>,
+    out: &mut String,
     list: Path<'_>,
     raw: &RawValue,
     absent: Absent,
@@ -86,7 +86,7 @@ fn write_parts(
         ));
     }
     let mut images: Vec<Cow<'_, str>> = Vec::new();
-    out.push(b'"');
+    out.push('"');
     for (index, part) in parts.into_iter().enumerate() {
         let at = list.index(index);
         let part: Part<'_> = check::object(at, part)?;
@@ -106,30 +106,26 @@ fn write_parts(
             }
         }
     }
-    out.push(b'"');
+    out.push('"');
     for (index, image) in images.iter().enumerate() {
-        out.extend_from_slice(if index == 0 {
-            b",\"images\":[\""
-        } else {
-            b",\""
-        });
+        out.push_str(if index == 0 { ",\"images\":[\"" } else { ",\"" });
         match image {
             // Borrowed from inside a JSON string without escapes: it can go into another as it is.
-            Cow::Borrowed(data) => out.extend_from_slice(data.as_bytes()),
+            Cow::Borrowed(data) => out.push_str(data),
             Cow::Owned(data) => json::push_escaped(out, data),
         }
-        out.push(b'"');
+        out.push('"');
     }
     if !images.is_empty() {
-        out.push(b']');
+        out.push(']');
     }
     Ok(())
 }
 
-fn push_text(out: &mut Vec<u8>, raw: Option<&RawValue>, at: Path<'_>) -> Result<(), Fault> {
+fn push_text(out: &mut String, raw: Option<&RawValue>, at: Path<'_>) -> Result<(), Fault> {
     let raw = raw.ok_or_else(|| check::missing(at))?;
     let inner = json::string_inner(raw).ok_or_else(|| check::wrong_type(at, "a string", raw))?;
-    out.extend_from_slice(inner.as_bytes());
+    out.push_str(inner);
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use super::tools::{self, Calls};
 ///
 /// # Errors
 /// 400 with the path of what is wrong, such as `messages[2].content[0].image_url`.
-pub(super) fn write_all(out: &mut Vec<u8>, messages: &[Message<'_>]) -> Result<(), Fault> {
+pub(super) fn write_all(out: &mut String, messages: &[Message<'_>]) -> Result<(), Fault> {
     if messages.is_empty() {
         return Err(check::invalid(
             Path::of("messages"),
@@ -23,16 +23,16 @@ pub(super) fn write_all(out: &mut Vec<u8>, messages: &[Message<'_>]) -> Result<(
     let list = Path::of("messages");
     let mut calls = Calls::default();
     for (index, message) in messages.iter().enumerate() {
-        out.push(if index == 0 { b'[' } else { b',' });
+        out.push(if index == 0 { '[' } else { ',' });
         write(out, list.index(index), message, &mut calls)?;
-        out.push(b'}');
+        out.push('}');
     }
-    out.push(b']');
+    out.push(']');
     Ok(())
 }
 
 fn write<'a>(
-    out: &mut Vec<u8>,
+    out: &mut String,
     at: Path<'_>,
     message: &Message<'a>,
     calls: &mut Calls<'a>,
@@ -43,11 +43,11 @@ fn write<'a>(
     match &*check::text(at.member("role"), role)? {
         // Templates do not know `developer`; it is the newer name of the same role.
         "system" | "developer" => {
-            out.extend_from_slice(b"{\"role\":\"system\"");
+            out.push_str("{\"role\":\"system\"");
             content::write(out, at.member("content"), message.content, Absent::Fails)
         }
         "user" => {
-            out.extend_from_slice(b"{\"role\":\"user\"");
+            out.push_str("{\"role\":\"user\"");
             content::write(out, at.member("content"), message.content, Absent::Fails)
         }
         "assistant" => assistant(out, at, message, calls),
@@ -73,12 +73,12 @@ fn write<'a>(
 }
 
 fn assistant<'a>(
-    out: &mut Vec<u8>,
+    out: &mut String,
     at: Path<'_>,
     message: &Message<'a>,
     calls: &mut Calls<'a>,
 ) -> Result<(), Fault> {
-    out.extend_from_slice(b"{\"role\":\"assistant\"");
+    out.push_str("{\"role\":\"assistant\"");
     // A refusal is what the assistant said, only under another name.
     let content = message.content.or(message.refusal);
     content::write(out, at.member("content"), content, Absent::IsEmpty)?;
@@ -86,8 +86,8 @@ fn assistant<'a>(
         && let Some(inner) = json::string_inner(thoughts)
         && !inner.is_empty()
     {
-        out.extend_from_slice(b",\"thinking\":");
-        out.extend_from_slice(thoughts.get().as_bytes());
+        out.push_str(",\"thinking\":");
+        out.push_str(thoughts.get());
     }
     match (message.tool_calls, message.function_call) {
         (Some(raw), _) => calls.write(out, at.member("tool_calls"), raw),
@@ -97,22 +97,22 @@ fn assistant<'a>(
 }
 
 fn tool(
-    out: &mut Vec<u8>,
+    out: &mut String,
     at: Path<'_>,
     content: Option<&RawValue>,
     id: Option<&RawValue>,
     name: Option<&RawValue>,
 ) -> Result<(), Fault> {
-    out.extend_from_slice(b"{\"role\":\"tool\"");
+    out.push_str("{\"role\":\"tool\"");
     content::write(out, at.member("content"), content, Absent::Fails)?;
     if let Some(name) = name {
         check::kind(at.member("name"), name, Kind::String)?;
-        out.extend_from_slice(b",\"tool_name\":");
-        out.extend_from_slice(name.get().as_bytes());
+        out.push_str(",\"tool_name\":");
+        out.push_str(name.get());
     }
     if let Some(id) = id {
-        out.extend_from_slice(b",\"tool_call_id\":");
-        out.extend_from_slice(id.get().as_bytes());
+        out.push_str(",\"tool_call_id\":");
+        out.push_str(id.get());
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use sluicegate_plugin::json;
 
-/// Options by name, each a piece of JSON, in the order in which they were first set.
+/// Options by name, each JSON text, in the order in which they were first set.
 #[derive(Debug, Default)]
 pub(super) struct Options<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -27,19 +27,19 @@ impl<'a> Options<'a> {
     }
 
     /// Appends the member `options` with a comma before it, or nothing if there are none.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut String) {
         if self.0.is_empty() {
             return;
         }
-        out.extend_from_slice(b",\"options\":{");
+        out.push_str(",\"options\":{");
         for (at, (name, value)) in self.0.iter().enumerate() {
             if at > 0 {
-                out.push(b',');
+                out.push(',');
             }
             json::push_str(out, name);
-            out.push(b':');
-            out.extend_from_slice(value.as_bytes());
+            out.push(':');
+            out.push_str(value);
         }
-        out.push(b'}');
+        out.push('}');
     }
 }

@@ -216,10 +216,10 @@ impl<'a> Parameters<'a> {
     }
 
     /// Appends the members that the parameters become, each with a comma before it.
-    pub(super) fn write(&self, out: &mut Vec<u8>, settings: &Settings) {
+    pub(super) fn write(&self, out: &mut String, settings: &Settings) {
         let mut member = |name: &str, value: &str| {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(value.as_bytes());
+            out.push_str(name);
+            out.push_str(value);
         };
         if let Some(tools) = self.tools {
             member(",\"tools\":", tools.get());

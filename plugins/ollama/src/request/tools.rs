@@ -123,7 +123,7 @@ impl<'a> Calls<'a> {
     /// they stand.
     pub(super) fn write(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut String,
         list: Path<'_>,
         raw: &'a RawValue,
     ) -> Result<(), Fault> {
@@ -142,16 +142,16 @@ impl<'a> Calls<'a> {
             let function = call
                 .function
                 .ok_or_else(|| check::missing(at.member("function")))?;
-            out.extend_from_slice(if index == 0 {
-                b",\"tool_calls\":[{"
+            out.push_str(if index == 0 {
+                ",\"tool_calls\":[{"
             } else {
-                b",{"
+                ",{"
             });
             if let Some(id) = call.id {
                 check::kind(at.member("id"), id, Kind::String)?;
-                out.extend_from_slice(b"\"id\":");
-                out.extend_from_slice(id.get().as_bytes());
-                out.push(b',');
+                out.push_str("\"id\":");
+                out.push_str(id.get());
+                out.push(',');
             }
             let name = write_function(out, index, function, at.member("function"))?;
             if let Some(id) = call.id {
@@ -159,7 +159,7 @@ impl<'a> Calls<'a> {
             }
         }
         if !calls.is_empty() {
-            out.push(b']');
+            out.push(']');
         }
         Ok(())
     }
@@ -167,19 +167,19 @@ impl<'a> Calls<'a> {
 
 /// Appends the deprecated `function_call` of an assistant message as its one tool call.
 pub(super) fn write_function_call(
-    out: &mut Vec<u8>,
+    out: &mut String,
     at: Path<'_>,
     raw: &RawValue,
 ) -> Result<(), Fault> {
-    out.extend_from_slice(b",\"tool_calls\":[{");
+    out.push_str(",\"tool_calls\":[{");
     write_function(out, 0, raw, at)?;
-    out.push(b']');
+    out.push(']');
     Ok(())
 }
 
-/// Appends `"function":{…}}` and answers the function's name.
+/// Appends `"function":{…}}` and gives the function's name.
 fn write_function<'a>(
-    out: &mut Vec<u8>,
+    out: &mut String,
     index: usize,
     raw: &'a RawValue,
     at: Path<'_>,
@@ -189,36 +189,36 @@ fn write_function<'a>(
         .name
         .ok_or_else(|| check::missing(at.member("name")))?;
     check::kind(at.member("name"), name, Kind::String)?;
-    out.extend_from_slice(b"\"function\":{\"index\":");
+    out.push_str("\"function\":{\"index\":");
     json::push_u64(out, index as u64);
-    out.extend_from_slice(b",\"name\":");
-    out.extend_from_slice(name.get().as_bytes());
-    out.extend_from_slice(b",\"arguments\":");
+    out.push_str(",\"name\":");
+    out.push_str(name.get());
+    out.push_str(",\"arguments\":");
     write_arguments(out, function.arguments, at.member("arguments"))?;
-    out.extend_from_slice(b"}}");
+    out.push_str("}}");
     Ok(name)
 }
 
 /// Appends arguments as an object. OpenAI's are text that holds JSON; some clients send the object itself, and many send
 /// "" for a tool without parameters.
-fn write_arguments(out: &mut Vec<u8>, raw: Option<&RawValue>, at: Path<'_>) -> Result<(), Fault> {
+fn write_arguments(out: &mut String, raw: Option<&RawValue>, at: Path<'_>) -> Result<(), Fault> {
     let Some(raw) = raw else {
-        out.extend_from_slice(b"{}");
+        out.push_str("{}");
         return Ok(());
     };
     if Kind::of(raw) == Kind::Object {
-        out.extend_from_slice(raw.get().as_bytes());
+        out.push_str(raw.get());
         return Ok(());
     }
     let text = check::text(at, raw)?;
     let text = text.trim();
     if text.is_empty() || text == "null" {
-        out.extend_from_slice(b"{}");
+        out.push_str("{}");
         return Ok(());
     }
     match serde_json::from_str::<&RawValue>(text) {
         Ok(arguments) if Kind::of(arguments) == Kind::Object => {
-            out.extend_from_slice(arguments.get().as_bytes());
+            out.push_str(arguments.get());
             Ok(())
         }
         Ok(_) | Err(_) => Err(check::invalid(at, "text that holds a JSON object")),

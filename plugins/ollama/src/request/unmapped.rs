@@ -1,7 +1,7 @@
 //! Parameters of OpenAI's that Ollama has no counterpart for.
 //!
-//! Those that only inform the service, or that ask for what happens anyway, are accepted. Those that would change the answer
-//! are refused: an answer that silently is not what was asked for is worse than none.
+//! Those that only inform the service, or that ask for what happens anyway, are accepted. Those that would change the response
+//! are refused: a response that silently is not what was asked for is worse than none.
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
@@ -12,7 +12,7 @@ use super::check::{self, Path, integer, kind, unsupported};
 /// Looks at such a parameter; `false` if the name is unknown.
 ///
 /// # Errors
-/// 400 for a wrong type, or a value that would change the answer.
+/// 400 for a wrong type, or a value that would change the response.
 pub(super) fn accept(name: &str, raw: &RawValue) -> Result<bool, Fault> {
     let at = Path::of(name);
     match name {
@@ -27,7 +27,7 @@ pub(super) fn accept(name: &str, raw: &RawValue) -> Result<bool, Fault> {
             if integer(at, raw, 1..=128)? != "1" {
                 return Err(unsupported(
                     at,
-                    "Ollama gives one answer to a request; `n` must be 1. Send several requests instead.",
+                    "Ollama gives one response to a request; `n` must be 1. Send several requests instead.",
                 ));
             }
         }

@@ -34,14 +34,14 @@ pub(super) fn model(raw: &RawValue) -> Result<&RawValue, Fault> {
         ));
     }
     if name.len() > MODEL_NAME_BYTES {
-        return Err(check::invalid(Path::of("model"), "at most 512 octets long"));
+        return Err(check::invalid(Path::of("model"), "at most 512 bytes long"));
     }
     Ok(raw)
 }
 
 /// A list of stop sequences as JSON, for Ollama takes only a list; `None` if there are none.
 ///
-/// Empty sequences are left out: they would end every answer before it begins.
+/// Empty sequences are left out: they would end every response before it begins.
 pub(super) fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
     let stop = Path::of("stop");
     let sequences = match Kind::of(raw) {

@@ -1,4 +1,4 @@
-//! The whole answer at once, where Ollama was not asked to stream.
+//! The whole response at once, where Ollama was not asked to stream.
 
 use sluicegate_plugin::Fault;
 
@@ -6,12 +6,13 @@ use super::line::{Ending, Line, Message};
 use super::{Identity, logprobs, tools};
 use crate::failure;
 
-/// Translates an answer to a `chat.completion`.
+/// Translates a response to a `chat.completion`.
 ///
 /// # Errors
-/// Ollama's own error, 502 `upstream_truncated` if the answer is not complete, or 502 `upstream_invalid`.
+/// Ollama's own error, 502 `upstream_truncated` if the response is not complete, or 502 `upstream_invalid`.
 pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), Fault> {
-    let line = Line::read(data)?;
+    let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
+    let line = Line::read(text)?;
     if !line.done {
         return Err(failure::truncated());
     }
@@ -20,39 +21,35 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
     let calls = tools::read(message.tool_calls)?;
     let ending = line.ending(!calls.is_empty());
 
-    let mut out = Vec::with_capacity(data.len() + 384);
+    let mut out = String::with_capacity(data.len() + 384);
     identity.write_head(&mut out, "chat.completion");
-    out.extend_from_slice(b"{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    out.push_str("{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     let without = if calls.is_empty() { "\"\"" } else { "null" };
-    out.extend_from_slice(message.content().unwrap_or(without).as_bytes());
-    out.extend_from_slice(b",\"refusal\":null");
+    out.push_str(message.content().unwrap_or(without));
+    out.push_str(",\"refusal\":null");
     if let Some(thoughts) = message.thinking() {
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(identity.reasoning.as_bytes());
-        out.extend_from_slice(b"\":");
-        out.extend_from_slice(thoughts.as_bytes());
+        out.push_str(",\"");
+        out.push_str(identity.reasoning);
+        out.push_str("\":");
+        out.push_str(thoughts);
     }
     for (at, call) in calls.iter().enumerate() {
-        out.extend_from_slice(if at == 0 {
-            b",\"tool_calls\":[{"
-        } else {
-            b",{"
-        });
+        out.push_str(if at == 0 { ",\"tool_calls\":[{" } else { ",{" });
         tools::write(&mut out, call);
-        out.push(b'}');
+        out.push('}');
     }
     if !calls.is_empty() {
-        out.push(b']');
+        out.push(']');
     }
-    out.extend_from_slice(b"},\"logprobs\":");
+    out.push_str("},\"logprobs\":");
     match line.logprobs {
         Some(raw) => logprobs::write(&mut out, raw)?,
-        None => out.extend_from_slice(b"null"),
+        None => out.push_str("null"),
     }
-    out.extend_from_slice(b",\"finish_reason\":\"");
-    out.extend_from_slice(ending.finish.as_bytes());
-    out.extend_from_slice(b"\"}],\"usage\":");
-    out.extend_from_slice(ending.usage().as_bytes());
-    out.push(b'}');
-    Ok((out, ending))
+    out.push_str(",\"finish_reason\":\"");
+    out.push_str(ending.finish);
+    out.push_str("\"}],\"usage\":");
+    out.push_str(&ending.usage());
+    out.push('}');
+    Ok((out.into_bytes(), ending))
 }

@@ -1,4 +1,4 @@
-//! One object of Ollama's chat API: a line of a stream, or the whole answer.
+//! One object of Ollama's chat API: a line of a stream, or the whole response.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -50,8 +50,7 @@ impl<'a> Line<'a> {
     ///
     /// # Errors
     /// What Ollama says went wrong, or 502 `upstream_invalid` if the line makes no sense.
-    pub(super) fn read(data: &'a [u8]) -> Result<Self, Fault> {
-        let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
+    pub(super) fn read(text: &'a str) -> Result<Self, Fault> {
         let line: Self = serde_json::from_str(text).map_err(|_| failure::nonsense())?;
         match line.error {
             Some(error) => Err(failure::of_error(502, error)),
@@ -59,7 +58,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// How the answer ended. `called` says whether the model called a tool.
+    /// How the response ended. `called` says whether the model called a tool.
     pub(super) fn ending(&self, called: bool) -> Ending {
         let prompt = self.prompt_eval_count.unwrap_or(0);
         let completion = self.eval_count.unwrap_or(0);
@@ -107,28 +106,28 @@ fn filled(raw: Option<&RawValue>) -> Option<&str> {
     Some(raw.get())
 }
 
-/// How an answer ended.
+/// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// OpenAI's finish reason.
     pub finish: &'static str,
     /// Tokens of the prompt.
     pub prompt: u64,
-    /// Tokens of the answer.
+    /// Tokens of the response.
     pub completion: u64,
 }
 
 impl Ending {
     /// The usage in OpenAI's form.
     pub fn usage(&self) -> String {
-        let mut out = Vec::with_capacity(96);
-        out.extend_from_slice(b"{\"prompt_tokens\":");
+        let mut out = String::with_capacity(96);
+        out.push_str("{\"prompt_tokens\":");
         json::push_u64(&mut out, self.prompt);
-        out.extend_from_slice(b",\"completion_tokens\":");
+        out.push_str(",\"completion_tokens\":");
         json::push_u64(&mut out, self.completion);
-        out.extend_from_slice(b",\"total_tokens\":");
+        out.push_str(",\"total_tokens\":");
         json::push_u64(&mut out, self.prompt.saturating_add(self.completion));
-        out.push(b'}');
-        String::from_utf8(out).expect("digits and names")
+        out.push('}');
+        out
     }
 }

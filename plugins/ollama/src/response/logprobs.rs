@@ -19,35 +19,35 @@ struct Token<'a> {
 }
 
 /// Appends `{"content":[…],"refusal":null}`.
-pub(super) fn write(out: &mut Vec<u8>, raw: &RawValue) -> Result<(), Fault> {
+pub(super) fn write(out: &mut String, raw: &RawValue) -> Result<(), Fault> {
     let tokens: Vec<Token<'_>> =
         serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())?;
-    out.extend_from_slice(b"{\"content\":[");
+    out.push_str("{\"content\":[");
     for (at, token) in tokens.iter().enumerate() {
         if at > 0 {
-            out.push(b',');
+            out.push(',');
         }
         write_token(out, token);
-        out.extend_from_slice(b",\"top_logprobs\":[");
+        out.push_str(",\"top_logprobs\":[");
         for (at, top) in token.top_logprobs.iter().flatten().enumerate() {
             if at > 0 {
-                out.push(b',');
+                out.push(',');
             }
             write_token(out, top);
-            out.push(b'}');
+            out.push('}');
         }
-        out.extend_from_slice(b"]}");
+        out.push_str("]}");
     }
-    out.extend_from_slice(b"],\"refusal\":null}");
+    out.push_str("],\"refusal\":null}");
     Ok(())
 }
 
 /// Appends a token without its closing brace.
-fn write_token(out: &mut Vec<u8>, token: &Token<'_>) {
-    out.extend_from_slice(b"{\"token\":");
-    out.extend_from_slice(token.token.get().as_bytes());
-    out.extend_from_slice(b",\"logprob\":");
-    out.extend_from_slice(token.logprob.get().as_bytes());
-    out.extend_from_slice(b",\"bytes\":");
-    out.extend_from_slice(token.bytes.map_or("null", RawValue::get).as_bytes());
+fn write_token(out: &mut String, token: &Token<'_>) {
+    out.push_str("{\"token\":");
+    out.push_str(token.token.get());
+    out.push_str(",\"logprob\":");
+    out.push_str(token.logprob.get());
+    out.push_str(",\"bytes\":");
+    out.push_str(token.bytes.map_or("null", RawValue::get));
 }

@@ -12,19 +12,19 @@ use super::frame::Frame;
 use super::line::{Ending, Line, Only};
 use super::{Identity, logprobs, tools};
 
-const OPEN_CHOICE: &[u8] = b"{\"index\":0,\"delta\":";
-const OPEN_CONTENT: &[u8] = b"{\"content\":";
-const END_DELTA: &[u8] = b"},\"finish_reason\":null}]}";
+const OPEN_CHOICE: &str = "{\"index\":0,\"delta\":";
+const OPEN_CONTENT: &str = "{\"content\":";
+const END_DELTA: &str = "},\"finish_reason\":null}]}";
 /// [`END_DELTA`] after the quote that ends a text.
-const END_TEXT: &[u8] = b"\"},\"finish_reason\":null}]}";
+const END_TEXT: &str = "\"},\"finish_reason\":null}]}";
 
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Stream {
     /// Everything up to the delta's value.
-    prefix: Vec<u8>,
+    prefix: String,
     /// `{"reasoning":` or its like, as the first member of a delta.
-    open_reasoning: Vec<u8>,
+    open_reasoning: String,
     usage: bool,
     opened: bool,
     calls: u64,
@@ -37,12 +37,12 @@ pub struct Stream {
 impl Stream {
     /// A stream that has not begun. `usage` says whether a chunk with the usage is wanted.
     pub fn new(identity: &Identity, usage: bool) -> Self {
-        let mut prefix = Vec::with_capacity(192);
+        let mut prefix = String::with_capacity(192);
         identity.write_head(&mut prefix, "chat.completion.chunk");
-        prefix.extend_from_slice(OPEN_CHOICE);
+        prefix.push_str(OPEN_CHOICE);
         Self {
             prefix,
-            open_reasoning: [b"{\"", identity.reasoning.as_bytes(), b"\":"].concat(),
+            open_reasoning: ["{\"", identity.reasoning, "\":"].concat(),
             usage,
             opened: false,
             calls: 0,
@@ -56,7 +56,7 @@ impl Stream {
     ///
     /// # Errors
     /// Ollama's own error in mid-stream, or 502 `upstream_invalid` for a line that makes no sense.
-    pub fn push(&mut self, data: &[u8], out: &mut Vec<Event>) -> Result<(), Fault> {
+    pub fn push(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
         if self.ending.is_some() {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Stream {
     }
 
     /// Takes a line that is not like one before.
-    fn parse(&mut self, data: &[u8], out: &mut Vec<Event>) -> Result<(), Fault> {
+    fn parse(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
         if data.trim_ascii().is_empty() {
             return Ok(());
         }
@@ -83,12 +83,12 @@ impl Stream {
         if let Some(frame) = Frame::of(data, &line, |only| self.around(only)) {
             self.frame = Some(Box::new(frame));
         }
-        let mut probabilities = Vec::new();
+        let mut probabilities = String::new();
         if let Some(raw) = line.logprobs {
-            probabilities.extend_from_slice(b"},\"logprobs\":");
+            probabilities.push_str("},\"logprobs\":");
             logprobs::write(&mut probabilities, raw)?;
             // The delta's brace is closed above, before the sibling member.
-            probabilities.extend_from_slice(&END_DELTA[1..]);
+            probabilities.push_str(&END_DELTA[1..]);
         }
         let message = line.message.as_ref();
         let thinking = message.and_then(|message| message.thinking());
@@ -103,13 +103,13 @@ impl Stream {
         };
         if let Some(thoughts) = thinking {
             let end = if content.is_some() { END_DELTA } else { end };
-            out.push(self.chunk(&[&self.open_reasoning, thoughts.as_bytes(), end]));
+            out.push(self.chunk(&[&self.open_reasoning, thoughts, end]));
         }
         if let Some(text) = content {
-            out.push(self.chunk(&[OPEN_CONTENT, text.as_bytes(), end]));
+            out.push(self.chunk(&[OPEN_CONTENT, text, end]));
         }
         if thinking.is_none() && content.is_none() && !probabilities.is_empty() {
-            out.push(self.chunk(&[b"{", end]));
+            out.push(self.chunk(&["{", end]));
         }
         for call in tools::read(calls)? {
             out.push(self.call(&call));
@@ -120,7 +120,7 @@ impl Stream {
         Ok(())
     }
 
-    /// How the answer ended; `None` before its `done` line.
+    /// How the response ended; `None` before its `done` line.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
     }
@@ -133,55 +133,52 @@ impl Stream {
     fn open(&mut self, out: &mut Vec<Event>) {
         if !self.opened {
             self.opened = true;
-            let role = b"{\"role\":\"assistant\",\"content\":\"\"";
-            out.push(self.chunk(&[role.as_slice(), END_DELTA]));
+            let role = "{\"role\":\"assistant\",\"content\":\"\"";
+            out.push(self.chunk(&[role, END_DELTA]));
         }
     }
 
     fn call(&mut self, call: &tools::Call<'_>) -> Event {
-        let mut delta = Vec::with_capacity(256);
-        delta.extend_from_slice(b"{\"tool_calls\":[{\"index\":");
+        let mut delta = String::with_capacity(256);
+        delta.push_str("{\"tool_calls\":[{\"index\":");
         sluicegate_plugin::json::push_u64(&mut delta, self.calls);
-        delta.push(b',');
+        delta.push(',');
         tools::write(&mut delta, call);
-        delta.extend_from_slice(b"}]");
+        delta.push_str("}]");
         self.calls += 1;
         self.chunk(&[&delta, END_DELTA])
     }
 
     fn finish(&mut self, ending: Ending, out: &mut Vec<Event>) {
         self.ending = Some(ending);
-        let reason = ending.finish.as_bytes();
-        out.push(self.chunk(&[b"{},\"finish_reason\":\"", reason, b"\"}]}"]));
+        out.push(self.chunk(&["{},\"finish_reason\":\"", ending.finish, "\"}]}"]));
         if self.usage {
             let head = &self.prefix[..self.prefix.len() - OPEN_CHOICE.len()];
             let usage = ending.usage();
-            out.push(Event::data(
-                [head, b"],\"usage\":", usage.as_bytes(), b"}"].concat(),
-            ));
+            out.push(Event::data([head, "],\"usage\":", &usage, "}"].concat()));
         }
-        out.push(Event::data(b"[DONE]".as_slice()));
+        out.push(Event::data("[DONE]"));
     }
 
     /// A chunk of nothing but a text, without the text: its quotes and what is around them.
-    fn around(&self, only: Only<'_>) -> (Vec<u8>, &'static [u8]) {
+    fn around(&self, only: Only<'_>) -> (String, &'static str) {
         let open = match only {
             Only::Content(_) => OPEN_CONTENT,
             Only::Thinking(_) => &self.open_reasoning,
         };
-        ([&self.prefix, open, b"\""].concat(), END_TEXT)
+        ([&self.prefix, open, "\""].concat(), END_TEXT)
     }
 
-    /// A chunk from the pieces of its delta and what follows.
-    fn chunk(&self, pieces: &[&[u8]]) -> Event {
+    /// A chunk from the parts of its delta and what follows.
+    fn chunk(&self, parts: &[&str]) -> Event {
         // Exactly as large as needed, for a buffer with room to spare is copied when it leaves the sandbox.
-        let length = pieces
+        let length = parts
             .iter()
-            .fold(self.prefix.len(), |sum, piece| sum + piece.len());
-        let mut data = Vec::with_capacity(length);
-        data.extend_from_slice(&self.prefix);
-        for piece in pieces {
-            data.extend_from_slice(piece);
+            .fold(self.prefix.len(), |sum, part| sum + part.len());
+        let mut data = String::with_capacity(length);
+        data.push_str(&self.prefix);
+        for part in parts {
+            data.push_str(part);
         }
         Event::data(data)
     }

@@ -33,29 +33,29 @@ pub(super) fn read(raw: Option<&RawValue>) -> Result<Vec<Call<'_>>, Fault> {
 }
 
 /// Appends the members of a call, without braces around them: `"id":…,"type":"function","function":{…}`.
-pub(super) fn write(out: &mut Vec<u8>, call: &Call<'_>) {
-    out.extend_from_slice(b"\"id\":");
+pub(super) fn write(out: &mut String, call: &Call<'_>) {
+    out.push_str("\"id\":");
     match call.id {
         Some(id) if Kind::of(id) == Kind::String && id.get() != "\"\"" => {
-            out.extend_from_slice(id.get().as_bytes());
+            out.push_str(id.get());
         }
-        // Older servers give none, but the client needs one to answer the call.
+        // Older servers give none, but the client needs one to refer to the call.
         Some(_) | None => {
-            out.extend_from_slice(b"\"call_");
-            out.extend_from_slice(random::id(24).as_bytes());
-            out.push(b'"');
+            out.push_str("\"call_");
+            out.push_str(&random::id(24));
+            out.push('"');
         }
     }
-    out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
-    out.extend_from_slice(call.function.name.get().as_bytes());
-    out.extend_from_slice(b",\"arguments\":");
+    out.push_str(",\"type\":\"function\",\"function\":{\"name\":");
+    out.push_str(call.function.name.get());
+    out.push_str(",\"arguments\":");
     match call.function.arguments {
         // Should a server send text already, it stays text.
         Some(arguments) if Kind::of(arguments) == Kind::String => {
-            out.extend_from_slice(arguments.get().as_bytes());
+            out.push_str(arguments.get());
         }
         Some(arguments) => json::push_str(out, arguments.get()),
-        None => out.extend_from_slice(b"\"{}\""),
+        None => out.push_str("\"{}\""),
     }
-    out.push(b'}');
+    out.push('}');
 }

@@ -1,128 +1,101 @@
-//! The benches: a loaded plugin, ready to be run.
+//! The bench: a loaded plugin, ready to be run.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sluicegate_contract::Manifest;
 
 use super::outcome::{GateOutcome, Outcome, Sent};
 use super::request::Request;
 use super::response::Response;
-use super::run::{Run, legal_fault, legal_reply};
-use crate::action::Verdict;
-use crate::context::Context;
-use crate::manifest::Manifest;
-use crate::role::{Filter, Gate, Observer};
+use super::run::Run;
+use crate::export::{Exported, Interfaces};
 use crate::summary::Summary;
 
-/// A loaded gate.
-#[derive(Debug)]
-pub struct GateBench<G>(G);
-
-impl<G: Gate> GateBench<G> {
-    /// Loads the gate with a configuration.
-    ///
-    /// # Errors
-    /// What the gateway would tell the operator.
-    pub fn load(config: impl Into<Value>) -> Result<Self, String> {
-        load(&G::manifest(), &config.into(), G::configure).map(Self)
-    }
-
-    /// Shows one request to the gate.
-    pub fn check(&self, request: Request) -> GateOutcome {
-        let (exchange, body) = request.begin();
-        let verdict = match self.0.check(&Context::new(&exchange)) {
-            Ok(Verdict::Reply(reply)) => legal_reply(reply).map(Verdict::Reply),
-            Ok(Verdict::Allow) => Ok(Verdict::Allow),
-            Err(fault) => Err(legal_fault(fault)),
-        };
-        GateOutcome {
-            verdict,
-            request: Sent::of(&exchange, body),
-            notes: exchange.notes.take(),
-        }
-    }
-}
-
-/// A loaded observer.
-#[derive(Debug)]
-pub struct ObserverBench<O>(O);
-
-impl<O: Observer> ObserverBench<O> {
-    /// Loads the observer with a configuration.
-    ///
-    /// # Errors
-    /// What the gateway would tell the operator.
-    pub fn load(config: impl Into<Value>) -> Result<Self, String> {
-        load(&O::manifest(), &config.into(), O::configure).map(Self)
-    }
-
-    /// Shows finished exchanges to the observer, at most 64 at a time.
-    pub fn observe(&self, summaries: &[Summary]) {
-        for batch in summaries.chunks(64) {
-            self.0.observe(batch);
-        }
-    }
-}
-
-/// A loaded filter.
-#[derive(Debug)]
-pub struct FilterBench<F> {
-    pub(super) rule: F,
+/// A loaded plugin. Make it known with [`export!`](crate::export!): only the interfaces named there are called.
+pub struct Bench<P: Exported> {
+    pub(super) rule: P,
     pub(super) manifest: Manifest,
+    pub(super) interfaces: Interfaces<P>,
 }
 
-impl<F: Filter> FilterBench<F> {
-    /// Loads the filter with a configuration.
+impl<P: Exported> Bench<P> {
+    /// Loads the plugin with a configuration.
     ///
     /// # Errors
     /// What the gateway would tell the operator.
     pub fn load(config: impl Into<Value>) -> Result<Self, String> {
-        let manifest = F::manifest();
-        let rule = load(&manifest, &config.into(), F::configure)?;
-        Ok(Self { rule, manifest })
+        let config = config.into();
+        let text = P::manifest().to_json();
+        let manifest = Manifest::parse(&text)
+            .map_err(|error| format!("the manifest cannot be read: {error}: {text}"))?;
+        if manifest.config.is_none() && config.as_object().is_none_or(|map| !map.is_empty()) {
+            return Err("a plugin without a schema takes no configuration".into());
+        }
+        // Through text, as in the gateway: configurations may hold raw JSON values.
+        let config =
+            serde_json::from_str(&config.to_string()).map_err(|error| error.to_string())?;
+        Ok(Self {
+            rule: P::configure(config)?,
+            manifest,
+            interfaces: P::interfaces(),
+        })
     }
 
-    /// Runs the request phases only.
+    /// Shows one request to `gate` and to nothing else.
+    ///
+    /// # Panics
+    /// If the plugin does not export `gate`.
+    pub fn check(&self, request: Request) -> GateOutcome {
+        Run::begin(self, request).check()
+    }
+
+    /// Runs the request phases only. In an adapter this is one attempt.
     ///
     /// # Errors
-    /// The outcome, if the filter failed or answered.
+    /// The outcome, if the plugin refused, failed or responded.
     pub fn send(&self, request: Request) -> Result<Sent, Box<Outcome>> {
-        let (mut run, body) = Run::begin(self, request);
-        match run.request(body) {
+        let mut run = Run::begin(self, request);
+        match run.request() {
             Ok(sent) => Ok(sent),
-            Err(stop) => Err(Box::new(run.stopped(Outcome::default(), stop))),
+            Err(end) => Err(Box::new(run.close(Outcome::default(), Err(end)))),
         }
     }
 
     /// Runs a whole exchange. If the request phases end it, the response is not looked at.
     pub fn run(&self, request: Request, response: &Response) -> Outcome {
-        let (mut run, body) = Run::begin(self, request);
+        let mut run = Run::begin(self, request);
         let mut outcome = Outcome::default();
-        match run.request(body) {
-            Ok(sent) => outcome.sent = Some(sent),
-            Err(stop) => return run.stopped(outcome, stop),
-        }
-        match run.response(response, &mut outcome) {
-            Ok(()) => run.ended(outcome),
-            Err(stop) => run.stopped(outcome, stop),
+        let end = match run.request() {
+            Ok(sent) => {
+                outcome.sent = Some(sent);
+                run.response(response, &mut outcome)
+            }
+            Err(end) => Err(end),
+        };
+        run.close(outcome, end)
+    }
+
+    /// Shows finished exchanges to `observer`, at most 64 at a time.
+    ///
+    /// # Panics
+    /// If the plugin does not export `observer`.
+    pub fn observe(&self, summaries: &[Summary]) {
+        let observe = self
+            .interfaces
+            .observer
+            .expect("the plugin exports `observer`");
+        for batch in summaries.chunks(64) {
+            observe(&self.rule, batch);
         }
     }
 }
 
-fn load<C: DeserializeOwned, R>(
-    manifest: &Manifest,
-    config: &Value,
-    configure: fn(C) -> Result<R, String>,
-) -> Result<R, String> {
-    let text = manifest.to_json();
-    if serde_json::from_str::<BTreeMap<String, Value>>(&text).is_err() {
-        return Err(format!("the manifest is not a JSON object: {text}"));
+// Without what a plugin was configured with: it may be secret.
+impl<P: Exported> fmt::Debug for Bench<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bench")
+            .field("manifest", &self.manifest.name)
+            .finish_non_exhaustive()
     }
-    if !manifest.accepts_config() && config.as_object().is_none_or(|map| !map.is_empty()) {
-        return Err("a plugin without a schema takes no configuration".into());
-    }
-    // Through text, as in the gateway: configurations may hold raw JSON values.
-    let config = serde_json::from_str(&config.to_string()).map_err(|error| error.to_string())?;
-    configure(config)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::Value;
+use sluicegate_contract::Context;
 
-use crate::action::Verdict;
-use crate::context::native;
-use crate::types::{Event, Fault, Field};
+use super::request::UPSTREAM;
+use crate::types::{Event, Fault, Field, Stop};
 
 /// What went to the model server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +28,14 @@ pub struct Sent {
 
 impl Sent {
     /// The request as it stands in an exchange.
-    pub(super) fn of(exchange: &native::Exchange, body: Vec<u8>) -> Self {
+    pub(super) fn of(context: &Context, body: &Bytes) -> Self {
         Self {
-            method: exchange.method(),
-            path: exchange.path(),
-            query: exchange.query(),
-            upstream: exchange.upstream.borrow().clone(),
-            fields: exchange.request_fields.borrow().clone(),
-            body,
+            method: context.method.to_string(),
+            path: context.path.clone(),
+            query: context.query.clone(),
+            upstream: (&*context.upstream != UPSTREAM).then(|| context.upstream.to_string()),
+            fields: Field::all_of(&context.request),
+            body: body.to_vec(),
         }
     }
 
@@ -57,7 +58,7 @@ impl Sent {
 pub struct Outcome {
     /// What went to the model server; `None` where it was not asked.
     pub sent: Option<Sent>,
-    /// The status that the client got.
+    /// The status that the client got; 0 if it left before there was a response head.
     pub status: u16,
     /// The header fields that the client got.
     pub fields: Vec<Field>,
@@ -65,9 +66,12 @@ pub struct Outcome {
     pub events: Vec<Event>,
     /// The body that the client got; of a stream its encoded events.
     pub body: Vec<u8>,
-    /// Why the exchange failed. If `events` is not empty, it came in mid-stream.
+    /// Why the exchange failed. The client gets it as its response or, in mid-stream, as one last event; neither is in `body` or
+    /// `events`, unless the stage has rendered it.
     pub fault: Option<Fault>,
-    /// The label of the reply, where a stage gave one in place of the model server's answer.
+    /// The stage was shown `fault` and put something in its place: the end of `events` and `body`.
+    pub rendered: bool,
+    /// The label of the reply, where a stage gave one in place of the model server's response.
     pub reason: Option<String>,
     /// The stage ended the body before the model server did.
     pub finished: bool,
@@ -89,10 +93,9 @@ impl Outcome {
         serde_json::from_slice(&self.body).expect("the response body is JSON")
     }
 
-    /// The data of the events as text.
+    /// The data of the events.
     pub fn data(&self) -> Vec<String> {
-        let text = |event: &Event| String::from_utf8_lossy(&event.data).into_owned();
-        self.events.iter().map(text).collect()
+        self.events.iter().map(|event| event.data.clone()).collect()
     }
 
     /// A note as JSON.
@@ -109,9 +112,11 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateOutcome {
     /// The decision.
-    pub verdict: Result<Verdict, Fault>,
+    pub verdict: Result<(), Stop>,
     /// The request as it goes on.
     pub request: Sent,
+    /// Fields that the response gets, whichever it will be.
+    pub response_fields: Vec<Field>,
     /// The notes, as JSON text.
     pub notes: BTreeMap<String, String>,
 }

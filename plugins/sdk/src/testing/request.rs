@@ -1,11 +1,21 @@
 //! What the client sends.
 
-use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use http::header::HeaderMap;
 use serde::Serialize;
+use sluicegate_contract::{Context, Identity};
 
-use crate::context::native;
+use super::response::header_map;
+use crate::context::native::Asked;
 use crate::types::Field;
+
+/// The upstream of the route, unless a stage chooses another one.
+pub(super) const UPSTREAM: &str = "main";
+/// The model server that an adapter's attempt asks.
+const TARGET: &str = "http://model.test:80";
 
 /// A scripted request.
 #[derive(Clone, Debug)]
@@ -13,28 +23,36 @@ pub struct Request {
     id: String,
     route: String,
     method: String,
-    path: String,
-    query: String,
+    target: String,
     fields: Vec<Field>,
     body: Vec<u8>,
     upstreams: Vec<String>,
     notes: Vec<(String, String)>,
+    info: Option<Vec<u8>>,
+}
+
+/// A request as an exchange begins with it.
+pub(super) struct Begun {
+    pub(super) context: Context,
+    pub(super) body: Bytes,
+    pub(super) asked: Asked,
 }
 
 impl Request {
-    /// A request with a method and a target: a path, or a path with `?` and a query.
+    /// A request with a method and a target: a path, or a path with `?` and a query. A HEAD is shown as GET, as the gateway
+    /// does.
     pub fn new(method: &str, target: &str) -> Self {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = target.split('?').next().unwrap_or_default();
         Self {
             id: "req_aaaabbbbccccdddd".into(),
             route: path.into(),
             method: method.into(),
-            path: path.into(),
-            query: query.into(),
+            target: target.into(),
             fields: vec![Field::new("host", "gateway.test")],
             body: Vec::new(),
             upstreams: Vec::new(),
             notes: Vec::new(),
+            info: None,
         }
     }
 
@@ -77,7 +95,7 @@ impl Request {
         self.header("content-type", "application/json").body(body)
     }
 
-    /// Makes an upstream known, so that `set_upstream` finds it.
+    /// Makes an upstream known, so that `set_upstream` finds it. The exchange begins with the upstream `main`.
     #[must_use]
     pub fn upstream(mut self, name: &str) -> Self {
         self.upstreams.push(name.into());
@@ -91,21 +109,55 @@ impl Request {
         self
     }
 
-    /// The exchange that begins with this request, and the request's body.
-    pub(super) fn begin(self) -> (native::Exchange, Vec<u8>) {
-        let exchange = native::Exchange {
-            id: self.id,
-            received_ms: super::host::unix_ms(),
-            route: self.route,
-            client: "192.0.2.1".into(),
-            method: self.method,
-            path: RefCell::new(self.path),
-            query: RefCell::new(self.query),
-            upstreams: self.upstreams,
-            request_fields: RefCell::new(self.fields),
-            notes: RefCell::new(self.notes.into_iter().collect()),
-            ..native::Exchange::default()
-        };
-        (exchange, self.body)
+    /// What the model server said of itself, for an adapter's `upstream_info`.
+    #[must_use]
+    pub fn info<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        self.info = Some(serde_json::to_vec(value).expect("a test's value is JSON"));
+        self
     }
+
+    /// The exchange that begins with this request.
+    pub(super) fn begin(self) -> Begun {
+        let method = match self.method.as_str() {
+            "HEAD" => "GET",
+            method => method,
+        };
+        let (mut parts, ()) = http::Request::builder()
+            .method(method)
+            .uri(self.target)
+            .body(())
+            .expect("a test's method and target are legal")
+            .into_parts();
+        parts.headers = header_map(&self.fields);
+        let identity = Identity {
+            id: self.id.into(),
+            received_ms: super::host::unix_ms(),
+            route: self.route.into(),
+            client: Ipv4Addr::new(192, 0, 2, 1).into(),
+        };
+        let upstreams: Arc<[Arc<str>]> = std::iter::once(UPSTREAM.into())
+            .chain(self.upstreams.into_iter().map(Into::into))
+            .collect();
+        let mut context = Context::new(identity, parts, UPSTREAM.into(), upstreams);
+        for (name, json) in self.notes {
+            context
+                .set_note(&name, json)
+                .expect("a test's notes are JSON");
+        }
+        Begun {
+            context,
+            body: self.body.into(),
+            asked: Asked {
+                target: TARGET.to_owned(),
+                info: self.info,
+            },
+        }
+    }
+}
+
+/// The value of a field.
+pub(super) fn content_type(fields: &HeaderMap) -> Option<&[u8]> {
+    fields
+        .get(http::header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes)
 }

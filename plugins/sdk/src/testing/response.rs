@@ -1,18 +1,39 @@
-//! What the model server answers.
+//! What the model server sends back.
 
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
+use sluicegate_contract::Framing;
 
-use crate::types::{Event, Field, Framing};
+use crate::types::{Event, Field};
 
 /// A scripted response.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub(super) status: u16,
     pub(super) fields: Vec<Field>,
+    /// How the body is written where it is shown as bytes.
     pub(super) framing: Framing,
-    pub(super) events: Vec<Event>,
+    pub(super) records: Vec<Record>,
     pub(super) batches: Vec<usize>,
-    pub(super) broken: bool,
+    pub(super) ending: Ending,
+}
+
+/// An event whose data need not be text.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    name: String,
+    id: Option<String>,
+    data: Vec<u8>,
+}
+
+/// How a response ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Complete,
+    /// The model server breaks off.
+    Broken,
+    /// The client leaves.
+    Left,
 }
 
 impl Response {
@@ -22,9 +43,9 @@ impl Response {
             status,
             fields: Vec::new(),
             framing: Framing::Document,
-            events: vec![Event::data("")],
+            records: vec![Record::data("")],
             batches: vec![32],
-            broken: false,
+            ending: Ending::Complete,
         }
     }
 
@@ -40,20 +61,29 @@ impl Response {
     pub fn ndjson<T: Into<Vec<u8>>>(lines: impl IntoIterator<Item = T>) -> Self {
         let mut response = Self::new(200).header("content-type", "application/x-ndjson");
         response.framing = Framing::Ndjson;
-        response.events = lines.into_iter().map(Event::data).collect();
+        response.records = lines.into_iter().map(Record::data).collect();
         response
     }
 
-    /// 200 with SSE events that have data and no name.
+    /// 200 with SSE events that have data and nothing else.
     pub fn sse<T: Into<Vec<u8>>>(data: impl IntoIterator<Item = T>) -> Self {
-        Self::events(data.into_iter().map(Event::data))
+        Self::streamed(data.into_iter().map(Record::data).collect())
     }
 
     /// 200 with SSE events.
     pub fn events(events: impl IntoIterator<Item = Event>) -> Self {
+        let record = |event: Event| Record {
+            name: event.name,
+            id: event.id,
+            data: event.data.into(),
+        };
+        Self::streamed(events.into_iter().map(record).collect())
+    }
+
+    fn streamed(records: Vec<Record>) -> Self {
         let mut response = Self::new(200).header("content-type", "text/event-stream");
         response.framing = Framing::Sse;
-        response.events = events.into_iter().collect();
+        response.records = records;
         response
     }
 
@@ -64,7 +94,8 @@ impl Response {
         self
     }
 
-    /// Adds a header field. It does not change how the body is framed.
+    /// Adds a header field. A content type decides what the gateway takes the response for; the events stay those that were
+    /// scripted.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.fields
@@ -72,11 +103,11 @@ impl Response {
         self
     }
 
-    /// Sets a body that is no stream.
+    /// Sets a body that is no stream: one event, whatever the content type.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.framing = Framing::Document;
-        self.events = vec![Event::data(body)];
+        self.records = vec![Record::data(body)];
         self
     }
 
@@ -87,52 +118,111 @@ impl Response {
         self
     }
 
-    /// The model server breaks off after the last event: `response_end` is not called.
+    /// The model server breaks off after the last event. A stage is shown that failure, `upstream_broken`; an adapter is not.
     #[must_use]
     pub fn broken(mut self) -> Self {
-        self.broken = true;
+        self.ending = Ending::Broken;
+        self
+    }
+
+    /// The client leaves after the last event and before the end: all that follows is `closed` with `client_closed`.
+    #[must_use]
+    pub fn left(mut self) -> Self {
+        self.ending = Ending::Left;
         self
     }
 
     /// The events in their batches.
-    pub(super) fn in_batches(&self) -> Vec<Vec<Event>> {
+    pub(super) fn in_batches(&self) -> Vec<&[Record]> {
         let mut sizes = self.batches.iter().cycle().map(|&size| size.max(1));
-        let mut rest = self.events.as_slice();
+        let mut rest = self.records.as_slice();
         let mut batches = Vec::new();
         while !rest.is_empty() {
             let size = sizes.next().unwrap_or(1).min(rest.len());
             let (batch, tail) = rest.split_at(size);
-            batches.push(batch.to_vec());
+            batches.push(batch);
             rest = tail;
         }
         batches
     }
+
+    /// The body as bytes.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for record in &self.records {
+            record.encode(self.framing, &mut out);
+        }
+        out
+    }
 }
 
-/// Events as the octets of a body.
-pub(super) fn encode(framing: Framing, events: &[Event]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for event in events {
-        match framing {
-            Framing::Document => out.extend_from_slice(&event.data),
-            Framing::Ndjson => {
-                out.extend_from_slice(&event.data);
-                out.push(b'\n');
-            }
-            Framing::Sse => {
-                if !event.name.is_empty() {
-                    out.extend_from_slice(format!("event: {}\n", event.name).as_bytes());
-                }
-                for line in event.data.split(|&b| b == b'\n') {
-                    out.extend_from_slice(b"data: ");
-                    out.extend_from_slice(line);
-                    out.push(b'\n');
-                }
-                out.push(b'\n');
-            }
+impl Record {
+    fn data(data: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: String::new(),
+            id: None,
+            data: data.into(),
         }
     }
-    out
+
+    /// The event as a stage sees it: what is not UTF-8 is replaced.
+    pub(super) fn event(&self) -> Event {
+        Event {
+            name: self.name.clone(),
+            data: String::from_utf8_lossy(&self.data).into_owned(),
+            id: self.id.clone(),
+        }
+    }
+
+    /// Appends the event as bytes of a body.
+    pub(super) fn encode(&self, framing: Framing, out: &mut Vec<u8>) {
+        encode(framing, &self.name, self.id.as_deref(), &self.data, out);
+    }
+}
+
+/// Appends an event as bytes of a body.
+pub(super) fn encode_event(framing: Framing, event: &Event, out: &mut Vec<u8>) {
+    let data = event.data.as_bytes();
+    encode(framing, &event.name, event.id.as_deref(), data, out);
+}
+
+fn encode(framing: Framing, name: &str, id: Option<&str>, data: &[u8], out: &mut Vec<u8>) {
+    match framing {
+        Framing::Document => out.extend_from_slice(data),
+        Framing::Ndjson => {
+            out.extend_from_slice(data);
+            out.push(b'\n');
+        }
+        Framing::Sse => {
+            if !name.is_empty() {
+                out.extend_from_slice(format!("event: {name}\n").as_bytes());
+            }
+            if let Some(id) = id {
+                out.extend_from_slice(format!("id: {id}\n").as_bytes());
+            }
+            for line in data.split(|&b| b == b'\n') {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Scripted header fields.
+pub(super) fn header_map(fields: &[Field]) -> HeaderMap {
+    let pairs = fields.iter().map(|field| {
+        let name: HeaderName = field.name.parse().expect("a test's field has a legal name");
+        let value =
+            HeaderValue::from_bytes(&field.value).expect("a test's field has a legal value");
+        (name, value)
+    });
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        map.append(name, value);
+    }
+    map
 }
 
 #[cfg(test)]
@@ -142,7 +232,11 @@ mod tests {
     #[test]
     fn batches_have_the_sizes_asked_for() {
         let sizes = |response: Response| -> Vec<usize> {
-            response.in_batches().iter().map(Vec::len).collect()
+            response
+                .in_batches()
+                .into_iter()
+                .map(<[Record]>::len)
+                .collect()
         };
         let lines = || Response::ndjson(["1", "2", "3", "4", "5"]);
         assert_eq!(sizes(lines()), [5]);
@@ -156,13 +250,14 @@ mod tests {
     fn encoding_frames_every_line() {
         let named = Event {
             name: "n".into(),
-            data: b"a\nb".to_vec(),
+            data: "a\nb".into(),
+            id: Some("7".into()),
         };
         assert_eq!(
-            encode(Framing::Sse, &[named]),
-            b"event: n\ndata: a\ndata: b\n\n"
+            Response::events([named]).bytes(),
+            b"event: n\nid: 7\ndata: a\ndata: b\n\n"
         );
-        assert_eq!(encode(Framing::Ndjson, &[Event::data("{}")]), b"{}\n");
-        assert_eq!(encode(Framing::Document, &[Event::data("{}")]), b"{}");
+        assert_eq!(Response::ndjson(["{}"]).bytes(), b"{}\n");
+        assert_eq!(Response::new(200).body("{}").bytes(), b"{}");
     }
 }

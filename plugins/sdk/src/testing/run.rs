@@ -1,278 +1,275 @@
-//! The phases of an exchange over one filter, by the rules of the gateway.
+//! One exchange over one plugin, by the rules of the gateway: its request phases and its end. The response is in [`response`].
 
-use super::bench::FilterBench;
-use super::outcome::{Outcome, Sent};
-use super::request::Request;
-use super::response::{Response, encode};
-use crate::action::{BodyAction, ChunkAction, EndAction, EventsAction, HeadAction, Plan};
+use std::mem;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::HeaderMap;
+use sluicegate_contract::canonical::{self, Duplicate};
+use sluicegate_contract::{
+    Context as Rules, Phase, Violation, check_fault, check_reply, check_request_body, fields,
+};
+
+use super::bench::Bench;
+use super::error;
+use super::outcome::{GateOutcome, Outcome, Sent};
+use super::request::{Request, UPSTREAM, content_type};
 use crate::context::Context;
-use crate::context::native::{self, Direction};
-use crate::manifest::Phases;
-use crate::role::Filter;
-use crate::types::{Fault, Framing, Reply};
+use crate::context::native::Exchange;
+use crate::export::Exported;
+use crate::plan::RequestPlan;
+use crate::types::{Fault, Field, Stop};
 
-/// Why an exchange does not go on.
-pub(super) enum Stop {
-    Reply(Reply),
-    Fault(Fault),
+mod response;
+
+/// Why an exchange ends before its response is complete.
+pub(super) enum End {
+    /// The stage's own response, or a failure.
+    Stop(Stop),
+    /// The client left.
+    Left,
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(legal_fault(fault))
+impl From<Stop> for End {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
     }
 }
 
-/// One exchange under way.
-pub(super) struct Run<'b, F: Filter> {
-    bench: &'b FilterBench<F>,
-    exchange: native::Exchange,
-    state: F::State,
+/// One exchange under way; of an adapter, one attempt.
+pub(super) struct Run<'b, P: Exported> {
+    bench: &'b Bench<P>,
+    exchange: Exchange,
+    state: P::State,
+    body: Bytes,
+    /// The status that has gone to the client.
+    sent: Option<u16>,
+    /// A phase was called: in the gateway there is an instance.
+    begun: bool,
+    /// The plugin broke the contract: in the gateway its instance is gone.
+    dead: bool,
 }
 
-impl<'b, F: Filter> Run<'b, F> {
-    pub(super) fn begin(bench: &'b FilterBench<F>, request: Request) -> (Self, Vec<u8>) {
-        let (exchange, body) = request.begin();
-        let run = Self {
+impl<'b, P: Exported> Run<'b, P> {
+    pub(super) fn begin(bench: &'b Bench<P>, request: Request) -> Self {
+        let begun = request.begin();
+        let mut context = begun.context;
+        // A body of another kind is known only to a plugin that asks for it.
+        if canonical::is_json(content_type(&context.request), &begun.body) {
+            context.body = Some(begun.body.clone());
+        }
+        Self {
             bench,
-            exchange,
-            state: F::State::default(),
-        };
-        (run, body)
-    }
-
-    pub(super) fn request(&mut self, mut body: Vec<u8>) -> Result<Sent, Stop> {
-        if self.bench.manifest.takes_part_in(Phases::Request) {
-            let rule = &self.bench.rule;
-            let ctx = Context::new(&self.exchange);
-            match plan(rule.request_head(&mut self.state, &ctx)?)? {
-                Plan::Skip => {}
-                Plan::Whole => {
-                    let action = rule.request_body(&mut self.state, &ctx, body.clone())?;
-                    self.apply(action, &mut body)?;
-                }
-                Plan::Chunks | Plan::Events(_) => {
-                    return Err(violation("only `skip` and `whole` are plans for a request"));
-                }
-            }
-        }
-        Ok(Sent::of(&self.exchange, body))
-    }
-
-    pub(super) fn response(
-        &mut self,
-        response: &Response,
-        outcome: &mut Outcome,
-    ) -> Result<(), Stop> {
-        self.exchange.direction.set(Direction::Response);
-        self.exchange.status.set(response.status);
-        self.exchange
-            .response_fields
-            .replace(response.fields.clone());
-        let mut plan_made = Plan::Skip;
-        let notes = |name: &str| self.exchange.note(name);
-        if self.bench.manifest.wants_response(notes) {
-            let ctx = Context::new(&self.exchange);
-            plan_made = plan(self.bench.rule.response_head(&mut self.state, &ctx)?)?;
-        }
-        match plan_made {
-            Plan::Skip => self.forward(response, outcome),
-            Plan::Whole => self.whole(response, outcome),
-            Plan::Chunks => self.chunks(response, outcome),
-            Plan::Events(framing) => self.events(framing, response, outcome),
+            exchange: Exchange {
+                context: context.into(),
+                asked: bench.manifest.adapter.is_some().then_some(begun.asked),
+            },
+            state: P::State::default(),
+            body: begun.body,
+            sent: None,
+            begun: false,
+            dead: false,
         }
     }
 
-    fn forward(&self, response: &Response, outcome: &mut Outcome) -> Result<(), Stop> {
-        self.exchange.head_sent.set(true);
-        outcome.body = encode(response.framing, &response.events);
-        if response.framing != Framing::Document {
-            outcome.events.clone_from(&response.events);
-        }
-        upstream_end(response)
-    }
-
-    fn whole(&mut self, response: &Response, outcome: &mut Outcome) -> Result<(), Stop> {
-        upstream_end(response)?;
-        let mut body = encode(response.framing, &response.events);
-        let ctx = Context::new(&self.exchange);
-        let action = self
-            .bench
-            .rule
-            .response_body(&mut self.state, &ctx, body.clone())?;
-        self.apply(action, &mut body)?;
-        outcome.body = body;
-        Ok(())
-    }
-
-    fn chunks(&mut self, response: &Response, outcome: &mut Outcome) -> Result<(), Stop> {
-        self.exchange.head_sent.set(true);
-        let mut pieces: Vec<Vec<u8>> = Vec::new();
-        for batch in response.in_batches() {
-            pieces.push(encode(response.framing, &batch));
-        }
-        if !response.broken {
-            pieces.push(Vec::new());
-        }
-        let count = pieces.len();
-        for (at, piece) in pieces.into_iter().enumerate() {
-            let last = !response.broken && at + 1 == count;
-            let ctx = Context::new(&self.exchange);
-            let state = &mut self.state;
-            match self
-                .bench
-                .rule
-                .response_chunk(state, &ctx, piece.clone(), last)?
-            {
-                ChunkAction::Pass => outcome.body.extend(piece),
-                ChunkAction::Replace(bytes) => {
-                    self.may_transform()?;
-                    outcome.body.extend(bytes);
-                }
-            }
-        }
-        upstream_end(response)
-    }
-
-    fn events(
-        &mut self,
-        framing: Framing,
-        response: &Response,
-        outcome: &mut Outcome,
-    ) -> Result<(), Stop> {
-        let document = framing == Framing::Document;
-        self.exchange.head_sent.set(!document);
-        for batch in response.in_batches() {
-            let ctx = Context::new(&self.exchange);
-            let state = &mut self.state;
-            let (events, finish) =
-                match self
-                    .bench
-                    .rule
-                    .response_events(state, &ctx, batch.clone())?
-                {
-                    EventsAction::Pass => (batch, false),
-                    EventsAction::Replace(events) => (events, false),
-                    EventsAction::Finish(events) => (events, true),
-                };
-            if document && finish && !events.is_empty() {
-                return Err(violation("events in an answer that is one document"));
-            }
-            if !document {
-                outcome.events.extend(events);
-            }
-            if finish {
-                outcome.finished = true;
-                break;
-            }
-        }
-        if !outcome.finished {
-            upstream_end(response)?;
-        }
-        let ctx = Context::new(&self.exchange);
-        match (
-            self.bench.rule.response_end(&mut self.state, &ctx)?,
-            document,
-        ) {
-            (EndAction::Body(body), true) => outcome.body = body,
-            (_, true) => return Err(violation("the plan `document` ends with a body")),
-            (EndAction::Body(_), false) => return Err(violation("a body at the end of a stream")),
-            (EndAction::Events(events), false) => outcome.events.extend(events),
-            (EndAction::Pass, false) => {}
-        }
-        if !document {
-            outcome.body = encode(framing, &outcome.events);
-        }
-        Ok(())
-    }
-
-    fn apply(&self, action: BodyAction, body: &mut Vec<u8>) -> Result<(), Stop> {
-        match action {
-            BodyAction::Pass => Ok(()),
-            BodyAction::Replace(bytes) => {
-                self.may_transform()?;
-                *body = bytes;
-                Ok(())
-            }
-            BodyAction::Reply(reply) => Err(Stop::Reply(legal_reply(reply)?)),
+    /// The gate alone.
+    pub(super) fn check(mut self) -> GateOutcome {
+        assert!(
+            self.bench.interfaces.gate.is_some(),
+            "the plugin does not export `gate`"
+        );
+        let verdict = self.gate();
+        let context = self.exchange.context.get_mut();
+        GateOutcome {
+            verdict,
+            request: Sent::of(context, &self.body),
+            response_fields: Field::all_of(&context.response_fields),
+            notes: context.notes.take().into_iter().collect(),
         }
     }
 
-    fn may_transform(&self) -> Result<(), Stop> {
-        if self.bench.manifest.changes_bodies() {
+    /// The request phases.
+    pub(super) fn request(&mut self) -> Result<Sent, End> {
+        if self.is_adapter() {
+            self.freeze()?;
+            let attempt = self.context().attempt(1, UPSTREAM.into());
+            *self.context() = attempt;
+            self.request_phases()?;
+        } else {
+            self.gate()?;
+            self.request_phases()?;
+            self.freeze()?;
+        }
+        let context = self.exchange.context.get_mut();
+        Ok(Sent::of(context, &self.body))
+    }
+
+    fn gate(&mut self) -> Result<(), Stop> {
+        let Some(check) = self.bench.interfaces.gate else {
             return Ok(());
+        };
+        self.call(Phase::Gate, check)
+            .map_err(|stop| self.checked(stop))
+    }
+
+    fn request_phases(&mut self) -> Result<(), Stop> {
+        let bench = self.bench;
+        let Some(request) = &bench.interfaces.request else {
+            return Ok(());
+        };
+        let plan = self
+            .call(Phase::RequestHead, request.head)
+            .map_err(|stop| self.checked(stop))?;
+        let shown = match plan {
+            RequestPlan::Skip => return Ok(()),
+            RequestPlan::Look => Vec::new(),
+            RequestPlan::Whole => self.body.to_vec(),
+        };
+        self.context().body = Some(self.body.clone());
+        let body = self
+            .call(Phase::RequestBody, |rule, state, ctx| {
+                (request.body)(rule, state, ctx, shown)
+            })
+            .map_err(|stop| self.checked(stop))?;
+        self.hold(check_request_body(
+            &bench.manifest,
+            plan.into(),
+            body.is_some(),
+        ))?;
+        if let Some(body) = body {
+            self.body = body.into();
+            self.context().body = Some(self.body.clone());
         }
-        Err(violation(
-            "the manifest says that the plugin never changes a body",
-        ))
+        Ok(())
     }
 
-    pub(super) fn ended(self, mut outcome: Outcome) -> Outcome {
-        outcome.status = self.exchange.status.get();
-        outcome.fields = self.exchange.response_fields.take();
-        outcome.notes = self.exchange.notes.take();
-        outcome
+    /// What the gateway itself reads from a complete canonical request.
+    fn freeze(&mut self) -> Result<(), Stop> {
+        let duplicate = |Duplicate(name)| {
+            Fault::bad_request(format!("The member `{name}` is there twice.")).param(name)
+        };
+        Ok(self.context().freeze().map_err(duplicate)?)
     }
 
-    pub(super) fn stopped(self, mut outcome: Outcome, stop: Stop) -> Outcome {
-        match stop {
-            Stop::Reply(reply) => {
-                outcome.status = reply.status;
-                outcome.fields = reply.fields;
+    /// Ends the exchange: the head, if it has not gone out, `closed`, and the notes.
+    pub(super) fn close(mut self, mut outcome: Outcome, end: Result<(), End>) -> Outcome {
+        let left = matches!(end, Err(End::Left));
+        match end {
+            Ok(()) => self.send_head(),
+            Err(End::Left) => {}
+            Err(End::Stop(Stop::Reply(reply))) => {
+                self.replace_head(reply.status, &reply.fields);
                 outcome.body = reply.body;
                 outcome.reason = Some(reply.reason);
             }
-            Stop::Fault(fault) if self.exchange.head_sent.get() => {
-                outcome.status = self.exchange.status.get();
-                outcome.fields = self.exchange.response_fields.take();
-                outcome.fault = Some(fault);
-            }
-            Stop::Fault(fault) => {
-                outcome.status = fault.status;
+            Err(End::Stop(Stop::Fault(fault))) => {
+                self.replace_head(fault.status, fault.fields.as_deref().unwrap_or_default());
                 outcome.fault = Some(fault);
             }
         }
-        outcome.notes = self.exchange.notes.take();
+        if let Some(status) = self.sent {
+            outcome.status = status;
+            outcome.fields = Field::all_of(&self.context().response);
+        }
+        let code = outcome.fault.as_ref().map(|fault| fault.code.as_str());
+        let code = if left { Some("client_closed") } else { code };
+        self.closed(code.unwrap_or_default());
+        outcome.notes = self.context().notes.take().into_iter().collect();
         outcome
     }
-}
 
-fn plan(action: HeadAction) -> Result<Plan, Stop> {
-    match action {
-        HeadAction::Proceed(plan) => Ok(plan),
-        HeadAction::Reply(reply) => Err(Stop::Reply(legal_reply(reply)?)),
+    fn closed(&mut self, error: &str) {
+        let bench = self.bench;
+        let Some(closed) = bench.interfaces.closing else {
+            return;
+        };
+        let exports = bench.interfaces.exports();
+        // Where no phase was called there is no instance, unless closing is all that there is.
+        let first = !(exports.sees_request() || exports.sees_response());
+        if self.dead || !(self.begun || first) {
+            return;
+        }
+        self.context().status = self
+            .sent
+            .and_then(|status| StatusCode::from_u16(status).ok());
+        self.call(Phase::Closing, |rule, state, ctx| {
+            closed(rule, state, ctx, error);
+        });
+    }
+
+    /// The response head goes to the client, if it has not yet.
+    fn send_head(&mut self) {
+        let context = self.exchange.context.get_mut();
+        if mem::replace(&mut context.head_sent, true) {
+            return;
+        }
+        let fields = mem::take(&mut context.response_fields);
+        context.response.extend(fields);
+        self.sent = Some(context.status());
+    }
+
+    /// Another response takes the place of the one there was, if its head has not gone to the client.
+    fn replace_head(&mut self, status: u16, fields: &[Field]) {
+        let context = self.context();
+        if context.head_sent {
+            return;
+        }
+        context.status = StatusCode::from_u16(status).ok();
+        context.response = legal(fields);
+        self.send_head();
+    }
+
+    fn is_adapter(&self) -> bool {
+        self.bench.manifest.adapter.is_some()
+    }
+
+    fn context(&mut self) -> &mut Rules {
+        self.exchange.context.get_mut()
+    }
+
+    /// Calls a phase.
+    fn call<T>(
+        &mut self,
+        phase: Phase,
+        call: impl FnOnce(&P, &mut P::State, &Context<'_>) -> T,
+    ) -> T {
+        self.begun = true;
+        self.context().phase = phase;
+        let ctx = Context::new(&self.exchange);
+        call(&self.bench.rule, &mut self.state, &ctx)
+    }
+
+    /// What a stage gave, if it may.
+    fn checked(&mut self, stop: Stop) -> Stop {
+        let legal = match &stop {
+            Stop::Reply(reply) => check_reply(reply.status),
+            Stop::Fault(fault) => check_fault(fault.status),
+        };
+        self.hold(legal).err().unwrap_or(stop)
+    }
+
+    /// Holds the plugin to the contract.
+    fn hold(&mut self, rule: Result<(), Violation>) -> Result<(), Stop> {
+        rule.map_err(|violation| {
+            self.dead = true;
+            error::violation(violation).into()
+        })
     }
 }
 
-fn upstream_end(response: &Response) -> Result<(), Stop> {
-    if response.broken {
-        return Err(Fault::upstream("upstream_broken", "The model server broke off.").into());
+/// The fields of a reply or a fault that a stage may set; the gateway drops the others.
+fn legal(list: &[Field]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for field in list {
+        let name = fields::name(&field.name);
+        if let Some((name, value)) = name
+            .ok()
+            .and_then(|name| Some((name.clone(), fields::value(&name, &field.value).ok()?)))
+        {
+            map.append(name, value);
+        }
     }
-    Ok(())
-}
-
-fn violation(what: &str) -> Stop {
-    Stop::Fault(Fault::upstream("plugin_fault", what))
-}
-
-pub(super) fn legal_reply(reply: Reply) -> Result<Reply, Fault> {
-    if (200..=599).contains(&reply.status) {
-        return Ok(reply);
-    }
-    Err(Fault::upstream(
-        "plugin_fault",
-        format!("a reply of status {}", reply.status),
-    ))
-}
-
-pub(super) fn legal_fault(fault: Fault) -> Fault {
-    if (400..=599).contains(&fault.status) {
-        return fault;
-    }
-    Fault::upstream(
-        "plugin_fault",
-        format!("a fault of status {}", fault.status),
-    )
+    map
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ const LINES: [&str; 9] = [
     r#"{"model":"m","created_at":"2026-11-22T10:00:00.4Z","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","eval_count":18}"#,
 ];
 
-/// Octets that mean something in JSON or in UTF-8, and some that do not.
-const OCTETS: &[u8] = b"\"\\{}[],: \t\n\r\0\x1f\x7f/+-.059TZabfnrtuz\x80\xa9\xc3\xe6\xff";
+/// Bytes that mean something in JSON or in UTF-8, and some that do not.
+const BYTES: &[u8] = b"\"\\{}[],: \t\n\r\0\x1f\x7f/+-.059TZabfnrtuz\x80\xa9\xc3\xe6\xff";
 
 type Outcome = (Result<(), Fault>, Vec<Event>, Option<Ending>, u64, u64);
 
@@ -31,7 +31,7 @@ fn stream() -> Stream {
     Stream::new(&identity, true)
 }
 
-fn take(stream: &mut Stream, line: &[u8]) -> Outcome {
+fn take(stream: &mut Stream, line: &str) -> Outcome {
     let mut out = Vec::new();
     let result = stream.push(line, &mut out);
     (result, out, stream.ending, stream.lines, stream.calls)
@@ -39,9 +39,11 @@ fn take(stream: &mut Stream, line: &[u8]) -> Outcome {
 
 /// Takes `line` after `first`, once with the frame of `first` and once without any. Says whether the quick way took it.
 fn compare(first: &str, line: &[u8]) -> bool {
+    // As the gateway shows it.
+    let line = &*String::from_utf8_lossy(line);
     let (mut quick, mut slow) = (stream(), stream());
     for stream in [&mut quick, &mut slow] {
-        let (result, ..) = take(stream, first.as_bytes());
+        let (result, ..) = take(stream, first);
         assert_eq!(result, Ok(()));
     }
     slow.frame = None;
@@ -52,19 +54,18 @@ fn compare(first: &str, line: &[u8]) -> bool {
     assert_eq!(
         take(&mut quick, line),
         take(&mut slow, line),
-        "{} after {first}",
-        line.escape_ascii()
+        "{line} after {first}"
     );
     taken
 }
 
-/// `line` with each of its octets replaced by and preceded by others, taken out, and cut off there.
+/// `line` with each of its bytes replaced by and preceded by others, taken out, and cut off there.
 fn mutations(line: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..line.len()).flat_map(move |at| {
         let (before, after) = (&line[..at], &line[at + 1..]);
-        let others = OCTETS.iter().flat_map(move |&octet| {
-            let replaced = [before, &[octet], after].concat();
-            let preceded = [before, &[octet, line[at]], after].concat();
+        let others = BYTES.iter().flat_map(move |&byte| {
+            let replaced = [before, &[byte], after].concat();
+            let preceded = [before, &[byte, line[at]], after].concat();
             [replaced, preceded]
         });
         let fewer = [[before, after].concat(), before.to_vec(), after.to_vec()];

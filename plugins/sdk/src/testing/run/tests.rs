@@ -1,14 +1,13 @@
-//! The bench keeps the rules of the gateway: tested with one filter that does what its configuration says.
+//! The bench keeps the rules of the gateway: tested with one plugin that does what its configuration says.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::*;
-use crate::action::Verdict;
-use crate::manifest::Manifest;
-use crate::role::{Gate, NoConfig};
-use crate::testing::GateBench;
-use crate::types::Event;
+use crate::testing::{Bench, Outcome, Request, Response};
+use crate::*;
+
+mod endings;
+mod rules;
 
 #[derive(Deserialize)]
 #[serde(default)]
@@ -33,22 +32,17 @@ impl Default for Puppet {
     }
 }
 
-fn head(word: &str) -> Result<HeadAction, Fault> {
-    Ok(match word {
-        "skip" => Plan::Skip.into(),
-        "whole" => Plan::Whole.into(),
-        "chunks" => Plan::Chunks.into(),
-        "sse" => Plan::Events(Framing::Sse).into(),
-        "ndjson" => Plan::Events(Framing::Ndjson).into(),
-        "document" => Plan::Events(Framing::Document).into(),
-        "reply" => HeadAction::Reply(Reply::new(203, "test.reply").json("{}")),
-        "bad reply" => HeadAction::Reply(Reply::new(99, "test.reply")),
-        "bad fault" => return Err(Fault::new(200, "x", "x")),
-        _ => return Err(Fault::bad_request("no").param("p")),
-    })
+/// What a head phase can do beside giving a plan.
+fn stop(word: &str) -> Stop {
+    match word {
+        "reply" => Reply::new(203, "test.reply").json("{}").into(),
+        "bad reply" => Reply::new(99, "test.reply").into(),
+        "bad fault" => Fault::new(200, "x", "x").into(),
+        _ => Fault::bad_request("no").param("p").into(),
+    }
 }
 
-impl Filter for Puppet {
+impl Plugin for Puppet {
     type Config = Self;
     type State = usize;
 
@@ -59,23 +53,42 @@ impl Filter for Puppet {
     fn configure(config: Self) -> Result<Self, String> {
         Ok(config)
     }
+}
 
-    fn request_head(&self, _: &mut usize, ctx: &Context<'_>) -> Result<HeadAction, Fault> {
+impl RequestStage for Puppet {
+    fn request_head(&self, _: &mut usize, ctx: &Context<'_>) -> Result<RequestPlan, Stop> {
         ctx.set_note("saw", "request")?;
-        head(&self.request)
+        match self.request.as_str() {
+            "skip" => Ok(RequestPlan::Skip),
+            "look" => Ok(RequestPlan::Look),
+            "whole" => Ok(RequestPlan::Whole),
+            word => Err(stop(word)),
+        }
     }
 
     fn request_body(
         &self,
         _: &mut usize,
-        _: &Context<'_>,
+        ctx: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        self.body_action(&body)
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        ctx.set_note("shown", &body.len())?;
+        ctx.set_note("known", &ctx.request_bytes())?;
+        self.replaced(&body)
     }
+}
 
-    fn response_head(&self, _: &mut usize, _: &Context<'_>) -> Result<HeadAction, Fault> {
-        head(&self.response)
+impl ResponseStage for Puppet {
+    fn response_head(&self, _: &mut usize, _: &Context<'_>) -> Result<ResponsePlan, Stop> {
+        match self.response.as_str() {
+            "skip" => Ok(ResponsePlan::Skip),
+            "whole" => Ok(ResponsePlan::Whole),
+            "chunks" => Ok(ResponsePlan::Chunks),
+            "sse" => Ok(ResponsePlan::Sse),
+            "ndjson" => Ok(ResponsePlan::Ndjson),
+            "document" => Ok(ResponsePlan::Document),
+            word => Err(stop(word)),
+        }
     }
 
     fn response_body(
@@ -83,65 +96,94 @@ impl Filter for Puppet {
         _: &mut usize,
         ctx: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        ctx.set_status(202)?;
-        self.body_action(&body)
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        if ctx.status() == 200 {
+            ctx.set_status(202)?;
+        }
+        self.replaced(&body)
     }
+}
 
-    fn response_chunk(
+impl ChunkStage for Puppet {
+    fn chunk(
         &self,
         _: &mut usize,
-        _: &Context<'_>,
+        ctx: &Context<'_>,
         bytes: Vec<u8>,
         last: bool,
-    ) -> Result<ChunkAction, Fault> {
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        ctx.set_note("status", &ctx.status())?;
         Ok(match (self.body.as_str(), last) {
-            ("pass", _) => ChunkAction::Pass,
-            (_, true) => ChunkAction::Replace(b"!".to_vec()),
-            (_, false) => ChunkAction::Replace(bytes.to_ascii_uppercase()),
+            ("pass", _) => None,
+            (_, true) => Some(b"!".to_vec()),
+            (_, false) => Some(bytes.to_ascii_uppercase()),
         })
     }
+}
 
-    fn response_events(
+impl EventStage for Puppet {
+    fn events(
         &self,
         calls: &mut usize,
         ctx: &Context<'_>,
         batch: Vec<Event>,
-    ) -> Result<EventsAction, Fault> {
+    ) -> Result<Option<Vec<Event>>, Fault> {
         *calls += 1;
         ctx.set_note("calls", calls)?;
+        ctx.set_note("status", &ctx.status())?;
         Ok(match self.events.as_str() {
-            "pass" => EventsAction::Pass,
-            "replace" => EventsAction::Replace(vec![Event::data("r")]),
-            "finish" => EventsAction::Finish(vec![Event::data("f")]),
-            "let go" => EventsAction::Finish(vec![]),
-            _ if *calls == 1 => EventsAction::Replace(batch),
+            "pass" => None,
+            "replace" => Some(vec![Event::data("r")]),
+            "take" => Some(Vec::new()),
+            "finish" => {
+                ctx.end_body()?;
+                Some(vec![Event::data("f")])
+            }
+            "let go" => {
+                ctx.end_body()?;
+                None
+            }
+            "render" if ctx.status() >= 400 => {
+                Some(vec![Event::data(format!("sorry: {}", batch[0].data))])
+            }
+            "render" => None,
+            _ if *calls == 1 => Some(batch),
             _ => return Err(Fault::upstream("broken", "mid")),
         })
     }
 
-    fn response_end(&self, calls: &mut usize, _: &Context<'_>) -> Result<EndAction, Fault> {
+    fn end(&self, calls: &mut usize, _: &Context<'_>) -> Result<Vec<Event>, Fault> {
         Ok(match self.end.as_str() {
-            "pass" => EndAction::Pass,
-            "events" => EndAction::Events(vec![Event::data("end")]),
-            _ => EndAction::Body(calls.to_string().into_bytes()),
+            "pass" => Vec::new(),
+            "two" => vec![Event::data("1"), Event::data("2")],
+            "events" => vec![Event::data("end")],
+            _ => vec![Event::data(calls.to_string())],
         })
+    }
+}
+
+impl Closing for Puppet {
+    fn closed(&self, _: &mut usize, ctx: &Context<'_>, error: &str) {
+        ctx.set_note("closed", &(error, ctx.status()))
+            .expect("notes can be set");
     }
 }
 
 impl Puppet {
-    fn body_action(&self, body: &[u8]) -> Result<BodyAction, Fault> {
-        Ok(match self.body.as_str() {
-            "pass" => BodyAction::Pass,
-            "replace" => BodyAction::Replace(body.to_ascii_uppercase()),
-            "reply" => BodyAction::Reply(Reply::new(418, "test.body")),
-            _ => return Err(Fault::bad_request("body")),
-        })
+    fn replaced(&self, body: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
+        match self.body.as_str() {
+            "pass" => Ok(None),
+            "replace" => Ok(Some(body.to_ascii_uppercase())),
+            "reply" => Err(Reply::new(418, "test.body").into()),
+            _ => Err(Fault::bad_request("body").into()),
+        }
     }
 }
 
+crate::export!(Puppet: request, response, chunks, events, closing);
+
 fn run(config: Value, response: &Response) -> Outcome {
-    let bench = FilterBench::<Puppet>::load(config).expect("loads");
+    let bench = Bench::<Puppet>::load(config).expect("loads");
     bench.run(Request::post("/p?q=1").body("abc"), response)
 }
 
@@ -193,11 +235,20 @@ fn whole_bodies_are_passed_replaced_answered_or_failed() {
 }
 
 #[test]
-fn request_plans_are_skip_and_whole_only() {
-    for plan in ["chunks", "sse", "document"] {
-        let outcome = run(json!({ "request": plan }), &Response::new(200));
-        assert_eq!(code(&outcome), Some("plugin_fault"), "{plan}");
-    }
+fn looking_shows_no_bytes_and_replaces_none() {
+    let look = |body| json!({"request": "look", "body": body});
+    let outcome = run(look("pass"), &Response::new(200));
+    assert_eq!(
+        outcome.sent.as_ref().map(|s| s.body.as_slice()),
+        Some(b"abc".as_slice())
+    );
+    assert_eq!(outcome.note("shown"), Some(json!(0)));
+    assert_eq!(outcome.note("known"), Some(json!(3)));
+    let outcome = run(look("replace"), &Response::new(200));
+    assert_eq!(code(&outcome), Some("plugin_fault"));
+    assert!(outcome.sent.is_none());
+    let outcome = run(look("reply"), &Response::new(200));
+    assert_eq!(outcome.status, 418);
 }
 
 #[test]
@@ -218,8 +269,10 @@ fn a_head_phase_can_answer_and_fail() {
     );
     assert!(outcome.sent.is_some());
     for illegal in ["bad reply", "bad fault"] {
-        let outcome = run(json!({ "response": illegal }), &Response::new(200));
-        assert_eq!(code(&outcome), Some("plugin_fault"), "{illegal}");
+        for phase in ["request", "response"] {
+            let outcome = run(json!({ phase: illegal }), &Response::new(200));
+            assert_eq!(code(&outcome), Some("plugin_fault"), "{phase} {illegal}");
+        }
     }
 }
 
@@ -230,11 +283,12 @@ fn chunks_are_passed_and_replaced_and_the_last_one_is_marked() {
     assert_eq!(outcome.body, b"a\nb\n");
     let outcome = run(json!({"response": "chunks", "body": "up"}), &response);
     assert_eq!(outcome.body, b"A\nB\n!");
+    // Of a stream that failed the last chunk is the error's.
     let outcome = run(
         json!({"response": "chunks", "body": "up"}),
         &response.broken(),
     );
-    assert_eq!(outcome.body, b"A\nB\n");
+    assert_eq!(outcome.body, b"A\nB\n!");
     assert_eq!(code(&outcome), Some("upstream_broken"));
 }
 
@@ -244,6 +298,10 @@ fn events_are_passed_replaced_and_ended() {
     let outcome = run(json!({"response": "sse", "end": "events"}), &response);
     assert_eq!(outcome.data(), ["1", "2", "3", "end"]);
     assert_eq!(outcome.note("calls"), Some(json!(2)));
+    assert_eq!(
+        outcome.header("content-type").as_deref(),
+        Some("text/event-stream")
+    );
     let outcome = run(
         json!({"response": "ndjson", "events": "replace"}),
         &response,
@@ -258,6 +316,20 @@ fn events_are_passed_replaced_and_ended() {
 }
 
 #[test]
+fn a_batch_that_ends_the_body_may_itself_stay_as_it_is() {
+    let response = Response::sse(["1", "2", "3"]).batches(&[2]).broken();
+    let outcome = run(
+        json!({"response": "sse", "events": "let go", "end": "events"}),
+        &response,
+    );
+    assert_eq!(outcome.data(), ["1", "2", "end"]);
+    assert!(outcome.finished);
+    // The model server was let go before it broke off.
+    assert_eq!(outcome.fault, None);
+    assert_eq!(outcome.note("closed"), Some(json!(["", 200])));
+}
+
+#[test]
 fn a_fault_in_mid_stream_keeps_what_went_out() {
     let response = Response::sse(["1", "2"]).batches(&[1]);
     let outcome = run(json!({"response": "sse", "events": "fail"}), &response);
@@ -266,83 +338,87 @@ fn a_fault_in_mid_stream_keeps_what_went_out() {
         (200, vec!["1".to_owned()])
     );
     assert_eq!(code(&outcome), Some("broken"));
+    assert_eq!(outcome.note("closed"), Some(json!(["broken", 200])));
 }
 
 #[test]
 fn a_document_is_given_whole_at_the_end() {
     let response = Response::sse(["1", "2"]).batches(&[1]);
-    let document = |end| json!({"response": "document", "events": "replace", "end": end});
-    let outcome = run(document("body"), &response);
-    assert_eq!(
-        (outcome.body.as_slice(), outcome.events.len()),
-        (b"2".as_slice(), 0)
-    );
-    for end in ["pass", "events"] {
+    let document = |events, end| json!({"response": "document", "events": events, "end": end});
+    for events in ["take", "pass"] {
+        let outcome = run(document(events, "body"), &response);
         assert_eq!(
-            code(&run(document(end), &response)),
+            (outcome.body.as_slice(), outcome.events.len()),
+            (b"2".as_slice(), 0)
+        );
+        assert_eq!(
+            outcome.header("content-type").as_deref(),
+            Some("application/json")
+        );
+    }
+    for end in ["pass", "two"] {
+        assert_eq!(
+            code(&run(document("take", end), &response)),
             Some("plugin_fault"),
             "{end}"
         );
     }
-    let outcome = run(
-        json!({"response": "document", "events": "let go", "end": "body"}),
-        &response,
-    );
+    let outcome = run(document("let go", "body"), &response);
     assert_eq!(outcome.body, b"1");
-    let outcome = run(
-        json!({"response": "document", "events": "finish"}),
-        &response,
-    );
-    assert_eq!(code(&outcome), Some("plugin_fault"));
-    let outcome = run(json!({"response": "sse", "end": "body"}), &response);
-    assert_eq!(code(&outcome), Some("plugin_fault"));
+    for events in ["finish", "replace"] {
+        let outcome = run(document(events, "body"), &response);
+        assert_eq!(code(&outcome), Some("plugin_fault"));
+    }
 }
 
 #[test]
-fn a_broken_upstream_never_reaches_the_end_phase() {
+fn a_body_that_is_no_stream_is_one_event() {
+    let response = Response::json(&json!({"a": 1}));
+    let outcome = run(json!({"response": "sse", "end": "body"}), &response);
+    assert_eq!(outcome.data(), ["{\"a\":1}", "1"]);
     let outcome = run(
-        json!({"response": "sse", "end": "events"}),
-        &Response::sse(["1"]).broken(),
+        json!({"response": "document", "end": "body"}),
+        &Response::new(200),
     );
-    assert_eq!(outcome.data(), ["1"]);
-    assert_eq!(code(&outcome), Some("upstream_broken"));
-    let outcome = run(
-        json!({"response": "whole"}),
-        &Response::new(200).body("x").broken(),
-    );
-    assert_eq!(
-        (outcome.status, code(&outcome)),
-        (502, Some("upstream_broken"))
-    );
-    let outcome = run(json!({}), &Response::new(200).body("x").broken());
-    assert_eq!(
-        (outcome.status, code(&outcome)),
-        (200, Some("upstream_broken"))
-    );
+    assert_eq!(outcome.body, b"1", "and an empty one too");
+}
+
+#[test]
+fn what_is_not_text_is_shown_as_text_and_passed_on_as_it_came() {
+    let response = Response::sse([b"a\xff".to_vec()]);
+    let outcome = run(json!({"response": "sse", "events": "pass"}), &response);
+    assert_eq!(outcome.data(), ["a\u{fffd}"]);
+    assert_eq!(outcome.body, b"data: a\xff\n\n");
 }
 
 struct Quiet;
 
-impl Filter for Quiet {
+impl Plugin for Quiet {
     type Config = NoConfig;
     type State = ();
 
     fn manifest() -> Manifest {
-        Manifest::new("quiet", "0.0.0", "Looks only")
-            .phases(Phases::Response)
-            .transforms(false)
+        Manifest::new("quiet", "0.0.0", "Looks only").transforms(false)
     }
 
     fn configure(_: NoConfig) -> Result<Self, String> {
         Ok(Self)
     }
+}
 
-    fn request_head(&self, (): &mut (), _: &Context<'_>) -> Result<HeadAction, Fault> {
-        Err(Fault::bad_request("not a phase of this filter"))
+impl RequestStage for Quiet {
+    fn request_head(&self, (): &mut (), _: &Context<'_>) -> Result<RequestPlan, Stop> {
+        Err(Fault::bad_request("not an interface that is exported").into())
     }
+}
 
-    fn response_head(&self, (): &mut (), _: &Context<'_>) -> Result<HeadAction, Fault> {
-        Ok(Plan::Whole.into())
+impl ResponseStage for Quiet {
+    fn response_head(&self, (): &mut (), ctx: &Context<'_>) -> Result<ResponsePlan, Stop> {
+        Ok(match ctx.request_field("x-plan").as_deref() {
+            Some(b"sse") => ResponsePlan::Sse,
+            Some(b"chunks") => ResponsePlan::Chunks,
+            _ => ResponsePlan::Whole,
+        })
     }
 
     fn response_body(
@@ -350,62 +426,43 @@ impl Filter for Quiet {
         (): &mut (),
         _: &Context<'_>,
         body: Vec<u8>,
-    ) -> Result<BodyAction, Fault> {
-        Ok(if body.is_empty() {
-            BodyAction::Pass
-        } else {
-            BodyAction::Replace(body)
-        })
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        Ok((!body.is_empty()).then_some(body))
     }
 }
 
+impl EventStage for Quiet {
+    fn events(
+        &self,
+        (): &mut (),
+        _: &Context<'_>,
+        _: Vec<Event>,
+    ) -> Result<Option<Vec<Event>>, Fault> {
+        Ok(None)
+    }
+}
+
+crate::export!(Quiet: response, events);
+
 #[test]
 fn the_manifest_is_held_to_its_word() {
-    let bench = FilterBench::<Quiet>::load(json!({})).expect("loads");
+    let bench = Bench::<Quiet>::load(json!({})).expect("loads");
     let outcome = bench.run(Request::get("/"), &Response::new(204));
     assert_eq!((outcome.status, outcome.fault), (204, None));
     let outcome = bench.run(Request::get("/"), &Response::new(200).body("x"));
     assert_eq!(code(&outcome), Some("plugin_fault"));
-    assert!(FilterBench::<Quiet>::load(json!({"a": 1})).is_err_and(|e| e.contains("schema")));
-}
-
-struct Door;
-
-impl Gate for Door {
-    type Config = NoConfig;
-
-    fn manifest() -> Manifest {
-        Manifest::new("door", "0.0.0", "Opens for some")
-    }
-
-    fn configure(_: NoConfig) -> Result<Self, String> {
-        Ok(Self)
-    }
-
-    fn check(&self, ctx: &Context<'_>) -> Result<Verdict, Fault> {
-        ctx.set_note("route", &ctx.route())?;
-        match ctx.get_str("x-word").as_deref() {
-            Some("sesame") => Ok(Verdict::Allow),
-            Some("tea") => Ok(Verdict::Reply(Reply::new(418, "door.tea"))),
-            Some("zero") => Ok(Verdict::Reply(Reply::new(0, "door.zero"))),
-            _ => Err(Fault::unauthorized("Say the word.")),
-        }
-    }
+    assert!(Bench::<Quiet>::load(json!({"a": 1})).is_err_and(|e| e.contains("schema")));
 }
 
 #[test]
-fn a_gate_allows_answers_or_refuses() {
-    let bench = GateBench::<Door>::load(json!({})).expect("loads");
-    let word = |word: &str| bench.check(Request::get("/x").header("X-Word", word));
-    let outcome = word("sesame");
-    assert_eq!(outcome.verdict, Ok(Verdict::Allow));
-    assert_eq!(outcome.request.header("x-word").as_deref(), Some("sesame"));
-    assert_eq!(outcome.notes["route"], "\"/x\"");
-    assert!(matches!(word("tea").verdict, Ok(Verdict::Reply(reply)) if reply.status == 418));
-    assert!(
-        word("zero")
-            .verdict
-            .is_err_and(|fault| fault.code == "plugin_fault")
-    );
-    assert!(word("").verdict.is_err_and(|fault| fault.status == 401));
+fn a_plan_is_held_to_the_manifest_and_to_the_exports() {
+    let bench = Bench::<Quiet>::load(json!({})).expect("loads");
+    let plan = |plan: &str, response: &Response| {
+        let outcome = bench.run(Request::get("/").header("x-plan", plan), response);
+        outcome.fault.map(|fault| fault.code)
+    };
+    assert_eq!(plan("sse", &Response::sse(["a"])), None);
+    let fault = Some("plugin_fault".to_owned());
+    assert_eq!(plan("sse", &Response::ndjson(["a"])), fault);
+    assert_eq!(plan("chunks", &Response::sse(["a"])), fault);
 }

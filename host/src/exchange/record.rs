@@ -5,54 +5,56 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
+use sluicegate_contract::Context;
 
 use super::Core;
-use crate::failure::Failure;
-use crate::pipeline::observer::Summary;
-use crate::plugin::instance::Loan;
+use crate::pipeline::Told;
+use crate::pipeline::observer::{CLIENT_CLOSED, Queue, Summary};
 use crate::route::Route;
 
-/// The running account of one exchange.
-///
-/// It is closed when it is dropped, so that an exchange whose client has left is accounted for too; closing takes no lock
-/// that is held for long and never waits.
-pub(super) struct Account {
+/// The record of one exchange.
+pub(super) struct Record {
     core: Arc<Core>,
     pub(super) id: Arc<str>,
     received_ms: u64,
     pub(super) route: Arc<Route>,
-    pub(super) client: IpAddr,
-    pub(super) method: Method,
+    client: IpAddr,
+    method: Method,
     /// What the client asked for, before any stage changed it.
-    pub(super) path: String,
-    pub(super) loan: Loan,
+    path: String,
     pub(super) status: Option<StatusCode>,
-    pub(super) target: Arc<str>,
+    upstream: Arc<str>,
+    target: Arc<str>,
     pub(super) attempts: u32,
     pub(super) request_bytes: u64,
-    pub(super) response_bytes: u64,
+    response_bytes: u64,
     pub(super) events: u64,
-    pub(super) first_byte: Option<Duration>,
-    pub(super) last_byte: Option<Instant>,
-    pub(super) began: Instant,
+    first_byte: Option<Duration>,
+    last_byte: Option<Instant>,
+    began: Instant,
     /// The error code and, for metrics, its label in the closed set.
     error: Option<(String, &'static str)>,
-    finished: bool,
+    ended: bool,
 }
 
-impl Account {
-    pub(super) fn open(core: Arc<Core>, route: Arc<Route>, loan: Loan, path: String) -> Self {
+impl Record {
+    pub(super) fn open(
+        core: Arc<Core>,
+        route: Arc<Route>,
+        context: &Context,
+        path: String,
+    ) -> Self {
         route.metrics.begin();
         Self {
             core,
-            received_ms: loan.received_ms,
-            id: loan.id.clone(),
-            client: loan.client,
-            method: loan.method.clone(),
+            received_ms: context.identity.received_ms,
+            id: context.identity.id.clone(),
+            client: context.identity.client,
+            method: context.method.clone(),
             route,
             path,
-            loan,
             status: None,
+            upstream: "".into(),
             target: "".into(),
             attempts: 0,
             request_bytes: 0,
@@ -62,11 +64,18 @@ impl Account {
             last_byte: None,
             began: Instant::now(),
             error: None,
-            finished: false,
+            ended: false,
         }
     }
 
-    /// Octets of the body go to the client.
+    /// A model server is asked.
+    pub(super) fn begin_attempt(&mut self, upstream: &Arc<str>, target: &Arc<str>) {
+        self.upstream = upstream.clone();
+        self.target = target.clone();
+        self.attempts += 1;
+    }
+
+    /// Bytes of the body go to the client.
     pub(super) fn sends(&mut self, bytes: usize) {
         let now = Instant::now();
         match self.last_byte.replace(now) {
@@ -81,51 +90,38 @@ impl Account {
     }
 
     /// The exchange has failed; says so in the log, which is the only place that does.
-    pub(super) fn fails(&mut self, failure: &Failure) {
-        self.error = Some((failure.code().to_owned(), failure.kind().label()));
-        let (status, code, cause) = (failure.status().as_u16(), failure.code(), failure.cause());
-        let (req, route) = (&*self.id, &*self.route.label);
-        if failure.status().is_server_error() {
-            tracing::warn!(
-                req,
-                route,
-                status,
-                code,
-                error = cause,
-                "{}",
-                failure.message()
-            );
-        } else {
-            tracing::debug!(
-                req,
-                route,
-                status,
-                code,
-                error = cause,
-                "{}",
-                failure.message()
-            );
-        }
+    pub(super) fn fails(&mut self, told: &Told) {
+        told.log(&self.id, &self.route.label);
+        self.error = Some((told.code.clone(), told.label));
     }
 
-    /// The exchange has come to its end; without this, the client has left before.
-    pub(super) fn finish(&mut self) {
-        self.finished = true;
+    /// The client has left before the end.
+    pub(super) fn client_left(&mut self) {
+        self.error = Some((CLIENT_CLOSED.into(), "cancelled"));
     }
-}
 
-impl Drop for Account {
-    fn drop(&mut self) {
+    /// The error code, or "".
+    pub(super) fn error(&self) -> &str {
+        self.error.as_ref().map_or("", |(code, _)| code)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The exchange is over: tells metrics, observers and the list of recent exchanges. Takes no lock that is held for long
+    /// and never waits.
+    pub(super) fn end<'q>(
+        &mut self,
+        overhead: Duration,
+        notes: Vec<(String, String)>,
+        watching: impl Iterator<Item = &'q Queue>,
+    ) {
+        self.ended = true;
         let duration = self.began.elapsed();
-        let (error, label) = match self.error.take() {
-            Some((code, label)) => (code, label),
-            None if self.finished => (String::new(), "none"),
-            None => (String::new(), "cancelled"),
-        };
+        let (error, label) = self.error.take().unwrap_or((String::new(), "none"));
         let status = self.status.map_or(0, |status| status.as_u16());
-        let overhead = self.loan.spent();
         self.route.metrics.end(status, label, duration, overhead);
-        let notes = self.loan.take_notes();
         if let Some((_, usage)) = notes.iter().find(|(name, _)| name == "usage") {
             let (input, output) = tokens(usage);
             self.route.metrics.tokens(input, output);
@@ -139,7 +135,7 @@ impl Drop for Account {
             client: self.client,
             status,
             error,
-            cancelled: !self.finished,
+            upstream: self.upstream.clone(),
             target: self.target.clone(),
             attempts: self.attempts,
             request_bytes: self.request_bytes,
@@ -148,10 +144,13 @@ impl Drop for Account {
             duration,
             first_byte: self.first_byte,
             overhead,
-            notes,
+            facts: notes,
         });
-        for observer in &self.route.pipeline.observers {
-            observer.tell(summary.clone());
+        for queue in &self.route.pipeline.observers {
+            queue.tell(summary.clone());
+        }
+        for queue in watching {
+            queue.tell(summary.clone());
         }
         self.core.recent.add(summary);
     }

@@ -1,0 +1,532 @@
+//! The exchange as its stages see it, and the rules for what they may change in it, and when.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
+use serde::de::IgnoredAny;
+
+use crate::fields::strip_hop_by_hop;
+use crate::{Notes, canonical, fields, json};
+
+/// A change that a stage may not make, as the fault that it gets: the guest's mistake, so a server error if it hands that on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IllegalChange(String);
+
+impl IllegalChange {
+    /// The status of the fault.
+    pub const STATUS: u16 = 500;
+    /// The code of the fault.
+    pub const CODE: &'static str = "illegal_change";
+
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
+
+    /// The fault of a setter that is called where there is no exchange.
+    #[must_use]
+    pub fn outside() -> Self {
+        Self(
+            "there is no exchange here: `describe`, `configure` and `observe` cannot change one"
+                .into(),
+        )
+    }
+
+    /// The message of the fault.
+    #[must_use]
+    pub fn into_message(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Display for IllegalChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for IllegalChange {}
+
+/// What a stage is being asked for. It decides which fields are current and what may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// `gate.check`
+    Gate,
+    /// `request.head`
+    RequestHead,
+    /// `request.body`
+    RequestBody,
+    /// `response.head`
+    ResponseHead,
+    /// `response.body`
+    ResponseBody,
+    /// `chunks.chunk`
+    Chunk,
+    /// `events.batch`
+    Events,
+    /// `events.end`
+    End,
+    /// `closing.closed`
+    Closing,
+}
+
+impl Phase {
+    const fn is_request(self) -> bool {
+        matches!(self, Self::Gate | Self::RequestHead | Self::RequestBody)
+    }
+
+    const fn is_response(self) -> bool {
+        !self.is_request() && !matches!(self, Self::Closing)
+    }
+
+    /// Whether the request body can be asked about.
+    const fn knows_body(self) -> bool {
+        matches!(self, Self::RequestBody | Self::ResponseHead)
+    }
+}
+
+/// Fields of the request that the gateway drops unless a stage set them: they are the client's business with the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetByStage {
+    /// `host` is sent in place of the model server's own authority.
+    pub host: bool,
+    /// `authorization` is a key for the model server.
+    pub authorization: bool,
+    /// `x-api-key` is a key for the model server.
+    pub api_key: bool,
+}
+
+/// What identifies an exchange.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The request id.
+    pub id: Arc<str>,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub received_ms: u64,
+    /// The route's `path` as configured.
+    pub route: Arc<str>,
+    /// The client's address.
+    pub client: IpAddr,
+}
+
+/// The state of an exchange that its stages share; in an adapter, a copy of it for one attempt.
+///
+/// The fields are for the gateway; what a stage may do is in the methods.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Request id, time, route and client.
+    pub identity: Identity,
+    /// 0 in the stages of a route, else the number of the attempt.
+    pub attempt: u32,
+    /// What is being called.
+    pub phase: Phase,
+    /// The request's method.
+    pub method: Method,
+    /// The path for the model server; always begins with `/`.
+    pub path: String,
+    /// The query without `?`.
+    pub query: String,
+    /// The name of the upstream; always a configured one.
+    pub upstream: Arc<str>,
+    /// Names that `set-upstream` accepts.
+    pub upstreams: Arc<[Arc<str>]>,
+    /// The request's fields, without those of the gateway.
+    pub request: HeaderMap,
+    /// What stages did to the fields that are otherwise dropped.
+    pub set_by_stage: SetByStage,
+    /// The request body as it stands, while it can be asked about.
+    pub body: Option<Bytes>,
+    /// The response's status, once there is one.
+    pub status: Option<StatusCode>,
+    /// The response's fields, without those of the gateway.
+    pub response: HeaderMap,
+    /// Fields that the response gets, whichever it will be.
+    pub response_fields: HeaderMap,
+    /// Whether a response head has gone to the client: what is set now has no effect.
+    pub head_sent: bool,
+    /// The notes.
+    pub notes: Notes,
+    /// Time spent in the stages so far.
+    pub spent: Duration,
+    ends_body: bool,
+}
+
+impl Context {
+    /// A context at the beginning of the request phases.
+    #[must_use]
+    pub fn new(
+        identity: Identity,
+        parts: Parts,
+        upstream: Arc<str>,
+        upstreams: Arc<[Arc<str>]>,
+    ) -> Self {
+        let mut request = parts.headers;
+        strip_hop_by_hop(&mut request);
+        Self {
+            identity,
+            attempt: 0,
+            phase: Phase::Gate,
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            upstream,
+            upstreams,
+            request,
+            set_by_stage: SetByStage::default(),
+            body: None,
+            status: None,
+            response: HeaderMap::new(),
+            response_fields: HeaderMap::new(),
+            head_sent: false,
+            notes: Notes::default(),
+            spent: Duration::ZERO,
+            ends_body: false,
+        }
+    }
+
+    /// A copy for one attempt, before its adapter's first phase. The response begins empty.
+    #[must_use]
+    pub fn attempt(&self, number: u32, upstream: Arc<str>) -> Self {
+        Self {
+            identity: self.identity.clone(),
+            attempt: number,
+            phase: Phase::RequestHead,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            upstream,
+            upstreams: self.upstreams.clone(),
+            request: self.request.clone(),
+            set_by_stage: self.set_by_stage,
+            body: self.body.clone(),
+            status: None,
+            response: HeaderMap::new(),
+            response_fields: HeaderMap::new(),
+            head_sent: false,
+            notes: self.notes.clone(),
+            spent: Duration::ZERO,
+            ends_body: false,
+        }
+    }
+
+    /// Sets the method. Only in request phases.
+    ///
+    /// # Errors
+    /// In another phase, or if it is not a method.
+    pub fn set_method(&mut self, method: &str) -> Result<(), IllegalChange> {
+        self.only_in_request("the method")?;
+        let lower = method.bytes().any(|byte| byte.is_ascii_lowercase());
+        self.method = method
+            .parse()
+            .ok()
+            .filter(|_| !lower && !matches!(method, "CONNECT" | "TRACE"))
+            .ok_or_else(|| IllegalChange::new(format!("`{method}` is not a method to ask with")))?;
+        Ok(())
+    }
+
+    /// Sets the path. Only in request phases.
+    ///
+    /// # Errors
+    /// In another phase, or if it is not a path.
+    pub fn set_path(&mut self, path: String) -> Result<(), IllegalChange> {
+        self.only_in_request("the path")?;
+        let legal = path.starts_with('/')
+            && is_visible(&path)
+            && !path.contains('?')
+            && PathAndQuery::try_from(path.as_str()).is_ok();
+        if !legal {
+            return Err(IllegalChange::new(format!("`{path}` is not a path")));
+        }
+        self.path = path;
+        Ok(())
+    }
+
+    /// Sets the query; "" removes it. Only in request phases.
+    ///
+    /// # Errors
+    /// In another phase, or if it is not a query.
+    pub fn set_query(&mut self, query: String) -> Result<(), IllegalChange> {
+        self.only_in_request("the query")?;
+        if !is_visible(&query) || PathAndQuery::try_from(format!("/?{query}")).is_err() {
+            return Err(IllegalChange::new(format!("`{query}` is not a query")));
+        }
+        self.query = query;
+        Ok(())
+    }
+
+    /// Chooses another upstream. Only in request phases of a route's stages.
+    ///
+    /// # Errors
+    /// In another phase, in an adapter, or for an unknown name.
+    pub fn set_upstream(&mut self, name: &str) -> Result<(), IllegalChange> {
+        self.only_in_request("the upstream")?;
+        if self.attempt > 0 {
+            return Err(IllegalChange::new(
+                "an adapter cannot choose the upstream".into(),
+            ));
+        }
+        let Some(upstream) = self.upstreams.iter().find(|have| ***have == *name) else {
+            return Err(IllegalChange::new(format!("there is no upstream `{name}`")));
+        };
+        self.upstream = upstream.clone();
+        Ok(())
+    }
+
+    /// The status of the response; 0 until there is one.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status.map_or(0, |status| status.as_u16())
+    }
+
+    /// Sets the status, 200 to 599. Only in response phases; without effect once the head has gone to the client.
+    ///
+    /// # Errors
+    /// In another phase, or for another number.
+    pub fn set_status(&mut self, status: u16) -> Result<(), IllegalChange> {
+        if !self.phase.is_response() {
+            return Err(IllegalChange::new(
+                "the status can only be set in a response phase".into(),
+            ));
+        }
+        let legal = (200..=599).contains(&status);
+        let code = StatusCode::from_u16(status)
+            .ok()
+            .filter(|_| legal)
+            .ok_or_else(|| {
+                IllegalChange::new(format!("{status} is not a status from 200 to 599"))
+            })?;
+        if !self.head_sent {
+            self.status = Some(code);
+        }
+        Ok(())
+    }
+
+    /// The fields of the current direction: the request's in its phases, else the response's.
+    #[must_use]
+    pub fn fields(&self) -> &HeaderMap {
+        if self.phase.is_request() {
+            &self.request
+        } else {
+            &self.response
+        }
+    }
+
+    /// Replaces all fields of this name by one.
+    ///
+    /// # Errors
+    /// In `closing`, or if name or value is not legal.
+    pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), IllegalChange> {
+        self.change(name, |fields, name| {
+            let value = fields::value(&name, value)?;
+            fields
+                .try_insert(name, value)
+                .map(drop)
+                .map_err(|_| too_many())
+        })
+    }
+
+    /// Adds a field and keeps those of the same name.
+    ///
+    /// # Errors
+    /// As [`Context::set`].
+    pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), IllegalChange> {
+        self.change(name, |fields, name| {
+            let value = fields::value(&name, value)?;
+            fields
+                .try_append(name, value)
+                .map(drop)
+                .map_err(|_| too_many())
+        })
+    }
+
+    /// Removes all fields of this name; none is not an error.
+    ///
+    /// # Errors
+    /// In `closing`, or if the name is not legal.
+    pub fn remove(&mut self, name: &str) -> Result<(), IllegalChange> {
+        self.change(name, |fields, name| {
+            fields.remove(name);
+            Ok(())
+        })
+    }
+
+    fn change(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut HeaderMap, HeaderName) -> Result<(), IllegalChange>,
+    ) -> Result<(), IllegalChange> {
+        if self.phase == Phase::Closing {
+            return Err(IllegalChange::new(
+                "in `closing` only notes can be set".into(),
+            ));
+        }
+        let name = fields::name(name)?;
+        if !self.phase.is_request() {
+            // Checked all the same: whether a head went out early must not decide what is legal.
+            let mut scratch = HeaderMap::new();
+            let fields = if self.head_sent {
+                &mut scratch
+            } else {
+                &mut self.response
+            };
+            return change(fields, name);
+        }
+        let before = self.set_by_stage;
+        let of_name = |name: &HeaderName, set: &mut SetByStage, value| {
+            if name == header::HOST {
+                set.host = value;
+            } else if name == header::AUTHORIZATION {
+                set.authorization = value;
+            } else if name == "x-api-key" {
+                set.api_key = value;
+            }
+        };
+        of_name(&name, &mut self.set_by_stage, true);
+        let there = name.clone();
+        let result = change(&mut self.request, name);
+        if result.is_err() {
+            self.set_by_stage = before;
+        } else if !self.request.contains_key(&there) {
+            // Removed: what the client sent is gone, and nothing stands in its place.
+            of_name(&there, &mut self.set_by_stage, false);
+        }
+        result
+    }
+
+    /// Sets a field of the response, whichever it will be. Only in request and response phases.
+    ///
+    /// # Errors
+    /// In `closing`, or if name or value is not legal.
+    pub fn set_response_field(&mut self, name: &str, value: &[u8]) -> Result<(), IllegalChange> {
+        if self.phase == Phase::Closing {
+            return Err(IllegalChange::new(
+                "in `closing` only notes can be set".into(),
+            ));
+        }
+        let name = fields::name(name)?;
+        let value = fields::value(&name, value)?;
+        self.response_fields
+            .try_insert(name, value)
+            .map(drop)
+            .map_err(|_| too_many())
+    }
+
+    /// The first request field of this name, in every phase.
+    #[must_use]
+    pub fn request_field(&self, name: &str) -> Option<&HeaderValue> {
+        self.request.get(name)
+    }
+
+    /// The JSON text at a JSON Pointer in the request body, in the phases that may ask.
+    #[must_use]
+    pub fn request_json(&self, pointer: &str) -> Option<&str> {
+        json::at(self.known_body()?, pointer)
+    }
+
+    /// Bytes of the request body, in the phases that may ask.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.known_body().map_or(0, |body| body.len() as u64)
+    }
+
+    fn known_body(&self) -> Option<&Bytes> {
+        self.body.as_ref().filter(|_| self.phase.knows_body())
+    }
+
+    /// A note's JSON text.
+    #[must_use]
+    pub fn note(&self, name: &str) -> Option<&str> {
+        self.notes.get(name)
+    }
+
+    /// Sets a note.
+    ///
+    /// # Errors
+    /// If the text is not JSON, or past the bounds of notes.
+    pub fn set_note(&mut self, name: &str, json: String) -> Result<(), IllegalChange> {
+        if serde_json::from_str::<IgnoredAny>(&json).is_err() {
+            return Err(IllegalChange::new(format!("the note `{name}` is not JSON")));
+        }
+        if !self.notes.set(name, json) {
+            return Err(IllegalChange::new(
+                "the notes of one exchange are limited to 64 and to 64 KiB".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Ends the body after this call. Only in `events.batch`.
+    ///
+    /// # Errors
+    /// In another phase.
+    pub fn end_body(&mut self) -> Result<(), IllegalChange> {
+        if self.phase != Phase::Events {
+            return Err(IllegalChange::new(
+                "the body can only be ended in `events.batch`".into(),
+            ));
+        }
+        self.ends_body = true;
+        Ok(())
+    }
+
+    /// Whether the call that has just returned ended the body; forgets it.
+    pub fn take_end_body(&mut self) -> bool {
+        std::mem::take(&mut self.ends_body)
+    }
+
+    /// Takes in what a complete canonical request says of itself: the notes `model` and `stream`.
+    ///
+    /// # Errors
+    /// [`canonical::Duplicate`], for a 400.
+    pub fn freeze(&mut self) -> Result<(), canonical::Duplicate> {
+        if !canonical::is_canonical(&self.method, &self.path) {
+            return Ok(());
+        }
+        let Some(body) = &self.body else {
+            return Ok(());
+        };
+        let Some(top) = canonical::top(body)? else {
+            return Ok(());
+        };
+        // They are JSON by construction; a model's name that is too long for a note has none.
+        if let Some(model) = top.model {
+            self.notes.set("model", model);
+        }
+        let stream = if top.stream { "true" } else { "false" };
+        self.notes.set("stream", stream.to_owned());
+        Ok(())
+    }
+
+    /// Whether the client asked for a stream of chunks.
+    #[must_use]
+    pub fn wants_stream(&self) -> bool {
+        self.note("stream") == Some("true") && canonical::can_stream(&self.method, &self.path)
+    }
+
+    fn only_in_request(&self, what: &str) -> Result<(), IllegalChange> {
+        if self.phase.is_request() {
+            return Ok(());
+        }
+        Err(IllegalChange::new(format!(
+            "{what} can only be set in a request phase"
+        )))
+    }
+}
+
+fn is_visible(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+fn too_many() -> IllegalChange {
+    IllegalChange::new("there are too many header fields".into())
+}
+
+#[cfg(test)]
+mod tests;

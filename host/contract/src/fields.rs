@@ -1,0 +1,110 @@
+//! Header fields: which of them are the gateway's own, and which names and values are legal.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::IllegalChange;
+
+/// Fields that belong to one connection, not to the message (RFC 9110, section 7.6.1), and those of the body's framing,
+/// which the gateway writes itself.
+const OWNED_BY_HOST: [HeaderName; 11] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Whether a field is the gateway's own: stages neither see nor set it.
+#[must_use]
+pub fn is_owned_by_host(name: &HeaderName) -> bool {
+    OWNED_BY_HOST.contains(name)
+}
+
+/// Removes the fields of [`is_owned_by_host`] and those that `connection` names.
+pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
+    let named: Vec<HeaderName> = fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&OWNED_BY_HOST) {
+        fields.remove(name);
+    }
+}
+
+/// A name that a stage may set.
+///
+/// # Errors
+/// If it is not a name in HTTP, or belongs to the gateway.
+pub fn name(name: &str) -> Result<HeaderName, IllegalChange> {
+    let name: HeaderName = name
+        .parse()
+        .map_err(|_| IllegalChange::new(format!("`{name}` is not a header field name")))?;
+    if is_owned_by_host(&name) {
+        return Err(IllegalChange::new(format!(
+            "the field `{name}` belongs to the gateway"
+        )));
+    }
+    Ok(name)
+}
+
+/// A value that a stage may set, without the blanks around it.
+///
+/// # Errors
+/// If it is not legal in HTTP.
+pub fn value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, IllegalChange> {
+    // Blanks alone: a line end must be refused and not be tidied away.
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let begin = value
+        .iter()
+        .position(|byte| !blank(byte))
+        .unwrap_or(value.len());
+    let end = value
+        .iter()
+        .rposition(|byte| !blank(byte))
+        .map_or(begin, |last| last + 1);
+    HeaderValue::from_bytes(&value[begin..end])
+        .map_err(|_| IllegalChange::new(format!("the value for `{name}` is not legal in HTTP")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_connection_names_goes_with_it() {
+        let mut fields = HeaderMap::new();
+        fields.insert("connection", HeaderValue::from_static("close, X-Private"));
+        fields.insert("x-private", HeaderValue::from_static("1"));
+        fields.insert("keep-alive", HeaderValue::from_static("timeout=5"));
+        fields.insert("x-kept", HeaderValue::from_static("1"));
+        strip_hop_by_hop(&mut fields);
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[test]
+    fn illegal_and_foreign_names_are_refused() {
+        for bad in ["", "a b", "Content-Length", "te", "ü"] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(name("X-Fine").expect("legal"), "x-fine");
+    }
+
+    #[test]
+    fn values_lose_their_blanks_and_may_hold_no_line_end() {
+        let name = HeaderName::from_static("x");
+        assert_eq!(value(&name, b" a\t").expect("legal"), "a");
+        assert_eq!(value(&name, b" \t ").expect("legal"), "");
+        assert!(value(&name, b"a\r\nb: c").is_err());
+        assert!(value(&name, b"a\n").is_err());
+        assert!(value(&name, b"\x7f").is_err());
+    }
+}

@@ -1,0 +1,23 @@
+//! The rules of the plugin contract: what a stage may change and when, which results are legal, and what the gateway reads
+//! from a request by itself.
+//!
+//! Pure: no engine, no connection, no clock. The gateway enforces these rules on components, the SDK's test bench on native
+//! code; `wit/` tells them to plugin authors. A rule lives here and nowhere else.
+
+pub mod canonical;
+pub mod context;
+pub mod fields;
+mod framing;
+pub mod json;
+mod manifest;
+mod notes;
+mod rules;
+
+pub use context::{Context, Identity, IllegalChange, Phase};
+pub use framing::Framing;
+pub use manifest::{Adapter, Manifest};
+pub use notes::Notes;
+pub use rules::{
+    Exports, RequestPlan, ResponsePlan, Violation, check_batch, check_end, check_fault,
+    check_replacement, check_reply, check_request_body, check_response_plan,
+};

@@ -1,0 +1,190 @@
+//! The client's side of an exchange: what it has got so far, and how it is told of the end.
+
+use bytes::Bytes;
+
+use super::head;
+use super::outlet::{Gone, Outlet};
+use super::record::Record;
+use super::tail::Tail;
+use crate::framing::Framing;
+use crate::pipeline::{Data, Stop, Stopped, content_framing};
+use crate::plugin::instance::Loan;
+
+/// A comment line of SSE, which clients ignore. One line, without an empty line behind it: after an event with an `id`,
+/// openai-python takes the empty line for an event and fails.
+const HEARTBEAT: &[u8] = b": ping\n";
+
+/// What the client has got so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    /// A head for a stream of events, because the client asked for one and the model server was silent for long.
+    EarlyHead,
+    /// The response's own head.
+    Head,
+}
+
+/// Writes the response: one head, then bytes, then an end.
+pub(super) struct ResponseWriter {
+    outlet: Outlet,
+    sent: Sent,
+    /// The framing of what the client gets.
+    framing: Framing,
+    /// Whether the body has a length that was announced: nothing can be added to it.
+    announced: bool,
+    /// Whether what the client has got so far ends where an event ends.
+    at_boundary: bool,
+    tail: Tail,
+}
+
+impl ResponseWriter {
+    pub(super) fn new(outlet: Outlet) -> Self {
+        Self {
+            outlet,
+            sent: Sent::Nothing,
+            framing: Framing::Document,
+            announced: false,
+            at_boundary: true,
+            tail: Tail::default(),
+        }
+    }
+
+    /// Whether anything has gone to the client.
+    pub(super) fn has_begun(&self) -> bool {
+        self.sent != Sent::Nothing
+    }
+
+    /// Whether the client has got the head of a stream before there was a response.
+    pub(super) fn has_early_head(&self) -> bool {
+        self.sent == Sent::EarlyHead
+    }
+
+    /// The framing of what the client gets; `None` as long as that is not settled.
+    pub(super) fn framing(&self) -> Option<Framing> {
+        self.has_begun().then_some(self.framing)
+    }
+
+    /// Waits until the client has left.
+    pub(super) async fn gone(&self) {
+        self.outlet.gone().await;
+    }
+
+    /// Waits for something, no longer than the client stays.
+    pub(super) async fn unless_gone<T>(&self, future: impl Future<Output = T>) -> Result<T, Gone> {
+        tokio::select! {
+            biased;
+            () = self.outlet.gone() => Err(Gone),
+            value = future => Ok(value),
+        }
+    }
+
+    /// Gives the client some of the body, and the head before the first of it. `whole_events` says that it ends where an event
+    /// ends; else that is looked for.
+    pub(super) async fn chunk(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+        bytes: Bytes,
+        announced: Option<u64>,
+        whole_events: bool,
+    ) -> Result<(), Gone> {
+        if self.sent == Sent::Nothing {
+            self.framing = content_framing(context);
+            self.announced = announced.is_some();
+            let head = head::to_client(context);
+            record.status = Some(head.status);
+            context.head_sent = true;
+            self.outlet.head(head, announced);
+            self.sent = Sent::Head;
+        }
+        self.at_boundary = self.tail.ends_an_event(&bytes) || whole_events;
+        record.sends(bytes.len());
+        self.outlet.send(bytes).await
+    }
+
+    /// Gives the client the end of the body, or the whole response if nothing has been sent.
+    pub(super) async fn finish(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+        bytes: Bytes,
+    ) -> Result<(), Gone> {
+        match self.sent {
+            Sent::Nothing => {
+                self.respond(record, context, bytes);
+                Ok(())
+            }
+            Sent::EarlyHead | Sent::Head if bytes.is_empty() => Ok(()),
+            Sent::EarlyHead | Sent::Head => self.chunk(record, context, bytes, None, true).await,
+        }
+    }
+
+    fn respond(&mut self, record: &mut Record, context: &mut Loan, body: Bytes) {
+        let head = head::to_client(context);
+        record.status = Some(head.status);
+        context.head_sent = true;
+        if !body.is_empty() {
+            record.sends(body.len());
+        }
+        self.outlet.respond(head, body);
+        self.sent = Sent::Head;
+    }
+
+    /// Tells the client of an error: by a response of its own, or by the last event of the stream that has begun. Where no
+    /// event can be given, the body ends as incomplete.
+    pub(super) async fn fail(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+        stopped: Stopped,
+        framing: Framing,
+    ) -> Result<(), Gone> {
+        let Stopped { stop, shown } = stopped;
+        if self.sent == Sent::Nothing {
+            if let Stop::Failure(failure) = &stop {
+                context.status = Some(failure.status());
+                context.response = failure.head();
+            }
+            self.respond(record, context, shown.into_document(framing));
+            return Ok(());
+        }
+        let framing = self.framing;
+        let in_events = matches!(shown, Data::Events { .. });
+        let can_be_told =
+            self.at_boundary && !self.announced && (framing != Framing::Document || !in_events);
+        let record_of_error = shown.into_bytes(framing);
+        if can_be_told && !record_of_error.is_empty() {
+            return self
+                .chunk(record, context, record_of_error, None, true)
+                .await;
+        }
+        self.outlet.abort().await;
+        Ok(())
+    }
+
+    /// Sends a comment to a client that has, or will have, a stream of events: behind an event, never inside one.
+    pub(super) async fn heartbeat(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+    ) -> Result<(), Gone> {
+        if !self.at_boundary {
+            return Ok(());
+        }
+        if self.sent == Sent::Nothing {
+            self.framing = Framing::Sse;
+            let head = if context.status.is_some() {
+                // There is a response, so its own head can go out.
+                self.sent = Sent::Head;
+                head::to_client(context)
+            } else {
+                self.sent = Sent::EarlyHead;
+                head::early(context)
+            };
+            record.status = Some(head.status);
+            context.head_sent = true;
+            self.outlet.head(head, None);
+        }
+        self.outlet.send(Bytes::from_static(HEARTBEAT)).await
+    }
+}

@@ -1,0 +1,184 @@
+//! One stage in one exchange: its instance, and what its results mean.
+
+use std::sync::Arc;
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+use sluicegate_contract::fields::is_owned_by_host;
+use sluicegate_contract::{Exports, Manifest, RequestPlan, Violation, check_fault, check_reply};
+
+use super::Stop;
+use crate::failure::{Failure, Kind};
+use crate::plugin::abi::{self, Field, Reply};
+use crate::plugin::instance::Instance;
+use crate::plugin::{self, Asked, Version};
+
+/// A plugin in one exchange, or an adapter in one attempt.
+pub(super) struct Stage {
+    version: Arc<Version>,
+    /// `None` until the first call, and again when there is nothing left to call.
+    instance: Option<Instance>,
+    asked: Option<Arc<Asked>>,
+    /// How it wants to see the request body.
+    pub(super) plan: RequestPlan,
+    /// It has failed, or its instance is given back: nothing of it is called any more.
+    out: bool,
+    /// Something of it was called.
+    took_part: bool,
+}
+
+impl Stage {
+    pub(super) fn new(version: Arc<Version>, asked: Option<Arc<Asked>>) -> Self {
+        Self {
+            version,
+            instance: None,
+            asked,
+            plan: RequestPlan::Skip,
+            out: false,
+            took_part: false,
+        }
+    }
+
+    pub(super) fn exports(&self) -> Exports {
+        self.version.exports()
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        self.version.manifest()
+    }
+
+    /// Whether nothing of it is called any more.
+    pub(super) fn is_out(&self) -> bool {
+        self.out
+    }
+
+    /// Whether something of it was called.
+    pub(super) fn took_part(&self) -> bool {
+        self.took_part
+    }
+
+    /// The instance, for the next call.
+    pub(super) fn instance(&mut self) -> &mut Instance {
+        self.took_part = true;
+        let Self {
+            version,
+            instance,
+            asked,
+            ..
+        } = self;
+        instance.get_or_insert_with(|| Instance::new(version, asked.clone()))
+    }
+
+    /// Whether `closing` is the only phase that it has: then that call makes the instance.
+    pub(super) fn only_closes(&self) -> bool {
+        let exports = self.exports();
+        exports.closing && !exports.sees_request() && !exports.sees_response()
+    }
+
+    /// The instance, if it is alive and the component exports `closing`.
+    pub(super) fn closing(&mut self) -> Option<&mut Instance> {
+        self.instance
+            .as_mut()
+            .filter(|_| self.version.exports().closing)
+    }
+
+    /// Nothing but `closing` is left to call: gives the instance back, unless it is exported.
+    pub(super) fn release(&mut self) {
+        if !self.version.exports().closing {
+            self.instance = None;
+            self.out = true;
+        }
+    }
+
+    /// What a failure of the stage means: the exchange fails, or goes on without the stage if it is configured to fail open.
+    pub(super) fn on_error(&mut self, error: plugin::Error) -> Result<(), Failure> {
+        self.instance = None;
+        self.out = true;
+        let version = &self.version;
+        if version.fails_open() && !matches!(error, plugin::Error::Exhausted) {
+            tracing::warn!(plugin = version.name(), %error, "stage failed; the exchange goes on without it");
+            return Ok(());
+        }
+        Err(failure(version, error))
+    }
+
+    /// What it means that a result breaks the contract.
+    pub(super) fn on_violation(&mut self, Violation(text): Violation) -> Result<(), Failure> {
+        self.on_error(plugin::Error::Contract(text))
+    }
+
+    /// A stage's own response or error, if it is one that can be sent.
+    pub(super) fn stop(&mut self, stop: abi::Stop) -> Stop {
+        match stop {
+            abi::Stop::Reply(reply) => self.reply(reply),
+            abi::Stop::Fault(fault) => self.fault(fault).into(),
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) -> Stop {
+        if let Err(Violation(text)) = check_reply(reply.status) {
+            return self.broken_contract(text).into();
+        }
+        tracing::debug!(
+            plugin = self.version.name(),
+            reason = reply.reason,
+            status = reply.status,
+            "stage replies"
+        );
+        Stop::Reply(reply)
+    }
+
+    /// A stage's fault in the client's error format.
+    pub(super) fn fault(&mut self, fault: abi::Fault) -> Failure {
+        if let Err(Violation(text)) = check_fault(fault.status) {
+            return self.broken_contract(text);
+        }
+        let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let failure = Failure::refused(status, fault.code, fault.message, fault.param);
+        failure.with_fields(legal(fault.fields.as_deref().unwrap_or_default()))
+    }
+
+    /// A result that nothing can be made of, also where the stage may fail open: it wanted to end the exchange.
+    fn broken_contract(&mut self, text: String) -> Failure {
+        self.instance = None;
+        self.out = true;
+        failure(&self.version, plugin::Error::Contract(text))
+    }
+}
+
+/// The fields of a stage's own response that are legal HTTP and not the gateway's.
+pub(super) fn legal(fields: &[Field]) -> HeaderMap {
+    let mut legal = HeaderMap::new();
+    for field in fields {
+        if let (Ok(name), Ok(value)) = (
+            field.name.parse::<HeaderName>(),
+            HeaderValue::from_bytes(&field.value),
+        ) && !is_owned_by_host(&name)
+        {
+            legal.append(name, value);
+        }
+    }
+    legal
+}
+
+fn failure(version: &Version, error: plugin::Error) -> Failure {
+    match error {
+        plugin::Error::Exhausted => Failure::new(
+            Kind::Overloaded,
+            "The gateway has no sandbox free. Try again in a moment.",
+        )
+        .with_field("retry-after", "1")
+        .caused_by(error),
+        plugin::Error::Engine(_)
+        | plugin::Error::Trap(_)
+        | plugin::Error::Deadline { .. }
+        | plugin::Error::Stalled { .. }
+        | plugin::Error::Memory { .. }
+        | plugin::Error::Output { .. }
+        | plugin::Error::Contract(_) => Failure::new(
+            Kind::PluginFault,
+            format!("The stage `{}` of the gateway failed.", version.name()),
+        )
+        .caused_by(error),
+    }
+}

@@ -1,0 +1,68 @@
+//! The gateway's own failures, and errors in the form that clients and stages see.
+
+use sluicegate_contract::Violation;
+
+use crate::json;
+use crate::types::Fault;
+
+/// The model server broke off.
+pub(super) fn broken() -> Fault {
+    Fault::upstream("upstream_broken", "The model server broke off.")
+}
+
+/// The plugin broke the contract.
+pub(super) fn violation(violation: Violation) -> Fault {
+    Fault::upstream("plugin_fault", violation.0)
+}
+
+/// A fault as `{"error":{"message","type","param","code"}}`.
+pub(super) fn to_json(fault: &Fault) -> String {
+    let kind = match fault.status {
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    };
+    let mut out = String::with_capacity(128 + fault.message.len());
+    out.push_str("{\"error\":{\"message\":");
+    json::push_str(&mut out, &fault.message);
+    out.push_str(",\"type\":");
+    json::push_str(&mut out, kind);
+    out.push_str(",\"param\":");
+    match &fault.param {
+        Some(param) => json::push_str(&mut out, param),
+        None => out.push_str("null"),
+    }
+    out.push_str(",\"code\":");
+    json::push_str(&mut out, &fault.code);
+    out.push_str("}}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_form_that_clients_know() {
+        let value = |fault: &Fault| -> serde_json::Value {
+            serde_json::from_str(&to_json(fault)).expect("JSON")
+        };
+        let fault = Fault::new(503, "upstream_busy", "Try \"later\".").param("model");
+        assert_eq!(
+            value(&fault),
+            serde_json::json!({"error": {
+                "message": "Try \"later\".", "type": "server_error", "param": "model", "code": "upstream_busy"
+            }})
+        );
+        let kind = |status| {
+            let error = value(&Fault::new(status, "c", "m"))["error"].clone();
+            assert_eq!(error["param"], serde_json::Value::Null);
+            error["type"].clone()
+        };
+        assert_eq!(kind(404), "invalid_request_error");
+        assert_eq!(kind(403), "permission_error");
+        assert_eq!(kind(429), "rate_limit_error");
+        assert_eq!(kind(502), "server_error");
+    }
+}
