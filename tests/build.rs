@@ -15,7 +15,9 @@ const BARE: &str = "wasm32-unknown-unknown";
 const WASI: &str = "wasm32-wasip2";
 
 /// Guests without any import but the contract's.
-const GUESTS: [&str; 6] = ["bare", "combined", "filter", "gate", "observer", "watcher"];
+const GUESTS: [&str; 8] = [
+    "bare", "combined", "filter", "front", "gate", "observer", "rules", "watcher",
+];
 /// Guests that use more of the standard library than the contract gives.
 const LIBRARY: [&str; 2] = ["library", "sleeper"];
 /// The filters under `examples/`.

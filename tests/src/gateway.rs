@@ -89,6 +89,11 @@ impl Gateway {
         value.map_or(0.0, |value| value.trim().parse().expect("a number"))
     }
 
+    /// The gateway itself.
+    pub fn running(&self) -> &lifecycle::Gateway {
+        &self.inner
+    }
+
     /// Cuts what is still running, as a second signal does; also in the middle of [`Gateway::shutdown`].
     pub fn cutter(&self) -> impl FnOnce() + Send + 'static {
         let cut = self.inner.cut();

@@ -1,6 +1,7 @@
 //! The plugins under `guests/`, compiled by the build script: a request tells them what to do. And the filters under the
 //! workspace's `examples/`.
 
+pub use sluicegate_guests::rules::Rules;
 pub use sluicegate_guests::{FIELD, OVERSIZE};
 
 /// A gate that does as the request says.
@@ -13,6 +14,10 @@ pub const WATCHER: &str = concat!(env!("OUT_DIR"), "/watcher.wasm");
 pub const BARE: &str = concat!(env!("OUT_DIR"), "/bare.wasm");
 /// A gate that is also told how exchanges end, and observes them.
 pub const COMBINED: &str = concat!(env!("OUT_DIR"), "/combined.wasm");
+/// A front that wraps every body and every event that it sees, with the status beside it.
+pub const FRONT: &str = concat!(env!("OUT_DIR"), "/front.wasm");
+/// A plugin that tries what the contract forbids, and answers with what came of it.
+pub const RULES: &str = concat!(env!("OUT_DIR"), "/rules.wasm");
 /// An observer that tells the log all that it sees.
 pub const OBSERVER: &str = concat!(env!("OUT_DIR"), "/observer.wasm");
 /// A gate that uses the standard library, compiled for `wasm32-wasip2`.

@@ -36,6 +36,19 @@ impl Setup {
         }
     }
 
+    /// As [`Setup::before`], with several targets in one upstream.
+    pub fn before_urls(urls: &[String]) -> Self {
+        Self::before_url(&urls.join("\", \""))
+    }
+
+    /// Adds sections as they are.
+    #[must_use]
+    pub fn section(mut self, text: &str) -> Self {
+        self.sections.push_str(text);
+        self.sections.push('\n');
+        self
+    }
+
     /// Adds a line to `[server]`.
     #[must_use]
     pub fn server(self, line: &str) -> Self {

@@ -38,6 +38,7 @@ impl Gate for Guest {
         match act {
             "log" => (0..150).for_each(|line| log::info("chatter").field("line", &line).write()),
             "own" => ctx.set("transfer-encoding", "chunked")?,
+            "response-field" => ctx.set_response_field("x-limit", "7")?,
             "path" => ctx.set_path("/elsewhere")?,
             "upstream" => ctx.set_upstream("nowhere")?,
             "notes" => ctx.set_note("big", &"x".repeat(70_000))?,

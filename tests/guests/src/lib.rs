@@ -7,6 +7,9 @@ use serde::Deserialize;
 use sluicegate_plugin::{Context, Fault, Reply, RequestPlan, ResponsePlan};
 
 mod deed;
+// As a component it is an example of its own: its exports would be those of every guest.
+#[cfg(not(target_family = "wasm"))]
+pub mod rules;
 
 pub use deed::perform;
 

@@ -2,10 +2,12 @@
 //!
 //! One program, so that all tests share one engine and every plugin is compiled once.
 
+mod attempts;
 mod bad_input;
 mod bad_upstream;
 mod chat;
 mod client_wire;
+mod closing;
 mod command;
 mod common;
 mod heartbeats;
@@ -17,10 +19,13 @@ mod lifecycle;
 mod limits;
 mod loading;
 mod models;
+mod onion;
 mod plans;
 mod plugins;
+mod rules;
 mod slow;
 mod streams;
+mod swaps;
 mod transport;
 mod upstreams;
 mod wire;
