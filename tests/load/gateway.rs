@@ -282,6 +282,7 @@ fn sluicegate(mut command: Command, place: &Place, stream: &str) -> anyhow::Resu
 listen = \"{address}\"
 
 [upstream.ollama]
+adapter = \"ollama\"
 targets = [\"http://{upstream}\"]
 
 [plugin.auth]
@@ -303,7 +304,7 @@ source = \"builtin:access-log\"
 [[route]]
 path = \"/v1/chat/completions\"
 methods = [\"POST\"]
-pipeline = [\"auth\", {aggregate}\"ollama\"]
+pipeline = [\"auth\", {aggregate}]
 observers = [\"access-log\"]
 upstream = \"ollama\"
 "
