@@ -35,7 +35,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Version};
 use sluicegate_contract::{Context, Identity, canonical};
 
 pub use self::admission::Exchanges;
@@ -46,7 +46,7 @@ use self::admission::Admitted;
 use self::attempt::{Adapter, RequestBody, Source};
 use self::client::ResponseWriter;
 use self::deadlines::{Deadlines, Expired};
-use self::outlet::{Gone, Outlet};
+use self::outlet::{Interrupt, Outlet};
 use self::record::Record;
 use crate::failure::{Failure, Kind};
 use crate::framing::Framing;
@@ -80,7 +80,9 @@ pub struct Core {
 pub async fn serve(core: Arc<Core>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let head_only = request.method() == Method::HEAD;
     let finishing = core.finishing.clone();
-    let response = outlet::run(finishing, |outlet| drive(core, client, request, outlet)).await;
+    let has_window = request.version() == Version::HTTP_2;
+    let drive = |outlet| drive(core, client, request, outlet);
+    let response = outlet::run(finishing, has_window, drive).await;
     if head_only {
         outlet::without_body(response)
     } else {
@@ -123,9 +125,12 @@ impl From<Failure> for Halt {
     }
 }
 
-impl From<Gone> for Halt {
-    fn from(Gone: Gone) -> Self {
-        Self::Gone
+impl From<Interrupt> for Halt {
+    fn from(why: Interrupt) -> Self {
+        match why {
+            Interrupt::Gone => Self::Gone,
+            Interrupt::Total(limit) => too_late(Expired::Total(limit)).into(),
+        }
     }
 }
 
@@ -304,10 +309,13 @@ impl Exchange {
                 source.let_go();
             }
             self.set_heartbeat();
-            if self.deliver(output, announced).await? {
-                return Ok(());
-            }
-            passed = self.next(&mut source).await?;
+            passed = match self.deliver(output, announced).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.next(&mut source).await?,
+                // A limit while the client takes nothing.
+                Err(Halt::Stop(stop)) => pipeline::Passed::stopped(pipeline::Data::default(), stop),
+                Err(Halt::Gone) => return Err(Halt::Gone),
+            };
         }
     }
 
@@ -373,7 +381,7 @@ impl Exchange {
         loop {
             let expired = tokio::select! {
                 biased;
-                () = self.client.gone() => return Err(Halt::Gone),
+                why = self.client.interrupted() => return Err(why.into()),
                 value = &mut future => return Ok(value),
                 expired = self.deadlines.next() => expired,
             };

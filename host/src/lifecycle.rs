@@ -101,7 +101,7 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             exchanges: Exchanges::default(),
             recent: Recent::default(),
-            finishing: Finishing::new(),
+            finishing: Finishing::start(limits.write_timeout),
         });
         let gateway = Self {
             addresses: listeners.iter().map(Listener::address).collect(),

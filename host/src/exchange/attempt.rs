@@ -295,6 +295,7 @@ impl Exchange {
         let heartbeat = self.snapshot.server.heartbeat.filter(|_| early);
         self.deadlines
             .begin_attempt(&upstream.timeout, heartbeat, self.record.attempts == 1);
+        self.client.set_deadline(self.deadlines.total());
 
         let sent = match self.snapshot.adapters.get(&upstream.name) {
             Some(version) => {

@@ -1,9 +1,12 @@
 //! The client's side of an exchange: what it has got so far, and how it is told of the end.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::head;
-use super::outlet::{Gone, Outlet};
+use super::outlet::{Interrupt, Outlet};
 use super::record::Record;
 use super::tail::Tail;
 use crate::framing::Framing;
@@ -35,6 +38,7 @@ pub(super) struct ResponseWriter {
     /// Whether what the client has got so far ends where an event ends.
     at_boundary: bool,
     tail: Tail,
+    deadline: Option<(Instant, Duration)>,
 }
 
 impl ResponseWriter {
@@ -46,6 +50,7 @@ impl ResponseWriter {
             announced: false,
             at_boundary: true,
             tail: Tail::default(),
+            deadline: None,
         }
     }
 
@@ -64,16 +69,24 @@ impl ResponseWriter {
         self.has_begun().then_some(self.framing)
     }
 
-    /// Waits until the client has left.
-    pub(super) async fn gone(&self) {
-        self.outlet.gone().await;
+    /// Waits until the exchange is taken out of its connection.
+    pub(super) async fn interrupted(&self) -> Interrupt {
+        self.outlet.interrupted().await
+    }
+
+    /// When the exchange must have ended, and the limit that says so.
+    pub(super) fn set_deadline(&mut self, deadline: Option<(Instant, Duration)>) {
+        self.deadline = deadline;
     }
 
     /// Waits for something, no longer than the client stays.
-    pub(super) async fn unless_gone<T>(&self, future: impl Future<Output = T>) -> Result<T, Gone> {
+    pub(super) async fn unless_gone<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Interrupt> {
         tokio::select! {
             biased;
-            () = self.outlet.gone() => Err(Gone),
+            why = self.outlet.interrupted() => Err(why),
             value = future => Ok(value),
         }
     }
@@ -87,14 +100,14 @@ impl ResponseWriter {
         bytes: Bytes,
         announced: Option<u64>,
         whole_events: bool,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Interrupt> {
         if self.sent == Sent::Nothing {
             self.framing = content_framing(context);
             self.announced = announced.is_some();
             let head = head::to_client(context);
             record.status = Some(head.status);
             context.head_sent = true;
-            self.outlet.head(head, announced);
+            self.outlet.head(head, announced, self.deadline);
             self.sent = Sent::Head;
         }
         self.at_boundary = self.tail.ends_an_event(&bytes) || whole_events;
@@ -108,7 +121,7 @@ impl ResponseWriter {
         record: &mut Record,
         context: &mut Loan,
         bytes: Bytes,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Interrupt> {
         match self.sent {
             Sent::Nothing => {
                 self.respond(record, context, bytes);
@@ -138,7 +151,7 @@ impl ResponseWriter {
         context: &mut Loan,
         stopped: Stopped,
         framing: Framing,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Interrupt> {
         let Stopped { stop, shown } = stopped;
         if self.sent == Sent::Nothing {
             if let Stop::Failure(failure) = &stop {
@@ -167,7 +180,7 @@ impl ResponseWriter {
         &mut self,
         record: &mut Record,
         context: &mut Loan,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Interrupt> {
         if !self.at_boundary {
             return Ok(());
         }
@@ -183,7 +196,7 @@ impl ResponseWriter {
             };
             record.status = Some(head.status);
             context.head_sent = true;
-            self.outlet.head(head, None);
+            self.outlet.head(head, None, self.deadline);
         }
         self.outlet.send(Bytes::from_static(HEARTBEAT)).await
     }

@@ -70,6 +70,11 @@ impl Deadlines {
         self.reset();
     }
 
+    /// When the exchange must have ended, and the limit that says so.
+    pub(super) fn total(&self) -> Option<(Instant, Duration)> {
+        self.total
+    }
+
     /// Something of a response body came from the model server, which from now on may be silent for `idle`.
     pub(super) fn received(&mut self, idle: Duration) {
         self.received = Instant::now();

@@ -1,213 +1,421 @@
 //! The way from an exchange to the client: one head, then bytes, then an end.
 //!
 //! An exchange is one asynchronous function that hands its response over chunk by chunk. The connection polls it, first until
-//! there is a head, then for each chunk of the body: so it goes on only as fast as the client takes what it gives. When the
-//! client is gone, the exchange is told so and moves to a task of its own, where it lets go of the model server and comes to
-//! its end.
+//! there is a head, then for each chunk of the body: so it goes on only as fast as the client takes what it gives.
+//!
+//! A connection may stop polling: the client has left, or an HTTP/2 stream has no window. So the exchange lies in a slot that the
+//! connection shares with [`Finishing`], which takes it out in these cases: it is told why, and comes to its end on a task of
+//! its own, where every wait ends.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::Response;
 use hyper::body::{Frame, SizeHint};
 use hyper::header::CONTENT_LENGTH;
 use hyper::http::response::Parts;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How often streams are looked at that their connections do not poll. A limit is exceeded by no more than this.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the last event of an exchange that was taken out may wait for a client that takes nothing.
+const LAST: Duration = Duration::from_secs(1);
 
 /// The body ended before it was complete; the connection tells the client by not ending it properly.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the exchange failed in the middle of its response")]
 pub struct Aborted;
 
-/// The client has left.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;
+/// Why an exchange is taken out of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupt {
+    /// The client has left, or takes nothing for too long: there is nobody to tell anything.
+    Gone,
+    /// The exchange has taken too long; the limit.
+    Total(Duration),
+}
 
-/// Where exchanges come to their end that no connection polls any more.
+/// Where exchanges come to their end that no connection polls any more, and what finds them.
 #[derive(Clone, Debug)]
 pub struct Finishing {
     tasks: TaskTracker,
     runtime: Handle,
+    streams: Arc<Mutex<Streams>>,
+    /// Cancelled when there is nothing left to find.
+    over: CancellationToken,
+}
+
+/// The streams whose head is out, by number.
+#[derive(Debug, Default)]
+struct Streams {
+    next: u64,
+    live: HashMap<u64, Weak<Shared>>,
 }
 
 impl Finishing {
-    /// On the runtime that this is called in.
+    /// On the runtime that this is called in. A client may take nothing for `write_timeout`.
     ///
     /// # Panics
     /// Outside a runtime.
     #[must_use]
-    pub fn new() -> Self {
-        Self {
+    pub fn start(write_timeout: Duration) -> Self {
+        let finishing = Self {
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
-        }
+            streams: Arc::default(),
+            over: CancellationToken::new(),
+        };
+        let (keeper, over) = (finishing.clone(), finishing.over.clone());
+        let keep = async move { keeper.keep(write_timeout).await };
+        finishing
+            .tasks
+            .spawn(async move { over.run_until_cancelled(keep).await });
+        finishing
     }
 
-    /// How many are on their way.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.tasks.len()
-    }
-
-    /// Whether none is on its way.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-
-    /// Waits until all have come to their end. Every wait of an exchange whose client has left ends, and every call of a
-    /// plugin has a limit, so this does too.
+    /// Waits until all have come to their end. Every wait of an exchange that was taken out ends, and every call of a plugin
+    /// has a limit, so this does too.
     pub async fn wait(&self) {
+        self.over.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
+
+    /// Looks again and again for streams that are over a limit while nobody polls them.
+    async fn keep(&self, write_timeout: Duration) {
+        let mut ticks = tokio::time::interval(LOOK);
+        loop {
+            ticks.tick().await;
+            let live: Vec<Arc<Shared>> = {
+                let streams = self.lock();
+                streams.live.values().filter_map(Weak::upgrade).collect()
+            };
+            let now = Instant::now();
+            for shared in live {
+                // Not in the condition: the lock would be held through the block.
+                let why = shared.state().overdue(now, write_timeout);
+                if let Some(why) = why {
+                    self.take_out(&shared, why);
+                }
+            }
+        }
+    }
+
+    /// Takes an exchange out, unless it is being polled right now or has ended: then nothing needs to be done.
+    fn take_out(&self, shared: &Arc<Shared>, why: Interrupt) {
+        let Ok(mut place) = shared.drive.try_lock() else {
+            return;
+        };
+        let Some(drive) = place.take() else {
+            return;
+        };
+        drop(place);
+        let mut state = shared.state();
+        state.interrupt = Some(why);
+        state.taken_out = true;
+        drop(state);
+        let shared = shared.clone();
+        let finish = async move {
+            drive.await;
+            shared.state().end();
+        };
+        self.tasks.spawn_on(finish, &self.runtime);
+    }
+
+    fn register(&self, shared: &Arc<Shared>) -> u64 {
+        let mut streams = self.lock();
+        streams.next += 1;
+        let number = streams.next;
+        streams.live.insert(number, Arc::downgrade(shared));
+        number
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams
+            .lock()
+            .expect("no panic while the lock is held")
+    }
 }
 
-impl Default for Finishing {
-    fn default() -> Self {
-        Self::new()
+type Drive = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The slot of an exchange.
+struct Shared {
+    state: Mutex<State>,
+    /// `None` once the exchange has ended or was taken out. Locked before `state`, never the other way round.
+    drive: Mutex<Option<Drive>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+/// What an exchange and its connection tell each other.
+#[derive(Default)]
+struct State {
+    head: Option<Parts>,
+    /// A response that is complete with its head.
+    whole: Option<Bytes>,
+    chunk: Option<Bytes>,
+    /// Since when the connection has not polled, after it has got something; `None` while it waits for more.
+    unpolled_since: Option<Instant>,
+    /// Bytes still to come, where that is known.
+    announced: Option<u64>,
+    /// When the exchange must have ended, and the limit that says so.
+    deadline: Option<(Instant, Duration)>,
+    /// Whether a connection that does not poll means that the client takes nothing. On HTTP/1 the connection sees that by
+    /// itself, and more exactly.
+    has_window: bool,
+    aborted: bool,
+    /// Told to the exchange once, but for [`Interrupt::Gone`].
+    interrupt: Option<Interrupt>,
+    /// The exchange runs on a task of its own.
+    taken_out: bool,
+    /// The exchange that was taken out has ended.
+    ended: bool,
+    /// The connection, while it waits for an exchange that was taken out.
+    connection: Option<Waker>,
+    /// An exchange that was taken out, while it waits for the connection.
+    exchange: Option<Waker>,
+}
+
+impl State {
+    /// The limit that is exceeded, if one is that nobody but [`Finishing`] may see.
+    fn overdue(&self, now: Instant, write_timeout: Duration) -> Option<Interrupt> {
+        if self.taken_out {
+            return None;
+        }
+        let unpolled = now.duration_since(self.unpolled_since?);
+        if let Some((deadline, limit)) = self.deadline
+            && now >= deadline
+            && unpolled >= LOOK
+        {
+            return Some(Interrupt::Total(limit));
+        }
+        let late = self.has_window && unpolled >= write_timeout;
+        late.then_some(Interrupt::Gone)
+    }
+
+    /// What the exchange is to be told.
+    fn interrupted(&mut self) -> Option<Interrupt> {
+        match self.interrupt {
+            Some(Interrupt::Gone) => Some(Interrupt::Gone),
+            Some(Interrupt::Total(_)) => self.interrupt.take(),
+            None => None,
+        }
+    }
+
+    /// The exchange that was taken out has ended: the connection may look again.
+    fn end(&mut self) {
+        self.ended = true;
+        // What the client has not taken by now, it never will. One that takes nothing cannot be told of a proper end either.
+        self.aborted |= self.chunk.take().is_some() || self.interrupt == Some(Interrupt::Gone);
+        if let Some(connection) = self.connection.take() {
+            connection.wake();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while the lock is held")
+    }
+
+    /// Lets the exchange go on; false if it is not here any more.
+    fn poll(&self, cx: &mut Context<'_>) -> bool {
+        let mut place = self.drive.lock().expect("no panic while the lock is held");
+        if let Some(drive) = &mut *place
+            && drive.as_mut().poll(cx).is_ready()
+        {
+            *place = None;
+        }
+        place.is_some()
     }
 }
 
 /// Where an exchange puts its response.
 #[derive(Clone)]
-pub(super) struct Outlet(Arc<Mutex<Slot>>);
-
-#[derive(Default)]
-struct Slot {
-    head: Option<Parts>,
-    /// A response that is complete with its head.
-    whole: Option<Bytes>,
-    chunk: Option<Bytes>,
-    /// Bytes still to come, where that is known.
-    announced: Option<u64>,
-    aborted: bool,
-    /// Nobody takes anything any more.
-    gone: bool,
-}
+pub(super) struct Outlet(Weak<Shared>);
 
 impl Outlet {
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.0.lock().expect("no panic while the lock is held")
+    /// Uses the state; `None` when nobody has the other end any more.
+    fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let shared = self.0.upgrade()?;
+        let mut state = shared.state();
+        Some(use_it(&mut state))
     }
 
     /// Gives the whole response at once.
     pub(super) fn respond(&self, head: Parts, body: Bytes) {
-        let mut slot = self.slot();
-        slot.head = Some(head);
-        slot.whole = Some(body);
+        self.with(|state| {
+            state.head = Some(head);
+            state.whole = Some(body);
+        });
     }
 
-    /// Gives the head; chunks follow. `announced` is the length of the body, where it is known.
-    pub(super) fn head(&self, head: Parts, announced: Option<u64>) {
-        let mut slot = self.slot();
-        slot.head = Some(head);
-        slot.announced = announced;
+    /// Gives the head; chunks follow. `announced` is the length of the body, where it is known; `deadline` is when the exchange
+    /// must have ended, and the limit that says so.
+    pub(super) fn head(
+        &self,
+        head: Parts,
+        announced: Option<u64>,
+        deadline: Option<(Instant, Duration)>,
+    ) {
+        self.with(|state| {
+            state.head = Some(head);
+            state.announced = announced;
+            state.deadline = deadline;
+        });
     }
 
-    /// Gives a chunk and waits until the connection has taken it.
+    /// Gives a chunk and waits until the connection has taken it. An exchange that was taken out waits no longer than [`LAST`].
     ///
     /// # Errors
-    /// [`Gone`] if it never will.
-    pub(super) async fn send(&self, chunk: Bytes) -> Result<(), Gone> {
-        self.slot().chunk = Some(chunk);
-        // No waker: whoever polls this polls it again after it has taken the chunk.
-        poll_fn(|_| {
-            let slot = self.slot();
-            match (&slot.chunk, slot.gone) {
-                (None, _) => Poll::Ready(Ok(())),
-                (Some(_), true) => Poll::Ready(Err(Gone)),
-                (Some(_), false) => Poll::Pending,
+    /// [`Interrupt`]; the chunk is still to be taken then.
+    pub(super) async fn send(&self, chunk: Bytes) -> Result<(), Interrupt> {
+        let taken_out = self.with(|state| {
+            state.chunk = Some(match state.chunk.take() {
+                None => chunk,
+                // The one before was interrupted: the connection takes both.
+                Some(before) => {
+                    let mut both = BytesMut::from(before);
+                    both.extend_from_slice(&chunk);
+                    both.freeze()
+                }
+            });
+            if let Some(connection) = state.connection.take() {
+                connection.wake();
             }
-        })
-        .await
+            state.taken_out
+        });
+        let taken = poll_fn(|cx| {
+            let looked = self.with(|state| {
+                if state.chunk.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                if let Some(why) = state.interrupted() {
+                    return Poll::Ready(Err(why));
+                }
+                if state.taken_out {
+                    state.exchange = Some(cx.waker().clone());
+                }
+                // Else no waker: the connection polls this again by itself after it has taken the chunk.
+                Poll::Pending
+            });
+            looked.unwrap_or(Poll::Ready(Err(Interrupt::Gone)))
+        });
+        if taken_out != Some(true) {
+            return taken.await;
+        }
+        match tokio::time::timeout(LAST, taken).await {
+            Ok(result) => result,
+            Err(_) => Err(Interrupt::Gone),
+        }
     }
 
-    /// Waits until the client has left.
-    pub(super) async fn gone(&self) {
-        // No waker: the exchange then moves to a task of its own, which polls it anew.
-        poll_fn(|_| {
-            if self.slot().gone {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+    /// Waits until the exchange is taken out of its connection.
+    pub(super) async fn interrupted(&self) -> Interrupt {
+        // No waker: an exchange that is taken out is polled anew.
+        poll_fn(|_| match self.with(State::interrupted) {
+            Some(None) => Poll::Pending,
+            Some(Some(why)) => Poll::Ready(why),
+            None => Poll::Ready(Interrupt::Gone),
         })
-        .await;
+        .await
     }
 
     /// Ends the body as incomplete.
     pub(super) async fn abort(&self) {
         // One turn for the connection to write what it has taken: an error makes it drop what it has not.
         tokio::task::yield_now().await;
-        self.slot().aborted = true;
+        self.with(|state| state.aborted = true);
     }
 }
 
-type Drive = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// An exchange that has not come to its end. Dropping it moves the exchange to a task of its own.
+/// The connection's end of an exchange. Dropping it tells the exchange that the client has left, if it has not ended.
 struct Running {
-    /// `None` once it has ended.
-    drive: Option<Drive>,
-    outlet: Outlet,
+    shared: Arc<Shared>,
     finishing: Finishing,
-}
-
-impl Running {
-    /// Lets the exchange go on.
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        if let Some(drive) = &mut self.drive
-            && drive.as_mut().poll(cx).is_ready()
-        {
-            self.drive = None;
-        }
-    }
+    /// The number under which its stream is known.
+    number: Option<u64>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(drive) = self.drive.take() {
-            self.outlet.slot().gone = true;
-            let Finishing { tasks, runtime } = &self.finishing;
+        if let Some(number) = self.number {
+            self.finishing.lock().live.remove(&number);
+        }
+        let drive = self
+            .shared
+            .drive
+            .lock()
+            .expect("no panic while the lock is held")
+            .take();
+        let mut state = self.shared.state();
+        state.interrupt = Some(Interrupt::Gone);
+        // One that was taken out before may wait for this connection.
+        if let Some(exchange) = state.exchange.take() {
+            exchange.wake();
+        }
+        drop(state);
+        if let Some(drive) = drive {
+            let Finishing { tasks, runtime, .. } = &self.finishing;
             tasks.spawn_on(drive, runtime);
         }
     }
 }
 
 /// Runs an exchange until it has a head; the rest runs as the body is taken.
+///
+/// `has_window` says that it is a stream of HTTP/2.
 pub(super) async fn run<F>(
     finishing: Finishing,
+    has_window: bool,
     exchange: impl FnOnce(Outlet) -> F,
 ) -> Response<Body>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let outlet = Outlet(Arc::default());
+    let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
+        state: Mutex::new(State {
+            has_window,
+            ..State::default()
+        }),
+        drive: Mutex::new(Some(Box::pin(exchange(Outlet(shared.clone()))))),
+    });
     let mut running = Running {
-        drive: Some(Box::pin(exchange(outlet.clone()))),
-        outlet,
+        shared,
         finishing,
+        number: None,
     };
     let head = poll_fn(|cx| {
-        running.poll(cx);
-        match running.outlet.slot().head.take() {
+        let goes_on = running.shared.poll(cx);
+        match running.shared.state().head.take() {
             Some(head) => Poll::Ready(head),
-            None if running.drive.is_none() => {
-                unreachable!("an exchange gives a head before it ends")
-            }
-            None => Poll::Pending,
+            None if goes_on => Poll::Pending,
+            None => unreachable!("an exchange gives a head before it ends"),
         }
     })
     .await;
-    let whole = running.outlet.slot().whole.take();
+    let whole = running.shared.state().whole.take();
     let body = match whole {
         Some(bytes) => Body::Whole(Some(bytes)),
-        None => Body::Chunks(running),
+        None => {
+            running.shared.state().unpolled_since = Some(Instant::now());
+            running.number = Some(running.finishing.register(&running.shared));
+            Body::Chunks(running)
+        }
     };
     Response::from_parts(head, body)
 }
@@ -255,21 +463,31 @@ impl hyper::body::Body for Body {
             }
             Self::Chunks(running) => running,
         };
+        let mut goes_on = true;
         loop {
-            let mut slot = running.outlet.slot();
-            if let Some(chunk) = slot.chunk.take() {
-                slot.announced = slot
+            let mut state = running.shared.state();
+            if let Some(chunk) = state.chunk.take() {
+                state.unpolled_since = Some(Instant::now());
+                state.announced = state
                     .announced
                     .map(|left| left.saturating_sub(chunk.len() as u64));
+                if let Some(exchange) = state.exchange.take() {
+                    exchange.wake();
+                }
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
-            let aborted = slot.aborted;
-            drop(slot);
-            if running.drive.is_none() {
+            if state.taken_out && !state.ended {
+                state.connection = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            state.unpolled_since = None;
+            let aborted = state.aborted;
+            drop(state);
+            if !goes_on {
                 return Poll::Ready(aborted.then_some(Err(Aborted)));
             }
-            running.poll(cx);
-            if running.drive.is_some() && running.outlet.slot().chunk.is_none() {
+            goes_on = running.shared.poll(cx);
+            if goes_on && running.shared.state().chunk.is_none() {
                 return Poll::Pending;
             }
         }
@@ -279,8 +497,13 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Self::Chunks(running) => {
-                let slot = running.outlet.slot();
-                running.drive.is_none() && slot.chunk.is_none() && !slot.aborted
+                let drive = running.shared.drive.lock();
+                let ended = drive.expect("no panic while the lock is held").is_none();
+                let state = running.shared.state();
+                ended
+                    && state.chunk.is_none()
+                    && !state.aborted
+                    && (state.ended || !state.taken_out)
             }
         }
     }
@@ -291,8 +514,8 @@ impl hyper::body::Body for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Self::Chunks(running) => running
-                .outlet
-                .slot()
+                .shared
+                .state()
                 .announced
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
         }

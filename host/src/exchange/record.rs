@@ -95,9 +95,10 @@ impl Record {
         self.error = Some((told.code.clone(), told.label));
     }
 
-    /// The client has left before the end.
+    /// The client has left before the end. What had gone wrong before that stays the error.
     pub(super) fn client_left(&mut self) {
-        self.error = Some((CLIENT_CLOSED.into(), "cancelled"));
+        self.error
+            .get_or_insert_with(|| (CLIENT_CLOSED.into(), "cancelled"));
     }
 
     /// The error code, or "".

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sluicegate_tests::client::Raw;
-use sluicegate_tests::{Barrier, Script, Setup, Upstream, guest, logs};
+use sluicegate_tests::{Barrier, Script, Setup, Upstream, guest, logs, within};
+use tokio::net::TcpStream;
 
 use crate::common::{CHAT, assert_answer, says_hello};
 
@@ -263,4 +267,56 @@ async fn a_client_that_takes_nothing_for_too_long_is_cut_off() {
     assert_eq!(logs::seen(&id).await["error"], "client_closed");
     assert!(!reader.answer().await.complete);
     gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_without_window_does_not_outlive_its_limits() {
+    for (limit, upstream_line, error) in [
+        ("write-timeout = \"300ms\"", "", "client_closed"),
+        (
+            "write-timeout = \"10m\"",
+            "timeout = { total = \"500ms\" }",
+            "upstream_total_timeout",
+        ),
+    ] {
+        let progress = Barrier::new();
+        let upstream = Upstream::always(large(&progress)).await;
+        let gateway = Setup::before(&upstream)
+            .limit(limit)
+            .upstream(upstream_line)
+            .filter()
+            .start()
+            .await;
+        let stream = TcpStream::connect(gateway.address())
+            .await
+            .expect("it listens");
+        // A client that never opens the window of its streams, and answers everything else.
+        let (mut sender, connection) =
+            hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(0)
+                .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+                .await
+                .expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let mut waiting = Vec::new();
+        for _ in 0..3 {
+            let id = logs::id();
+            let request = hyper::Request::get(format!("http://{}/x", gateway.address()))
+                .header("x-request-id", &id)
+                .body(Empty::new())
+                .expect("a legal request");
+            let response = sender.send_request(request).await.expect("a head");
+            assert_eq!(response.status(), 200);
+            waiting.push((id, response, upstream.next_request().await));
+        }
+        for (id, response, request) in waiting {
+            within("the model server to be let go", request.disconnected()).await;
+            let seen = logs::seen(&id).await;
+            assert_eq!(seen["error"], error, "{seen}");
+            drop(response);
+        }
+        assert!(!connection.is_finished());
+        connection.abort();
+        gateway.shutdown().await;
+    }
 }
