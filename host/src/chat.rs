@@ -332,4 +332,8 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Error> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test waits for its tasks, or its runtime ends them"
+)]
 mod tests;

@@ -18,6 +18,11 @@
     clippy::print_stderr,
     reason = "a command's result is what it prints"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "real time is measured, and everything lives as long as the process"
+)]
 
 mod client;
 mod gateway;

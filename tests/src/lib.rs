@@ -8,6 +8,11 @@
 //!
 //! Nothing here waits for luck: what is waited for has a name and a [`DEADLINE`].
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the clients and servers of these tests run in real time"
+)]
+
 pub mod client;
 pub mod clients;
 pub mod component;

@@ -8,6 +8,10 @@
     clippy::print_stdout,
     reason = "a benchmark's result is what it prints"
 )]
+#![expect(
+    clippy::disallowed_types,
+    reason = "a benchmark measures real time, whatever a runtime takes for it"
+)]
 
 mod framing;
 mod measure;

@@ -5,10 +5,10 @@
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use hyper::HeaderMap;
 use hyper::header::{self, HeaderName};
+use tokio::time::Instant;
 
 use super::bucket::Attempts;
 use super::session::store_failed;

@@ -262,6 +262,7 @@ pub(crate) fn error(error: &ErrorBody) -> Response<Body> {
 ///
 /// # Errors
 /// `TOO_LARGE`, or `BAD_FRAME` if it breaks off or takes too long.
+#[expect(clippy::disallowed_methods, reason = "it is limited")]
 pub(crate) async fn read(body: Incoming, most: usize) -> Result<Bytes, ErrorBody> {
     let limited = http_body_util::Limited::new(body, most);
     match tokio::time::timeout(Duration::from_secs(60), limited.collect()).await {

@@ -302,6 +302,7 @@ mod tests {
         ("small.css", b"a{}"),
     ];
 
+    #[expect(clippy::disallowed_methods, reason = "the page is our own")]
     async fn body(response: Response<Body>) -> Vec<u8> {
         response
             .into_body()

@@ -4,10 +4,11 @@
 //! somebody stops it, when something fails, or when the gateway stops. Stopping drops the connection to the proxy at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -132,7 +133,7 @@ impl Task {
                 None => answer.next().await,
                 Some(since) => tokio::select! {
                     piece = answer.next() => piece,
-                    () = tokio::time::sleep_until((since + KEEP).into()) => {
+                    () = tokio::time::sleep_until(since + KEEP) => {
                         self.keep(progress).await;
                         continue;
                     }

@@ -7,9 +7,10 @@
 //! An actor ends when nobody watches and nothing runs; the next request starts a new one from the database.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::Buffer;
@@ -97,7 +98,7 @@ impl Actor {
         loop {
             let asked = tokio::select! {
                 asked = self.mailbox.recv() => asked,
-                () = tokio::time::sleep_until(next_look.into()) => {
+                () = tokio::time::sleep_until(next_look) => {
                     self.look();
                     // A short patience with abandoned runs needs a short look; none at all does not.
                     let patience = Some(self.hub.settings.orphan_timeout / 4).filter(|patience| !patience.is_zero());

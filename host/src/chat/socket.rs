@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -14,6 +14,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -432,7 +433,7 @@ async fn write(conn: &Conn, sink: &mut SplitSink<Ws, Message>, pulse: &Pulse) ->
                     let until = until.unwrap_or(next_tick).min(next_tick).min(next_ping);
                     tokio::select! {
                         () = conn.outbox.ready() => {}
-                        () = tokio::time::sleep_until(until.into()) => {}
+                        () = tokio::time::sleep_until(until) => {}
                     }
                     continue;
                 }

@@ -1,7 +1,6 @@
 //! The way without a WebSocket: one event stream down, requests up by POST. The same frames, the same positions.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -9,6 +8,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame as BodyFrame;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
+use tokio::time::Instant;
 
 use super::auth::Login;
 use super::clock;
@@ -87,7 +87,7 @@ impl Open {
                     let until = until.unwrap_or(self.next_tick).min(self.next_tick);
                     tokio::select! {
                         () = self.conn.outbox.ready() => {}
-                        () = tokio::time::sleep_until(until.into()) => {}
+                        () = tokio::time::sleep_until(until) => {}
                         () = self.hub.closed.cancelled() => return None,
                     }
                 }

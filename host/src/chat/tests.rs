@@ -14,9 +14,10 @@ mod run;
 mod security;
 mod watch;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::settings::{Access, Secret};
 use super::{Chat, Settings};

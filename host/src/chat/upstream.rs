@@ -4,13 +4,14 @@
 //! at once, with nothing left to do in the background: that is how a stopped run stops the model. Redirects are never followed,
 //! and no address comes from a user.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response};
+use tokio::time::Instant;
 
 use super::id;
 use super::settings::{BaseUrl, Secret, Timeouts};

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{BAD_CONFIGURATION, print};
 use crate::builtin;

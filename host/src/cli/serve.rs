@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::chat as page;
 use super::{environment, load, report, warn};
@@ -59,9 +60,10 @@ pub(super) async fn demo(file: Option<&Path>) -> ExitCode {
     {
         chat.store = folder.path().join("demo.db");
     }
-    let ollama = tokio::spawn(demo::serve(listener, Pace::HUMAN));
+    let mut ollama = JoinSet::new();
+    ollama.spawn(demo::serve(listener, Pace::HUMAN));
     let code = run(config, greeting).await;
-    ollama.abort();
+    ollama.shutdown().await;
     code
 }
 

@@ -221,6 +221,7 @@ fn load(request: &request::Request) -> String {
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "it is limited")]
 async fn read(request: Request<Incoming>) -> Result<bytes::Bytes, Response<Body>> {
     match Limited::new(request.into_body(), MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),

@@ -2,5 +2,7 @@
 //!
 //! One program, so that all tests share one engine.
 
+#![expect(clippy::disallowed_types, reason = "these tests run in real time")]
+
 mod chain;
 mod suites;

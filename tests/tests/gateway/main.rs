@@ -2,6 +2,12 @@
 //!
 //! One program, so that all tests share one engine and every plugin is compiled once.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "these tests run in real time, and a test waits for its tasks or its runtime ends them"
+)]
+
 mod attempts;
 mod bad_input;
 mod bad_upstream;

@@ -1,13 +1,14 @@
 //! Answers for programs: one JSON at the end, or frames as they come.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use hyper::{Response, StatusCode};
+use tokio::time::Instant;
 
 use super::Call;
 use crate::chat::http::{self, Body};
@@ -124,7 +125,7 @@ impl Guest {
                     let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
                     tokio::select! {
                         () = self.conn.outbox.ready() => {}
-                        () = tokio::time::sleep_until(until.into()) => {}
+                        () = tokio::time::sleep_until(until) => {}
                         () = self.hub.closed.cancelled() => return None,
                     }
                 }

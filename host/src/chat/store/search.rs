@@ -3,9 +3,10 @@
 //! Words of three and more characters are looked up in the trigram index. Shorter ones, as most Chinese words are, cannot be:
 //! they are compared with each text, newest first, within a time limit. All words must occur in one message or one title.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, params_from_iter, types::Value};
+use tokio::time::Instant;
 
 use super::{Error, int, session};
 use crate::chat::wire::session::{Hit, Piece, Session, Sessions};

@@ -69,6 +69,7 @@ async fn a_change_that_fails_takes_back_nothing_but_itself() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the test waits for its task")]
 async fn changes_are_on_disk_when_they_are_confirmed_and_closing_waits_for_the_rest() {
     let world = store();
     world

@@ -1,8 +1,9 @@
 //! Starting, stopping, and what is left after a hard end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::client::{closed, open};
 use super::{World, eventually, message, running};

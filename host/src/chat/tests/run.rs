@@ -1,8 +1,9 @@
 //! Runs: what the proxy is asked, what comes of its answers, and how a run is stopped.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::fake::Fake;
 use super::{World, answered, ask, eventually, message, running};

@@ -278,7 +278,7 @@ async fn a_session_of_five_thousand_messages_opens_quickly() {
     let mut ann = world.ann().await;
     let listed = ann.ok("sessions.list", &json!({})).await;
     let session = id(&listed["sessions"][0]["id"]).to_owned();
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let snapshot = ann.sub(&session).await;
     assert!(
         started.elapsed() < Duration::from_millis(300),
