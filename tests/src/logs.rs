@@ -113,7 +113,7 @@ pub async fn line(what: &str, wanted: impl Fn(&Value) -> bool) -> Arc<Value> {
 /// The line in which the gateway says why this request failed.
 ///
 /// # Panics
-/// As [`line`].
+/// As [`line()`].
 pub async fn failure(id: &str) -> Arc<Value> {
     line("the line about a failure", |line| {
         line["req"] == id && line["code"].is_string()
@@ -124,7 +124,7 @@ pub async fn failure(id: &str) -> Arc<Value> {
 /// What the guest observer has seen of this request.
 ///
 /// # Panics
-/// As [`line`].
+/// As [`line()`].
 pub async fn seen(id: &str) -> Arc<Value> {
     line("the observer's line", |line| line["seen"] == id).await
 }
