@@ -413,3 +413,6 @@ async fn exchange(
         body,
     })
 }
+
+#[cfg(test)]
+mod properties;
