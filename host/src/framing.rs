@@ -93,4 +93,6 @@ pub struct Batch {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
