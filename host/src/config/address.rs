@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use hyper::http::uri::PathAndQuery;
+
 use super::reader::Text;
 
 /// One model server.
@@ -31,6 +33,7 @@ impl fmt::Display for Target {
 impl Target {
     /// Reads `http://host`, `https://host:port/base` and the like; the error continues the sentence "the address …".
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        refuse_user(text)?;
         let (tls, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("https", rest)) => (true, rest),
@@ -41,12 +44,6 @@ impl Target {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };
-        if path.contains(['?', '#']) {
-            return Err("has a query or a fragment".to_owned());
-        }
-        if !path.bytes().all(|octet| octet.is_ascii_graphic()) {
-            return Err("has a path with blanks or letters beyond ASCII".to_owned());
-        }
         let default_port = if tls { 443 } else { 80 };
         let (host, port) = split_port(authority, default_port)?;
         Self::new(tls, host, port, default_port, path.trim_end_matches('/'))
@@ -55,6 +52,7 @@ impl Target {
     /// Reads what Ollama itself takes in `OLLAMA_HOST`: a host, a port, both, or a URL (Ollama source,
     /// `envconfig/config.go`, August 2026). An address that means "all interfaces" to a server is loopback to a client.
     pub(super) fn parse_ollama_host(text: &str) -> Result<Self, String> {
+        refuse_user(text)?;
         let text = text.trim().trim_matches(['"', '\'']).trim();
         let (tls, default_port, rest) = match text.split_once("://") {
             None => (false, 11434, text),
@@ -88,6 +86,12 @@ impl Target {
         if port == 0 {
             return Err("has the port 0".to_owned());
         }
+        if base.contains(['?', '#']) {
+            return Err("has a query or a fragment".to_owned());
+        }
+        if !base.is_empty() && !is_path(base) {
+            return Err("has a path with characters that must be percent-encoded".to_owned());
+        }
         let host = host.to_ascii_lowercase();
         let is_v6 = host.parse::<Ipv6Addr>().is_ok();
         let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -117,12 +121,26 @@ impl Target {
     }
 }
 
+/// Refuses an address with a user name and, perhaps, a password. Nothing of it is shown, and nothing of it is read: a password
+/// may have any separator in it, and what follows that would pass for a port or a path.
+fn refuse_user(text: &str) -> Result<(), String> {
+    if text.contains('@') {
+        return Err("has a user name in it (an @ of a path is written %40)".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a request can have this path, with or without a query, as it stands.
+pub(super) fn is_path(text: &str) -> bool {
+    text.starts_with('/')
+        && text
+            .bytes()
+            .all(|octet| octet.is_ascii_graphic() && octet != b'#')
+        && PathAndQuery::try_from(text).is_ok()
+}
+
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host is without brackets.
 fn split_port(authority: &str, default_port: u16) -> Result<(&str, u16), String> {
-    if authority.contains('@') {
-        // The text is not shown: it has a password in it.
-        return Err("has a user name in it".to_owned());
-    }
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or("has an open bracket")?;
         if host.parse::<Ipv6Addr>().is_err() {

@@ -14,6 +14,7 @@ use super::{
 
 mod environment;
 mod exposure;
+mod properties;
 mod wrong;
 
 /// A small file that is right; tests add to it.
@@ -413,21 +414,4 @@ fn plugin_in_no_route_is_warned_of() {
     assert_eq!(config.warnings.len(), 1);
     assert_eq!(config.warnings[0].key, "plugin.idle");
     assert_eq!(config.warnings[0].line, Some(13));
-}
-
-proptest::proptest! {
-    #[test]
-    fn no_text_panics(
-        at in 0..DEFAULT.len(),
-        length in 0_usize..60,
-        junk in "[\\[\\]{}=\",.:*/ a-z0-9\n-]{0,30}",
-        variable in "[\\[\\]:/.a-z0-9 ]{0,20}",
-    ) {
-        // The default is ASCII, so every place is a character's.
-        let end = (at + length).min(DEFAULT.len());
-        let text = [&DEFAULT[..at], &junk, &DEFAULT[end..]].concat();
-        if let Err(problems) = parse(&text, Path::new(""), &|_| Some(variable.clone())) {
-            proptest::prop_assert!(!problems.0.is_empty());
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::address::is_path;
 use super::reader::{Table, Value};
 use super::{OLLAMA_HOST, Secret, Target, check_name, secret};
 
@@ -173,7 +174,7 @@ fn read_health(table: &Table<'_>) -> Option<Health> {
         });
     };
     let text = path.string()?;
-    if !text.starts_with('/') || !text.bytes().all(|octet| octet.is_ascii_graphic()) {
+    if !is_path(text) {
         let message = format!("is no path: {text:?}");
         path.problem(
             message,

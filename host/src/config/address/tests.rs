@@ -67,6 +67,8 @@ fn target_that_is_no_plain_url_is_refused() {
         "http://a?b",
         "http://a/b#c",
         "http://a/b c",
+        "http://a/b<c",
+        "http://a/b@c",
         "http://[::1",
         "http://[a]",
         "http://[::1]x",
@@ -74,8 +76,27 @@ fn target_that_is_no_plain_url_is_refused() {
     ] {
         assert!(Target::parse(bad).is_err(), "{bad:?}");
     }
-    let refused = Target::parse("http://user:hunter2@a").expect_err("refused");
-    assert!(!refused.contains("hunter2"));
+}
+
+#[test]
+fn password_with_separators_is_not_taken_for_a_port_or_a_path() {
+    for password in [
+        "hunter2",
+        "hunter2/x",
+        "hun/hunter2",
+        "/hunter2",
+        "8/hunter2",
+        "a:hunter2",
+        "[hunter2",
+    ] {
+        for user in ["user", "", "/"] {
+            let address = format!("http://{user}:{password}@a");
+            let refused = Target::parse(&address).expect_err(&address);
+            assert!(!refused.contains("hun"), "{refused}");
+            let refused = Target::parse_ollama_host(&address).expect_err(&address);
+            assert!(!refused.contains("hun"), "{refused}");
+        }
+    }
 }
 
 #[test]
@@ -98,7 +119,17 @@ fn ollama_host_is_read_as_ollama_reads_it() {
         let target = Target::parse_ollama_host(text).expect(text);
         assert_eq!(target.to_string(), url, "{text:?}");
     }
-    for bad in ["gpu:x", "ssh://gpu", "a b", "gpu:0", "[::1"] {
+    for bad in [
+        "gpu:x",
+        "ssh://gpu",
+        "a b",
+        "gpu:0",
+        "[::1",
+        "gpu/a b",
+        "gpu/ä",
+        "gpu/a?b",
+        "gpu/a#b",
+    ] {
         assert!(Target::parse_ollama_host(bad).is_err(), "{bad:?}");
     }
 }
