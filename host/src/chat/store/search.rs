@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::{Error, int, session};
 use crate::chat::wire::session::{Hit, Piece, Session, Sessions};
 
-/// Words of a query that count; more are ignored.
+/// Words of a query that count, and characters of a word; more are ignored. SQLite takes patterns of 50,000 bytes at most.
 const TERMS: usize = 8;
+const TERM: usize = 200;
 /// Sessions in an answer.
 const SESSIONS: usize = 50;
 /// Finds shown per session.
@@ -35,9 +36,11 @@ pub(crate) fn search(
 ) -> Result<Sessions, Error> {
     let deadline = Instant::now() + budget;
     let terms: Vec<String> = query
-        .split_whitespace()
+        // The index takes a NUL for the end of the query.
+        .split(|c: char| c.is_whitespace() || c == '\0')
+        .filter(|term| !term.is_empty())
         .take(TERMS)
-        .map(str::to_lowercase)
+        .map(|term| term.chars().take(TERM).collect::<String>().to_lowercase())
         .collect();
     if terms.is_empty() {
         return Ok(Sessions {

@@ -55,6 +55,7 @@ fn what_means_something_to_the_index_is_only_text() {
     assert_eq!(found(&c, "NEAR(x"), ["s2"]);
     for query in [
         "*", "\"", "'", "AND", "text:", "(", "^abc", "{a b}: c", "-abc", "\\", "a\\", "%", "_",
+        "abc\0", "\0", "a\0b",
     ] {
         search(&c, token::LOCAL, query, BUDGET).unwrap_or_else(|error| panic!("{query}: {error}"));
     }
@@ -172,4 +173,23 @@ fn many_finds_are_bounded_per_session_and_in_all() {
                 .iter()
                 .all(|session| session.hits.len() <= HITS)
     );
+}
+
+#[test]
+fn a_word_without_end_is_searched_by_its_beginning() {
+    let text = "x".repeat(90_000);
+    let (_world, c) = world(&[&text, "xxx"]);
+    assert_eq!(found(&c, &text), ["s0"]);
+}
+
+mod properties {
+    use super::*;
+
+    #[test]
+    fn any_query_is_a_search() {
+        let (_world, c) = world(&["İß é 你 a"]);
+        proptest::proptest!(|(query in "[%_'\"\\\\*\\^(){}:+\u{0}\u{feff}\u{202e}Iİßé你a -]{0,20}|\\PC{0,20}")| {
+            search(&c, token::LOCAL, &query, BUDGET)?;
+        });
+    }
 }
