@@ -272,22 +272,23 @@ impl Answer {
                 return Ok(None);
             }
             match tokio::time::timeout(self.idle, self.wire.with(self.body.frame())).await {
-                Err(_) => return Err(late("the answer stalled").layer(Layer::Model)),
+                Err(_) => self
+                    .reader
+                    .cut(late("the answer stalled").layer(Layer::Model)),
                 Ok(Some(Ok(frame))) => {
                     if let Some(bytes) = frame.data_ref()
                         && self.parser.push(bytes).is_err()
                     {
                         let message = "the proxy sent an event without end";
-                        return Err(
-                            ErrorBody::new(Code::UpstreamError, message).layer(Layer::Proxy)
-                        );
+                        let error = ErrorBody::new(Code::UpstreamError, message);
+                        self.reader.cut(error.layer(Layer::Proxy));
                     }
                 }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "chat: the stream from the proxy broke");
-                    return Err(truncated());
+                    self.reader.cut(truncated());
                 }
-                Ok(None) => return self.reader.end().map_err(|()| truncated()),
+                Ok(None) => self.reader.end(truncated()),
             }
         }
     }
@@ -356,3 +357,6 @@ fn traceparent(request: &str) -> String {
         id::hex(&digest[16..24])
     )
 }
+
+#[cfg(test)]
+mod properties;

@@ -95,7 +95,7 @@ impl Reader {
         self.pieces.pop_front()
     }
 
-    /// Whether the regular end came.
+    /// Whether nothing more can come: the regular end came, or an error.
     pub(super) fn done(&self) -> bool {
         self.done
     }
@@ -115,8 +115,7 @@ impl Reader {
             return;
         };
         if let Some(error) = chunk.error {
-            self.pieces.push_back(Err(failure::of_event(error.get())));
-            self.done = true;
+            self.cut(failure::of_event(error.get()));
             return;
         }
         for choice in chunk.choices.into_iter().filter(|choice| choice.index == 0) {
@@ -138,31 +137,35 @@ impl Reader {
         }
     }
 
-    /// The connection ended.
-    ///
-    /// # Errors
-    /// The model had not ended: the answer is cut.
-    pub(super) fn end(&mut self) -> Result<Option<Piece>, ()> {
+    /// The stream broke off: what came before is still to be taken, then the error.
+    pub(super) fn cut(&mut self, error: ErrorBody) {
+        self.flush();
+        self.pieces.push_back(Err(error));
+        self.done = true;
+    }
+
+    /// The connection ended; `cut` is the error if the model had not.
+    pub(super) fn end(&mut self, cut: ErrorBody) {
         // A few servers leave out the end marker; an answer whose reason to end came is whole all the same.
-        if self.finished || self.done {
-            Ok(None)
+        if self.finished {
+            self.flush();
+            self.done = true;
         } else {
-            Err(())
+            self.cut(cut);
         }
     }
 
     fn words(&mut self, words: &Words<'_>) {
-        for reasoning in [&words.reasoning, &words.reasoning_content]
+        // Some servers send both names, with the same text or one of them empty.
+        let mut names = [&words.reasoning, &words.reasoning_content]
             .into_iter()
-            .flatten()
-            .take(1)
-        {
+            .flatten();
+        if let Some(reasoning) = names.find(|text| !text.is_empty()) {
+            // The server tells them apart: from now on a mark in the text is text.
+            let held = std::mem::replace(&mut self.splitter, Splitter::off()).end();
+            self.add(Channel::Reasoning, held.reasoning);
+            self.add(Channel::Text, held.text);
             self.add(Channel::Reasoning, reasoning.clone().into_owned());
-            if !reasoning.is_empty() {
-                // The server tells them apart: a mark in the text is text.
-                let held = std::mem::replace(&mut self.splitter, Splitter::off()).end();
-                self.add(Channel::Text, held.text);
-            }
         }
         for text in [&words.content, &words.refusal].into_iter().flatten() {
             let split = self.splitter.push(text);
@@ -201,12 +204,26 @@ mod tests {
 
     type Pieces = Vec<Result<Piece, ErrorBody>>;
 
-    fn read(events: &[&str]) -> (Pieces, Result<Option<Piece>, ()>) {
+    fn taken(reader: &mut Reader) -> Pieces {
+        std::iter::from_fn(|| reader.take()).collect()
+    }
+
+    fn broken() -> ErrorBody {
+        ErrorBody::new(Code::StreamTruncated, "cut")
+    }
+
+    /// What the events bring, and what the end of the connection brings after that.
+    fn read(events: &[&str]) -> (Pieces, Pieces) {
         let mut reader = Reader::new(false);
         for event in events {
             reader.read(event);
         }
-        (std::iter::from_fn(|| reader.take()).collect(), reader.end())
+        let pieces = taken(&mut reader);
+        if !reader.done() {
+            reader.end(broken());
+        }
+        assert!(reader.done());
+        (pieces, taken(&mut reader))
     }
 
     fn text(channel: Channel, text: &str) -> Result<Piece, ErrorBody> {
@@ -235,17 +252,39 @@ mod tests {
             })),
         ];
         assert_eq!(pieces, expected);
-        assert_eq!(end, Ok(None));
+        assert_eq!(end, []);
     }
 
     #[test]
     fn an_end_without_a_reason_is_a_cut() {
-        assert_eq!(
-            read(&[r#"{"choices":[{"delta":{"content":"a"}}]}"#]).1,
-            Err(())
-        );
+        let first = r#"{"choices":[{"delta":{"content":"a"}}]}"#;
+        assert_eq!(read(&[first]).1, [Err(broken())]);
         let last = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
-        assert_eq!(read(&[last]).1, Ok(None), "vLLM puts both in one chunk");
+        assert_eq!(read(&[last]).1, [], "vLLM puts both in one chunk");
+    }
+
+    #[test]
+    fn what_was_held_back_comes_before_the_error() {
+        let (pieces, end) = read(&[r#"{"choices":[{"delta":{"content":"<think>a</th"}}]}"#]);
+        assert_eq!(pieces, [text(Channel::Reasoning, "a")]);
+        assert_eq!(end, [text(Channel::Reasoning, "</th"), Err(broken())]);
+        let (pieces, _) = read(&[
+            r#"{"choices":[{"delta":{"content":"<th"}}]}"#,
+            r#"{"error":{"message":"boom"}}"#,
+        ]);
+        assert_eq!(pieces[0], text(Channel::Text, "<th"));
+        assert!(pieces[1].is_err() && pieces.len() == 2);
+    }
+
+    #[test]
+    fn what_was_held_back_is_kept_when_the_server_begins_to_tell_reasoning_apart() {
+        let (pieces, _) = read(&[
+            r#"{"choices":[{"delta":{"content":"<think>a</th"}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning":"b"}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning":"","reasoning_content":"c"}}]}"#,
+        ]);
+        let reasoning = ["a", "</th", "b", "c"].map(|part| text(Channel::Reasoning, part));
+        assert_eq!(pieces, reasoning);
     }
 
     #[test]

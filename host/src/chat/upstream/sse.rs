@@ -16,6 +16,8 @@ pub(super) struct Parser {
     ready: VecDeque<String>,
     /// The last byte was a carriage return: a line feed after it belongs to it.
     returned: bool,
+    /// A line has ended: a byte order mark would be a part of what comes now.
+    begun: bool,
 }
 
 /// An event or a line was too long.
@@ -47,6 +49,10 @@ impl Parser {
 
     fn end_line(&mut self) -> Result<(), TooLong> {
         let line = std::mem::take(&mut self.line);
+        let mut line = line.as_slice();
+        if !std::mem::replace(&mut self.begun, true) {
+            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
         if line.is_empty() {
             self.ready.extend(self.data.take());
             return Ok(());
@@ -92,6 +98,16 @@ mod tests {
             let (a, b) = STREAM.as_bytes().split_at(at);
             assert_eq!(events(&[a, b]), whole, "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_counts_only_at_the_beginning() {
+        let mark = "\u{feff}";
+        let stream = format!("{mark}data: a\n\ndata: {mark}b\n\n{mark}data: c\n\n");
+        assert_eq!(
+            events(&[stream.as_bytes()]),
+            ["a".to_owned(), format!("{mark}b")]
+        );
     }
 
     #[test]

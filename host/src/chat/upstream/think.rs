@@ -4,6 +4,10 @@
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
 
+/// Bytes of white space that may come before the mark. Arbitrary; models send a few line ends. What has more is an answer: a
+/// model that has lost itself sends line ends without end, and they must not gather here, where no limit counts them.
+pub(super) const BLANKS: usize = 256;
+
 /// Tells reasoning from the answer, however the text is cut.
 #[derive(Debug, Default)]
 pub(super) struct Splitter {
@@ -47,7 +51,9 @@ impl Splitter {
             match self.state {
                 State::Start => {
                     let trimmed = self.held.trim_start();
-                    if let Some(rest) = trimmed.strip_prefix(OPEN) {
+                    if self.held.len() - trimmed.len() > BLANKS {
+                        self.state = State::Answer;
+                    } else if let Some(rest) = trimmed.strip_prefix(OPEN) {
                         self.held = rest.to_owned();
                         self.state = State::Inside;
                     } else if OPEN.starts_with(trimmed) {
@@ -152,6 +158,16 @@ mod tests {
         for text in ["<thinner>", "a <think>b</think>", "  indented", "<thi", ""] {
             assert_eq!(split(&[text]), (String::new(), text.to_owned()));
         }
+    }
+
+    #[test]
+    fn endless_white_space_is_an_answer() {
+        let mut splitter = Splitter::default();
+        let got: String = (0..1000).map(|_| splitter.push("\n").text).collect();
+        assert_eq!(got.len(), 1000);
+        assert_eq!(splitter.push("<think>").text, "<think>");
+        let few = "\n".repeat(BLANKS) + "<think>a";
+        assert_eq!(split(&[&few]), ("a".to_owned(), String::new()));
     }
 
     #[test]
