@@ -382,12 +382,12 @@ fn decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten();
-        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
+        // A sign, which reading a number would take, is no digit.
+        let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+        let escaped = (bytes[at] == b'%').then(|| digit(at + 1).zip(digit(at + 2)));
+        match escaped.flatten() {
+            Some((high, low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
                 at += 3;
             }
             None => {
@@ -414,6 +414,46 @@ mod tests {
             query("q=100%&r=%zz%4"),
             [pair("q", "100%"), pair("r", "%zz%4")]
         );
+        assert_eq!(query("q=%+5&r=%%41"), [pair("q", "% 5"), pair("r", "%A")]);
         assert_eq!(query(""), []);
+    }
+
+    mod properties {
+        use super::*;
+
+        /// A text as a query may have it: letters as they are, a blank as `+`, anything as an escape of any letter case.
+        fn encode(text: &str, escape: &[u8]) -> String {
+            let mut encoded = String::new();
+            for (byte, how) in text.bytes().zip(escape.iter().cycle()) {
+                match byte {
+                    b'a'..=b'z' if how % 2 == 0 => encoded.push(char::from(byte)),
+                    b' ' if how % 2 == 0 => encoded.push('+'),
+                    _ if how % 3 == 0 => encoded.push_str(&format!("%{byte:02X}")),
+                    _ => encoded.push_str(&format!("%{byte:02x}")),
+                }
+            }
+            encoded
+        }
+
+        proptest::proptest! {
+            #[test]
+            fn a_query_is_read_as_it_was_written(
+                pairs in proptest::collection::vec(("[a-z]\\PC{0,8}", "\\PC{0,12}"), 0..5),
+                escape in proptest::collection::vec(0_u8..6, 1..9),
+            ) {
+                let written: Vec<String> = pairs
+                    .iter()
+                    .map(|(key, value)| format!("{}={}", encode(key, &escape), encode(value, &escape)))
+                    .collect();
+                proptest::prop_assert_eq!(query(&written.join("&")), pairs);
+            }
+
+            #[test]
+            fn any_query_is_no_longer_than_it_was(text in "[%&=+0-9a-fA-F\u{e4}]{0,30}|\\PC{0,30}") {
+                let length: usize = query(&text).iter().map(|(key, value)| key.len() + value.len()).sum();
+                // What is not UTF-8 becomes U+FFFD, three bytes for an escape of three.
+                proptest::prop_assert!(length <= text.len());
+            }
+        }
     }
 }
