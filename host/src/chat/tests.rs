@@ -9,6 +9,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod login;
+mod properties;
 mod rest;
 mod run;
 mod security;
