@@ -262,6 +262,9 @@ pub(super) fn method(request: &Request<Incoming>) -> Method {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,0 +1,68 @@
+//! What holds for any path and any request id of a client.
+
+use hyper::HeaderMap;
+use hyper::header::HeaderValue;
+use proptest::prelude::*;
+
+use super::{REQUEST_ID, has_dot_segment, request_id};
+
+/// The octets that a server sees who decodes a path once; broken escapes stay.
+fn decoded(path: &str) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digit = |at: usize| {
+            after
+                .get(at)
+                .and_then(|octet| char::from(*octet).to_digit(16))
+        };
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
+                rest = &after[2..];
+            }
+            _ => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+proptest! {
+    #[test]
+    fn dot_segments_are_those_that_a_server_could_find(
+        path in prop::collection::vec(
+            prop::sample::select(vec![
+                "/", "\\", ".", "..", "%", "2", "e", "E", "f", "F", "%2e", "%2E", "%2f", "%2F", "%5c", "%5C", "%25", "%00", "a",
+                "5", "c", "é",
+            ]),
+            0..12,
+        ),
+    ) {
+        // A path begins with a slash: the HTTP library sees to that.
+        let path = format!("/{}", path.concat());
+        let decoded = decoded(&path);
+        let mut segments = decoded.split(|octet| matches!(octet, b'/' | b'\\'));
+        let expected = segments.any(|segment| segment == b"." || segment == b"..");
+        prop_assert_eq!(has_dot_segment(&path), expected, "{}", path);
+    }
+
+    #[test]
+    fn a_request_id_is_the_clients_or_a_new_one(
+        given in prop_oneof![
+            "[A-Za-z0-9_-]{0,70}".prop_map(String::into_bytes),
+            prop::collection::vec(prop_oneof![0x20_u8..0x7f, 0x80_u8..=0xff], 0..70),
+        ],
+    ) {
+        let mut fields = HeaderMap::new();
+        fields.insert(REQUEST_ID, HeaderValue::from_bytes(&given)?);
+        let id = request_id(&fields);
+        let legal = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'_' || octet == b'-';
+        prop_assert!((1..=64).contains(&id.len()) && id.bytes().all(legal), "{id}");
+        let well_formed = (1..=64).contains(&given.len()) && given.iter().copied().all(legal);
+        prop_assert_eq!(id.as_bytes() == given, well_formed);
+        prop_assert!(well_formed || (id.starts_with("req_") && id.len() == 20), "{id}");
+    }
+}
