@@ -163,7 +163,12 @@ fn contract(version: &str) -> anyhow::Result<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let mut text = format!("package sluicegate:plugin@{version};\n");
     for entry in fs::read_dir(&folder).context("the contract")? {
-        let file = fs::read_to_string(entry?.path())?;
+        let path = entry?.path();
+        // Beside them there may be a folder with the frozen contract.
+        if !path.is_file() {
+            continue;
+        }
+        let file = fs::read_to_string(path)?;
         text.extend(file.lines().skip(1).flat_map(|line| [line, "\n"]));
     }
     Ok(text)
