@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use sluicegate_contract::Context;
+use tokio::time::Instant;
 
 use super::Core;
 use crate::pipeline::Told;

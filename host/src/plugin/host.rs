@@ -6,7 +6,9 @@ mod upstream_info;
 pub(super) mod wasi;
 
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use super::bindings::sluicegate::plugin::{clock, random, types};
 use super::store::State;

@@ -8,9 +8,10 @@ use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sluicegate_contract::{Context, Phase};
+use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Instance as Component, Lift, Lower, TypedFunc,

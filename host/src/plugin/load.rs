@@ -1,6 +1,6 @@
 //! Loading: from a component's bytes and the operator's configuration to a [`Version`].
 //!
-//! The steps are in [`build`], top to bottom. All of it runs on threads that carry no traffic.
+//! The steps are in [`Job::build`], top to bottom. All of it runs on threads that carry no traffic.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

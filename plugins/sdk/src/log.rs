@@ -87,7 +87,7 @@ impl Line {
     }
 
     /// Adds a field whose value `write` appends, as JSON text: for many fields on a hot path, see
-    /// [`json`](crate::json).
+    /// [`mod@json`].
     pub fn write_json(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         let out = &mut self.json;
         if out.is_empty() {
