@@ -41,13 +41,13 @@ mod reader;
 mod route;
 mod secret;
 mod server;
-mod units;
+pub(crate) mod units;
 mod upstream;
 
 pub use self::address::Target;
 pub use self::chat::{Chat, ChatLimits, User};
 pub use self::listener::{Listener, Tls};
-pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, Source};
+pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source};
 pub use self::problem::{Problem, Problems};
 pub use self::route::{PathPattern, Route};
 pub use self::secret::Secret;

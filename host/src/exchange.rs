@@ -1,8 +1,8 @@
 //! The life of one exchange, from the client's head to the last byte of the response.
 //!
 //! Read [`drive`] and [`Exchange::run`] top to bottom. What is here is order and consequence: what happens when, and what
-//! the client sees if it fails before and after the first byte. How a model server is asked is in [`attempt`], how the client
-//! is written to in [`client`]; the rules themselves are in `pipeline`, `plugin`, `upstream` and the crate `contract`.
+//! the client sees if it fails before and after the first byte. How the request is taken in is in [`request`], how a model
+//! server is asked in [`attempt`], how the client is written to in [`delivery`] and [`client`]; the rules themselves are in `pipeline`, `plugin`, `upstream` and the crate `contract`.
 //!
 //! # Who sees what, in which order
 //! - Request phases run first stage to last. The request is then frozen: each attempt works on a copy, with an adapter of its
@@ -20,47 +20,38 @@ mod admission;
 mod attempt;
 mod client;
 mod deadlines;
+mod delivery;
 mod head;
 mod outlet;
 mod recent;
 mod record;
+mod request;
 mod tail;
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, Version};
-use sluicegate_contract::{Context, Identity, canonical};
 
 pub use self::admission::Exchanges;
 pub use self::outlet::{Aborted, Body, Finishing};
 pub use self::recent::Recent;
 
 use self::admission::Admitted;
-use self::attempt::{Adapter, RequestBody, Source};
+use self::attempt::{Adapter, Source};
 use self::client::ResponseWriter;
 use self::deadlines::{Deadlines, Expired};
+use self::delivery::too_late;
 use self::outlet::{Interrupt, Outlet};
 use self::record::Record;
 use crate::failure::{Failure, Kind};
-use crate::framing::Framing;
-use crate::pipeline::{self, End, Output, Run, Stop};
-use crate::plugin::abi::{Field, Reply};
+use crate::pipeline::{Data, End, Passed, Run, Stop};
 use crate::plugin::instance::Loan;
-use crate::plugin::unix_ms;
-use crate::route::Found;
 use crate::snapshot::Snapshot;
-use crate::upstream::body::{self, Limited};
-
-/// How long the rest of a request body is read and thrown away before an early response, so that a client which is still
-/// sending gets to see it instead of a reset connection.
-const DISCARD: Duration = Duration::from_secs(2);
+use crate::upstream::body::Limited;
 
 /// What all exchanges share.
 #[derive(Debug)]
@@ -154,72 +145,6 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Finds the route. Also gives the reason for which the request is refused before anything of it has run, if there is one.
-    fn begin(
-        core: Arc<Core>,
-        snapshot: Arc<Snapshot>,
-        client: IpAddr,
-        request: Request<Incoming>,
-        outlet: Outlet,
-    ) -> (Self, Option<Stop>) {
-        let method = head::method(&request);
-        let found = snapshot.routes.find(request.method(), request.uri().path());
-        let expects_continue = head::expects_continue(request.headers());
-        let id = head::request_id(request.headers());
-        let (mut parts, incoming) = request.into_parts();
-
-        let limits = &snapshot.server.limits;
-        let mut refused = head::check(&parts, limits).err().map(Stop::from);
-        let route = match found {
-            Found::Route(route) => route,
-            Found::OtherMethods(allow) => {
-                refused = refused.or(Some(other_methods(&parts.method, &allow)));
-                snapshot.unmatched.clone()
-            }
-            Found::Nothing => {
-                let message = format!("There is nothing at {}.", parts.uri.path());
-                refused = refused.or(Some(Failure::new(Kind::NotFound, message).into()));
-                snapshot.unmatched.clone()
-            }
-        };
-        parts.method = method;
-        let path = parts.uri.path().to_owned();
-        let identity = Identity {
-            id,
-            received_ms: unix_ms(),
-            route: route.label.clone(),
-            client,
-        };
-        let context = Context::new(
-            identity,
-            parts,
-            route.upstream.clone(),
-            snapshot.upstream_names.clone(),
-        );
-        let mut stages = Run::new(&route.pipeline, snapshot.body_limits());
-        if route.pipeline.has_front() {
-            stages.show_front_alone();
-        }
-        let exchange = Self {
-            record: Record::open(core.clone(), route, &context, path),
-            body: Some(Limited::new(
-                incoming,
-                limits.request_body,
-                limits.body_timeout,
-            )),
-            core,
-            snapshot,
-            admitted: None,
-            client: ResponseWriter::new(outlet),
-            context: Loan::new(context),
-            stages,
-            adapter: None,
-            deadlines: Deadlines::new(),
-            expects_continue,
-        };
-        (exchange, refused)
-    }
-
     /// Admission → request heads → request body → attempts → response head → response body.
     async fn run(&mut self) -> Result<(), Halt> {
         self.admitted = Some(self.admit()?);
@@ -238,49 +163,6 @@ impl Exchange {
             )
             .with_field("retry-after", "1")
         })
-    }
-
-    /// The request body, through the stages that want to see it. From here on the request is frozen.
-    ///
-    /// A body that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other that no stage
-    /// wants to see is passed on as it arrives, once.
-    async fn request_body(&mut self) -> Result<RequestBody, Halt> {
-        let Some(mut body) = self.body.take() else {
-            return Ok(RequestBody::Kept(Bytes::new()));
-        };
-        let wanted = self.stages.wants_body();
-        if !wanted && body.announced() == Some(0) {
-            self.stages.release_request();
-            return Ok(RequestBody::Kept(Bytes::new()));
-        }
-        let read = if wanted {
-            self.client.unless_gone(body.collect()).await?.map(Some)
-        } else {
-            let content_type = self.context.request.get(CONTENT_TYPE);
-            let content_type = content_type.map(|value| value.as_bytes().to_vec());
-            let is_json = |begin: &[u8]| canonical::is_json(content_type.as_deref(), begin);
-            self.client.unless_gone(body.collect_if(is_json)).await?
-        };
-        let bytes = match read {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => {
-                self.record.request_bytes = body.announced().unwrap_or(0);
-                self.stages.release_request();
-                return Ok(RequestBody::Stream(Some(Box::new(body))));
-            }
-            Err(error) => {
-                self.body = Some(body);
-                return Err(unreadable(error).into());
-            }
-        };
-        self.record.request_bytes = bytes.len() as u64;
-        let result = self.stages.request_body(&mut self.context, bytes).await;
-        // Also where a stage has stopped: those before it, and the log, know what was asked for.
-        let frozen = self.context.freeze();
-        let body = result?;
-        frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
-        self.stages.release_request();
-        Ok(RequestBody::Kept(body))
     }
 
     /// Passes the response through the stages to the client as it arrives. The head goes with the first bytes, so that an
@@ -313,7 +195,7 @@ impl Exchange {
                 Ok(true) => return Ok(()),
                 Ok(false) => self.next(&mut source).await?,
                 // A limit while the client takes nothing.
-                Err(Halt::Stop(stop)) => pipeline::Passed::stopped(pipeline::Data::default(), stop),
+                Err(Halt::Stop(stop)) => Passed::stopped(Data::default(), stop),
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };
         }
@@ -331,88 +213,8 @@ impl Exchange {
                 return Ok(());
             }
             // What is entered is complete, so this is not reached; a body that ends is an end in any case.
-            passed = pipeline::Passed::last(pipeline::Data::default());
+            passed = Passed::last(Data::default());
         }
-    }
-
-    /// Gives the client what has come out of the stages; true if it was the last.
-    async fn deliver(&mut self, output: Output, announced: Option<u64>) -> Result<bool, Halt> {
-        self.record.events = self.events();
-        for told in self.stages.take_failures() {
-            self.record.fails(&told);
-        }
-        let Output { data, framing, end } = output;
-        let whole_events = self.stages.batches().is_some();
-        let bytes = data.into_bytes(framing);
-        let (client, record, context) = (&mut self.client, &mut self.record, &mut self.context);
-        match end {
-            End::Open if bytes.is_empty() => return Ok(false),
-            End::Open => {
-                client
-                    .chunk(record, context, bytes, announced, whole_events)
-                    .await?;
-                self.deadlines.sent();
-                return Ok(false);
-            }
-            End::Last => client.finish(record, context, bytes).await?,
-            End::Stopped(stopped) => {
-                if !bytes.is_empty() {
-                    client
-                        .chunk(record, context, bytes, announced, whole_events)
-                        .await?;
-                }
-                client.fail(record, context, *stopped, framing).await?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// Events that came from the model server, as far as anybody looked.
-    fn events(&self) -> u64 {
-        match &self.adapter {
-            Some(adapter) => adapter.events(),
-            None => self.stages.events(),
-        }
-    }
-
-    /// Waits for the model server: no longer than the client stays and the deadlines allow, with heartbeats meanwhile.
-    async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Halt> {
-        let mut future = pin!(future);
-        loop {
-            let expired = tokio::select! {
-                biased;
-                why = self.client.interrupted() => return Err(why.into()),
-                value = &mut future => return Ok(value),
-                expired = self.deadlines.next() => expired,
-            };
-            match expired {
-                Expired::Heartbeat => {
-                    let (record, context) = (&mut self.record, &mut self.context);
-                    self.client.heartbeat(record, context).await?;
-                    self.deadlines.sent();
-                }
-                expired => return Err(too_late(expired).into()),
-            }
-        }
-    }
-
-    /// Heartbeats go out where the client has, or will have, a stream of server-sent events.
-    fn set_heartbeat(&mut self) {
-        let streams = match self.client.framing() {
-            Some(framing) => framing == Framing::Sse,
-            None => !self.stages.holds_head() && self.stages.framing(&self.context) == Framing::Sse,
-        };
-        let heartbeat = self.snapshot.server.heartbeat.filter(|_| streams);
-        self.deadlines.set_heartbeat(heartbeat);
-    }
-
-    /// Reads what is left of the request body before an early response.
-    async fn discard(&mut self) {
-        let Some(mut body) = self.body.take().filter(|_| !self.expects_continue) else {
-            return;
-        };
-        // Whether it ended or not, the response goes out now.
-        let _ = tokio::time::timeout(DISCARD, body.discard()).await;
     }
 
     /// The exchange is over: `closing`, the record, observers.
@@ -448,62 +250,5 @@ impl Drop for Exchange {
             self.record.client_left();
             self.end();
         }
-    }
-}
-
-/// What a method gets that its path's routes do not take.
-fn other_methods(method: &Method, allow: &str) -> Stop {
-    if method == Method::OPTIONS {
-        let fields = vec![Field {
-            name: "allow".into(),
-            value: allow.into(),
-        }];
-        return Stop::Reply(Reply {
-            status: 204,
-            fields,
-            body: Vec::new(),
-            reason: "options".into(),
-        });
-    }
-    let message = format!("Method {method} is not allowed here. Allowed: {allow}.");
-    Failure::new(Kind::MethodNotAllowed, message)
-        .with_field("allow", allow)
-        .into()
-}
-
-/// What it means for the client that its body cannot be read.
-fn unreadable(error: body::Error) -> Failure {
-    use body::Error;
-    match error {
-        Error::TooLarge { limit } => Failure::new(
-            Kind::BodyTooLarge,
-            format!("The request body is larger than the {limit} bytes that the gateway takes."),
-        ),
-        Error::TimedOut { limit } => Failure::new(
-            Kind::RequestTimeout,
-            format!("Nothing of the request body came for {limit:?}."),
-        ),
-        Error::Broken => Failure::new(
-            Kind::InvalidRequest,
-            "The request body ended early or is not framed as HTTP asks.",
-        ),
-    }
-}
-
-fn too_late(expired: Expired) -> Failure {
-    match expired {
-        Expired::FirstByte(limit) => Failure::new(
-            Kind::UpstreamFirstByteTimeout,
-            format!("The model server did not begin to answer within {limit:?}."),
-        ),
-        Expired::Idle(limit) => Failure::new(
-            Kind::UpstreamIdleTimeout,
-            format!("The model server sent nothing for {limit:?}."),
-        ),
-        Expired::Total(limit) => Failure::new(
-            Kind::UpstreamTotalTimeout,
-            format!("The exchange took longer than {limit:?}."),
-        ),
-        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is no deadline."),
     }
 }

@@ -10,6 +10,7 @@ mod engine;
 mod host;
 mod image;
 pub mod instance;
+mod limits;
 pub mod load;
 mod manifest;
 mod store;
@@ -186,6 +187,12 @@ impl Version {
     #[must_use]
     pub fn is_imaged(&self) -> bool {
         self.image.configure_per_instance.is_none()
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> &PluginLimits {
+        &self.owner.limits
     }
 
     /// Bytes of compiled code.

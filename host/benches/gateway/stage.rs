@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 use sluicegate::builtin;
-use sluicegate::config::{Plugin, PluginLimits, Source};
+use sluicegate::config::{Plugin, SetLimits, Source};
 use sluicegate::pipeline::{Limits, Pipeline, Run};
 use sluicegate::plugin::instance::Loan;
 use sluicegate::plugin::load::load;
@@ -43,7 +43,7 @@ pub(crate) async fn version(engine: &Engine, name: &str, config: Value) -> Optio
         name: name.to_owned(),
         source: Source::Builtin(name.to_owned()),
         fail_open: false,
-        limits: PluginLimits::default(),
+        limits: SetLimits::default(),
         config,
         secret: false,
     };

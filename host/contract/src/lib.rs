@@ -15,7 +15,7 @@ mod rules;
 
 pub use context::{Context, Identity, IllegalChange, Phase};
 pub use framing::Framing;
-pub use manifest::{Adapter, Manifest};
+pub use manifest::{Adapter, Manifest, SuggestedLimits};
 pub use notes::Notes;
 pub use rules::{
     Exports, RequestPlan, ResponsePlan, Violation, check_batch, check_end, check_fault,

@@ -37,6 +37,20 @@ pub struct Manifest {
     /// What it is for, if it is an adapter.
     #[serde(default)]
     pub adapter: Option<Adapter>,
+    /// The limits that it suggests, where the configuration sets none.
+    #[serde(default)]
+    pub limits: SuggestedLimits,
+}
+
+/// Limits that a plugin suggests for itself, written as in a configuration: `"192MiB"`, `"500ms"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct SuggestedLimits {
+    /// Memory of an instance.
+    #[serde(default)]
+    pub memory: Option<String>,
+    /// CPU time of a call.
+    #[serde(default)]
+    pub cpu: Option<String>,
 }
 
 /// What an adapter says of the model servers that it is for.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{BAD_CONFIGURATION, print};
 use crate::builtin;
-use crate::config::{Plugin, PluginLimits, Source};
+use crate::config::{Plugin, SetLimits, Source};
 use crate::plugin::{Engine, load};
 use crate::telemetry::metrics::Metrics;
 
@@ -44,7 +44,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
         name,
         source: Source::File(file.to_owned()),
         fail_open: false,
-        limits: PluginLimits::default(),
+        limits: SetLimits::default(),
         config,
         secret: false,
     };
@@ -65,6 +65,11 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
                 "adapter": adapter,
                 "response-if": manifest.response_if,
                 "transforms": manifest.transforms,
+                "limits": {
+                    "memory-bytes": version.limits().memory,
+                    "cpu-ms": version.limits().cpu.as_millis(),
+                    "output-bytes": version.limits().output,
+                },
                 "contract": load::CONTRACT,
                 "image": if version.is_imaged() { "captured" } else { "none: `configure` runs in every instance" },
                 "hash": version.hash(),

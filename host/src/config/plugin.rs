@@ -31,8 +31,8 @@ pub struct Plugin {
     pub source: Source,
     /// An exchange goes on without it when it fails. Default: the exchange fails.
     pub fail_open: bool,
-    /// What a call may cost.
-    pub limits: PluginLimits,
+    /// What a call may cost, as far as the configuration says.
+    pub limits: SetLimits,
     /// Its own configuration: an object, with secrets in place of the references to them.
     pub config: serde_json::Value,
     /// There are secrets in `config`: it must not be shown, and nothing made from it may be written to disk.
@@ -73,6 +73,17 @@ impl Source {
     fn is_auth(&self) -> bool {
         matches!(self, Self::Builtin(name) if name == "auth")
     }
+}
+
+/// The limits that a configuration sets; for the others the plugin's own suggestion counts, then the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetLimits {
+    /// See [`PluginLimits::memory`].
+    pub memory: Option<u64>,
+    /// See [`PluginLimits::cpu`].
+    pub cpu: Option<Duration>,
+    /// See [`PluginLimits::output`].
+    pub output: Option<u64>,
 }
 
 /// What one call of a plugin may cost.
@@ -198,8 +209,7 @@ fn fails_open(value: &Value<'_>) -> bool {
     }
 }
 
-fn limits(table: &Table<'_>) -> PluginLimits {
-    let default = PluginLimits::default();
+fn limits(table: &Table<'_>) -> SetLimits {
     let memory = table.get("memory").and_then(|value| {
         let size = value.size()?;
         if size > MAX_MEMORY {
@@ -207,10 +217,10 @@ fn limits(table: &Table<'_>) -> PluginLimits {
         }
         Some(size)
     });
-    let limits = PluginLimits {
-        memory: memory.unwrap_or(default.memory),
-        cpu: table.duration("cpu").unwrap_or(default.cpu),
-        output: table.size("output").unwrap_or(default.output),
+    let limits = SetLimits {
+        memory,
+        cpu: table.duration("cpu"),
+        output: table.size("output"),
     };
     table.finish();
     limits
@@ -295,7 +305,7 @@ pub(super) fn add_adapters(
                 name: name.to_owned(),
                 source: Source::Builtin(name.to_owned()),
                 fail_open: false,
-                limits: PluginLimits::default(),
+                limits: SetLimits::default(),
                 config: json!({}),
                 secret: false,
             };

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     ChatLimits, Config, DEFAULT, Limits, LogFormat, PathPattern, PluginLimits, Problem, Problems,
-    Secret, Server, Source, Timeout, load, parse,
+    Secret, Server, SetLimits, Source, Timeout, load, parse,
 };
 
 mod environment;
@@ -95,7 +95,11 @@ fn default_has_no_problems_and_no_warnings() {
     let names: Vec<&str> = config.plugins.keys().map(String::as_str).collect();
     assert_eq!(names, ["access-log", "aggregate", "auth", "ollama"]);
     let auth = &config.plugins["auth"];
-    assert_eq!(auth.limits, PluginLimits::default());
+    let default = PluginLimits::default();
+    assert_eq!(
+        (auth.limits.memory, auth.limits.cpu),
+        (Some(default.memory), Some(default.cpu))
+    );
     assert_eq!(auth.config, json!({ "keys": [] }));
     let paths: Vec<String> = config.routes.iter().map(|r| r.path.to_string()).collect();
     assert_eq!(
@@ -394,9 +398,12 @@ number = {{ env = 5 }}
         Source::File(PathBuf::from("/etc/gate/mine.wasm"))
     );
     assert!(mine.fail_open && !mine.secret);
-    assert_eq!(mine.limits.memory, 64 << 10);
-    assert_eq!(mine.limits.cpu, Duration::from_millis(5));
-    assert_eq!(mine.limits.output, 1 << 20);
+    let limits = SetLimits {
+        memory: Some(64 << 10),
+        cpu: Some(Duration::from_millis(5)),
+        output: Some(1 << 20),
+    };
+    assert_eq!(mine.limits, limits);
     assert_eq!(
         mine.config,
         json!({

@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_hours(365 * 24);
 ///
 /// # Units
 /// From 0 to a year. There is no default unit, except that a plain `0` needs none.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let milliseconds = match unit {
         "ms" => 1,
@@ -27,7 +27,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 ///
 /// # Units
 /// Octets. `KiB`, `MiB` and `GiB` are powers of 1024, `KB`, `MB` and `GB` of 1000. There is no default unit.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor = match unit.to_ascii_lowercase().as_str() {
         "b" => 1,

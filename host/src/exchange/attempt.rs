@@ -13,7 +13,8 @@ use bytes::{Bytes, BytesMut};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
-use super::{Exchange, Halt, head, unreadable};
+use super::request::unreadable;
+use super::{Exchange, Halt, head};
 use crate::failure::{Failure, Kind};
 use crate::framing::Framing;
 use crate::pipeline::data::collect;

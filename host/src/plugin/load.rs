@@ -18,9 +18,9 @@ use super::calls::Calls;
 use super::host::unix_ms;
 use super::image::{Code, Configured, Image};
 use super::instance::{Instance, Loan};
-use super::manifest;
 use super::store::State;
 use super::{Engine, Owner, Version};
+use super::{limits, manifest};
 use crate::config;
 use crate::telemetry::metrics::PluginMetrics;
 
@@ -103,6 +103,16 @@ pub enum Error {
     /// `describe` returned something that is not a manifest.
     #[error("`describe` did not return a manifest: {0}")]
     Manifest(serde_json::Error),
+    /// The manifest suggests a limit that is none, or too large.
+    #[error("the manifest's `limits.{member}` is {text:?}: it must be {must}")]
+    Limit {
+        /// The member of `limits`.
+        member: &'static str,
+        /// What stands there.
+        text: String,
+        /// What it must be.
+        must: &'static str,
+    },
     /// The manifest's `config` is not a JSON Schema.
     #[error("the manifest's `config` is not a JSON Schema: {0}")]
     BadSchema(String),
@@ -146,19 +156,31 @@ pub async fn load(
     bytes: Arc<[u8]>,
     metrics: Arc<PluginMetrics>,
 ) -> Result<Arc<Version>, Error> {
-    let owner = Arc::new(Owner {
-        name: plugin.name.clone(),
-        limits: plugin.limits.clone(),
-        metrics,
-        calls: Calls::default(),
-    });
+    let owner = |limits| {
+        Arc::new(Owner {
+            name: plugin.name.clone(),
+            limits,
+            metrics: metrics.clone(),
+            calls: Calls::default(),
+        })
+    };
+    // What the plugin suggests is known only when it has started.
+    let loading = limits::while_loading(&plugin.limits);
     let configuration = configuration(plugin);
-    let key = key(&bytes, &configuration, plugin.limits.memory);
+    let key = key(&bytes, &configuration, loading.memory);
     let image = match engine.image(&key) {
         Some(image) => image,
         None => {
-            let image =
-                Arc::new(capture(engine, &owner, &bytes, &configuration, &plugin.config).await?);
+            let image = Arc::new(
+                capture(
+                    engine,
+                    &owner(loading),
+                    &bytes,
+                    &configuration,
+                    &plugin.config,
+                )
+                .await?,
+            );
             engine.keep_image(key, image.clone());
             image
         }
@@ -166,6 +188,7 @@ pub async fn load(
     if plugin.fail_open && image.manifest.transforms {
         return Err(Error::OpenTransformer);
     }
+    let owner = owner(limits::resolve(&plugin.limits, &image.manifest.limits)?);
     owner.metrics.version_live();
     let version = Version {
         made_of: plugin.clone(),

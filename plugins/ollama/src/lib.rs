@@ -47,6 +47,8 @@ impl Plugin for Ollama {
         .adapter("ollama")
         .health("/api/version")
         .info("/api/version")
+        // Room for requests with images, up to the largest body.
+        .limits("192MiB", "500ms")
     }
 
     fn configure(config: Config) -> Result<Self, String> {

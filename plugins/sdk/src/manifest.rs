@@ -14,6 +14,8 @@ pub struct Manifest {
     front: Option<&'static str>,
     early_head: bool,
     adapter: Adapter,
+    memory: Option<&'static str>,
+    cpu: Option<&'static str>,
 }
 
 /// What an adapter says of the model servers that it is for.
@@ -41,6 +43,8 @@ impl Manifest {
                 health: None,
                 info: None,
             },
+            memory: None,
+            cpu: None,
         }
     }
 
@@ -79,6 +83,15 @@ impl Manifest {
     #[must_use]
     pub const fn early_head(mut self, early_head: bool) -> Self {
         self.early_head = early_head;
+        self
+    }
+
+    /// Suggests limits, used where the configuration sets none: the memory of an instance, such as `"192MiB"` (at most 256 MiB),
+    /// and the CPU time of a call, such as `"500ms"` (at most 10 s).
+    #[must_use]
+    pub const fn limits(mut self, memory: &'static str, cpu: &'static str) -> Self {
+        self.memory = Some(memory);
+        self.cpu = Some(cpu);
         self
     }
 
@@ -142,6 +155,15 @@ impl Manifest {
             }
             out.push('}');
         }
+        if self.memory.is_some() || self.cpu.is_some() {
+            out.push_str(",\"limits\":{");
+            for (name, limit) in [("memory", self.memory), ("cpu", self.cpu)] {
+                if let Some(limit) = limit {
+                    push(&mut out, name, limit);
+                }
+            }
+            out.push('}');
+        }
         out.push('}');
         out
     }
@@ -192,11 +214,14 @@ mod tests {
         let text = Manifest::new("a", "1", "s")
             .health("/health")
             .adapter("tgi")
+            .limits("64MiB", "1s")
             .to_json();
         let manifest = sluicegate_contract::Manifest::parse(&text).expect("a manifest");
         let adapter = manifest.adapter.expect("an adapter");
         assert_eq!((&*adapter.vendor, adapter.info), ("tgi", None));
         assert_eq!(adapter.health.as_deref(), Some("/health"));
+        assert_eq!(manifest.limits.memory.as_deref(), Some("64MiB"));
+        assert_eq!(manifest.limits.cpu.as_deref(), Some("1s"));
         assert!(manifest.transforms && manifest.early_head && manifest.front.is_none());
     }
 }
