@@ -48,7 +48,7 @@ use self::delivery::too_late;
 use self::outlet::{Interrupt, Outlet};
 use self::record::Record;
 use crate::failure::{Failure, Kind};
-use crate::pipeline::{Data, End, Passed, Run, Stop};
+use crate::pipeline::{Data, End, Passed, Run, Stop, Told};
 use crate::plugin::instance::Loan;
 use crate::snapshot::Snapshot;
 use crate::upstream::body::Limited;
@@ -172,6 +172,7 @@ impl Exchange {
             .stages
             .open(&mut self.context, source.events_in(self.adapter.as_ref()))
             .await;
+        self.set_heartbeat();
         let mut passed = match (opened, source.first.take()) {
             (Err(stop), _) => {
                 source.let_go();
@@ -187,14 +188,21 @@ impl Exchange {
                 source.let_go();
             }
             let output = self.stages.push(&mut self.context, passed).await;
-            if !matches!(output.end, End::Open) {
+            let ended = !matches!(output.end, End::Open);
+            if ended {
                 source.let_go();
             }
             self.set_heartbeat();
             passed = match self.deliver(output, announced).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => self.next(&mut source).await?,
-                // A limit while the client takes nothing.
+                // A limit while the client takes nothing. The stages have seen an end: they must not see another.
+                Err(Halt::Stop(stop)) if ended => {
+                    if let Stop::Failure(failure) = &stop {
+                        self.record.fails(&Told::of(failure));
+                    }
+                    return Err(Halt::Gone);
+                }
                 Err(Halt::Stop(stop)) => Passed::stopped(Data::default(), stop),
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };

@@ -49,6 +49,7 @@ pub struct Gateway {
     more_metrics: Arc<OnceLock<MoreMetrics>>,
     drain_timeout: Duration,
     engine: Engine,
+    swapping: tokio::sync::Mutex<()>,
     metrics: Arc<Metrics>,
     /// Where health checks, which end with `drain`, and observers run, which end when nothing can reach their queues any more.
     workers: Workers,
@@ -110,6 +111,7 @@ impl Gateway {
             more_metrics: Arc::default(),
             drain_timeout: config.server.drain_timeout,
             engine: engine.clone(),
+            swapping: tokio::sync::Mutex::default(),
             metrics: metrics.clone(),
             workers,
             drain,
@@ -189,6 +191,8 @@ impl Gateway {
     /// # Errors
     /// All problems of the configuration; the one in force stays.
     pub async fn swap(&self, config: Config) -> Result<(), Problems> {
+        // One after the other: each is made from the one before it.
+        let _turn = self.swapping.lock().await;
         let previous = self.core.snapshot.load_full();
         let prepared =
             snapshot::prepare(config, &self.engine, &self.metrics, Some(&previous)).await?;

@@ -134,27 +134,27 @@ impl Upstream {
         })
     }
 
-    /// The next target in turn that is not among the `tried` ones. Those that are known to be down are left out, unless all
-    /// are and none was tried.
-    pub fn pick(&self, tried: &[Arc<Target>]) -> Option<Arc<Target>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+    /// Where the next exchange begins in the list of targets.
+    pub fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The target whose turn it is, whatever is known of it.
+    #[must_use]
+    pub fn in_turn(&self, turn: usize) -> Arc<Target> {
+        self.targets[turn % self.targets.len()].clone()
+    }
+
+    /// The next target in turn that is not among the `tried` ones and not known to be down.
+    #[must_use]
+    pub fn pick(&self, turn: usize, tried: &[Arc<Target>]) -> Option<Arc<Target>> {
         let count = self.targets.len();
-        let in_turn = || (0..count).map(|step| &self.targets[(turn + step) % count]);
-        in_turn()
-            .find(|target| is_left(target, tried))
-            .or_else(|| in_turn().next().filter(|_| tried.is_empty()))
+        let is_new = |target: &Arc<Target>| !tried.iter().any(|it| Arc::ptr_eq(it, target));
+        (0..count)
+            .map(|step| &self.targets[(turn + step) % count])
+            .find(|target| !target.is_down() && is_new(target))
             .cloned()
     }
-
-    /// Whether there is a target that is not among the `tried` ones and not known to be down.
-    #[must_use]
-    pub fn has_another(&self, tried: &[Arc<Target>]) -> bool {
-        self.targets.iter().any(|target| is_left(target, tried))
-    }
-}
-
-fn is_left(target: &Arc<Target>, tried: &[Arc<Target>]) -> bool {
-    !target.is_down() && !tried.iter().any(|it| Arc::ptr_eq(it, target))
 }
 
 /// `authorization` with a key.

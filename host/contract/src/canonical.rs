@@ -52,7 +52,7 @@ pub fn is_json(content_type: Option<&[u8]>, begin: &[u8]) -> bool {
 }
 
 /// A body without the byte order mark that some clients put before it.
-fn without_mark(body: &[u8]) -> &[u8] {
+pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 

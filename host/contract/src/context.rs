@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
@@ -91,15 +91,29 @@ impl Phase {
     }
 }
 
-/// Fields of the request that the gateway drops unless a stage set them: they are the client's business with the gateway.
+/// Which of the fields of [`fields::GUARDED`] a stage set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SetByStage {
-    /// `host` is sent in place of the model server's own authority.
-    pub host: bool,
-    /// `authorization` is a key for the model server.
-    pub authorization: bool,
-    /// `x-api-key` is a key for the model server.
-    pub api_key: bool,
+pub struct SetByStage(u8);
+
+impl SetByStage {
+    /// Whether a stage set the field; false for one that is not guarded.
+    #[must_use]
+    pub fn has(self, name: &HeaderName) -> bool {
+        Self::bit(name).is_some_and(|bit| self.0 & bit != 0)
+    }
+
+    fn note(&mut self, name: &HeaderName, set: bool) {
+        match Self::bit(name) {
+            Some(bit) if set => self.0 |= bit,
+            Some(bit) => self.0 &= !bit,
+            None => {}
+        }
+    }
+
+    fn bit(name: &HeaderName) -> Option<u8> {
+        let at = fields::GUARDED.iter().position(|guarded| guarded == name)?;
+        Some(1 << at)
+    }
 }
 
 /// What identifies an exchange.
@@ -190,9 +204,17 @@ impl Context {
         }
     }
 
-    /// A copy for one attempt, before its adapter's first phase. The response begins empty.
+    /// A copy for one attempt, before its adapter's first phase. The response begins empty. What stages set for the `chosen`
+    /// upstream to know them by is not for a fallback.
     #[must_use]
-    pub fn attempt(&self, number: u32, upstream: Arc<str>) -> Self {
+    pub fn attempt(&self, number: u32, upstream: Arc<str>, chosen: bool) -> Self {
+        let (mut request, mut set_by_stage) = (self.request.clone(), self.set_by_stage);
+        if !chosen {
+            for name in &fields::GUARDED {
+                request.remove(name);
+            }
+            set_by_stage = SetByStage::default();
+        }
         Self {
             identity: self.identity.clone(),
             attempt: number,
@@ -202,8 +224,8 @@ impl Context {
             query: self.query.clone(),
             upstream,
             upstreams: self.upstreams.clone(),
-            request: self.request.clone(),
-            set_by_stage: self.set_by_stage,
+            request,
+            set_by_stage,
             body: self.body.clone(),
             status: None,
             response: HeaderMap::new(),
@@ -225,7 +247,7 @@ impl Context {
         self.method = method
             .parse()
             .ok()
-            .filter(|_| !lower && !matches!(method, "CONNECT" | "TRACE"))
+            .filter(|_| !lower && !matches!(method, "CONNECT" | "HEAD" | "TRACE"))
             .ok_or_else(|| IllegalChange::new(format!("`{method}` is not a method to ask with")))?;
         Ok(())
     }
@@ -320,29 +342,51 @@ impl Context {
     /// Replaces all fields of this name by one.
     ///
     /// # Errors
-    /// In `closing`, or if name or value is not legal.
+    /// In `closing`, if name or value is not legal, or if there is no room for it.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), IllegalChange> {
-        self.change(name, |fields, name| {
-            let value = fields::value(&name, value)?;
-            fields
-                .try_insert(name, value)
-                .map(drop)
-                .map_err(|_| too_many())
-        })
+        self.only_before_closing()?;
+        let name = fields::name(name)?;
+        let value = fields::value(&name, value)?;
+        let Some(fields) = self.changing() else {
+            return Ok(());
+        };
+        // The old values go first: they make room.
+        let old = fields.remove(&name);
+        if !fields::has_room(fields, &name, &value) {
+            if let Some(old) = old {
+                fields.insert(name, old);
+            }
+            return Err(no_room());
+        }
+        fields.insert(name.clone(), value);
+        self.note_set(&name, true);
+        Ok(())
     }
 
-    /// Adds a field and keeps those of the same name.
+    /// Adds a field and keeps those of the same name; but what the client sent in a guarded field is not kept.
     ///
     /// # Errors
     /// As [`Context::set`].
     pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), IllegalChange> {
-        self.change(name, |fields, name| {
-            let value = fields::value(&name, value)?;
-            fields
-                .try_append(name, value)
-                .map(drop)
-                .map_err(|_| too_many())
-        })
+        self.only_before_closing()?;
+        let name = fields::name(name)?;
+        let value = fields::value(&name, value)?;
+        let replaces = self.phase.is_request()
+            && fields::GUARDED.contains(&name)
+            && !self.set_by_stage.has(&name);
+        let Some(fields) = self.changing() else {
+            return Ok(());
+        };
+        if !fields::has_room(fields, &name, &value) {
+            return Err(no_room());
+        }
+        if replaces {
+            fields.insert(name.clone(), value);
+        } else {
+            fields.append(name.clone(), value);
+        }
+        self.note_set(&name, true);
+        Ok(())
     }
 
     /// Removes all fields of this name; none is not an error.
@@ -350,53 +394,39 @@ impl Context {
     /// # Errors
     /// In `closing`, or if the name is not legal.
     pub fn remove(&mut self, name: &str) -> Result<(), IllegalChange> {
-        self.change(name, |fields, name| {
-            fields.remove(name);
-            Ok(())
-        })
+        self.only_before_closing()?;
+        let name = fields::name(name)?;
+        if let Some(fields) = self.changing() {
+            fields.remove(&name);
+            self.note_set(&name, false);
+        }
+        Ok(())
     }
 
-    fn change(
-        &mut self,
-        name: &str,
-        change: impl FnOnce(&mut HeaderMap, HeaderName) -> Result<(), IllegalChange>,
-    ) -> Result<(), IllegalChange> {
+    /// The fields that a change is for; `None` if it has no effect, because the head has gone out.
+    fn changing(&mut self) -> Option<&mut HeaderMap> {
+        if self.phase.is_request() {
+            Some(&mut self.request)
+        } else if self.head_sent {
+            None
+        } else {
+            Some(&mut self.response)
+        }
+    }
+
+    fn note_set(&mut self, name: &HeaderName, set: bool) {
+        if self.phase.is_request() {
+            self.set_by_stage.note(name, set);
+        }
+    }
+
+    fn only_before_closing(&self) -> Result<(), IllegalChange> {
         if self.phase == Phase::Closing {
             return Err(IllegalChange::new(
                 "in `closing` only notes can be set".into(),
             ));
         }
-        let name = fields::name(name)?;
-        if !self.phase.is_request() {
-            // Checked all the same: whether a head went out early must not decide what is legal.
-            let mut scratch = HeaderMap::new();
-            let fields = if self.head_sent {
-                &mut scratch
-            } else {
-                &mut self.response
-            };
-            return change(fields, name);
-        }
-        let before = self.set_by_stage;
-        let of_name = |name: &HeaderName, set: &mut SetByStage, value| {
-            if name == header::HOST {
-                set.host = value;
-            } else if name == header::AUTHORIZATION {
-                set.authorization = value;
-            } else if name == "x-api-key" {
-                set.api_key = value;
-            }
-        };
-        of_name(&name, &mut self.set_by_stage, true);
-        let there = name.clone();
-        let result = change(&mut self.request, name);
-        if result.is_err() {
-            self.set_by_stage = before;
-        } else if !self.request.contains_key(&there) {
-            // Removed: what the client sent is gone, and nothing stands in its place.
-            of_name(&there, &mut self.set_by_stage, false);
-        }
-        result
+        Ok(())
     }
 
     /// Sets a field of the response, whichever it will be. Only in request and response phases.
@@ -404,17 +434,14 @@ impl Context {
     /// # Errors
     /// In `closing`, or if name or value is not legal.
     pub fn set_response_field(&mut self, name: &str, value: &[u8]) -> Result<(), IllegalChange> {
-        if self.phase == Phase::Closing {
-            return Err(IllegalChange::new(
-                "in `closing` only notes can be set".into(),
-            ));
-        }
+        self.only_before_closing()?;
         let name = fields::name(name)?;
         let value = fields::value(&name, value)?;
-        self.response_fields
-            .try_insert(name, value)
-            .map(drop)
-            .map_err(|_| too_many())
+        if !fields::has_room(&self.response_fields, &name, &value) {
+            return Err(no_room());
+        }
+        self.response_fields.insert(name, value);
+        Ok(())
     }
 
     /// The first request field of this name, in every phase.
@@ -524,8 +551,8 @@ fn is_visible(text: &str) -> bool {
         .all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
-fn too_many() -> IllegalChange {
-    IllegalChange::new("there are too many header fields".into())
+fn no_room() -> IllegalChange {
+    IllegalChange::new("the header fields of one head are limited to 512 and to 256 KiB".into())
 }
 
 #[cfg(test)]

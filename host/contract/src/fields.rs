@@ -20,6 +20,29 @@ const OWNED_BY_HOST: [HeaderName; 11] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// The most fields of a head that a stage may make. Arbitrary; clients send some twenty.
+pub const MAX_COUNT: usize = 512;
+/// The most bytes of names and values of a head that a stage may make. Arbitrary; four times what clients may send.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Fields with which clients and model servers prove who they are, and `host`. What the client sent in them is its business with
+/// the gateway: only what a stage sets goes to a model server, and not to a fallback.
+pub const GUARDED: [HeaderName; 5] = [
+    header::HOST,
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// Whether a head has room for one more field.
+#[must_use]
+pub fn has_room(fields: &HeaderMap, name: &HeaderName, value: &HeaderValue) -> bool {
+    let size = |name: &HeaderName, value: &HeaderValue| name.as_str().len() + value.len();
+    let bytes: usize = fields.iter().map(|(name, value)| size(name, value)).sum();
+    fields.len() < MAX_COUNT && bytes + size(name, value) <= MAX_BYTES
+}
+
 /// Whether a field is the gateway's own: stages neither see nor set it.
 #[must_use]
 pub fn is_owned_by_host(name: &HeaderName) -> bool {

@@ -101,6 +101,14 @@ fn upstream(name: &str, table: &Table<'_>) -> Upstream {
     } else {
         None
     };
+    if adapter.is_none() && health.as_ref().is_some_and(|health| health.path.is_none()) {
+        let section = table.section("health");
+        table.cx.problem(
+            &section.place,
+            "names no path, and there is no adapter that could",
+            r#"add path = "/health""#,
+        );
+    }
     let timeout = timeout(&table.section("timeout"));
     table.finish();
     Upstream {

@@ -13,6 +13,9 @@ use bytes::{Bytes, BytesMut};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
+use super::client::ResponseWriter;
+use super::deadlines::Expired;
+use super::delivery::too_late;
 use super::request::unreadable;
 use super::{Exchange, Halt, head};
 use crate::failure::{Failure, Kind};
@@ -89,7 +92,11 @@ impl Adapter {
     }
 
     /// Request phases. Returns the body for the model server.
-    async fn request(&mut self, body: &mut RequestBody) -> Result<upstream::Body, Halt> {
+    async fn request(
+        &mut self,
+        client: &ResponseWriter,
+        body: &mut RequestBody,
+    ) -> Result<upstream::Body, Halt> {
         self.run.request_heads(&mut self.context).await?;
         if !self.run.wants_body() {
             return Ok(body.take());
@@ -97,10 +104,10 @@ impl Adapter {
         if let RequestBody::Stream(limited) = body {
             // The adapter wants to see what no stage has: from here on it is kept.
             let bytes = match limited.take() {
-                Some(mut limited) => limited.collect().await.map_err(unreadable)?,
-                None => Bytes::new(),
+                Some(mut limited) => client.unless_gone(limited.collect()).await?,
+                None => Ok(Bytes::new()),
             };
-            *body = RequestBody::Kept(bytes);
+            *body = RequestBody::Kept(bytes.map_err(unreadable)?);
         }
         let RequestBody::Kept(bytes) = body else {
             return Ok(body.take());
@@ -192,30 +199,46 @@ impl Source {
 
 /// The targets that can still be asked, of the upstream that was chosen and of its fallbacks.
 struct Candidates {
-    upstreams: Vec<Arc<Upstream>>,
+    /// Each with the place in its list of targets where this exchange begins.
+    upstreams: Vec<(Arc<Upstream>, usize)>,
     tried: Vec<Arc<Target>>,
     left: u32,
 }
 
+/// Whom an attempt asks.
+struct Candidate {
+    upstream: Arc<Upstream>,
+    target: Arc<Target>,
+    /// Whether the upstream is the one that the route or a stage chose, and not a fallback.
+    chosen: bool,
+}
+
 impl Candidates {
-    /// The next target with its upstream, and whether that is the one that was chosen.
-    fn next(&mut self) -> Option<(Arc<Upstream>, Arc<Target>, bool)> {
-        self.left = self.left.checked_sub(1)?;
-        let (index, target) = self
-            .upstreams
-            .iter()
-            .enumerate()
-            .find_map(|(index, upstream)| Some((index, upstream.pick(&self.tried)?)))?;
-        self.tried.push(target.clone());
-        Some((self.upstreams[index].clone(), target, index == 0))
+    /// The next target: one that is not known to be down, in the order of the upstreams. Where all are down and none was tried,
+    /// the first one all the same.
+    fn next(&mut self) -> Option<Candidate> {
+        let left = self.left.checked_sub(1)?;
+        let up = self.find(|upstream, turn| upstream.pick(turn, &self.tried));
+        let any = || self.find(|upstream, turn| Some(upstream.in_turn(turn)));
+        let candidate = match up {
+            Some(candidate) => candidate,
+            None if self.tried.is_empty() => any()?,
+            None => return None,
+        };
+        self.left = left;
+        self.tried.push(candidate.target.clone());
+        Some(candidate)
     }
 
-    fn has_more(&self) -> bool {
-        self.left > 0
-            && self
-                .upstreams
-                .iter()
-                .any(|upstream| upstream.has_another(&self.tried))
+    fn find(&self, pick: impl Fn(&Upstream, usize) -> Option<Arc<Target>>) -> Option<Candidate> {
+        let mut upstreams = self.upstreams.iter().enumerate();
+        upstreams.find_map(|(index, (upstream, turn))| {
+            Some(Candidate {
+                upstream: upstream.clone(),
+                target: pick(upstream, *turn)?,
+                chosen: index == 0,
+            })
+        })
     }
 }
 
@@ -233,33 +256,64 @@ impl Exchange {
     pub(super) async fn attempts(&mut self, mut body: RequestBody) -> Result<Source, Halt> {
         let mut candidates = self.candidates()?;
         let mut soonest: Option<u64> = None;
-        while let Some((upstream, target, chosen)) = candidates.next() {
-            let tried = self.attempt(&upstream, &target, chosen, &mut body).await;
-            let more = body.is_whole() && candidates.has_more();
-            let stop = match tried {
-                Ok(source) if more && source.first.is_none() && self.is_overloaded() => {
-                    // Decided by its head, which says that another may do better.
-                    let status = self.context.status();
-                    let seconds = self.context.response.get(RETRY_AFTER);
-                    soonest = sooner(soonest, seconds.and_then(seconds_of));
-                    self.give_up(&target, &format!("status {status}")).await;
-                    continue;
+        let Some(mut asked) = candidates.next() else {
+            return Err(Failure::new(Kind::Internal, "There is no model server to ask.").into());
+        };
+        loop {
+            let tried = self.attempt(&asked, &mut body).await;
+            // Whom to ask next is settled before this attempt is given up: meanwhile others may find it down.
+            let mut following = || body.is_whole().then(|| candidates.next()).flatten();
+            let (reason, next) = match tried {
+                Ok(source) => {
+                    let head = self.head_of(&source);
+                    soonest = sooner(soonest, head.and_then(|(_, seconds)| seconds));
+                    match head.and_then(|(status, _)| Some((status, following()?))) {
+                        Some((status, next)) => (format!("status {status}"), next),
+                        None => return Ok(self.adopt(source, soonest)),
+                    }
                 }
-                Ok(source) => return Ok(source),
-                Err(Lost(Halt::Gone)) => return Err(Halt::Gone),
-                Err(Lost(Halt::Stop(stop))) => stop,
+                Err(Lost(Halt::Stop(Stop::Failure(failure)))) => {
+                    let seconds = failure.field("retry-after").and_then(seconds_of);
+                    soonest = sooner(soonest, seconds);
+                    let next = if may_be_mended(&failure) {
+                        following()
+                    } else {
+                        None
+                    };
+                    match next {
+                        Some(next) => (failure.code().to_owned(), next),
+                        None => {
+                            self.adopt_notes();
+                            return Err(last_of(failure, soonest).into());
+                        }
+                    }
+                }
+                Err(Lost(halt)) => {
+                    self.adopt_notes();
+                    return Err(halt);
+                }
             };
-            let failure = match stop {
-                Stop::Failure(failure) => failure,
-                Stop::Reply(_) => return Err(stop.into()),
-            };
-            soonest = sooner(soonest, failure.field("retry-after").and_then(seconds_of));
-            if !(more && may_be_mended(&failure)) {
-                return Err(last_of(failure, soonest).into());
-            }
-            self.give_up(&target, failure.code()).await;
+            self.give_up(&asked.target, &reason).await;
+            asked = next;
         }
-        Err(Failure::new(Kind::Internal, "There is no model server to ask.").into())
+    }
+
+    /// Status and `retry-after` of a response that no adapter looks at, if its status says that another model server may do
+    /// better.
+    fn head_of(&self, source: &Source) -> Option<(u16, Option<u64>)> {
+        let transparent = self
+            .adapter
+            .as_ref()
+            .is_none_or(|adapter| !adapter.run.holds_head() && adapter.run.batches().is_none());
+        if !transparent || source.first.is_some() {
+            return None;
+        }
+        let context = self
+            .adapter
+            .as_ref()
+            .map_or(&self.context, |adapter| &adapter.context);
+        let seconds = context.response.get(RETRY_AFTER).and_then(seconds_of);
+        matches!(context.status(), 429 | 502..=504).then_some((context.status(), seconds))
     }
 
     fn candidates(&self) -> Result<Candidates, Failure> {
@@ -276,21 +330,24 @@ impl Exchange {
                 upstreams.push(find(name)?);
             }
         }
+        let with_turn = |upstream: Arc<Upstream>| {
+            let turn = upstream.next_turn();
+            (upstream, turn)
+        };
         Ok(Candidates {
-            upstreams,
+            upstreams: upstreams.into_iter().map(with_turn).collect(),
             tried: Vec::new(),
             left,
         })
     }
 
     /// One attempt, until it is decided.
-    async fn attempt(
-        &mut self,
-        upstream: &Arc<Upstream>,
-        target: &Arc<Target>,
-        chosen: bool,
-        body: &mut RequestBody,
-    ) -> Result<Source, Lost> {
+    async fn attempt(&mut self, asked: &Candidate, body: &mut RequestBody) -> Result<Source, Lost> {
+        let Candidate {
+            upstream,
+            target,
+            chosen,
+        } = asked;
         self.record.begin_attempt(&upstream.name, &target.label);
         let early = self.context.wants_stream() && self.record.route.pipeline.allows_early_head();
         let heartbeat = self.snapshot.server.heartbeat.filter(|_| early);
@@ -301,7 +358,7 @@ impl Exchange {
         let sent = match self.snapshot.adapters.get(&upstream.name) {
             Some(version) => {
                 let number = self.record.attempts;
-                let copy = self.context.attempt(number, upstream.name.clone());
+                let copy = self.context.attempt(number, upstream.name.clone(), *chosen);
                 let asked = Asked {
                     upstream: upstream.name.clone(),
                     target: target.label.clone(),
@@ -309,19 +366,24 @@ impl Exchange {
                 };
                 let limits = self.snapshot.body_limits();
                 let adapter = Adapter::new(version, asked, Loan::new(copy), limits);
-                self.adapter.insert(adapter).request(body).await?
+                let adapter = self.adapter.insert(adapter);
+                adapter.request(&self.client, body).await?
             }
             None => {
                 self.adapter = None;
                 body.take()
             }
         };
-        let context = match &self.adapter {
-            Some(adapter) => &adapter.context,
-            None => &self.context,
+        let request = match &self.adapter {
+            Some(adapter) => head::to_upstream(&adapter.context, upstream, target, sent),
+            None if *chosen => head::to_upstream(&self.context, upstream, target, sent),
+            None => {
+                let number = self.record.attempts;
+                let copy = self.context.attempt(number, upstream.name.clone(), false);
+                head::to_upstream(&copy, upstream, target, sent)
+            }
         };
-        let request =
-            head::to_upstream(context, upstream, target, chosen, sent).map_err(no_answer)?;
+        let request = request.map_err(no_answer)?;
         let connect = upstream.timeout.connect;
         let answer = match self.wait(client::send(target, connect, request)).await? {
             Ok(answer) => answer,
@@ -358,17 +420,9 @@ impl Exchange {
             } else if adapter.run.batches().is_some() || adapter.run.holds_head() {
                 source.first = Some(self.first(&mut body).await?);
             }
-            self.adopt();
         } else {
             head::from_upstream(&mut self.context, head);
             source.announced = body.announced();
-        }
-        if self.client.has_early_head() && content_framing(&self.context) != Framing::Sse {
-            source.wrapped = Some(BytesMut::new());
-            let sse = HeaderValue::from_static("text/event-stream");
-            self.context.response.insert(CONTENT_TYPE, sse);
-            let limit = self.snapshot.server.limits.response_body;
-            source.first = source.first.take().map(|first| source.wrap(first, limit));
         }
         if source.first.is_some() {
             self.deadlines.received(source.idle);
@@ -398,28 +452,40 @@ impl Exchange {
         }
     }
 
-    /// The attempt is the one that is answered with: what its adapter noted and set counts.
-    fn adopt(&mut self) {
-        let Some(adapter) = &mut self.adapter else {
-            return;
-        };
-        let (from, to) = (&mut adapter.context, &mut self.context);
-        to.status = from.status;
-        to.response = mem::take(&mut from.response);
-        to.response_fields
-            .extend(mem::take(&mut from.response_fields));
-        to.notes = mem::take(&mut from.notes);
-        from.body = None;
-        adapter.decided = true;
+    /// The attempt is the one that is answered with: its response, and what its adapter noted and set, are the exchange's.
+    fn adopt(&mut self, mut source: Source, soonest: Option<u64>) -> Source {
+        self.adopt_notes();
+        if let Some(adapter) = &mut self.adapter {
+            self.context.status = adapter.context.status;
+            // A copy: the adapter can still read it.
+            self.context.response = adapter.context.response.clone();
+            adapter.context.body = None;
+        }
+        if let (429 | 503, Some(seconds)) = (self.context.status(), soonest) {
+            self.context.response.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.client.has_early_head() && content_framing(&self.context) != Framing::Sse {
+            source.wrapped = Some(BytesMut::new());
+            let sse = HeaderValue::from_static("text/event-stream");
+            self.context.response.insert(CONTENT_TYPE, sse);
+            let limit = self.snapshot.server.limits.response_body;
+            source.first = source.first.take().map(|first| source.wrap(first, limit));
+        }
+        source
     }
 
-    /// Whether the head of a response that no adapter looks at says that another model server may do better.
-    fn is_overloaded(&self) -> bool {
-        let transparent = self
-            .adapter
-            .as_ref()
-            .is_none_or(|adapter| !adapter.run.holds_head() && adapter.run.batches().is_none());
-        transparent && matches!(self.context.status(), 429 | 502..=504)
+    /// What the adapter noted and set counts, also if its attempt ended with a failure or the client left.
+    fn adopt_notes(&mut self) {
+        if let Some(adapter) = &mut self.adapter
+            && !adapter.decided
+        {
+            adapter.decided = true;
+            self.context.notes = mem::take(&mut adapter.context.notes);
+            let fields = mem::take(&mut adapter.context.response_fields);
+            for (name, value) in &fields {
+                self.context.response_fields.insert(name, value.clone());
+            }
+        }
     }
 
     /// Ends an attempt after which another one follows.
@@ -431,8 +497,6 @@ impl Exchange {
             "attempt failed; another model server is asked"
         );
         if let Some(mut adapter) = self.adapter.take() {
-            // Without this, notes of the attempt would reach the exchange.
-            adapter.decided = false;
             adapter.close(&mut self.context, reason, None).await;
             self.context.spent += adapter.spent();
         }
@@ -452,9 +516,11 @@ impl Exchange {
                 Ok(Ok(chunk)) => {
                     self.deadlines.received(source.idle);
                     let passed = arrived(chunk.bytes, chunk.last);
-                    match &mut self.adapter {
-                        Some(adapter) => adapter.advance(&mut self.context, passed).await,
-                        None => passed,
+                    match (self.deadlines.exceeded_total(), &mut self.adapter) {
+                        // A server that always has more never lets the timer be asked.
+                        (Some(limit), _) => Passed::failed(too_late(Expired::Total(limit))),
+                        (None, Some(adapter)) => adapter.advance(&mut self.context, passed).await,
+                        (None, None) => passed,
                     }
                 }
                 // A failure of the model server begins outside its adapter.

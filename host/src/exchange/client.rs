@@ -10,7 +10,7 @@ use super::outlet::{Interrupt, Outlet};
 use super::record::Record;
 use super::tail::Tail;
 use crate::framing::Framing;
-use crate::pipeline::{Data, Stop, Stopped, content_framing};
+use crate::pipeline::{Stop, Stopped, content_framing};
 use crate::plugin::instance::Loan;
 
 /// A comment line of SSE, which clients ignore. One line, without an empty line behind it: after an event with an `id`,
@@ -104,13 +104,19 @@ impl ResponseWriter {
         if self.sent == Sent::Nothing {
             self.framing = content_framing(context);
             self.announced = announced.is_some();
-            let head = head::to_client(context);
+            // A copy: later phases can still read it.
+            let fields = context.response.clone();
+            let head = head::to_client(context, fields);
             record.status = Some(head.status);
             context.head_sent = true;
             self.outlet.head(head, announced, self.deadline);
             self.sent = Sent::Head;
         }
-        self.at_boundary = self.tail.ends_an_event(&bytes) || whole_events;
+        let ends_an_event = match self.framing {
+            Framing::Ndjson => bytes.ends_with(b"\n"),
+            Framing::Sse | Framing::Document => self.tail.ends_an_event(&bytes),
+        };
+        self.at_boundary = ends_an_event || whole_events;
         record.sends(bytes.len());
         self.outlet.send(bytes).await
     }
@@ -133,7 +139,8 @@ impl ResponseWriter {
     }
 
     fn respond(&mut self, record: &mut Record, context: &mut Loan, body: Bytes) {
-        let head = head::to_client(context);
+        let fields = std::mem::take(&mut context.response);
+        let head = head::to_client(context, fields);
         record.status = Some(head.status);
         context.head_sent = true;
         if !body.is_empty() {
@@ -154,17 +161,20 @@ impl ResponseWriter {
     ) -> Result<(), Interrupt> {
         let Stopped { stop, shown } = stopped;
         if self.sent == Sent::Nothing {
+            let mut body = shown.into_document(framing);
             if let Stop::Failure(failure) = &stop {
                 context.status = Some(failure.status());
                 context.response = failure.head();
+                // Stages that made nothing of it leave it as it is.
+                if body.is_empty() {
+                    body = failure.body();
+                }
             }
-            self.respond(record, context, shown.into_document(framing));
+            self.respond(record, context, body);
             return Ok(());
         }
         let framing = self.framing;
-        let in_events = matches!(shown, Data::Events { .. });
-        let can_be_told =
-            self.at_boundary && !self.announced && (framing != Framing::Document || !in_events);
+        let can_be_told = self.at_boundary && !self.announced && framing != Framing::Document;
         let record_of_error = shown.into_bytes(framing);
         if can_be_told && !record_of_error.is_empty() {
             return self
@@ -189,7 +199,8 @@ impl ResponseWriter {
             let head = if context.status.is_some() {
                 // There is a response, so its own head can go out.
                 self.sent = Sent::Head;
-                head::to_client(context)
+                let fields = context.response.clone();
+                head::to_client(context, fields)
             } else {
                 self.sent = Sent::EarlyHead;
                 head::early(context)

@@ -85,6 +85,12 @@ impl Deadlines {
         }
     }
 
+    /// The limit for the whole exchange, if it was exceeded when something came last.
+    pub(super) fn exceeded_total(&self) -> Option<Duration> {
+        let (deadline, limit) = self.total?;
+        (self.received >= deadline).then_some(limit)
+    }
+
     /// From now on the model server is waited for: time in which the client was slow is not held against it.
     pub(super) fn wait_from_now(&mut self) {
         if self.began {

@@ -9,7 +9,7 @@ use hyper::http::request;
 use hyper::http::response;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use sluicegate_contract::Context;
-use sluicegate_contract::fields::strip_hop_by_hop;
+use sluicegate_contract::fields::{GUARDED, strip_hop_by_hop};
 
 use crate::config::Limits;
 use crate::failure::{Failure, Kind};
@@ -19,7 +19,6 @@ use crate::upstream::{self, Target, Upstream};
 /// The field that carries the request id in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The longest request id that is taken from a client.
@@ -129,8 +128,7 @@ fn has_dot_segment(path: &str) -> bool {
 ///
 /// # Shape
 /// The stages' path and query behind the target's base; the stages' fields without those that are the client's business
-/// with the gateway. `chosen` says that the upstream is the one that the route or a stage chose: only there does what a stage
-/// set as `host` or as a key belong.
+/// with the gateway, and with the upstream's key unless a stage or the adapter set one.
 ///
 /// # Source
 /// Ollama answers an empty 403 to a foreign `Host` or `Origin` (its `server/routes.go`, `allowedHostsMiddleware`).
@@ -138,7 +136,6 @@ pub(super) fn to_upstream(
     context: &Context,
     upstream: &Upstream,
     target: &Target,
-    chosen: bool,
     body: upstream::Body,
 ) -> Result<Request<upstream::Body>, upstream::Error> {
     let mut fields = context.request.clone();
@@ -150,18 +147,16 @@ pub(super) fn to_upstream(
     ] {
         fields.remove(name);
     }
-    let set = context.set_by_stage;
-    if !(chosen && set.api_key) {
-        fields.remove(API_KEY);
+    for name in &GUARDED {
+        if !context.set_by_stage.has(name) {
+            fields.remove(name);
+        }
     }
-    if !(chosen && set.authorization) {
-        match &upstream.key {
-            Some(key) => fields.insert(header::AUTHORIZATION, key.clone()),
-            None => fields.remove(header::AUTHORIZATION),
-        };
-    }
-    if !(chosen && set.host) {
-        fields.insert(header::HOST, target.authority.clone());
+    fields
+        .entry(header::HOST)
+        .or_insert_with(|| target.authority.clone());
+    if let Some(key) = &upstream.key {
+        fields.entry(header::AUTHORIZATION).or_insert(key.clone());
     }
     let client = context.identity.client.to_string();
     let forwarded = match fields
@@ -203,9 +198,8 @@ pub(super) fn from_upstream(context: &mut Context, head: response::Parts) {
 }
 
 /// The head for the client as the stages have left it.
-pub(super) fn to_client(context: &mut Context) -> response::Parts {
+pub(super) fn to_client(context: &mut Context, fields: HeaderMap) -> response::Parts {
     let status = context.status.unwrap_or(StatusCode::OK);
-    let fields = std::mem::take(&mut context.response);
     parts(context, status, fields)
 }
 

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -118,15 +118,18 @@ impl Finishing {
         let Some(drive) = place.take() else {
             return;
         };
-        drop(place);
+        // Before the place is seen to be empty: an exchange that is neither there nor taken out has ended.
         let mut state = shared.state();
-        state.interrupt = Some(why);
+        if state.interrupt != Some(Interrupt::Gone) {
+            state.interrupt = Some(why);
+        }
         state.taken_out = true;
         drop(state);
-        let shared = shared.clone();
+        drop(place);
+        let ended = Ended(shared.clone());
         let finish = async move {
             drive.await;
-            shared.state().end();
+            drop(ended);
         };
         self.tasks.spawn_on(finish, &self.runtime);
     }
@@ -140,10 +143,23 @@ impl Finishing {
     }
 
     fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.streams
-            .lock()
-            .expect("no panic while the lock is held")
+        lock(&self.streams)
     }
+}
+
+/// Tells the connection that an exchange that was taken out is over, even if it panicked.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.state().end();
+    }
+}
+
+/// What another thread left behind when it panicked is still consistent here: no lock is held over more than an assignment, and
+/// an exchange that panicked is not polled again.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Drive = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -229,16 +245,18 @@ impl State {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while the lock is held")
+        lock(&self.state)
     }
 
     /// Lets the exchange go on; false if it is not here any more.
     fn poll(&self, cx: &mut Context<'_>) -> bool {
-        let mut place = self.drive.lock().expect("no panic while the lock is held");
-        if let Some(drive) = &mut *place
-            && drive.as_mut().poll(cx).is_ready()
-        {
-            *place = None;
+        let mut place = lock(&self.drive);
+        let Some(mut drive) = place.take() else {
+            return false;
+        };
+        // It is not put back if it panics.
+        if drive.as_mut().poll(cx).is_pending() {
+            *place = Some(drive);
         }
         place.is_some()
     }
@@ -356,12 +374,7 @@ impl Drop for Running {
         if let Some(number) = self.number {
             self.finishing.lock().live.remove(&number);
         }
-        let drive = self
-            .shared
-            .drive
-            .lock()
-            .expect("no panic while the lock is held")
-            .take();
+        let drive = lock(&self.shared.drive).take();
         let mut state = self.shared.state();
         state.interrupt = Some(Interrupt::Gone);
         // One that was taken out before may wait for this connection.
@@ -497,8 +510,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Self::Chunks(running) => {
-                let drive = running.shared.drive.lock();
-                let ended = drive.expect("no panic while the lock is held").is_none();
+                let ended = lock(&running.shared.drive).is_none();
                 let state = running.shared.state();
                 ended
                     && state.chunk.is_none()

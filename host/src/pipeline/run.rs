@@ -54,7 +54,9 @@ pub struct Told {
 }
 
 impl Told {
-    fn of(failure: &Failure) -> Self {
+    /// What is told of this failure.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Self {
         Self {
             code: failure.code().to_owned(),
             label: failure.kind().label(),

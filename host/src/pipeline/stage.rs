@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
-use sluicegate_contract::fields::is_owned_by_host;
+use sluicegate_contract::fields::{self, MAX_BYTES, MAX_COUNT};
 use sluicegate_contract::{Exports, Manifest, RequestPlan, Violation, check_fault, check_reply};
 
 use super::Stop;
@@ -116,7 +115,7 @@ impl Stage {
     }
 
     fn reply(&mut self, reply: Reply) -> Stop {
-        if let Err(Violation(text)) = check_reply(reply.status) {
+        if let Err(Violation(text)) = check_reply(reply.status).and(check_fields(&reply.fields)) {
             return self.broken_contract(text).into();
         }
         tracing::debug!(
@@ -130,12 +129,14 @@ impl Stage {
 
     /// A stage's fault in the client's error format.
     pub(super) fn fault(&mut self, fault: abi::Fault) -> Failure {
-        if let Err(Violation(text)) = check_fault(fault.status) {
+        let fields = fault.fields.as_deref().unwrap_or_default();
+        if let Err(Violation(text)) = check_fault(fault.status).and(check_fields(fields)) {
             return self.broken_contract(text);
         }
+        let fields = legal(fields);
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let failure = Failure::refused(status, fault.code, fault.message, fault.param);
-        failure.with_fields(legal(fault.fields.as_deref().unwrap_or_default()))
+        failure.with_fields(fields)
     }
 
     /// A result that nothing can be made of, also where the stage may fail open: it wanted to end the exchange.
@@ -146,14 +147,27 @@ impl Stage {
     }
 }
 
+/// A stage's own response has no more fields than any other head.
+fn check_fields(fields: &[Field]) -> Result<(), Violation> {
+    let bytes: usize = fields
+        .iter()
+        .map(|field| field.name.len() + field.value.len())
+        .sum();
+    if fields.len() <= MAX_COUNT && bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(Violation(format!(
+        "its response has {} header fields with {bytes} bytes, more than {MAX_COUNT} or {MAX_BYTES}",
+        fields.len()
+    )))
+}
+
 /// The fields of a stage's own response that are legal HTTP and not the gateway's.
-pub(super) fn legal(fields: &[Field]) -> HeaderMap {
+pub(super) fn legal(given: &[Field]) -> HeaderMap {
     let mut legal = HeaderMap::new();
-    for field in fields {
-        if let (Ok(name), Ok(value)) = (
-            field.name.parse::<HeaderName>(),
-            HeaderValue::from_bytes(&field.value),
-        ) && !is_owned_by_host(&name)
+    for field in given {
+        if let Ok(name) = fields::name(&field.name)
+            && let Ok(value) = fields::value(&name, &field.value)
         {
             legal.append(name, value);
         }

@@ -30,9 +30,11 @@ impl Calls {
     /// A call with a stack of its own has returned.
     pub(super) fn returned(&self, short: bool) {
         if short {
-            // Never below zero; another thread's step may be lost, which only makes the probation longer.
-            let left = self.probation.load(Ordering::Relaxed).saturating_sub(1);
-            self.probation.store(left, Ordering::Relaxed);
+            let step = |left: u32| left.checked_sub(1);
+            // At zero there is nothing to count down.
+            let _ = self
+                .probation
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
         } else {
             self.ran_long();
         }

@@ -9,6 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+/// Blanks before a body after which it is taken for what it is without a further look. Arbitrary; no client sends that many.
+const BLANKS: usize = 64 * 1024;
+
 /// Why a client's body could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -146,9 +149,13 @@ impl Limited {
         self.check_announced()?;
         let mut begin = BytesMut::new();
         let mut ended = false;
-        while !ended && begin.trim_ascii_start().is_empty() {
+        let mut blank = true;
+        while !ended && blank && begin.len() < BLANKS {
             match self.next().await.transpose()? {
-                Some(chunk) => begin.extend_from_slice(&chunk),
+                Some(chunk) => {
+                    blank = chunk.trim_ascii_start().is_empty();
+                    begin.extend_from_slice(&chunk);
+                }
                 None => ended = true,
             }
         }

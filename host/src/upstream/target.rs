@@ -53,6 +53,18 @@ pub enum State {
     Down(String),
 }
 
+/// How long a target that could not be reached is left alone where no health check brings news. Arbitrary; longer than the usual
+/// interval of health checks.
+const DOWN: Duration = Duration::from_secs(10);
+
+/// What is known of a target.
+#[derive(Debug)]
+struct Known {
+    state: State,
+    /// When that was found.
+    since: Instant,
+}
+
 /// One model server.
 #[derive(Debug)]
 pub struct Target {
@@ -65,7 +77,7 @@ pub struct Target {
     config: config::Target,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     idle: Mutex<Vec<(Instant, Connection)>>,
-    state: Mutex<State>,
+    state: Mutex<Known>,
     facts: Mutex<Facts>,
     info: Mutex<Option<Bytes>>,
     pub(super) metrics: Arc<TargetMetrics>,
@@ -98,7 +110,10 @@ impl Target {
             config: target.clone(),
             tls,
             idle: Mutex::default(),
-            state: Mutex::new(State::Unknown),
+            state: Mutex::new(Known {
+                state: State::Unknown,
+                since: Instant::now(),
+            }),
             facts: Mutex::default(),
             info: Mutex::default(),
         })
@@ -178,19 +193,20 @@ impl Target {
     /// Whether the target is there, as far as is known.
     #[must_use]
     pub fn state(&self) -> State {
-        self.lock_state().clone()
+        self.lock_state().state.clone()
     }
 
-    /// Whether the target is known not to be there.
+    /// Whether the target is known not to be there. What is known expires: where no health check brings news, it is asked again.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        matches!(*self.lock_state(), State::Down(_))
+        let state = self.lock_state();
+        matches!(state.state, State::Down(_)) && state.since.elapsed() < DOWN
     }
 
     /// Notes a state, and says so in the log when it is a change.
     pub(super) fn set_state(&self, new: State) {
-        let mut state = self.lock_state();
-        if std::mem::discriminant(&*state) != std::mem::discriminant(&new) {
+        let mut known = self.lock_state();
+        if std::mem::discriminant(&known.state) != std::mem::discriminant(&new) {
             match &new {
                 State::Unknown => {}
                 State::Up => {
@@ -203,7 +219,8 @@ impl Target {
                 ),
             }
         }
-        *state = new;
+        known.state = new;
+        known.since = Instant::now();
     }
 
     /// What the server said of itself in the last health check; nothing unless it is up.
@@ -241,7 +258,7 @@ impl Target {
         self.facts.lock().expect("no panic while the lock is held")
     }
 
-    fn lock_state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, Known> {
         self.state.lock().expect("no panic while the lock is held")
     }
 }

@@ -119,6 +119,11 @@ pub fn reply(act: &str) -> Option<Reply> {
         "reply-99" => Some(reply(99)),
         "reply-101" => Some(reply(101)),
         "reply-600" => Some(reply(600)),
+        "reply-fields" => Some(
+            (0..30_000).fold(Reply::new(200, "guest.many"), |reply, at| {
+                reply.field(format!("x-{at}"), "v")
+            }),
+        ),
         "reply-oversize" => Some(Reply::new(200, "guest.large").json(vec![b'x'; OVERSIZE])),
         _ => None,
     }

@@ -222,3 +222,30 @@ async fn a_heartbeat_never_stands_inside_an_event_that_is_passed_on_in_pieces() 
         gateway.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn a_json_body_that_comes_late_has_no_heartbeats_in_it() {
+    let later = Barrier::new();
+    let script = Script::status(200)
+        .field("content-type", "application/json")
+        .chunked()
+        .wait(&later)
+        .piece("{\"a\":1}");
+    let upstream = Upstream::always(script).await;
+    for acts in ["", "response-plan=whole"] {
+        let gateway = Setup::before(&upstream)
+            .server("heartbeat = \"20ms\"")
+            .filter()
+            .start()
+            .await;
+        let client = gateway.client().with(guest::FIELD, acts);
+        let asking = tokio::spawn(async move { client.chat(&streamed()).await });
+        upstream.next_request().await;
+        // Several heartbeats long.
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        later.release();
+        let response = asking.await.expect("no panic");
+        assert_eq!(response.json(), serde_json::json!({"a": 1}), "{acts}");
+        gateway.shutdown().await;
+    }
+}

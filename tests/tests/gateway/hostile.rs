@@ -145,6 +145,8 @@ async fn answers_that_break_the_contract_are_plugin_faults() {
         "request-head=reply-99",
         "request-head=reply-600",
         "request-head=fail-200",
+        "request-head=reply-fields",
+        "response-head=reply-fields",
         "request-plan=whole, request-body=reply-99",
         "request-plan=whole, request-body=reply-oversize",
         "request-plan=whole, request-body=oversize",

@@ -70,7 +70,7 @@ fn a_refused_change_changes_nothing() {
     for query in ["a b", "a#b", "\u{e9}", "a\r"] {
         assert!(context.set_query(query.into()).is_err(), "{query:?}");
     }
-    for method in ["", "get", "A B", "CONNECT", "TRACE"] {
+    for method in ["", "get", "A B", "CONNECT", "HEAD", "TRACE"] {
         assert!(context.set_method(method).is_err(), "{method:?}");
     }
     assert!(context.set_upstream("three").is_err());
@@ -112,23 +112,87 @@ fn what_is_set_after_the_head_is_checked_and_has_no_effect() {
 #[test]
 fn only_what_a_stage_set_itself_is_noted_field_by_field() {
     let mut context = context();
+    let set = |context: &Context| -> Vec<String> {
+        let guarded = fields::GUARDED;
+        let set = guarded.iter().filter(|name| context.set_by_stage.has(name));
+        set.map(ToString::to_string).collect()
+    };
     context.set("x-api-key", b"k").expect("legal");
-    assert_eq!(
-        context.set_by_stage,
-        SetByStage {
-            api_key: true,
-            ..SetByStage::default()
-        }
-    );
+    assert_eq!(set(&context), ["x-api-key"]);
     context.set("Authorization", b"Bearer k").expect("legal");
     context.set("host", b"model").expect("legal");
     context.remove("x-api-key").expect("legal");
-    let set = SetByStage {
-        host: true,
-        authorization: true,
-        api_key: false,
-    };
-    assert_eq!(context.set_by_stage, set);
+    context.set("x-other", b"1").expect("legal");
+    assert_eq!(set(&context), ["host", "authorization"]);
+}
+
+#[test]
+fn what_the_client_sent_in_a_guarded_field_is_not_kept_beside_a_stages_own() {
+    let mut context = context();
+    context
+        .append("authorization", b"Bearer mine")
+        .expect("legal");
+    let all: Vec<_> = context.request.get_all("authorization").iter().collect();
+    assert_eq!(all, ["Bearer mine"]);
+    context
+        .append("authorization", b"Bearer two")
+        .expect("legal");
+    context.append("a", b"second").expect("legal");
+    assert_eq!(context.request.get_all("authorization").iter().count(), 2);
+    assert_eq!(context.request.get_all("a").iter().count(), 2);
+}
+
+#[test]
+fn a_fallback_gets_nothing_that_was_set_for_the_chosen_upstream() {
+    let mut context = context();
+    context.set("authorization", b"Bearer k").expect("legal");
+    context.set("api-key", b"k").expect("legal");
+    let chosen = context.attempt(1, "one".into(), true);
+    assert_eq!(chosen.request["authorization"], "Bearer k");
+    let mut fallback = context.attempt(2, "two".into(), false);
+    for name in &fields::GUARDED {
+        assert!(!fallback.request.contains_key(name), "{name}");
+        assert!(!fallback.set_by_stage.has(name), "{name}");
+    }
+    // Its own adapter may set what it needs.
+    fallback.set("x-api-key", b"own").expect("legal");
+    assert!(fallback.set_by_stage.has(&fields::GUARDED[2]));
+    assert_eq!(fallback.request["a"], "request");
+}
+
+#[test]
+fn a_head_has_bounds() {
+    let mut context = context();
+    let mut made = 0;
+    while context.append(&format!("x-{made}"), b"v").is_ok() {
+        made += 1;
+    }
+    assert_eq!(context.request.len(), fields::MAX_COUNT);
+    context.set("x-0", b"other").expect("it replaces one");
+    context.phase = Phase::ResponseHead;
+    assert!(context.set("x", &vec![b'v'; fields::MAX_BYTES]).is_err());
+    context
+        .set("x", &vec![b'v'; fields::MAX_BYTES / 2])
+        .expect("room");
+    assert!(
+        context
+            .append("x", &vec![b'v'; fields::MAX_BYTES / 2])
+            .is_err()
+    );
+    context
+        .set("x", &vec![b'w'; fields::MAX_BYTES / 2])
+        .expect("it replaces one");
+    assert!(context.set("x", &vec![b'v'; fields::MAX_BYTES]).is_err());
+    assert_eq!(
+        context.response["x"].as_bytes()[0],
+        b'w',
+        "the old one stays"
+    );
+    assert!(
+        context
+            .set_response_field("x", &vec![b'v'; fields::MAX_BYTES])
+            .is_err()
+    );
 }
 
 #[test]
@@ -158,7 +222,7 @@ fn an_attempt_is_a_copy_with_a_response_of_its_own() {
     let mut context = context();
     context.notes.set("kept", "1".into());
     context.status = Some(StatusCode::OK);
-    let mut attempt = context.attempt(2, "two".into());
+    let mut attempt = context.attempt(2, "two".into(), true);
     attempt.set_path("/api".into()).expect("legal");
     attempt.set_note("mine", "2".into()).expect("legal");
     assert!(attempt.set_upstream("one").is_err());

@@ -51,8 +51,9 @@ fn exchange_is_counted_on_its_route() {
 #[test]
 fn handles_of_one_name_count_together() {
     let metrics = Metrics::new();
-    metrics.plugin("auth").call(Duration::from_millis(1500));
-    metrics.plugin("auth").call(Duration::from_millis(500));
+    let (one, other) = (metrics.plugin("auth"), metrics.plugin("auth"));
+    one.call(Duration::from_millis(1500));
+    other.call(Duration::from_millis(500));
     let calls = lines(&metrics, metric::PLUGIN_CALLS);
     assert_eq!(calls, [r#"sluicegate_plugin_calls_total{plugin="auth"} 2"#]);
     let time = lines(&metrics, metric::PLUGIN_TIME);
@@ -93,7 +94,8 @@ fn plugin_and_target_are_counted() {
 #[test]
 fn label_from_the_configuration_cannot_break_the_text() {
     let metrics = Metrics::new();
-    metrics.route("/a\"b\\c\nd").tokens(1, 1);
+    let route = metrics.route("/a\"b\\c\nd");
+    route.tokens(1, 1);
     let text = metrics.encode();
     assert!(text.contains(r#"route="/a\"b\\c\nd""#), "{text}");
     assert!(text.ends_with("# EOF\n"));

@@ -92,7 +92,7 @@ impl<'b, P: Exported> Run<'b, P> {
     pub(super) fn request(&mut self) -> Result<Sent, End> {
         if self.is_adapter() {
             self.freeze()?;
-            let attempt = self.context().attempt(1, UPSTREAM.into());
+            let attempt = self.context().attempt(1, UPSTREAM.into(), true);
             *self.context() = attempt;
             self.request_phases()?;
         } else {
