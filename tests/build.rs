@@ -15,8 +15,18 @@ const BARE: &str = "wasm32-unknown-unknown";
 const WASI: &str = "wasm32-wasip2";
 
 /// Guests without any import but the contract's.
-const GUESTS: [&str; 8] = [
-    "bare", "combined", "filter", "front", "gate", "observer", "rules", "watcher",
+const GUESTS: [&str; 11] = [
+    "anthropic",
+    "bare",
+    "combined",
+    "filter",
+    "front",
+    "gate",
+    "observer",
+    "ollama_api",
+    "rules",
+    "vllm",
+    "watcher",
 ];
 /// Guests that use more of the standard library than the contract gives.
 const LIBRARY: [&str; 2] = ["library", "sleeper"];

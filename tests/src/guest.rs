@@ -24,5 +24,11 @@ pub const OBSERVER: &str = concat!(env!("OUT_DIR"), "/observer.wasm");
 pub const LIBRARY: &str = concat!(env!("OUT_DIR"), "/library.wasm");
 /// An observer that falls asleep, compiled for `wasm32-wasip2`.
 pub const SLEEPER: &str = concat!(env!("OUT_DIR"), "/sleeper.wasm");
+/// A probe of the contract: a front for Anthropic's Messages API.
+pub const ANTHROPIC: &str = concat!(env!("OUT_DIR"), "/anthropic.wasm");
+/// A probe of the contract: a front for Ollama's own API.
+pub const OLLAMA_API: &str = concat!(env!("OUT_DIR"), "/ollama_api.wasm");
+/// A probe of the contract: an adapter for vLLM.
+pub const VLLM: &str = concat!(env!("OUT_DIR"), "/vllm.wasm");
 /// The example filter that replaces words, compiled for `wasm32-wasip2`.
 pub const REDACT: &str = concat!(env!("OUT_DIR"), "/redact.wasm");

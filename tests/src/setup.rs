@@ -12,8 +12,8 @@ pub struct Setup {
     limits: String,
     listener: String,
     upstream: String,
-    /// Whether the upstream has the adapter `ollama`.
-    adapted: bool,
+    /// The plugin that is the upstream's adapter, or "".
+    adapter: String,
     sections: String,
 }
 
@@ -31,7 +31,7 @@ impl Setup {
             limits: String::new(),
             listener: String::new(),
             upstream: String::new(),
-            adapted: false,
+            adapter: String::new(),
             sections: String::new(),
         }
     }
@@ -85,6 +85,15 @@ impl Setup {
         }
     }
 
+    /// Gives `[upstream.ollama]` this plugin as its adapter.
+    #[must_use]
+    pub fn adapter(self, name: &str) -> Self {
+        Self {
+            adapter: name.to_owned(),
+            ..self
+        }
+    }
+
     /// Adds a plugin; `lines` is the rest of its section.
     #[must_use]
     pub fn plugin(mut self, name: &str, source: &str, lines: &str) -> Self {
@@ -99,11 +108,7 @@ impl Setup {
     /// TOML tables.
     #[must_use]
     pub fn stages(self, keys: &str, ollama: &str) -> Self {
-        let adapted = Self {
-            adapted: true,
-            ..self
-        };
-        adapted
+        self.adapter("ollama")
             .plugin(
                 "auth",
                 "builtin:auth",
@@ -178,10 +183,13 @@ impl Setup {
             limits,
             listener,
             upstream,
-            adapted,
+            adapter,
             sections,
         } = self;
-        let adapter = if *adapted { "adapter = \"ollama\"" } else { "" };
+        let adapter = match adapter.as_str() {
+            "" => String::new(),
+            name => format!("adapter = {name:?}"),
+        };
         format!(
             r#"
 [server]

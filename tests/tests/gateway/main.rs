@@ -28,6 +28,7 @@ mod models;
 mod onion;
 mod plans;
 mod plugins;
+mod probes;
 mod rules;
 mod slow;
 mod streams;
