@@ -7,7 +7,7 @@ use serde_json::json;
 use sluicegate_tests::client::{End, Stream};
 use sluicegate_tests::sse::Chat;
 use sluicegate_tests::upstream::ollama;
-use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, logs};
+use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, guest, logs};
 
 use crate::common::{question, streamed};
 
@@ -245,7 +245,7 @@ async fn a_json_body_that_comes_late_has_no_heartbeats_in_it() {
         tokio::time::sleep(Duration::from_millis(120)).await;
         later.release();
         let response = asking.await.expect("no panic");
-        assert_eq!(response.json(), serde_json::json!({"a": 1}), "{acts}");
+        assert_eq!(response.json(), json!({"a": 1}), "{acts}");
         gateway.shutdown().await;
     }
 }
