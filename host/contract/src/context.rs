@@ -116,6 +116,9 @@ impl SetByStage {
     }
 }
 
+/// Status and fields of a response.
+pub type Head = (Option<StatusCode>, HeaderMap);
+
 /// What identifies an exchange.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -164,6 +167,8 @@ pub struct Context {
     pub response_fields: HeaderMap,
     /// Whether a response head has gone to the client: what is set now has no effect.
     pub head_sent: bool,
+    /// The head of the response whose place a failure in the middle of its body has taken.
+    pub replaced: Option<Head>,
     /// The notes.
     pub notes: Notes,
     /// Time spent in the stages so far.
@@ -198,6 +203,7 @@ impl Context {
             response: HeaderMap::new(),
             response_fields: HeaderMap::new(),
             head_sent: false,
+            replaced: None,
             notes: Notes::default(),
             spent: Duration::ZERO,
             ends_body: false,
@@ -231,6 +237,7 @@ impl Context {
             response: HeaderMap::new(),
             response_fields: HeaderMap::new(),
             head_sent: false,
+            replaced: None,
             notes: self.notes.clone(),
             spent: Duration::ZERO,
             ends_body: false,
@@ -327,6 +334,21 @@ impl Context {
             self.status = Some(code);
         }
         Ok(())
+    }
+
+    /// A failure in the middle of the body takes the place of the response: stages see its status and, as long as the client has
+    /// no head, can set both that and its fields.
+    pub fn fail(&mut self, (status, fields): Head) {
+        let status = std::mem::replace(&mut self.status, status);
+        let fields = std::mem::replace(&mut self.response, fields);
+        self.replaced.get_or_insert((status, fields));
+    }
+
+    /// Something of the body comes before the failure: the head is again that of the response. Returns the failure's.
+    pub fn restore(&mut self) -> Option<Head> {
+        let (status, fields) = self.replaced.take()?;
+        let status = std::mem::replace(&mut self.status, status);
+        Some((status, std::mem::replace(&mut self.response, fields)))
     }
 
     /// The fields of the current direction: the request's in its phases, else the response's.

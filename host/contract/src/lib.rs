@@ -13,7 +13,7 @@ mod manifest;
 mod notes;
 mod rules;
 
-pub use context::{Context, Identity, IllegalChange, Phase};
+pub use context::{Context, Head, Identity, IllegalChange, Phase};
 pub use framing::Framing;
 pub use manifest::{Adapter, Manifest, SuggestedLimits};
 pub use notes::Notes;

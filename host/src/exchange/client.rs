@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 
 use super::head;
@@ -159,16 +160,18 @@ impl ResponseWriter {
         stopped: Stopped,
         framing: Framing,
     ) -> Result<(), Interrupt> {
-        let Stopped { stop, shown } = stopped;
+        let Stopped { stop, shown, .. } = stopped;
         if self.sent == Sent::Nothing {
-            let mut body = shown.into_document(framing);
-            if let Stop::Failure(failure) = &stop {
-                context.status = Some(failure.status());
-                context.response = failure.head();
+            let (mut body, mut framing) = shown.into_whole(framing);
+            if let Stop::Failure(failure) = &stop
+                && body.is_empty()
+            {
                 // Stages that made nothing of it leave it as it is.
-                if body.is_empty() {
-                    body = failure.body();
-                }
+                (body, framing) = (failure.body(), Framing::Document);
+            }
+            if let Some(kind) = framing.content_type() {
+                let kind = HeaderValue::from_static(kind);
+                context.response.insert(CONTENT_TYPE, kind);
             }
             self.respond(record, context, body);
             return Ok(());

@@ -35,6 +35,7 @@ impl Exchange {
             End::Last => client.finish(record, context, bytes).await?,
             End::Stopped(stopped) => {
                 if !bytes.is_empty() {
+                    context.restore();
                     client
                         .chunk(record, context, bytes, announced, whole_events)
                         .await?;

@@ -63,16 +63,37 @@ impl Data {
         }
     }
 
-    /// As a body of its own: the data of the one event, or all bytes.
+    /// As a body of its own, and how that is framed: the data of the one event that there is, or else a stream. `framing` is that
+    /// of what gave it.
     #[must_use]
-    pub fn into_document(self, framing: Framing) -> Bytes {
+    pub fn into_whole(self, framing: Framing) -> (Bytes, Framing) {
         match self {
-            Self::Events { mut events, .. } if events.len() == 1 => {
-                events.pop().map(|event| event.data).unwrap_or_default()
+            Self::Bytes(bytes) if framing == Framing::Document || bytes.is_empty() => {
+                (bytes, Framing::Document)
             }
-            other => other.into_bytes(framing),
+            Self::Bytes(bytes) => match <[Event; 1]>::try_from(decoded(framing, bytes.clone())) {
+                Ok([event]) => (event.data, Framing::Document),
+                Err(_) => (bytes, framing),
+            },
+            Self::Events { mut events, .. } if events.len() <= 1 => {
+                let data = events.pop().map(|event| event.data);
+                (data.unwrap_or_default(), Framing::Document)
+            }
+            events @ Self::Events { .. } => (events.into_bytes(framing), framing),
         }
     }
+}
+
+/// The events in some bytes that are complete.
+pub(super) fn decoded(framing: Framing, bytes: Bytes) -> Vec<Event> {
+    let mut decoder = Decoder::new(framing, framing::Limits::default());
+    decoder.feed(bytes);
+    let mut events = Vec::new();
+    // What is too large for an event is none.
+    while let Ok(Some(batch)) = decoder.finish() {
+        events.extend(batch.events);
+    }
+    events
 }
 
 /// What a stage gives for one input.

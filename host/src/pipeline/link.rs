@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 use sluicegate_contract::{ResponsePlan, check_batch, check_end, check_replacement};
 
-use super::data::{Batches, Data, Given, collect, own};
+use super::data::{Batches, Data, Given, collect, decoded, own};
 use super::stage::Stage;
 use super::{BATCH_BYTES, BATCH_EVENTS, Limits, Stop};
 use crate::failure::Failure;
@@ -40,6 +40,19 @@ pub struct Stopped {
     pub stop: Stop,
     /// The error as the next stage sees it: one event, or what the stages before made of that.
     pub shown: Data,
+    /// Whether it has taken the place of the response already: status and fields may be what a stage has made of them.
+    pub seen: bool,
+}
+
+impl Stopped {
+    /// The failure takes the place of the response, unless it has already.
+    pub(super) fn take_place(&self, loan: &mut Loan) {
+        if let Stop::Failure(failure) = &self.stop
+            && !self.seen
+        {
+            loan.fail((Some(failure.status()), failure.head()));
+        }
+    }
 }
 
 impl Passed {
@@ -70,7 +83,11 @@ impl Passed {
         };
         Self {
             data,
-            end: End::Stopped(Box::new(Stopped { stop, shown })),
+            end: End::Stopped(Box::new(Stopped {
+                stop,
+                shown,
+                seen: false,
+            })),
         }
     }
 
@@ -99,13 +116,15 @@ pub(super) struct Link {
     mode: Mode,
     /// The framing of what comes in.
     incoming: Framing,
+    /// The framing of what goes out.
+    outgoing: Framing,
     /// Events that it was shown.
     pub(super) seen: u64,
 }
 
 impl Link {
-    /// A link for a plan that is not `skip`. `batches` says that events come in, and not bytes; `out` is the framing of events
-    /// that go out, where the plan asks for events.
+    /// A link for a plan that is not `skip`. `batches` says that events come in, and not bytes; `out` is the framing of what
+    /// goes out.
     pub(super) fn new(
         stage: usize,
         plan: ResponsePlan,
@@ -127,6 +146,7 @@ impl Link {
             stage,
             mode,
             incoming,
+            outgoing: out,
             seen: 0,
         }
     }
@@ -137,6 +157,11 @@ impl Link {
             Mode::Events { out, .. } if *out != Framing::Document => Some(*out),
             Mode::Events { .. } | Mode::Whole(_) | Mode::Chunks => None,
         }
+    }
+
+    /// The framing of what goes out.
+    pub(super) fn framing(&self) -> Framing {
+        self.outgoing
     }
 
     /// Whether the head is held back until the body is complete.
@@ -161,7 +186,10 @@ impl Link {
             End::Stopped(stopped) => Some(stopped),
             End::Open | End::Last => None,
         };
-        let first = match &mut self.mode {
+        // What comes before a failure is still of the response.
+        let failed = stopped.as_ref().filter(|stopped| stopped.seen);
+        let failed = failed.and_then(|_| loan.restore());
+        let mut first = match &mut self.mode {
             Mode::Whole(buffer) => {
                 let bytes = passed.data.into_bytes(self.incoming);
                 match collect(buffer, &bytes, limits.body) {
@@ -193,18 +221,25 @@ impl Link {
                 stream.take(batches, last).await
             }
         };
-        match stopped {
-            // What the stage itself stopped or ended with comes first.
-            Some(stopped) if matches!(first.end, End::Open) => {
-                let mut then = self.accept_stop(stage, loan, *stopped).await;
-                // There is data only where a body was held back, and then nothing was given before.
-                if then.data.is_empty() {
-                    then.data = first.data;
+        let stopped = match (first.end, stopped) {
+            (End::Open, Some(stopped)) => {
+                if let Some(failed) = failed {
+                    loan.fail(failed);
                 }
-                then
+                stopped
             }
-            Some(_) | None => first,
+            // What the stage itself stopped or ended with comes first.
+            (end, _) => {
+                first.end = end;
+                return first;
+            }
+        };
+        let mut then = self.accept_stop(stage, loan, *stopped).await;
+        // There is data only where a body was held back, and then nothing was given before.
+        if then.data.is_empty() {
+            then.data = first.data;
         }
+        then
     }
 
     /// Shows the stage why the body is not complete.
@@ -214,21 +249,23 @@ impl Link {
         loan: &mut Loan,
         stopped: Stopped,
     ) -> Passed {
-        let Stopped { stop, shown } = stopped;
+        if stage.is_out() {
+            return Passed {
+                data: Data::default(),
+                end: End::Stopped(Box::new(stopped)),
+            };
+        }
+        stopped.take_place(loan);
+        let Stopped { stop, shown, .. } = stopped;
         let failure = match stop {
             Stop::Failure(failure) => failure,
             // A reply is made only where no stage before has seen the head yet.
             Stop::Reply(_) => return Passed::stopped(Data::default(), stop),
         };
-        if stage.is_out() {
-            return still(failure, shown);
-        }
-        // The stage sees the error's status; in a stream whose head is out the client keeps the one that it has.
-        loan.status = Some(failure.status());
         match &self.mode {
             Mode::Whole(_) => {
                 loan.response = failure.head();
-                let body = shown.into_document(self.incoming);
+                let (body, _) = shown.into_whole(self.incoming);
                 whole(stage, loan, body).await
             }
             Mode::Chunks => {
@@ -243,7 +280,7 @@ impl Link {
                 let out = *out;
                 let events = match shown {
                     Data::Events { events, .. } => events,
-                    Data::Bytes(bytes) => decode(self.incoming, bytes),
+                    Data::Bytes(bytes) => decoded(self.incoming, bytes),
                 };
                 let batch = Batch {
                     events,
@@ -274,20 +311,9 @@ fn still(failure: Failure, shown: Data) -> Passed {
         end: End::Stopped(Box::new(Stopped {
             stop: failure.into(),
             shown,
+            seen: true,
         })),
     }
-}
-
-/// The events of an error that a stage gave as bytes.
-fn decode(framing: Framing, bytes: Bytes) -> Vec<framing::Event> {
-    let mut decoder = Decoder::new(framing, framing::Limits::default());
-    decoder.feed(bytes);
-    let mut events = Vec::new();
-    // An error that is too large for an event is none.
-    while let Ok(Some(batch)) = decoder.finish() {
-        events.extend(batch.events);
-    }
-    events
 }
 
 fn decoding(incoming: Framing, limits: &Limits) -> framing::Limits {

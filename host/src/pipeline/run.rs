@@ -149,7 +149,10 @@ impl Run {
     /// The framing of the body that comes out.
     #[must_use]
     pub fn framing(&self, loan: &Loan) -> Framing {
-        self.batches().unwrap_or_else(|| content_framing(loan))
+        match self.links.last() {
+            Some(link) => link.framing(),
+            None => self.source.unwrap_or_else(|| content_framing(loan)),
+        }
     }
 
     /// Shows the response head to the stages, as far as they can see it now. `source` is the framing of the events that will
@@ -160,6 +163,7 @@ impl Run {
     pub async fn open(&mut self, loan: &mut Loan, source: Option<Framing>) -> Result<(), Stop> {
         self.links.clear();
         self.source = source;
+        loan.replaced = None;
         while self.pending > 0 && !self.holds_head() {
             self.pending -= 1;
             let index = self.pending;
@@ -176,7 +180,7 @@ impl Run {
                 )
                 .into());
             }
-            let out = plan.events().unwrap_or(incoming);
+            let out = plan.events().unwrap_or_else(|| content_framing(loan));
             // Behind an early head there is a stream of events, whatever a stage would rather give.
             let out = match out {
                 Framing::Ndjson if loan.head_sent => Framing::Sse,
@@ -297,6 +301,12 @@ impl Run {
                 self.events = self.events.max(link.seen);
             }
             self.tell(&mut passed.end);
+        }
+        // In an adapter it is no response yet: it may lead to the next attempt.
+        if self.tells
+            && let End::Stopped(stopped) = &passed.end
+        {
+            stopped.take_place(loan);
         }
         passed
     }

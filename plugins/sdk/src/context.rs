@@ -129,8 +129,9 @@ impl Context<'_> {
     }
 
     /// The header fields of the current direction, in order: in a request phase those of the request, later those of the
-    /// response. The hop-by-hop fields, `content-length`, `transfer-encoding` and `expect` belong to the gateway and are not
-    /// listed. Copies them: where one name will do, [`Context::get`] is cheaper.
+    /// response; while an error in mid-stream is shown, the error's. The hop-by-hop fields, `content-length`,
+    /// `transfer-encoding` and `expect` belong to the gateway and are not listed. Copies them: where one name will do,
+    /// [`Context::get`] is cheaper.
     pub fn fields(&self) -> Vec<Field> {
         self.0.fields()
     }

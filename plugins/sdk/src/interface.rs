@@ -130,7 +130,7 @@ pub trait EventStage: Plugin {
     /// list takes their place; with the plan [`ResponsePlan::Document`] it must be empty.
     ///
     /// An error in mid-stream is a batch of its own: one event with the error as JSON, with [`Context::status`] the error's.
-    /// Only [`Closing::closed`] is called after it.
+    /// Only [`Closing::closed`] is called after it. As long as the client has no head, status and fields can still be set.
     ///
     /// # Errors
     /// Ends the stream with an error.

@@ -110,6 +110,7 @@ impl ChunkStage for Guest {
         Ok(match state.acts.perform("response-chunk")? {
             "upper" => Some(bytes.to_ascii_uppercase()),
             "drop" => Some(Vec::new()),
+            "last" if !last => Some(Vec::new()),
             "oversize" => Some(vec![b'x'; OVERSIZE]),
             "sign" if last => Some([&bytes[..], b"[end]"].concat()),
             _ => None,
@@ -138,6 +139,7 @@ impl EventStage for Guest {
         Ok(match state.acts.perform(phase)? {
             "upper" => Some(batch.into_iter().map(upper).collect()),
             "drop" => Some(Vec::new()),
+            "twice" => Some(batch.iter().chain(&batch).cloned().collect()),
             "oversize" => Some(vec![Event::data("x".repeat(OVERSIZE))]),
             "finish" => {
                 ctx.end_body()?;

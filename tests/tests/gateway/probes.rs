@@ -2,6 +2,7 @@
 //! got, in its own dialect, and what the model server got.
 
 mod anthropic;
+mod edges;
 mod ollama_api;
 mod vllm;
 

@@ -246,3 +246,31 @@ fn freezing_a_canonical_request_sets_its_notes() {
     context.body = Some(Bytes::from_static(br#"{"model":"m","model":"n"}"#));
     assert!(context.freeze().is_err());
 }
+
+#[test]
+fn a_failure_takes_the_place_of_the_response_until_some_of_that_goes_out() {
+    let mut context = context();
+    context.phase = Phase::Events;
+    context.status = Some(StatusCode::OK);
+    context
+        .set("content-type", b"text/event-stream")
+        .expect("legal");
+    let mut fields = HeaderMap::new();
+    fields.insert("retry-after", HeaderValue::from_static("1"));
+    context.fail((Some(StatusCode::BAD_GATEWAY), fields));
+    assert_eq!(context.status(), 502);
+    assert!(context.fields().contains_key("retry-after"));
+    context.set_status(529).expect("legal");
+    let (status, fields) = context.restore().expect("it had failed");
+    assert_eq!(status.map(|status| status.as_u16()), Some(529));
+    assert!(fields.contains_key("retry-after"));
+    assert_eq!(context.status(), 200);
+    assert!(context.fields().contains_key("content-type"));
+    assert_eq!(context.restore(), None);
+    // Two in a row: the first response is what comes back.
+    context.fail((Some(StatusCode::BAD_GATEWAY), HeaderMap::new()));
+    context.fail((Some(StatusCode::GATEWAY_TIMEOUT), HeaderMap::new()));
+    assert_eq!(context.status(), 504);
+    context.restore();
+    assert_eq!(context.status(), 200);
+}

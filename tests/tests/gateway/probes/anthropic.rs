@@ -1,12 +1,17 @@
 //! The front for Anthropic's Messages API.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sluicegate_tests::client::{End, Response};
 use sluicegate_tests::sse::Event;
 use sluicegate_tests::upstream::{closed_port, ollama};
 use sluicegate_tests::{Barrier, Client, Gateway, Script, Setup, Upstream, guest, logs};
 
-use super::{KEYS, assert_is_json, before_ollama, before_vllm, fronts, knows, vllm_greets};
+use super::{
+    KEYS, assert_is_json, before_ollama, before_vllm, chunks, engine_died, fronts, knows,
+    vllm_greets,
+};
 use crate::common::{greets, with};
 
 const PATH: &str = "/v1/messages";
@@ -411,5 +416,57 @@ async fn a_front_before_another_vendor_s_adapter_needs_to_know_nothing_of_it() {
     assert_eq!(names(&events).last(), Some(&"message_stop"));
     let usage = &events[events.len() - 2].json()["usage"];
     assert_eq!(usage, &json!({"input_tokens": 7, "output_tokens": 5}));
+    gateway.shutdown().await;
+
+    // An error as its first event, one later, and one that comes with what is before it.
+    let pause = Duration::from_millis(20);
+    for (texts, pause, status) in [
+        (&[][..], pause, 529),
+        (&["Hel"][..], pause, 200),
+        (&["Hel"][..], Duration::ZERO, 200),
+    ] {
+        let begun = if texts.is_empty() {
+            String::new()
+        } else {
+            chunks(texts).concat()
+        };
+        let script = if pause.is_zero() {
+            Script::sse_head().piece(begun + &engine_died())
+        } else {
+            let script = Script::sse_head().piece(begun).sleep(pause);
+            script.piece(engine_died())
+        };
+        let upstream = Upstream::always(script).await;
+        let gateway = before_vllm(&upstream).start().await;
+        // Another stage on the way must not make a difference.
+        for acts in ["", "response-plan=sse", "response-plan=chunks"] {
+            let client = client(&gateway).with(guest::FIELD, acts);
+            let response = client.post(PATH, &streamed()).await;
+            if status != 200 {
+                assert_error(&response, status, "overloaded_error");
+                break;
+            }
+            assert_eq!(response.status, 200, "{acts}");
+            let kind = response.header("content-type");
+            assert!(kind.starts_with("text/event-stream"), "{acts}: {kind}");
+            let events = response.events();
+            assert_eq!(last_error(&events), "overloaded_error", "{acts}");
+            assert_eq!(names(&events)[0], "message_start", "{acts}");
+        }
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn as_long_as_no_head_is_out_the_status_of_an_error_is_the_front_s() {
+    let script = Script::sse_head().pieces(chunks(&[]));
+    let script = script.sleep(Duration::from_millis(20)).piece(engine_died());
+    let upstream = Upstream::always(script).await;
+    let gateway = before_vllm(&upstream).start().await;
+    // Nothing of the first chunk gets to the front.
+    let acts = "response-plan=sse, response-events=drop, later-events=pass";
+    let client = client(&gateway).with(guest::FIELD, acts);
+    let response = client.post(PATH, &streamed()).await;
+    assert_error(&response, 529, "overloaded_error");
     gateway.shutdown().await;
 }
