@@ -205,17 +205,17 @@ impl Run {
     pub async fn enter(&mut self, loan: &mut Loan, stop: Stop) -> Passed {
         let mut stop = stop;
         loop {
-            let body: Bytes = match stop {
+            let (body, failure): (Bytes, _) = match stop {
                 Stop::Reply(reply) => {
                     loan.status = StatusCode::from_u16(reply.status).ok();
                     loan.response = legal(&reply.fields);
-                    reply.body.into()
+                    (reply.body.into(), None)
                 }
                 Stop::Failure(mut failure) => {
                     self.tell_failure(&mut failure);
                     loan.status = Some(failure.status());
                     loan.response = failure.head();
-                    failure.body()
+                    (failure.body(), Some(failure))
                 }
             };
             // What is no stream becomes one event where the client has got the head of a stream.
@@ -236,9 +236,11 @@ impl Run {
             } else {
                 (None, Data::Bytes(body))
             };
-            match self.open(loan, source).await {
-                Ok(()) => return Passed::last(data),
-                Err(next) => stop = next,
+            match (self.open(loan, source).await, failure) {
+                // In a stream nothing comes after an error, not even an end.
+                (Ok(()), Some(failure)) if wraps => return Passed::failed(failure),
+                (Ok(()), _) => return Passed::last(data),
+                (Err(next), _) => stop = next,
             }
         }
     }

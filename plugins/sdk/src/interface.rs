@@ -76,7 +76,8 @@ pub trait RequestStage: Plugin {
 
 /// Work on the response: the model server's, an inner stage's own, or an error. The export `response`.
 pub trait ResponseStage: Plugin {
-    /// The response head, once, whatever its status.
+    /// The response head, once, whatever its status. The content type says what comes in, not the status: behind a head that went
+    /// out early an error is an event of a `text/event-stream` too.
     ///
     /// # Errors
     /// What takes the place of the response.
@@ -129,8 +130,9 @@ pub trait EventStage: Plugin {
     /// The events that have arrived, at least one; how they fall into batches means nothing. `None` leaves them as they are. A
     /// list takes their place; with the plan [`ResponsePlan::Document`] it must be empty.
     ///
-    /// An error in mid-stream is a batch of its own: one event with the error as JSON, with [`Context::status`] the error's.
-    /// Only [`Closing::closed`] is called after it. As long as the client has no head, status and fields can still be set.
+    /// An error in mid-stream, or behind a head that went out early, is a batch of its own: one event with the error as JSON, with
+    /// [`Context::status`] the error's. Only [`Closing::closed`] is called after it. As long as the client has no head, status and
+    /// fields can still be set.
     ///
     /// # Errors
     /// Ends the stream with an error.

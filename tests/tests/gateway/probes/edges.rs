@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use sluicegate_tests::{Script, Setup, Upstream, guest};
+use hyper::Method;
+use sluicegate_tests::{Barrier, Script, Setup, Upstream, guest};
 
-use crate::common::assert_error;
+use crate::common::{CHAT, assert_error, streamed};
 
 #[tokio::test]
 async fn an_error_that_is_the_first_thing_to_go_out_of_a_stream_has_the_type_of_what_it_is() {
@@ -36,5 +37,29 @@ async fn an_error_that_is_the_first_thing_to_go_out_of_a_stream_has_the_type_of_
         let text = response.text();
         assert_eq!(text.matches("upstream_broken").count(), 2, "{text}");
     }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_is_called_after_an_error_behind_an_early_head() {
+    let later = Barrier::new();
+    let upstream = Upstream::always(Script::raw("").wait(&later).cut()).await;
+    let gateway = Setup::before(&upstream)
+        .server("heartbeat = \"30ms\"")
+        .filter()
+        .start()
+        .await;
+    let acts = "response-plan=sse, response-end=events";
+    let client = gateway.client().with(guest::FIELD, acts);
+    let stream = client
+        .open(Method::POST, CHAT, streamed().to_string())
+        .await;
+    assert_eq!(stream.status, 200);
+    later.open();
+    let response = stream.rest().await;
+    let text = response.text();
+    assert_eq!(text.matches("data: ").count(), 1, "{text}");
+    assert!(text.contains("upstream_broken"), "{text}");
+    assert!(response.complete);
     gateway.shutdown().await;
 }
