@@ -168,6 +168,7 @@ pub(super) enum Batches<'a> {
     Bytes {
         decoder: &'a mut Decoder,
         last: bool,
+        failed: bool,
     },
 }
 
@@ -177,7 +178,11 @@ impl<'a> Batches<'a> {
         match (data, decoder) {
             (Data::Bytes(bytes), Some(decoder)) => {
                 decoder.feed(bytes);
-                Self::Bytes { decoder, last }
+                Self::Bytes {
+                    decoder,
+                    last,
+                    failed: false,
+                }
             }
             // Where events come in, the end may come alone.
             (Data::Bytes(_), None) => Self::Events {
@@ -188,15 +193,24 @@ impl<'a> Batches<'a> {
         }
     }
 
+    /// Whether the last call of `next` failed.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self, Self::Bytes { failed: true, .. })
+    }
+
     pub(super) fn next(&mut self) -> Result<Option<Batch>, Failure> {
         match self {
-            Self::Bytes { decoder, last } => {
-                let batch = decoder.next_batch().map_err(unreadable)?;
-                if batch.is_some() || !*last {
-                    Ok(batch)
-                } else {
-                    decoder.finish().map_err(unreadable)
-                }
+            Self::Bytes {
+                decoder,
+                last,
+                failed,
+            } => {
+                let batch = match decoder.next_batch() {
+                    Ok(None) if *last => decoder.finish(),
+                    other => other,
+                };
+                *failed = batch.is_err();
+                batch.map_err(unreadable)
             }
             Self::Events { events, .. } if events.is_empty() => Ok(None),
             Self::Events { events, raw } if events.len() <= BATCH_EVENTS => Ok(Some(Batch {

@@ -189,6 +189,8 @@ impl Link {
         // What comes before a failure is still of the response.
         let failed = stopped.as_ref().filter(|stopped| stopped.seen);
         let failed = failed.and_then(|_| loan.restore());
+        // Whether what stops it here is not the stage's doing.
+        let mut foreign = false;
         let mut first = match &mut self.mode {
             Mode::Whole(buffer) => {
                 let bytes = passed.data.into_bytes(self.incoming);
@@ -198,7 +200,10 @@ impl Link {
                         whole(stage, loan, body).await
                     }
                     Ok(()) => Passed::open(Data::default()),
-                    Err(failure) => Passed::failed(failure),
+                    Err(failure) => {
+                        foreign = true;
+                        Passed::failed(failure)
+                    }
                 }
             }
             Mode::Chunks => {
@@ -217,8 +222,10 @@ impl Link {
                     out: *out,
                     seen: &mut self.seen,
                 };
-                let batches = Batches::new(passed.data, decoder.as_deref_mut(), last);
-                stream.take(batches, last).await
+                let mut batches = Batches::new(passed.data, decoder.as_deref_mut(), last);
+                let given = stream.take(&mut batches, last).await;
+                foreign = batches.failed();
+                given
             }
         };
         let stopped = match (first.end, stopped) {
@@ -229,6 +236,7 @@ impl Link {
                 stopped
             }
             // What the stage itself stopped or ended with comes first.
+            (End::Stopped(stopped), _) if foreign && !stage.is_adapter() => stopped,
             (end, _) => {
                 first.end = end;
                 return first;
@@ -378,12 +386,10 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     /// Feeds all pending batches to the stage, then the end of the body if this is the last input.
-    async fn take(&mut self, mut batches: Batches<'_>, last: bool) -> Passed {
+    async fn take(&mut self, batches: &mut Batches<'_>, last: bool) -> Passed {
         let mut given = Given::default();
         let mut document = None;
-        let end = self
-            .run(&mut batches, last, &mut given, &mut document)
-            .await;
+        let end = self.run(batches, last, &mut given, &mut document).await;
         let data = document.map_or_else(|| given.into_data(), Data::Bytes);
         match end {
             Ok(true) => Passed::last(data),

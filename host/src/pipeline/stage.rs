@@ -51,6 +51,11 @@ impl Stage {
         self.out
     }
 
+    /// Whether it is an adapter: a failure of the model server begins outside of it.
+    pub(super) fn is_adapter(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// Whether something of it was called.
     pub(super) fn took_part(&self) -> bool {
         self.took_part

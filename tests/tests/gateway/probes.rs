@@ -36,6 +36,11 @@ fn before_vllm(upstream: &Upstream) -> Setup {
     fronts(setup.plugin("vllm", guest::VLLM, "").adapter("vllm"))
 }
 
+/// Both fronts before a model server that speaks OpenAI's API, without an adapter.
+fn before_canonical(upstream: &Upstream) -> Setup {
+    before_ollama(upstream).adapter("")
+}
+
 /// A client that has the key.
 fn knows(gateway: &Gateway) -> Client {
     gateway.client().with("x-api-key", "sk-probe")

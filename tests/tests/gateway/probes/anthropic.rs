@@ -9,8 +9,8 @@ use sluicegate_tests::upstream::{closed_port, ollama};
 use sluicegate_tests::{Barrier, Client, Gateway, Script, Setup, Upstream, guest, logs};
 
 use super::{
-    KEYS, assert_is_json, before_ollama, before_vllm, chunks, engine_died, fronts, knows,
-    vllm_greets,
+    KEYS, assert_is_json, before_canonical, before_ollama, before_vllm, chunks, engine_died,
+    fronts, knows, vllm_greets,
 };
 use crate::common::{greets, with};
 
@@ -453,6 +453,56 @@ async fn a_front_before_another_vendor_s_adapter_needs_to_know_nothing_of_it() {
             assert_eq!(last_error(&events), "overloaded_error", "{acts}");
             assert_eq!(names(&events)[0], "message_start", "{acts}");
         }
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_an_error_in_the_dialect() {
+    for (rest, code) in [(
+        format!("data: {}\n\n", "x".repeat(100_000)),
+        "upstream_invalid",
+    )] {
+        let script = Script::sse_head().pieces(chunks(&["Hel"]));
+        let script = script.sleep(Duration::from_millis(20)).piece(rest);
+        let upstream = Upstream::always(script).await;
+        let gateway = before_canonical(&upstream)
+            .limit("event = \"64KiB\"")
+            .start()
+            .await;
+        let id = logs::id();
+        let client = client(&gateway).with("x-request-id", &id);
+        let response = client.post(PATH, &streamed()).await;
+        assert_eq!((response.status, response.complete), (200, true));
+        let events = response.events();
+        assert_eq!(
+            names(&events),
+            [
+                "message_start",
+                "content_block_start",
+                "content_block_delta",
+                "error"
+            ]
+        );
+        assert_eq!(last_error(&events), "api_error");
+        assert_eq!(logs::seen(&id).await["error"], code);
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_cannot_be_had_or_translated_is_an_error_in_the_dialect() {
+    let json = || Script::status(200).field("content-type", "application/json");
+    let large = json().body(json!({"padding": "x".repeat(100_000)}).to_string());
+    let broken = json().length(100).piece("{\"id\":").cut();
+    for script in [large, broken] {
+        let upstream = Upstream::always(script).await;
+        let gateway = before_canonical(&upstream)
+            .limit("response-body = \"64KiB\"")
+            .start()
+            .await;
+        let response = client(&gateway).post(PATH, &question()).await;
+        assert_error(&response, 502, "api_error");
         gateway.shutdown().await;
     }
 }
