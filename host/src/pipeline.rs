@@ -102,10 +102,20 @@ impl Run {
     pub async fn request_heads(&mut self, loan: &mut Loan) -> Result<(), Stop> {
         for index in 0..self.stages.len() {
             self.pending = index;
-            request_head(&mut self.stages[index], loan).await?;
+            if let Err(stop) = request_head(&mut self.stages[index], loan).await {
+                return Err(self.stopped(index, stop));
+            }
         }
         self.pending = self.stages.len();
         Ok(())
+    }
+
+    /// A stage has stopped before the first of its body went out. A front is shown that too, as a response, unless it trapped.
+    fn stopped(&mut self, index: usize, stop: Stop) -> Stop {
+        if matches!(stop, Stop::Failure(_)) && self.stages[index].takes_own_fault() {
+            self.pending = index + 1;
+        }
+        stop
     }
 
     /// Whether any stage wants the request body; if not, it need not be read for the stages.
@@ -129,9 +139,13 @@ impl Run {
                 continue;
             }
             self.pending = index;
-            if let Some(new) = request_body(stage, loan, &body).await? {
-                body = new;
-                loan.body = Some(body.clone());
+            match request_body(stage, loan, &body).await {
+                Ok(Some(new)) => {
+                    body = new;
+                    loan.body = Some(body.clone());
+                }
+                Ok(None) => {}
+                Err(stop) => return Err(self.stopped(index, stop)),
             }
         }
         self.pending = self.stages.len();

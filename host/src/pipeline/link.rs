@@ -228,6 +228,7 @@ impl Link {
                 given
             }
         };
+        let held = self.holds_head();
         let stopped = match (first.end, stopped) {
             (End::Open, Some(stopped)) => {
                 if let Some(failed) = failed {
@@ -236,7 +237,7 @@ impl Link {
                 stopped
             }
             // What the stage itself stopped or ended with comes first.
-            (End::Stopped(stopped), _) if foreign && !stage.is_adapter() => stopped,
+            (End::Stopped(stopped), _) if stage.is_shown(&stopped.stop, foreign, held) => stopped,
             (end, _) => {
                 first.end = end;
                 return first;

@@ -170,15 +170,17 @@ impl Run {
             let batches = self.batches();
             let incoming = batches.unwrap_or_else(|| content_framing(loan));
             let stage = &mut self.stages[index];
-            let Some(plan) = response_head(stage, loan, incoming).await? else {
-                continue;
+            let plan = match response_head(stage, loan, incoming).await {
+                Ok(Some(plan)) => plan,
+                Ok(None) => continue,
+                Err(stop) => return Err(self.stopped(index, stop)),
             };
             if is_coded(loan) {
-                return Err(Failure::new(
+                let failure = Failure::new(
                     Kind::UpstreamInvalid,
                     "The model server's response has a content coding that was not asked for.",
-                )
-                .into());
+                );
+                return Err(self.stopped(index, failure.into()));
             }
             let out = plan.events().unwrap_or_else(|| content_framing(loan));
             // Behind an early head there is a stream of events, whatever a stage would rather give.
@@ -274,7 +276,13 @@ impl Run {
                     Ok(body) => body,
                     Err(stop) => self.enter(loan, stop).await,
                 },
-                End::Stopped(stopped) => self.enter(loan, stopped.stop).await,
+                End::Stopped(stopped) => {
+                    let stop = match self.links.last() {
+                        Some(link) => self.stopped(link.stage, stopped.stop),
+                        None => stopped.stop,
+                    };
+                    self.enter(loan, stop).await
+                }
             };
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct Stage {
     out: bool,
     /// Something of it was called.
     took_part: bool,
+    /// It is a front that was shown a fault of its own.
+    was_shown_own: bool,
 }
 
 impl Stage {
@@ -35,6 +37,7 @@ impl Stage {
             plan: RequestPlan::Skip,
             out: false,
             took_part: false,
+            was_shown_own: false,
         }
     }
 
@@ -51,9 +54,22 @@ impl Stage {
         self.out
     }
 
-    /// Whether it is an adapter: a failure of the model server begins outside of it.
-    pub(super) fn is_adapter(&self) -> bool {
-        self.asked.is_some()
+    /// Whether it is shown, in the phase that is under way, what stops the body at its place. What is not its own doing is, but to
+    /// an adapter: a failure of the model server begins outside of it. For what is, see
+    /// [`takes_own_fault`](Self::takes_own_fault); where the head is held back, that comes as a response.
+    pub(super) fn is_shown(&mut self, stop: &Stop, foreign: bool, held: bool) -> bool {
+        match stop {
+            Stop::Failure(_) if foreign => self.asked.is_none(),
+            Stop::Failure(_) => !held && self.takes_own_fault(),
+            Stop::Reply(_) => false,
+        }
+    }
+
+    /// Whether it is shown a fault of its own as it is shown those of others: a front is, once, so that a client gets all errors in
+    /// its dialect.
+    pub(super) fn takes_own_fault(&mut self) -> bool {
+        let takes = !self.out && self.manifest().front.is_some();
+        takes && !std::mem::replace(&mut self.was_shown_own, true)
     }
 
     /// Whether something of it was called.

@@ -75,6 +75,9 @@ pub trait RequestStage: Plugin {
 }
 
 /// Work on the response: the model server's, an inner stage's own, or an error. The export `response`.
+///
+/// A [front](crate::Manifest::front) also sees what failed before the first stage ran, in a fresh instance, and once a fault of its
+/// own, whichever phase returned that.
 pub trait ResponseStage: Plugin {
     /// The response head, once, whatever its status. The content type says what comes in, not the status: behind a head that went
     /// out early an error is an event of a `text/event-stream` too.

@@ -72,7 +72,7 @@ impl Manifest {
     }
 
     /// Says that the plugin is a front: it translates this client dialect, such as `"anthropic"`, and is the first stage of its
-    /// route.
+    /// route. It renders every error of that, its own faults too; see [`ResponseStage`](crate::ResponseStage).
     #[must_use]
     pub const fn front(mut self, dialect: &'static str) -> Self {
         self.front = Some(dialect);

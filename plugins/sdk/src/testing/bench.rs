@@ -62,7 +62,7 @@ impl<P: Exported> Bench<P> {
         }
     }
 
-    /// Runs a whole exchange. If the request phases end it, the response is not looked at.
+    /// Runs a whole exchange. If the request phases end it, the response is not looked at; a front is shown its own fault then.
     pub fn run(&self, request: Request, response: &Response) -> Outcome {
         let mut run = Run::begin(self, request);
         let mut outcome = Outcome::default();
@@ -73,6 +73,7 @@ impl<P: Exported> Bench<P> {
             }
             Err(end) => Err(end),
         };
+        let end = run.own_fault(end, &mut outcome);
         run.close(outcome, end)
     }
 

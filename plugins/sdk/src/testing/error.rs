@@ -3,6 +3,7 @@
 use sluicegate_contract::Violation;
 
 use crate::json;
+use crate::testing::Response;
 use crate::types::Fault;
 
 /// The model server broke off.
@@ -37,6 +38,17 @@ pub(super) fn to_json(fault: &Fault) -> String {
     json::push_str(&mut out, &fault.code);
     out.push_str("}}");
     out
+}
+
+/// A fault as a response.
+pub(super) fn response(fault: &Fault) -> Response {
+    let fields = fault.fields.iter().flatten();
+    fields
+        .fold(Response::new(fault.status), |response, field| {
+            response.header(&field.name, field.value.clone())
+        })
+        .header("content-type", "application/json")
+        .body(to_json(fault))
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub(super) struct Run<'b, P: Exported> {
     begun: bool,
     /// The plugin broke the contract: in the gateway its instance is gone.
     dead: bool,
+    /// It is a front that was shown a fault of its own.
+    was_shown_own: bool,
 }
 
 impl<'b, P: Exported> Run<'b, P> {
@@ -69,6 +71,7 @@ impl<'b, P: Exported> Run<'b, P> {
             sent: None,
             begun: false,
             dead: false,
+            was_shown_own: false,
         }
     }
 
@@ -102,6 +105,31 @@ impl<'b, P: Exported> Run<'b, P> {
         }
         let context = self.exchange.context.get_mut();
         Ok(Sent::of(context, &self.body))
+    }
+
+    /// What stops a front before the first of its body goes out comes to it once more as a response.
+    pub(super) fn own_fault(
+        &mut self,
+        end: Result<(), End>,
+        outcome: &mut Outcome,
+    ) -> Result<(), End> {
+        match end {
+            Err(End::Stop(Stop::Fault(fault)))
+                if !self.exchange.context.get_mut().head_sent && self.takes_own_fault() =>
+            {
+                self.response(&error::response(&fault), outcome)?;
+                outcome.fault = Some(fault);
+                outcome.rendered = true;
+                Ok(())
+            }
+            end => end,
+        }
+    }
+
+    /// Whether it is a front that was not shown a fault of its own yet, and can be.
+    fn takes_own_fault(&mut self) -> bool {
+        let takes = self.bench.manifest.front.is_some() && !self.dead;
+        takes && !mem::replace(&mut self.was_shown_own, true)
     }
 
     fn gate(&mut self) -> Result<(), Stop> {

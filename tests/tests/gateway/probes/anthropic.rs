@@ -216,6 +216,27 @@ async fn errors_from_before_the_model_server_come_in_the_dialect() {
 }
 
 #[tokio::test]
+async fn the_front_s_own_refusals_come_in_the_dialect() {
+    let upstream = greets().await;
+    let gateway = before_ollama(&upstream).start().await;
+    let image = json!([{"role": "user", "content": [{"type": "image", "source": {}}]}]);
+    for body in [
+        json!({}),
+        with(question(), "messages", image),
+        with(question(), "max_tokens", json!("many")),
+    ] {
+        let id = logs::id();
+        let client = client(&gateway).with("x-request-id", &id);
+        let response = client.post(PATH, &body).await;
+        assert_error(&response, 400, "invalid_request_error");
+        // It is an error for the operator too.
+        assert_eq!(logs::seen(&id).await["error"], "invalid_value");
+    }
+    assert!(upstream.requests().is_empty());
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn errors_of_the_model_server_come_in_the_dialect() {
     let missing = json!({"error": "model 'qwen3:32b' not found"});
     let busy =
@@ -458,11 +479,17 @@ async fn a_front_before_another_vendor_s_adapter_needs_to_know_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_is_an_error_in_the_dialect() {
-    for (rest, code) in [(
-        format!("data: {}\n\n", "x".repeat(100_000)),
-        "upstream_invalid",
-    )] {
+async fn the_front_s_own_faults_in_mid_stream_come_in_the_dialect() {
+    for (rest, code) in [
+        ("data: nonsense\n\n".to_owned(), "upstream_invalid"),
+        // An end without the end marker.
+        (String::new(), "upstream_truncated"),
+        // Not even an event that can be shown to it.
+        (
+            format!("data: {}\n\n", "x".repeat(100_000)),
+            "upstream_invalid",
+        ),
+    ] {
         let script = Script::sse_head().pieces(chunks(&["Hel"]));
         let script = script.sleep(Duration::from_millis(20)).piece(rest);
         let upstream = Upstream::always(script).await;
@@ -493,9 +520,12 @@ async fn an_event_that_cannot_be_read_is_an_error_in_the_dialect() {
 #[tokio::test]
 async fn a_response_that_cannot_be_had_or_translated_is_an_error_in_the_dialect() {
     let json = || Script::status(200).field("content-type", "application/json");
+    let coded = json().field("content-encoding", "gzip").body("\u{1f}…");
+    let odd = Script::json(200, &json!({"choices": "none"}));
+    let elsewhere = Script::redirect(307, "/elsewhere");
     let large = json().body(json!({"padding": "x".repeat(100_000)}).to_string());
     let broken = json().length(100).piece("{\"id\":").cut();
-    for script in [large, broken] {
+    for script in [large, broken, coded, odd, elsewhere] {
         let upstream = Upstream::always(script).await;
         let gateway = before_canonical(&upstream)
             .limit("response-body = \"64KiB\"")

@@ -132,6 +132,9 @@ async fn errors_before_the_first_byte_are_a_text_with_their_status() {
         assert_error(&client.post(PATH, &long).await, 413);
         let dying = with(body.clone(), "options", json!({}));
         assert_error(&client.post(PATH, &dying).await, 502);
+        let nameless = with(body.clone(), "model", json!(null));
+        assert_error(&client.post(PATH, &nameless).await, 400);
+        assert_error(&client.post("/api/pull", &body).await, 404);
         for (acts, status) in [
             ("request-head=trap", 502),
             ("response-head=trap", 502),

@@ -112,7 +112,10 @@ impl<P: Exported> Run<'_, P> {
             .map_err(|stop| self.checked(stop))?;
         self.hold(check_replacement(&bench.manifest, replaced.is_some()))?;
         outcome.body = match (replaced, failure) {
-            (None, Some(failure)) => return Err(failed(failure)),
+            (None, Some(failure)) => {
+                self.was_shown_own = true;
+                return Err(failed(failure));
+            }
             (None, None) => body,
             (Some(bytes), failure) => {
                 outcome.rendered = failure.is_some();
@@ -132,35 +135,52 @@ impl<P: Exported> Run<'_, P> {
             for record in batch {
                 record.encode(response.framing, &mut chunk);
             }
-            let replaced = self.chunk(chunk.clone(), false)?;
+            let replaced = match self.chunk(chunk.clone(), false) {
+                Ok(replaced) => replaced,
+                Err(stop) => return Err(self.chunk_stopped(stop, outcome)),
+            };
             self.send_head();
             outcome.body.extend(replaced.unwrap_or(chunk));
         }
         match response.ending {
-            Ending::Complete => {
-                let last = self.chunk(Vec::new(), true)?;
-                outcome.body.extend(last.unwrap_or_default());
-                Ok(())
-            }
-            Ending::Left => Err(End::Left),
-            Ending::Broken => {
-                let failure = error::broken();
-                if !self.is_adapter() {
-                    self.set_status(&failure);
-                    // A body that is no stream has no place for an error.
-                    let mut shown = Vec::new();
-                    let framing = self.framing();
-                    if framing != Framing::Document {
-                        encode_event(framing, &error_event(&failure), &mut shown);
-                    }
-                    if let Some(bytes) = self.chunk(shown, true)? {
-                        outcome.body.extend(bytes);
-                        outcome.rendered = true;
-                    }
+            Ending::Complete => match self.chunk(Vec::new(), true) {
+                Ok(last) => {
+                    outcome.body.extend(last.unwrap_or_default());
+                    Ok(())
                 }
-                Err(failed(failure))
-            }
+                Err(stop) => Err(self.chunk_stopped(stop, outcome)),
+            },
+            Ending::Left => Err(End::Left),
+            Ending::Broken if self.is_adapter() => Err(failed(error::broken())),
+            Ending::Broken => Err(self.chunk_failed(error::broken(), outcome)),
         }
+    }
+
+    fn chunk_stopped(&mut self, stop: Stop, outcome: &mut Outcome) -> End {
+        match stop {
+            Stop::Fault(fault) if self.takes_own_fault() => self.chunk_failed(fault, outcome),
+            stop => stop.into(),
+        }
+    }
+
+    /// A failure in the middle of the body: the last chunk.
+    fn chunk_failed(&mut self, failure: Fault, outcome: &mut Outcome) -> End {
+        self.set_status(&failure);
+        // A body that is no stream has no place for an error.
+        let mut shown = Vec::new();
+        let framing = self.framing();
+        if framing != Framing::Document {
+            encode_event(framing, &error_event(&failure), &mut shown);
+        }
+        match self.chunk(shown, true) {
+            Ok(Some(bytes)) => {
+                outcome.body.extend(bytes);
+                outcome.rendered = true;
+            }
+            Ok(None) => {}
+            Err(stop) => return stop.into(),
+        }
+        failed(failure)
     }
 
     fn chunk(&mut self, bytes: Vec<u8>, last: bool) -> Result<Option<Vec<u8>>, Stop> {
@@ -188,10 +208,11 @@ impl<P: Exported> Run<'_, P> {
         }
         for batch in response.in_batches() {
             let events = batch.iter().map(Record::event).collect();
-            match self.batch(out, events)? {
-                Some(events) => self.give(out, events, outcome),
-                None if document => {}
-                None => {
+            match self.batch(out, events) {
+                Err(stop) => return Err(self.stopped(out, stop, outcome)),
+                Ok(Some(events)) => self.give(out, events, outcome),
+                Ok(None) if document => {}
+                Ok(None) => {
                     self.send_head();
                     for record in batch {
                         record.encode(out, &mut outcome.body);
@@ -206,7 +227,13 @@ impl<P: Exported> Run<'_, P> {
         }
         match response.ending {
             Ending::Left if !outcome.finished => return Err(End::Left),
-            Ending::Broken if !outcome.finished => return Err(self.broken(out, outcome)),
+            Ending::Broken if !outcome.finished => {
+                let failure = error::broken();
+                return Err(match self.is_adapter() {
+                    true => failed(failure),
+                    false => self.failed(out, failure, outcome),
+                });
+            }
             Ending::Complete | Ending::Broken | Ending::Left => {}
         }
         self.end(out, outcome)
@@ -226,12 +253,18 @@ impl<P: Exported> Run<'_, P> {
         Ok(replaced)
     }
 
-    /// The model server broke off: a batch of its own, and no end.
-    fn broken(&mut self, out: Framing, outcome: &mut Outcome) -> End {
-        let failure = error::broken();
-        if self.is_adapter() {
-            return failed(failure);
+    /// The plugin's own fault in the middle of a stream. Towards a document it comes as a response.
+    fn stopped(&mut self, out: Framing, stop: Stop, outcome: &mut Outcome) -> End {
+        match stop {
+            Stop::Fault(fault) if out != Framing::Document && self.takes_own_fault() => {
+                self.failed(out, fault, outcome)
+            }
+            stop => stop.into(),
         }
+    }
+
+    /// A failure in the middle of a stream: a batch of its own, and no end.
+    fn failed(&mut self, out: Framing, failure: Fault, outcome: &mut Outcome) -> End {
         self.set_status(&failure);
         match self.batch(out, vec![error_event(&failure)]) {
             Err(stop) => return stop.into(),
@@ -248,9 +281,13 @@ impl<P: Exported> Run<'_, P> {
         let bench = self.bench;
         let phases = bench.interfaces.events.as_ref();
         let phases = phases.expect("the plan was checked");
-        let mut events = self
-            .call(Phase::End, phases.end)
-            .map_err(|fault| self.checked(fault.into()))?;
+        let mut events = match self.call(Phase::End, phases.end) {
+            Ok(events) => events,
+            Err(fault) => {
+                let stop = self.checked(fault.into());
+                return Err(self.stopped(out, stop, outcome));
+            }
+        };
         self.hold(check_end(&bench.manifest, out, events.len()))?;
         if out != Framing::Document {
             self.give(out, events, outcome);

@@ -7,6 +7,7 @@ use crate::testing::{Bench, Outcome, Request, Response};
 use crate::*;
 
 mod endings;
+mod fronts;
 mod rules;
 
 #[derive(Deserialize)]
