@@ -48,6 +48,8 @@ async fn a_chat_is_answered_as_ollama_does_streamed_and_not() {
     let response = knows(&gateway).post(PATH, &question()).await;
     assert_eq!((response.status, response.complete), (200, true));
     assert_eq!(response.header("content-type"), "application/x-ndjson");
+    // A stream like any other: a proxy in front must not gather it.
+    assert_eq!(response.header("x-accel-buffering"), "no");
     let stream = lines(&response.body);
     let text: String = stream
         .iter()
