@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
-use serde::Serialize;
+use sluicegate_contract::error_body;
 
 /// The closed list of reasons for which an exchange ends with an error.
 ///
@@ -255,47 +255,11 @@ impl Failure {
         fields
     }
 
-    /// The error as a JSON document in the form that OpenAI clients parse.
-    ///
-    /// # Shape
-    /// `{"error":{"message","type","param","code"}}`; all four members are always there, `param` may be null.
-    ///
-    /// # Source
-    /// OpenAI API reference, "Error codes" and the `Error` schema (document 2.3.0).
+    /// The error as a JSON document; see [`error_body`].
     #[must_use]
     pub fn body(&self) -> Bytes {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            error: Member<'a>,
-        }
-        #[derive(Serialize)]
-        struct Member<'a> {
-            message: &'a str,
-            r#type: &'static str,
-            param: Option<&'a str>,
-            code: &'a str,
-        }
-        let body = Body {
-            error: Member {
-                message: &self.message,
-                r#type: error_type(self.status),
-                param: self.param.as_deref(),
-                code: &self.code,
-            },
-        };
-        serde_json::to_vec(&body)
-            .expect("strings always serialise")
-            .into()
-    }
-}
-
-/// The `type` member that goes with a status.
-const fn error_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        403 => "permission_error",
-        429 => "rate_limit_error",
-        400..=499 => "invalid_request_error",
-        _ => "server_error",
+        let status = self.status.as_u16();
+        error_body(status, &self.code, &self.message, self.param.as_deref()).into()
     }
 }
 

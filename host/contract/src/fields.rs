@@ -98,6 +98,19 @@ pub fn value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, IllegalChan
         .map_err(|_| IllegalChange::new(format!("the value for `{name}` is not legal in HTTP")))
 }
 
+/// The fields of a stage's own response that it may set; the others are dropped.
+pub fn legal<'a>(given: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> HeaderMap {
+    let mut legal = HeaderMap::new();
+    for (given_name, given_value) in given {
+        if let Ok(name) = name(given_name)
+            && let Ok(value) = value(&name, given_value)
+        {
+            legal.append(name, value);
+        }
+    }
+    legal
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

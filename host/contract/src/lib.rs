@@ -6,6 +6,7 @@
 
 pub mod canonical;
 pub mod context;
+mod error;
 pub mod fields;
 mod framing;
 pub mod json;
@@ -14,6 +15,7 @@ mod notes;
 mod rules;
 
 pub use context::{Context, Head, Identity, IllegalChange, Phase};
+pub use error::error_body;
 pub use framing::Framing;
 pub use manifest::{Adapter, Manifest, SuggestedLimits};
 pub use notes::Notes;

@@ -183,17 +183,9 @@ fn check_fields(fields: &[Field]) -> Result<(), Violation> {
     )))
 }
 
-/// The fields of a stage's own response that are legal HTTP and not the gateway's.
+/// The fields of a stage's own response that it may set.
 pub(super) fn legal(given: &[Field]) -> HeaderMap {
-    let mut legal = HeaderMap::new();
-    for field in given {
-        if let Ok(name) = fields::name(&field.name)
-            && let Ok(value) = fields::value(&name, &field.value)
-        {
-            legal.append(name, value);
-        }
-    }
-    legal
+    fields::legal(given.iter().map(|field| (&*field.name, &*field.value)))
 }
 
 fn failure(version: &Version, error: plugin::Error) -> Failure {

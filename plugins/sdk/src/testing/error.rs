@@ -1,8 +1,7 @@
 //! The gateway's own failures, and errors in the form that clients and stages see.
 
-use sluicegate_contract::Violation;
+use sluicegate_contract::{Violation, error_body};
 
-use crate::json;
 use crate::testing::Response;
 use crate::types::Fault;
 
@@ -18,26 +17,13 @@ pub(super) fn violation(violation: Violation) -> Fault {
 
 /// A fault as `{"error":{"message","type","param","code"}}`.
 pub(super) fn to_json(fault: &Fault) -> String {
-    let kind = match fault.status {
-        403 => "permission_error",
-        429 => "rate_limit_error",
-        400..=499 => "invalid_request_error",
-        _ => "server_error",
-    };
-    let mut out = String::with_capacity(128 + fault.message.len());
-    out.push_str("{\"error\":{\"message\":");
-    json::push_str(&mut out, &fault.message);
-    out.push_str(",\"type\":");
-    json::push_str(&mut out, kind);
-    out.push_str(",\"param\":");
-    match &fault.param {
-        Some(param) => json::push_str(&mut out, param),
-        None => out.push_str("null"),
-    }
-    out.push_str(",\"code\":");
-    json::push_str(&mut out, &fault.code);
-    out.push_str("}}");
-    out
+    let Fault {
+        status,
+        code,
+        message,
+        ..
+    } = fault;
+    error_body(*status, code, message, fault.param.as_deref())
 }
 
 /// A fault as a response.

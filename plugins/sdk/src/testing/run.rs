@@ -4,7 +4,6 @@ use std::mem;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::HeaderMap;
 use sluicegate_contract::canonical::{self, Duplicate};
 use sluicegate_contract::{
     Context as Rules, Phase, Violation, check_fault, check_reply, check_request_body, fields,
@@ -243,7 +242,8 @@ impl<'b, P: Exported> Run<'b, P> {
             return;
         }
         context.status = StatusCode::from_u16(status).ok();
-        context.response = legal(fields);
+        let fields = fields.iter().map(|field| (&*field.name, &*field.value));
+        context.response = fields::legal(fields);
         self.send_head();
     }
 
@@ -283,21 +283,6 @@ impl<'b, P: Exported> Run<'b, P> {
             error::violation(violation).into()
         })
     }
-}
-
-/// The fields of a reply or a fault that a stage may set; the gateway drops the others.
-fn legal(list: &[Field]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for field in list {
-        let name = fields::name(&field.name);
-        if let Some((name, value)) = name
-            .ok()
-            .and_then(|name| Some((name.clone(), fields::value(&name, &field.value).ok()?)))
-        {
-            map.append(name, value);
-        }
-    }
-    map
 }
 
 #[cfg(test)]
