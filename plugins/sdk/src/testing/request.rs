@@ -103,6 +103,8 @@ impl Request {
     }
 
     /// Sets a note, as an earlier stage would have, from JSON text.
+    ///
+    /// In an adapter's exchange the note `model` is the name that the client asked for; without it, it is the body's.
     #[must_use]
     pub fn note(mut self, name: &str, json: &str) -> Self {
         self.notes.push((name.into(), json.into()));

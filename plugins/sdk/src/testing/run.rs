@@ -93,7 +93,12 @@ impl<'b, P: Exported> Run<'b, P> {
     /// The request phases.
     pub(super) fn request(&mut self) -> Result<Sent, End> {
         if self.is_adapter() {
+            // The body is an attempt's copy already, and may name another model than the client asked for.
+            let asked = self.context().note("model").map(str::to_owned);
             self.freeze()?;
+            if let Some(model) = asked {
+                self.context().notes.set("model", model);
+            }
             let attempt = self.context().attempt(1, UPSTREAM.into(), true);
             *self.context() = attempt;
             self.request_phases()?;
