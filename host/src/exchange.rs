@@ -45,11 +45,12 @@ use self::attempt::{Adapter, Source};
 use self::client::ResponseWriter;
 use self::deadlines::{Deadlines, Expired};
 use self::delivery::too_late;
-use self::outlet::{Interrupt, Outlet};
+use self::outlet::{Connection, Interrupt, Outlet};
 use self::record::Record;
 use crate::failure::{Failure, Kind};
 use crate::pipeline::{Data, End, Passed, Run, Stop, Told};
 use crate::plugin::instance::Loan;
+use crate::server::Peer;
 use crate::snapshot::Snapshot;
 use crate::upstream::body::Limited;
 
@@ -68,12 +69,15 @@ pub struct Core {
 
 /// Serves one request. The response's body must be polled for the exchange to go on. Dropping it, or this future, tells the
 /// exchange that the client has left; it then ends on a task of its own.
-pub async fn serve(core: Arc<Core>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) -> Response<Body> {
     let head_only = request.method() == Method::HEAD;
     let finishing = core.finishing.clone();
-    let has_window = request.version() == Version::HTTP_2;
-    let drive = |outlet| drive(core, client, request, outlet);
-    let response = outlet::run(finishing, has_window, drive).await;
+    let connection = Connection {
+        multiplexed: request.version() == Version::HTTP_2,
+        flush: client.flush,
+    };
+    let drive = |outlet| drive(core, client.address, request, outlet);
+    let response = outlet::run(finishing, connection, drive).await;
     if head_only {
         outlet::without_body(response)
     } else {

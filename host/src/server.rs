@@ -1,5 +1,6 @@
 //! HTTP towards clients: listeners, connections, TLS. What is done with a request is the caller's.
 
+mod flush;
 mod guard;
 mod tls;
 
@@ -21,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use self::flush::Flush;
 
 use self::guard::{Activity, Guarded};
 use crate::config;
@@ -84,6 +87,15 @@ impl Listener {
     }
 }
 
+/// Who sends a request, on which connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The client's address, or that of a proxy in front.
+    pub address: IpAddr,
+    /// What the connection has written.
+    pub flush: Arc<Flush>,
+}
+
 /// What all connections of the program share.
 #[derive(Clone)]
 pub struct Connections {
@@ -102,7 +114,7 @@ pub struct Connections {
 /// Takes connections until drained, and serves each in a task of its own.
 pub async fn accept<H, F, B>(listener: Listener, connections: Connections, handler: H)
 where
-    H: Fn(IpAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
@@ -149,7 +161,7 @@ async fn serve<H, F, B>(
     handler: H,
     _permit: OwnedSemaphorePermit,
 ) where
-    H: Fn(IpAddr, Request<Incoming>) -> F + Send + Sync + 'static,
+    H: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
@@ -168,10 +180,13 @@ async fn serve<H, F, B>(
             Err(_) => return tracing::debug!(%peer, "TLS handshake timed out"),
         },
     };
-    let client = peer.ip().to_canonical();
+    let client = Peer {
+        address: peer.ip().to_canonical(),
+        flush: activity.flush(),
+    };
     let service = service_fn(|request: Request<Incoming>| {
         let running = activity.begin(&request);
-        let response = handler(client, request);
+        let response = handler(client.clone(), request);
         async move {
             let response = response.await;
             Ok::<_, Infallible>(response.map(|body| running.until_end_of(body)))
@@ -201,6 +216,8 @@ fn builder(connections: &Connections) -> auto::Builder<Tracked> {
     builder
         .http1()
         .timer(TokioTimer::new())
+        // `Guarded` has the limits of the configuration; hyper's own 30 s would end idle connections before them.
+        .header_read_timeout(None)
         .max_headers(PARSED_FIELDS.max(limits.headers));
     builder
         .http2()

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::server::Flush;
+
 /// How often streams are looked at that their connections do not poll. A limit is exceeded by no more than this.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -101,9 +103,7 @@ impl Finishing {
             };
             let now = Instant::now();
             for shared in live {
-                // Not in the condition: the lock would be held through the block.
-                let why = shared.state().overdue(now, write_timeout);
-                if let Some(why) = why {
+                if let Some(why) = shared.overdue(now, write_timeout) {
                     self.take_out(&shared, why);
                 }
             }
@@ -164,8 +164,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 type Drive = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// The client's connection, as far as the way to it differs.
+pub(super) struct Connection {
+    /// It is one of HTTP/2: the response is a stream among others, with a window of its own.
+    pub(super) multiplexed: bool,
+    /// What it has written.
+    pub(super) flush: Arc<Flush>,
+}
+
 /// The slot of an exchange.
 struct Shared {
+    connection: Connection,
     state: Mutex<State>,
     /// `None` once the exchange has ended or was taken out. Locked before `state`, never the other way round.
     drive: Mutex<Option<Drive>>,
@@ -190,9 +199,6 @@ struct State {
     announced: Option<u64>,
     /// When the exchange must have ended, and the limit that says so.
     deadline: Option<(Instant, Duration)>,
-    /// Whether a connection that does not poll means that the client takes nothing. On HTTP/1 the connection sees that by
-    /// itself, and more exactly.
-    has_window: bool,
     aborted: bool,
     /// Told to the exchange once, but for [`Interrupt::Gone`].
     interrupt: Option<Interrupt>,
@@ -207,22 +213,6 @@ struct State {
 }
 
 impl State {
-    /// The limit that is exceeded, if one is that nobody but [`Finishing`] may see.
-    fn overdue(&self, now: Instant, write_timeout: Duration) -> Option<Interrupt> {
-        if self.taken_out {
-            return None;
-        }
-        let unpolled = now.duration_since(self.unpolled_since?);
-        if let Some((deadline, limit)) = self.deadline
-            && now >= deadline
-            && unpolled >= LOOK
-        {
-            return Some(Interrupt::Total(limit));
-        }
-        let late = self.has_window && unpolled >= write_timeout;
-        late.then_some(Interrupt::Gone)
-    }
-
     /// What the exchange is to be told.
     fn interrupted(&mut self) -> Option<Interrupt> {
         match self.interrupt {
@@ -246,6 +236,24 @@ impl State {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// The limit that is exceeded, if one is that nobody but [`Finishing`] may see.
+    fn overdue(&self, now: Instant, write_timeout: Duration) -> Option<Interrupt> {
+        let state = self.state();
+        if state.taken_out {
+            return None;
+        }
+        let unpolled = now.duration_since(state.unpolled_since?);
+        if let Some((deadline, limit)) = state.deadline
+            && now >= deadline
+            && unpolled >= LOOK
+        {
+            return Some(Interrupt::Total(limit));
+        }
+        // A connection of HTTP/1 that is not taken from sees that by itself, and more exactly.
+        let late = self.connection.multiplexed && unpolled >= write_timeout;
+        late.then_some(Interrupt::Gone)
     }
 
     /// Lets the exchange go on; false if it is not here any more.
@@ -353,10 +361,30 @@ impl Outlet {
         .await
     }
 
-    /// Ends the body as incomplete.
+    /// Ends the body as incomplete, behind all that was sent.
     pub(super) async fn abort(&self) {
-        // One turn for the connection to write what it has taken: an error makes it drop what it has not.
-        tokio::task::yield_now().await;
+        let Some(shared) = self.0.upgrade() else {
+            return;
+        };
+        let (flush, multiplexed) = (
+            shared.connection.flush.clone(),
+            shared.connection.multiplexed,
+        );
+        let taken_out = shared.state().taken_out;
+        drop(shared);
+        let written = async {
+            if taken_out {
+                // Else the connection's own limit for a client that takes nothing ends this.
+                let _ = tokio::time::timeout(LAST, flush.wait(multiplexed)).await;
+            } else {
+                flush.wait(multiplexed).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.interrupted() => {}
+            () = written => {}
+        }
         self.with(|state| state.aborted = true);
     }
 }
@@ -390,21 +418,17 @@ impl Drop for Running {
 }
 
 /// Runs an exchange until it has a head; the rest runs as the body is taken.
-///
-/// `has_window` says that it is a stream of HTTP/2.
 pub(super) async fn run<F>(
     finishing: Finishing,
-    has_window: bool,
+    connection: Connection,
     exchange: impl FnOnce(Outlet) -> F,
 ) -> Response<Body>
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
-        state: Mutex::new(State {
-            has_window,
-            ..State::default()
-        }),
+        connection,
+        state: Mutex::default(),
         drive: Mutex::new(Some(Box::pin(exchange(Outlet(shared.clone()))))),
     });
     let mut running = Running {

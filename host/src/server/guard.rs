@@ -16,6 +16,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::flush::Flush;
 use crate::config::Limits;
 use crate::octets;
 
@@ -25,6 +26,7 @@ pub(super) struct Activity {
     running: AtomicUsize,
     /// HTTP/2 has frames between requests, so octets are not the beginning of a head there.
     multiplexed: AtomicBool,
+    flush: Arc<Flush>,
 }
 
 impl Activity {
@@ -37,8 +39,17 @@ impl Activity {
         Running(self.clone())
     }
 
+    /// What the connection has written.
+    pub(super) fn flush(&self) -> Arc<Flush> {
+        self.flush.clone()
+    }
+
     fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed) > 0
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
     }
 }
 
@@ -123,7 +134,7 @@ impl<S> Guarded<S> {
     fn heard(&mut self) {
         if self.activity.is_running() {
             self.head_since = None;
-        } else if !self.activity.multiplexed.load(Ordering::Relaxed) {
+        } else if !self.activity.is_multiplexed() {
             self.head_since.get_or_insert_with(Instant::now);
         }
         self.silent_since = None;
@@ -176,6 +187,7 @@ impl<S> Guarded<S> {
         cx: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        self.activity.flush.writes();
         if outcome.is_ready() {
             self.blocked_since = None;
             return outcome;
@@ -200,6 +212,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             return outcome;
         }
         self.hears_nothing();
+        let activity = &self.activity;
+        activity.flush.reads(activity.is_multiplexed(), cx.waker());
         match self.check(cx) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
@@ -231,7 +245,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        match outcome {
+            Poll::Ready(Ok(())) => self.activity.flush.flushed(),
+            Poll::Ready(Err(_)) | Poll::Pending => self.activity.flush.writes(),
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -16,6 +16,7 @@ mod client_wire;
 mod closing;
 mod command;
 mod common;
+mod cut;
 mod heartbeats;
 mod hostile;
 mod hygiene;

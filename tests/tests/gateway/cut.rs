@@ -1,0 +1,60 @@
+//! Bodies that must be cut off, since no error event can be given: all that was sent before arrives first.
+
+use hyper::Method;
+use sluicegate_tests::client::Response;
+use sluicegate_tests::{Client, Gateway, Script, Setup, Upstream};
+
+/// What a body that is cut off may lose depends on how far two tasks have come, so each case is tried as often.
+const RUNS: usize = 25;
+
+async fn before(script: Script) -> (Upstream, Gateway) {
+    let upstream = Upstream::always(script).await;
+    let gateway = Setup::before(&upstream).filter().start().await;
+    (upstream, gateway)
+}
+
+fn clients(gateway: &Gateway) -> [Client; 2] {
+    [gateway.client(), gateway.client().over_http2()]
+}
+
+#[track_caller]
+fn assert_cut_behind(response: &Response, body: &str) {
+    assert_eq!(response.status, 200);
+    assert!(!response.complete, "the client is told that it is not all");
+    assert_eq!(response.body.len(), body.len());
+    assert!(response.body == body.as_bytes(), "byte for byte");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stream_that_breaks_inside_an_event_gives_all_that_came_before() {
+    let event = |number| format!("data: {{\"token\":{number}}}\n\n");
+    let mut pieces: Vec<String> = (0..200).map(event).collect();
+    pieces.push("data: {\"token\":2".into());
+    let body = pieces.concat();
+    let (_upstream, gateway) = before(Script::sse_head().pieces(pieces).cut()).await;
+    for client in clients(&gateway) {
+        for _ in 0..RUNS {
+            assert_cut_behind(&client.get("/x").await, &body);
+        }
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_document_that_breaks_gives_all_that_came_before_and_its_head() {
+    for length in [1, 5_000, 60_000, 500_000] {
+        let body = "x".repeat(length);
+        let announced = Script::status(200).length(length + 1).piece(body.clone());
+        let chunked = Script::status(200).chunked().piece(body.clone());
+        for script in [announced.cut(), chunked.cut()] {
+            let (_upstream, gateway) = before(script).await;
+            for client in clients(&gateway) {
+                for _ in 0..RUNS {
+                    let response = client.request(Method::POST, "/x", "{}").await;
+                    assert_cut_behind(&response, &body);
+                }
+            }
+            gateway.shutdown().await;
+        }
+    }
+}
