@@ -13,11 +13,13 @@ mod serve;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::{Config, Problem, Problems};
+use crate::telemetry::log;
 
 /// A gateway for language-model traffic whose pipeline is made of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -97,6 +99,9 @@ enum Database {
     },
 }
 
+/// How long the end of the program waits for its last log lines to be read. Arbitrary.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Exit code for a configuration that cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
 
@@ -127,6 +132,7 @@ impl Command {
         });
         // A compilation that nobody waits for any more need not keep the program.
         runtime.shutdown_background();
+        log::flush(LAST_LINES);
         code
     }
 }

@@ -22,6 +22,9 @@ use crate::telemetry;
 /// How long answers on the chat page may go on after the signal to stop, before the gateway itself drains.
 const CHAT_DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the greeting waits for the log lines before it. Arbitrary.
+const GREETING: Duration = Duration::from_millis(100);
+
 /// Runs the gateway until a signal.
 pub(super) async fn serve(file: Option<&Path>) -> ExitCode {
     match load(file) {
@@ -112,6 +115,8 @@ async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitC
         admin.listen = address;
     }
     announce(&gateway);
+    // What is printed comes behind what is logged.
+    telemetry::log::flush(GREETING);
     let greeting = greeting(&gateway);
     if !greeting.is_empty() {
         println!("{greeting}");
@@ -199,10 +204,11 @@ fn announce(gateway: &Gateway) {
     );
 }
 
-/// The signals that stop the program.
+/// The signals that stop the program, and the one that does not.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 /// Takes the signals over, or says why they cannot be.
@@ -211,6 +217,7 @@ pub(super) fn signals() -> Result<Signals, ExitCode> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     };
     take().map_err(|error: std::io::Error| {
@@ -219,10 +226,15 @@ pub(super) fn signals() -> Result<Signals, ExitCode> {
     })
 }
 
-/// Waits for the next one.
+/// Waits for the next one that stops the program. A terminal that closes, or an operator who expects a reload, does not.
 pub(super) async fn wait(signals: &mut Signals) {
-    tokio::select! {
-        _ = signals.terminate.recv() => {}
-        _ = signals.interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => {
+                tracing::warn!("SIGHUP is ignored: a changed configuration needs a restart");
+            }
+        }
     }
 }

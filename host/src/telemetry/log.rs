@@ -1,8 +1,8 @@
 //! Logs: one line an event, on standard output, as JSON or for people.
 //!
 //! Responsible for the form of a line. Standard output, because the gateway has no other use for it and whoever runs it
-//! decides where it goes (the twelve-factor way); errors of the command line go to standard error. Not responsible for what
-//! is logged.
+//! decides where it goes (the twelve-factor way); errors of the command line go to standard error. Nobody waits for a line to
+//! be written ([`queue`]). Not responsible for what is logged.
 //!
 //! # Shape
 //! A JSON line has `ts`, `level`, `target` and `msg`, then the event's own fields and those of its spans, inner ones first;
@@ -28,11 +28,16 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Registry};
 
 use self::fields::Fields;
+use self::queue::Queue;
 use super::names::field;
 use crate::config::{Log, LogFormat};
 
 mod fields;
 mod line;
+mod queue;
+
+pub(super) use self::queue::dropped;
+pub use self::queue::flush;
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,9 @@ pub enum Error {
         #[source]
         source: ParseError,
     },
+    /// The system gives no thread that writes.
+    #[error("there is no thread for it: {0}")]
+    Thread(#[source] io::Error),
     /// It has been set up before.
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
@@ -54,7 +62,7 @@ pub enum Error {
 /// Sets up logging for the process. With `text`, a terminal gets colours, unless `NO_COLOR` is set.
 ///
 /// # Errors
-/// [`Error::Level`], which a validated configuration does not have; [`Error::Twice`].
+/// [`Error::Level`], which a validated configuration does not have; [`Error::Thread`]; [`Error::Twice`].
 pub fn init(log: &Log) -> Result<(), Error> {
     let level = |source| Error::Level {
         level: log.level.clone(),
@@ -68,7 +76,8 @@ pub fn init(log: &Log) -> Result<(), Error> {
             color: io::stdout().is_terminal() && !no_color,
         },
     };
-    let lines = Lines::new(form, io::stdout);
+    let queue = Queue::to_stdout().map_err(Error::Thread)?;
+    let lines = Lines::new(form, queue);
     Registry::default().with(filter).with(lines).try_init()?;
     Ok(())
 }

@@ -188,6 +188,11 @@ impl Metrics {
         let mut registry = Registry::default();
         let mut all = Registrar(&mut registry);
         let histograms = |buckets| Family::new_with_constructor(Buckets(buckets));
+        all.with(
+            metric::LOG_DROPPED,
+            "Log lines that standard output did not take in time",
+            super::log::dropped(),
+        );
         Self {
             requests: all.add(metric::REQUESTS, "Exchanges that have ended"),
             in_flight: all.add(metric::IN_FLIGHT, "Exchanges that have begun and not ended"),

@@ -29,6 +29,8 @@ pub mod metric {
     pub const PLUGIN_VERSIONS: &str = "sluicegate_plugin_live_versions";
     /// Counter, by `plugin`: log lines beyond those that a call may write.
     pub const PLUGIN_LOG_DROPPED: &str = "sluicegate_plugin_log_lines_dropped";
+    /// Counter: log lines that were dropped because standard output was not read fast enough.
+    pub const LOG_DROPPED: &str = "sluicegate_log_lines_dropped";
     /// Counter, by `plugin`: exchanges that an observer did not get because its queue was full.
     pub const OBSERVER_DROPPED: &str = "sluicegate_observer_dropped";
     /// Counter, by `upstream`, `target` and `result`: requests to a model server.

@@ -353,6 +353,57 @@ async fn serve_serves_logs_and_ends_in_order_at_a_signal() {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let setup = Setup::before(&upstream)
+        .plugin("guest", guest::FILTER, "")
+        .plugin("access-log", "builtin:access-log", "")
+        .route("/*", r#"["guest"]"#, r#"observers = ["access-log"]"#);
+    let file = written(&setup.toml());
+    let mut served = Served::start(program(&["serve", "--config", path(&file)]));
+    let (client, admin) = served.addresses().await;
+    // From here on nobody reads. More lines than the pipe and the queue hold: the lines are long.
+    let long = format!("/{}", "x".repeat(30_000));
+    let series = "sluicegate_log_lines_dropped_total";
+    let mut dropped = 0.0;
+    while dropped == 0.0 {
+        for _ in 0..20 {
+            assert_eq!(client.get(&long).await.status, 200);
+        }
+        let metrics = admin.get("/metrics").await.text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series));
+        dropped = line.expect("the counter").trim().parse().expect("a number");
+    }
+    assert_eq!(admin.get("/livez").await.status, 200);
+    served.signal("TERM").await;
+    let Served { mut child, lines } = served;
+    let status = within("the end of the program", child.wait()).await;
+    assert_eq!(status.expect("it ran").code(), Some(0));
+    drop(lines);
+}
+
+#[tokio::test]
+async fn sighup_is_ignored_with_a_line() {
+    let upstream = Upstream::always(Script::ndjson(&ollama::stream(&["Hello"]))).await;
+    let file = written(&Setup::before(&upstream).chat().toml());
+    let mut served = Served::start(program(&["serve", "--config", path(&file)]));
+    let (client, _) = served.addresses().await;
+    served.signal("HUP").await;
+    let line = served
+        .line("a warning", |line| line["level"] == "warn")
+        .await;
+    assert!(
+        line["msg"]
+            .as_str()
+            .is_some_and(|text| text.contains("SIGHUP")),
+        "{line}"
+    );
+    assert_eq!(client.chat(&question(false)).await.status, 200);
+    served.signal("TERM").await;
+    assert_eq!(served.ended().await, Some(0));
+}
+
+#[tokio::test]
 async fn a_second_signal_cuts_what_the_first_one_waits_for() {
     let upstream = Upstream::always(
         Script::ndjson_head()

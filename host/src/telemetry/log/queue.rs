@@ -1,0 +1,213 @@
+//! The way of lines to standard output: through a queue, so that nobody who serves ever waits for whoever reads the log.
+//!
+//! A thread of its own writes. A line that finds the queue full is dropped and counted; when there is room again, a line says how
+//! many were.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines in the queue at most. Arbitrary: a second of a busy gateway's access log.
+const LINES: usize = 8_192;
+
+/// Bytes of lines in the queue at most: one line may be as long as a plugin makes it.
+const BYTES: usize = 8 << 20;
+
+/// How often [`flush`] looks whether all is written.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Lines of this process that found the queue full.
+static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
+
+/// Bytes of this process that are still to be written.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// The counter of dropped lines, for the metrics.
+pub(in crate::telemetry) fn dropped() -> Counter {
+    DROPPED.clone()
+}
+
+/// Waits until all lines are written, but no longer than `limit`: whoever reads the log may have stopped.
+pub fn flush(limit: Duration) {
+    let mut left = limit;
+    while WAITING.load(Ordering::Acquire) > 0 && !left.is_zero() {
+        thread::sleep(LOOK);
+        left = left.saturating_sub(LOOK);
+    }
+}
+
+/// Where lines are put that are to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    lines: SyncSender<Vec<u8>>,
+    waiting: &'static AtomicUsize,
+    dropped: Counter,
+    /// Dropped lines that no line told of yet.
+    untold: Arc<AtomicU64>,
+}
+
+impl Queue {
+    /// A queue to standard output.
+    ///
+    /// # Errors
+    /// If there is no thread for it.
+    pub(super) fn to_stdout() -> io::Result<Self> {
+        Self::to(io::stdout(), &WAITING, dropped())
+    }
+
+    fn to(
+        out: impl Write + Send + 'static,
+        waiting: &'static AtomicUsize,
+        dropped: Counter,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(LINES);
+        let untold = Arc::<AtomicU64>::default();
+        let told = untold.clone();
+        thread::Builder::new()
+            .name("sluicegate-log".into())
+            .spawn(move || write(&receiver, out, waiting, &told))?;
+        Ok(Self {
+            lines: sender,
+            waiting,
+            dropped,
+            untold,
+        })
+    }
+
+    fn push(&self, line: &[u8]) {
+        let before = self.waiting.fetch_add(line.len(), Ordering::AcqRel);
+        if before + line.len() > BYTES || self.lines.try_send(line.to_vec()).is_err() {
+            self.waiting.fetch_sub(line.len(), Ordering::AcqRel);
+            self.dropped.inc();
+            self.untold.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Writes what comes, to its end.
+fn write(
+    lines: &Receiver<Vec<u8>>,
+    mut out: impl Write,
+    waiting: &AtomicUsize,
+    untold: &AtomicU64,
+) {
+    while let Ok(line) = lines.recv() {
+        let mut next = Some(line);
+        while let Some(line) = next {
+            // Nothing can be done about a log that cannot be written, and it is no reason to stop serving.
+            drop(out.write_all(&line));
+            waiting.fetch_sub(line.len(), Ordering::AcqRel);
+            next = match lines.try_recv() {
+                Ok(line) => Some(line),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+            };
+        }
+        drop(out.flush());
+        let lost = untold.swap(0, Ordering::AcqRel);
+        if lost > 0 {
+            // Into the queue like any other line: it is empty now.
+            tracing::warn!(
+                lines = lost,
+                "log lines were dropped, since standard output was not read fast enough"
+            );
+        }
+    }
+}
+
+/// A line is one `write`.
+impl Write for &Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'q> MakeWriter<'q> for Queue {
+    type Writer = &'q Self;
+
+    fn make_writer(&'q self) -> &'q Self {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Gives on what is written, one message a line, once it may.
+    struct Held {
+        may: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Held {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            // Without a sender left, all may go on.
+            let _ = self.may.recv();
+            self.written.send(line.to_vec()).map_err(io::Error::other)?;
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn held(waiting: &'static AtomicUsize) -> (Queue, Sender<()>, Receiver<Vec<u8>>) {
+        let ((may, waits), (written, read)) = (channel(), channel());
+        let out = Held {
+            may: waits,
+            written,
+        };
+        let queue = Queue::to(out, waiting, Counter::default()).expect("a thread");
+        (queue, may, read)
+    }
+
+    #[test]
+    fn a_reader_that_stops_costs_lines_and_nobody_s_time() {
+        static WAITING: AtomicUsize = AtomicUsize::new(0);
+        let (queue, may, read) = held(&WAITING);
+        let line = |number: usize| format!("{number}\n").into_bytes();
+        for number in 0..2 * LINES {
+            queue.push(&line(number));
+        }
+        // One is with the writer, if it got its turn.
+        let dropped = queue.dropped.get();
+        let lines = LINES as u64;
+        assert!((lines - 1..=lines).contains(&dropped), "{dropped}");
+        drop(may);
+        let kept = 2 * LINES - usize::try_from(dropped).expect("few");
+        for number in 0..kept {
+            assert_eq!(read.recv().ok(), Some(line(number)), "in order");
+        }
+        // Room again.
+        queue.push(b"more\n");
+        assert_eq!(read.recv().ok(), Some(b"more\n".to_vec()));
+    }
+
+    #[test]
+    fn long_lines_fill_the_queue_by_their_bytes() {
+        static WAITING: AtomicUsize = AtomicUsize::new(0);
+        let (queue, may, read) = held(&WAITING);
+        let line = vec![b'x'; BYTES / 4];
+        for _ in 0..10 {
+            queue.push(&line);
+        }
+        assert_eq!(queue.dropped.get(), 6);
+        drop(may);
+        for _ in 0..4 {
+            assert_eq!(read.recv().map(|line| line.len()).ok(), Some(BYTES / 4));
+        }
+    }
+}
