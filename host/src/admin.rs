@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Secret;
 use crate::exchange::Core;
 use crate::pipeline::observer::Summary;
+use crate::server::Peer;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use crate::upstream::Target;
 use crate::upstream::target::State;
@@ -44,7 +45,19 @@ pub struct Admin {
 }
 
 /// Answers one request.
-pub async fn serve(admin: Arc<Admin>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub async fn serve(
+    admin: Arc<Admin>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    if let Some(hosts) = &peer.hosts
+        && let Err(foreign) = hosts.check(request.uri(), request.headers())
+    {
+        return json(
+            StatusCode::FORBIDDEN,
+            &json!({"error": foreign.to_string()}),
+        );
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = json(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -144,7 +144,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
 fn read(root: &Table<'_>) -> Config {
     let server = server::server(root);
     let log = server::log(root);
-    let listeners = listener::listeners(root);
+    let mut listeners = listener::listeners(root);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
     let mut plugins = plugin::plugins(root);
@@ -156,7 +156,7 @@ fn read(root: &Table<'_>) -> Config {
     let routes = route::routes(root, &known);
     let chat = chat::chat(root);
 
-    listener::check_exposure(root.cx, &listeners, &routes, &plugins.by_name);
+    listener::check_exposure(root.cx, &mut listeners, &routes, &plugins.by_name);
     check_completeness(root, &listeners, &routes, chat.as_ref());
     warn_of_plain_keys(root, &listeners, &plugins);
     warn_of_unused(root, &routes, &upstreams, &plugins);

@@ -28,7 +28,6 @@ mod record;
 mod request;
 mod tail;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ use self::admission::Admitted;
 use self::attempt::{Adapter, Source};
 use self::client::ResponseWriter;
 use self::deadlines::{Deadlines, Expired};
-use self::delivery::too_late;
+use self::delivery::{shutting_down, too_late};
 use self::outlet::{Connection, Interrupt, Outlet};
 use self::record::Record;
 use crate::failure::{Failure, Kind};
@@ -74,9 +73,9 @@ pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) ->
     let finishing = core.finishing.clone();
     let connection = Connection {
         multiplexed: request.version() == Version::HTTP_2,
-        flush: client.flush,
+        flush: client.flush.clone(),
     };
-    let drive = |outlet| drive(core, client.address, request, outlet);
+    let drive = |outlet| drive(core, client, request, outlet);
     let response = outlet::run(finishing, connection, drive).await;
     if head_only {
         outlet::without_body(response)
@@ -86,9 +85,9 @@ pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) ->
 }
 
 /// One exchange: find its route, run it, tell the client how it ended, and close it.
-async fn drive(core: Arc<Core>, client: IpAddr, request: Request<Incoming>, outlet: Outlet) {
+async fn drive(core: Arc<Core>, client: Peer, request: Request<Incoming>, outlet: Outlet) {
     let snapshot = core.snapshot.load_full();
-    let (mut exchange, refused) = Exchange::begin(core, snapshot, client, request, outlet);
+    let (mut exchange, refused) = Exchange::begin(core, snapshot, &client, request, outlet);
     let result = match refused {
         Some(stop) => Err(stop.into()),
         None => exchange.run().await,
@@ -125,6 +124,7 @@ impl From<Interrupt> for Halt {
         match why {
             Interrupt::Gone => Self::Gone,
             Interrupt::Total(limit) => too_late(Expired::Total(limit)).into(),
+            Interrupt::Shutdown => shutting_down().into(),
         }
     }
 }

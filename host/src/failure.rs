@@ -19,6 +19,8 @@ use sluicegate_contract::error_body;
 pub enum Kind {
     /// The request breaks a rule of the gateway itself.
     InvalidRequest,
+    /// A page in a browser that may not use the gateway, or a host by which the gateway is not known.
+    Foreign,
     /// No route has this path.
     NotFound,
     /// A route has this path, but not for this method.
@@ -33,6 +35,8 @@ pub enum Kind {
     HeadTooLarge,
     /// Too many exchanges, or no sandbox free.
     Overloaded,
+    /// The gateway stops, and has waited long enough for the exchange to end.
+    ShuttingDown,
     /// The model server cannot be connected to.
     UpstreamUnreachable,
     /// Connecting to the model server took too long.
@@ -64,6 +68,7 @@ impl Kind {
     pub const fn status_and_code(self) -> (StatusCode, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Foreign => (StatusCode::FORBIDDEN, "forbidden_host_or_origin"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
@@ -74,6 +79,7 @@ impl Kind {
                 "head_too_large",
             ),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
             Self::UpstreamConnectTimeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "upstream_connect_timeout")

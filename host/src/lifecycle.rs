@@ -1,7 +1,7 @@
 //! Starting and stopping: the one place that spawns tasks.
 //!
 //! A gateway serves until it is told to stop. Then it drains: no new connections, not ready, running exchanges go on to
-//! their end or to the deadline; what is left is cut; observers get what has been accounted for; then it is gone.
+//! their end or to the deadline; what is left ends with an error; observers get what has been accounted for; then it is gone.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -14,15 +14,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, MoreMetrics};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Limits, Problems};
+use crate::descriptors;
 use crate::exchange::{self, Core, Exchanges, Finishing, Recent};
 use crate::plugin::Engine;
-use crate::server::{self, Connections, Listener};
+use crate::server::{self, Connections, Hosts, Listener};
 use crate::snapshot::{self, Workers};
 use crate::telemetry::metrics::Metrics;
 
 /// How long observers get for what is left in their queues.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long exchanges that are ended at the deadline may take to tell their clients so. Arbitrary.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Connections that the admin listener takes at a time. Arbitrary: it has few clients.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -74,7 +78,9 @@ impl Gateway {
             .map_err(Error::Configuration)?;
         let mut listeners = Vec::new();
         for listener in &config.listeners {
-            listeners.push(Listener::open(listener).await?);
+            let hosts = listener.hosts.as_deref();
+            let hosts = hosts.map(|names| Hosts::new(names, "listener.hosts"));
+            listeners.push(Listener::open(listener).await?.with_hosts(hosts));
         }
         let admin_listener = match &config.admin {
             Some(admin) => {
@@ -82,13 +88,17 @@ impl Gateway {
                     listen: admin.listen,
                     tls: None,
                     open: false,
+                    hosts: None,
                 };
-                Some(Listener::open(&listener).await?)
+                let hosts = admin.hosts.as_deref();
+                let hosts = hosts.map(|names| Hosts::new(names, "admin.hosts"));
+                Some(Listener::open(&listener).await?.with_hosts(hosts))
             }
             None => None,
         };
 
-        let limits = Arc::new(config.server.limits.clone());
+        let descriptors = descriptors::raise();
+        let limits = Arc::new(fit_to(descriptors, &config.server.limits));
         let drain = CancellationToken::new();
         let observers = ObserverRuntime::start().map_err(Error::Thread)?;
         let workers = Workers {
@@ -100,7 +110,7 @@ impl Gateway {
         let snapshot = prepared.start(&workers, &metrics, None);
         let core = Arc::new(Core {
             snapshot: ArcSwap::from_pointee(snapshot),
-            exchanges: Exchanges::default(),
+            exchanges: Exchanges::new(descriptors::most_exchanges(descriptors)),
             recent: Recent::default(),
             finishing: Finishing::start(limits.write_timeout),
         });
@@ -122,6 +132,7 @@ impl Gateway {
         };
         let connections = Connections {
             permits: Arc::new(Semaphore::new(limits.connections)),
+            idle: None,
             limits,
             tasks: gateway.serving.clone(),
             drain: gateway.drain.clone(),
@@ -145,11 +156,12 @@ impl Gateway {
             // Answers during the drain too, so that a probe sees "not ready" and not a refused connection.
             let connections = Connections {
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
+                idle: Some(Arc::default()),
                 tasks: gateway.administering.clone(),
                 drain: gateway.cut.clone(),
                 ..connections
             };
-            let handler = move |_, request| admin::serve(admin.clone(), request);
+            let handler = move |peer, request| admin::serve(admin.clone(), peer, request);
             gateway
                 .administering
                 .spawn(server::accept(listener, connections, handler));
@@ -213,7 +225,7 @@ impl Gateway {
         self.cut.clone()
     }
 
-    /// Drains and stops: returns when all exchanges have ended, or were cut at the deadline, and observers have seen them.
+    /// Drains and stops: returns when all exchanges have ended, by themselves or at the deadline, and observers have seen them.
     pub async fn shutdown(self) {
         self.drain.cancel();
         self.serving.close();
@@ -227,8 +239,16 @@ impl Gateway {
         if !drained {
             tracing::warn!(
                 connections = self.serving.len(),
-                "cutting what is still running"
+                "ending what is still running"
             );
+        }
+        if !drained && !self.cut.is_cancelled() {
+            self.core.finishing.stop();
+            tokio::select! {
+                () = self.serving.wait() => {}
+                () = tokio::time::sleep(LAST_WORDS) => {}
+                () = self.cut.cancelled() => {}
+            }
         }
         self.cut.cancel();
         self.serving.wait().await;
@@ -248,6 +268,27 @@ impl Gateway {
         }
         tracing::info!("stopped");
     }
+}
+
+/// The limits as far as the process's descriptors go.
+fn fit_to(descriptors: u64, limits: &Limits) -> Limits {
+    let fitted = descriptors::fit(limits, descriptors);
+    let (connections, exchanges) = (fitted.connections, fitted.exchanges);
+    if exchanges < limits.exchanges {
+        tracing::warn!(
+            descriptors,
+            connections,
+            exchanges,
+            "there are too few file descriptors for the configured limits: raise the system's (`ulimit -n`, `LimitNOFILE`)"
+        );
+    } else if connections < limits.connections {
+        tracing::info!(
+            descriptors,
+            connections,
+            "the file descriptors suffice for fewer idle connections than are configured"
+        );
+    }
+    fitted
 }
 
 /// The thread of the observers. A call of theirs, or a log that is slow to take their lines, would hold up all exchanges of a

@@ -27,8 +27,12 @@ pub struct Route {
 }
 
 impl Route {
-    /// HEAD is a GET whose body the server leaves out (RFC 9110, section 9.3.2).
+    /// HEAD is a GET whose body the server leaves out (RFC 9110, section 9.3.2). CONNECT asks for a tunnel, and TRACE would show
+    /// what is added for the model server.
     fn takes(&self, method: &Method) -> bool {
+        if matches!(*method, Method::CONNECT | Method::TRACE) {
+            return false;
+        }
         let method = if method == Method::HEAD {
             &Method::GET
         } else {
@@ -96,11 +100,22 @@ impl Routes {
             .chain(prefixed.map(|(_, routes)| routes))
             .flatten();
         let mut allow: Vec<&str> = Vec::new();
+        let all = [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ];
         for route in candidates {
             if route.takes(method) {
                 return Found::Route(route.clone());
             }
-            for method in &route.methods {
+            let methods = match route.methods.as_slice() {
+                [] => &all[..],
+                methods => methods,
+            };
+            for method in methods {
                 if !allow.contains(&method.as_str()) {
                     allow.push(method.as_str());
                     if method == Method::GET {
@@ -186,5 +201,16 @@ mod tests {
             "allow POST, GET, HEAD, OPTIONS"
         );
         assert_eq!(label(routes.find(&Method::HEAD, "/only")), "/only");
+    }
+
+    #[test]
+    fn no_route_takes_connect_or_trace() {
+        let routes = routes();
+        for method in [Method::CONNECT, Method::TRACE] {
+            assert_eq!(
+                label(routes.find(&method, "/v1/x")),
+                "allow GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+            );
+        }
     }
 }

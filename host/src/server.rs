@@ -2,6 +2,8 @@
 
 mod flush;
 mod guard;
+mod hosts;
+mod idle;
 mod tls;
 
 use std::convert::Infallible;
@@ -24,14 +26,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::flush::Flush;
+pub use self::hosts::{Foreign, Hosts};
+pub use self::idle::Idle;
 
 use self::guard::{Activity, Guarded};
+use self::idle::Place;
 use crate::config;
 
 /// The pause after an accept that failed, mostly for want of descriptors: time for some to come free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long, once the gateway drains, the rest of a request head may take that has begun. Arbitrary: a head is one packet.
+const HALF_A_HEAD: Duration = Duration::from_secs(1);
 /// Streams of one HTTP/2 connection. RFC 9113 asks for at least 100.
 const STREAMS: u32 = 256;
 /// Header fields that the parser takes, above the configured limit so that the gateway's own answer explains the limit.
@@ -58,6 +65,7 @@ pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
+    hosts: Option<Arc<Hosts>>,
 }
 
 impl Listener {
@@ -77,7 +85,17 @@ impl Listener {
             listener,
             address,
             tls,
+            hosts: None,
         })
+    }
+
+    /// With a rule for the hosts and pages of its requests, which whoever handles them applies.
+    #[must_use]
+    pub fn with_hosts(self, hosts: Option<Hosts>) -> Self {
+        Self {
+            hosts: hosts.map(Arc::new),
+            ..self
+        }
     }
 
     /// The address, with the port that was taken.
@@ -94,6 +112,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// What the connection has written.
     pub flush: Arc<Flush>,
+    /// The rule for the hosts and pages of its requests.
+    pub hosts: Option<Arc<Hosts>>,
 }
 
 /// What all connections of the program share.
@@ -103,6 +123,8 @@ pub struct Connections {
     pub limits: Arc<config::Limits>,
     /// One permit for each connection.
     pub permits: Arc<Semaphore>,
+    /// Where all permits are taken, the longest idle of these connections ends to make room. `None`: who comes then waits.
+    pub idle: Option<Arc<Idle>>,
     /// Where connections are tracked.
     pub tasks: TaskTracker,
     /// Cancelled when no more connections are taken and those that there are end after their exchange.
@@ -121,27 +143,24 @@ where
 {
     loop {
         let next = async {
-            let permit = connections.permits.clone().acquire_owned().await;
-            (
-                permit.expect("the semaphore is never closed"),
-                listener.listener.accept().await,
-            )
+            let accepted = listener.listener.accept().await;
+            (accepted, permit(&connections).await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (accepted, permit) = tokio::select! {
             biased;
             () = connections.drain.cancelled() => return,
             next = next => next,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let served = serve(
+            Ok((stream, address)) => {
+                let connection = Connection {
                     stream,
-                    peer,
-                    listener.tls.clone(),
-                    connections.clone(),
-                    handler.clone(),
-                    permit,
-                );
+                    address,
+                    tls: listener.tls.clone(),
+                    hosts: listener.hosts.clone(),
+                    _permit: permit,
+                };
+                let served = serve(connection, connections.clone(), handler.clone());
                 connections.tasks.spawn(served);
             }
             Err(error) => {
@@ -152,25 +171,50 @@ where
     }
 }
 
-/// One connection, to its end.
-async fn serve<H, F, B>(
+/// Waits until there is room for one more connection.
+async fn permit(connections: &Connections) -> OwnedSemaphorePermit {
+    let permits = connections.permits.clone();
+    if let Ok(permit) = permits.clone().try_acquire_owned() {
+        return permit;
+    }
+    if let Some(idle) = &connections.idle {
+        idle.evict();
+    }
+    let permit = permits.acquire_owned().await;
+    permit.expect("the semaphore is never closed")
+}
+
+/// A connection that was accepted.
+struct Connection {
     stream: TcpStream,
-    peer: SocketAddr,
+    address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    connections: Connections,
-    handler: H,
+    hosts: Option<Arc<Hosts>>,
     _permit: OwnedSemaphorePermit,
-) where
+}
+
+/// One connection, to its end.
+async fn serve<H, F, B>(connection: Connection, connections: Connections, handler: H)
+where
     H: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
+    let Connection {
+        stream,
+        address: peer,
+        tls,
+        hosts,
+        _permit,
+    } = connection;
     // Small writes, one for each event, must not wait for an acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY cannot be set");
     }
-    let activity = Arc::new(Activity::default());
+    let evicted = CancellationToken::new();
+    let place = |idle: &Arc<Idle>| Place::new(idle.clone(), evicted.clone());
+    let activity = Arc::new(Activity::new(connections.idle.as_ref().map(place)));
     let guarded = Guarded::new(stream, activity.clone(), &connections.limits);
     let stream = match tls {
         None => Either::Left(guarded),
@@ -183,6 +227,7 @@ async fn serve<H, F, B>(
     let client = Peer {
         address: peer.ip().to_canonical(),
         flush: activity.flush(),
+        hosts,
     };
     let service = service_fn(|request: Request<Incoming>| {
         let running = activity.begin(&request);
@@ -197,11 +242,20 @@ async fn serve<H, F, B>(
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = connections.cut.cancelled() => return,
+        () = evicted.cancelled() => return,
         () = connections.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
+            // What is in the middle of a request head now will not be an exchange any more.
+            let half_a_head = async {
+                tokio::time::sleep(HALF_A_HEAD).await;
+                if activity.is_running() {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::select! {
                 result = connection => result,
                 () = connections.cut.cancelled() => return,
+                () = half_a_head => return,
             }
         }
     };
@@ -244,5 +298,57 @@ where
 {
     fn execute(&self, future: F) {
         self.0.spawn(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
+
+    /// A server that answers everything, with these limits.
+    async fn serving(limits: config::Limits) -> (SocketAddr, Connections) {
+        let listener = config::Listener {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            open: false,
+            hosts: None,
+        };
+        let listener = Listener::open(&listener).await.expect("a free port");
+        let address = listener.address();
+        let connections = Connections {
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            limits: Arc::new(limits),
+            idle: None,
+            tasks: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        let handler = |_, _| async { Response::new(Full::new(Bytes::from_static(b"ok"))) };
+        let accepting = accept(listener, connections.clone(), handler);
+        connections.tasks.spawn(accepting);
+        (address, connections)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_stays_as_long_as_is_configured() {
+        let (address, connections) = serving(config::Limits::default()).await;
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let began = Instant::now();
+        let mut buffer = [0; 1024];
+        assert_eq!(stream.read(&mut buffer).await.ok(), Some(0));
+        assert_eq!(began.elapsed().as_secs(), 75, "before the first request");
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .expect("it reads");
+        assert!(stream.read(&mut buffer).await.is_ok_and(|read| read > 0));
+        let began = Instant::now();
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        assert_eq!(began.elapsed().as_secs(), 75, "between two requests");
+        connections.cut.cancel();
     }
 }

@@ -186,6 +186,12 @@ impl Setup {
             adapter,
             sections,
         } = self;
+        // Tests name the host as they like, unless they are about that.
+        let hosts = if listener.contains("hosts") {
+            ""
+        } else {
+            "hosts = [\"*\"]"
+        };
         let adapter = match adapter.as_str() {
             "" => String::new(),
             name => format!("adapter = {name:?}"),
@@ -201,6 +207,7 @@ listen = "127.0.0.1:0"
 [[listener]]
 listen = "127.0.0.1:0"
 {listener}
+{hosts}
 [upstream.ollama]
 targets = ["{upstream_url}"]
 {adapter}

@@ -12,6 +12,7 @@ mod framing;
 pub mod json;
 mod manifest;
 mod notes;
+pub mod path;
 mod rules;
 
 pub use context::{Context, Head, Identity, IllegalChange, Phase};

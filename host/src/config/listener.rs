@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::reader::{Context, Place, Table, Text};
+use super::reader::{Context, Place, Table, Text, Value};
 use super::{LISTEN, Plugin, Route, Source, address};
 
 /// An address that takes requests.
@@ -17,6 +17,9 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// It takes requests without a key off loopback on purpose.
     pub open: bool,
+    /// The names under which browsers may use it, besides addresses and those of loopback; `*` for all. `None`: whoever uses it
+    /// needs a key, or everyone may.
+    pub hosts: Option<Vec<String>>,
 }
 
 /// The files of a certificate.
@@ -42,7 +45,7 @@ pub(super) fn listeners(root: &Table<'_>) -> Vec<Placed> {
         listeners.extend(listener(&table, from_env.take()));
     }
     // Without a listener in the file the variable makes one.
-    listeners.extend(from_env.and_then(|text| placed(&text, None, false)));
+    listeners.extend(from_env.and_then(|text| placed(&text, None, false, None)));
     listeners
 }
 
@@ -56,15 +59,39 @@ fn listener(table: &Table<'_>, from_env: Option<Text<'_>>) -> Option<Placed> {
         None
     };
     let open = table.flag("open").unwrap_or(false);
+    let hosts = table.get("hosts").map(|value| hosts(&value));
     table.finish();
-    placed(&from_env.or(from_file)?, tls, open)
+    placed(&from_env.or(from_file)?, tls, open, hosts)
 }
 
-fn placed(text: &Text<'_>, tls: Option<Tls>, open: bool) -> Option<Placed> {
+/// Names without scheme and port.
+pub(super) fn hosts(value: &Value<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for item in value.items().unwrap_or_default() {
+        let Some(name) = item.string() else { continue };
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if name != "*" && (name.is_empty() || !name.bytes().all(legal)) {
+            item.problem(
+                format!("is not the name of a host: {name:?}"),
+                r#"write the name alone, such as "llm.example.com", or "*" for all"#,
+            );
+        }
+        names.push(name.to_owned());
+    }
+    names
+}
+
+fn placed(
+    text: &Text<'_>,
+    tls: Option<Tls>,
+    open: bool,
+    hosts: Option<Vec<String>>,
+) -> Option<Placed> {
     let listener = Listener {
         listen: address::listen(text)?,
         tls,
         open,
+        hosts,
     };
     Some(Placed {
         listener,
@@ -105,10 +132,11 @@ enum Guard<'a> {
     Nothing,
 }
 
-/// Off loopback every route must ask for a key, unless the operator says otherwise.
+/// Off loopback every route must ask for a key, unless the operator says otherwise. On loopback, where browsers can come in, a
+/// listener gets its rule for hosts, unless every route asks for a key.
 pub(super) fn check_exposure(
     cx: &Context<'_>,
-    listeners: &[Placed],
+    listeners: &mut [Placed],
     routes: &[Route],
     plugins: &BTreeMap<String, Plugin>,
 ) {
@@ -121,8 +149,13 @@ pub(super) fn check_exposure(
             Guard::Nothing => open.push(route.path.to_string()),
         }
     }
-    let exposed = |placed: &&Placed| !placed.listener.listen.ip().is_loopback();
-    for Placed { listener, place } in listeners.iter().filter(exposed) {
+    for Placed { listener, place } in listeners {
+        if listener.listen.ip().is_loopback() {
+            if !open.is_empty() || !unknown.is_empty() {
+                listener.hosts.get_or_insert_default();
+            }
+            continue;
+        }
         if listener.open {
             continue;
         }

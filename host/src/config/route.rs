@@ -1,7 +1,10 @@
 //! The sections `[[route]]`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+
+use sluicegate_contract::path;
 
 use super::problem::nearest;
 use super::reader::{Table, Value};
@@ -159,6 +162,8 @@ fn path_pattern(value: &Value<'_>) -> Option<PathPattern> {
         "has a * before its end"
     } else if !stem.bytes().all(legal) {
         "has characters that no path has"
+    } else if !is_normal(stem) {
+        "is not spelled as request paths are when they are matched"
     } else if stem != text {
         return Some(PathPattern::Prefix(stem.to_owned()));
     } else {
@@ -169,6 +174,10 @@ fn path_pattern(value: &Value<'_>) -> Option<PathPattern> {
         r#"write a path such as "/v1/models", or "/v1/*" for all below"#,
     );
     None
+}
+
+fn is_normal(path: &str) -> bool {
+    matches!(path::normalize(path), Ok(Cow::Borrowed(_)))
 }
 
 fn methods(value: &Value<'_>) -> Vec<String> {
@@ -191,6 +200,11 @@ fn methods(value: &Value<'_>) -> Vec<String> {
                 r#"write "GET", "POST" or the like"#.to_owned()
             };
             item.problem(format!("is no method: {text:?}"), mend);
+        } else if matches!(text, "CONNECT" | "TRACE") {
+            item.problem(
+                format!("names {text}, which is never passed on"),
+                "remove it",
+            );
         } else if methods.iter().any(|method| method == text) {
             item.problem(format!("names {text} again"), "remove it");
         } else {

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::problem::nearest;
 use super::reader::{Table, Text};
 use super::secret::{self, Secret};
-use super::{ADMIN_LISTEN, LOG, LOG_FORMAT, address};
+use super::{ADMIN_LISTEN, LOG, LOG_FORMAT, address, listener};
 
 /// What holds for the whole proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// The most client connections at once; default 20,000.
     pub connections: usize,
-    /// The most exchanges at once; default 10,000.
+    /// The most exchanges at once; default 8,000.
     pub exchanges: usize,
 }
 
@@ -71,7 +71,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             connections: 20_000,
-            exchanges: 10_000,
+            exchanges: 8_000,
         }
     }
 }
@@ -110,6 +110,8 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// What a caller must present; always there off loopback.
     pub token: Option<Secret>,
+    /// As in [`Listener::hosts`](super::Listener::hosts): there unless a token is.
+    pub hosts: Option<Vec<String>>,
 }
 
 pub(super) fn server(root: &Table<'_>) -> Server {
@@ -217,6 +219,10 @@ pub(super) fn admin(root: &Table<'_>) -> Option<Admin> {
         }
     };
     let token = table.get("token").map(|value| secret::read(&value));
+    let mut hosts = table.get("hosts").map(|value| listener::hosts(&value));
+    if token.is_none() {
+        hosts.get_or_insert_default();
+    }
     table.finish();
     let listen = from_env.or(from_file)?;
     let address = address::listen(&listen)?;
@@ -229,5 +235,6 @@ pub(super) fn admin(root: &Table<'_>) -> Option<Admin> {
     Some(Admin {
         listen: address,
         token: token.flatten(),
+        hosts,
     })
 }

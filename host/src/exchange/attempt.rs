@@ -555,6 +555,8 @@ fn may_be_mended(failure: &Failure) -> bool {
                 || failure.code() == "upstream_unauthorized"
         }
         Kind::InvalidRequest
+        | Kind::Foreign
+        | Kind::ShuttingDown
         | Kind::NotFound
         | Kind::MethodNotAllowed
         | Kind::RequestTimeout

@@ -86,6 +86,12 @@ impl Exchange {
     }
 }
 
+/// What it means that the gateway stops before the exchange has ended.
+pub(super) fn shutting_down() -> Failure {
+    let message = "The gateway is stopping. Try again in a moment.";
+    Failure::new(Kind::ShuttingDown, message).with_field("retry-after", "1")
+}
+
 /// What it means that the model server, or the whole exchange, took too long.
 pub(super) fn too_late(expired: Expired) -> Failure {
     match expired {

@@ -1,5 +1,6 @@
 //! Rules for heads: what of a request is accepted, what is sent on, what comes back.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request;
 use hyper::http::response;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::http::uri::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use sluicegate_contract::Context;
 use sluicegate_contract::fields::{GUARDED, strip_hop_by_hop};
+use sluicegate_contract::path::{self, Ambiguous};
 
 use crate::config::Limits;
 use crate::failure::{Failure, Kind};
@@ -87,16 +90,14 @@ pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failu
             ),
         ));
     }
-    if has_dot_segment(parts.uri.path()) {
+    check_host(parts)?;
+    if !is_only(fields, &header::TRANSFER_ENCODING, b"chunked") {
         return Err(Failure::new(
             Kind::InvalidRequest,
-            "The path has a `.` or `..` segment.",
+            "The only transfer coding that is taken is `chunked`.",
         ));
     }
-    let coding = fields
-        .get(header::CONTENT_ENCODING)
-        .map(HeaderValue::as_bytes);
-    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+    if !is_only(fields, &header::CONTENT_ENCODING, b"identity") {
         return Err(Failure::new(
             Kind::UnsupportedCoding,
             "Request bodies are taken without a content coding only. Send it uncompressed.",
@@ -105,23 +106,44 @@ pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failu
     Ok(())
 }
 
-/// Whether a server behind the gateway could take the path for another one than the route matched: one with `.` or `..`
-/// between separators, in any spelling that some server decodes before it cleans paths.
-fn has_dot_segment(path: &str) -> bool {
-    // Nearly no path has anything that could be one.
-    if !path.contains(['%', '\\']) && !path.contains("/.") {
-        return false;
+/// Whether a field has no other value than this, however often it is there.
+fn is_only(fields: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
+    let mut values = fields.get_all(name).iter();
+    values.all(|other| other.as_bytes().eq_ignore_ascii_case(value))
+}
+
+/// A request of HTTP/1.1 has one `Host`, no other has more.
+///
+/// # Source
+/// RFC 9112, section 3.2.
+fn check_host(parts: &request::Parts) -> Result<(), Failure> {
+    let hosts = parts.headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+        let message = "A request has exactly one `Host` field.";
+        return Err(Failure::new(Kind::InvalidRequest, message));
     }
-    let plain = path
-        .replace("%2e", ".")
-        .replace("%2E", ".")
-        .replace('\\', "/");
-    let plain = ["%2f", "%2F", "%5c", "%5C"]
-        .iter()
-        .fold(plain, |path, code| path.replace(code, "/"));
-    plain
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
+    Ok(())
+}
+
+/// Brings the path into the one spelling that routes are matched with and model servers get.
+///
+/// # Errors
+/// [`Kind::InvalidRequest`]; the path is as it was.
+pub(super) fn normalize_path(uri: &mut Uri) -> Result<(), Failure> {
+    let ambiguous = |error: Ambiguous| Failure::new(Kind::InvalidRequest, error.message());
+    let Cow::Owned(mut path) = path::normalize(uri.path()).map_err(ambiguous)? else {
+        return Ok(());
+    };
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = Parts::default();
+    parts.path_and_query = path.parse().ok();
+    *uri = Uri::from_parts(parts).map_err(|error| {
+        Failure::new(Kind::InvalidRequest, "The path is not legal.").caused_by(error)
+    })?;
+    Ok(())
 }
 
 /// The request for the model server.
@@ -195,6 +217,22 @@ pub(super) fn from_upstream(context: &mut Context, head: response::Parts) {
     context.status = Some(head.status);
     context.response = head.headers;
     strip_hop_by_hop(&mut context.response);
+    strip_cors(&mut context.response);
+}
+
+/// Which pages may read a response is not for the model server to say: it does not know who may use the gateway.
+fn strip_cors(fields: &mut HeaderMap) {
+    let is_cors = |name: &HeaderName| name.as_str().starts_with("access-control-");
+    if fields.keys().any(is_cors) {
+        let names: Vec<_> = fields
+            .keys()
+            .filter(|name| is_cors(name))
+            .cloned()
+            .collect();
+        for name in names {
+            fields.remove(name);
+        }
+    }
 }
 
 /// The head for the client as the stages have left it.
@@ -282,18 +320,22 @@ mod tests {
     }
 
     #[test]
-    fn dot_segments_are_found_in_all_spellings() {
-        for path in [
-            "/v1/../api/delete",
-            "/v1/.%2e/x",
-            "/%2E%2e",
-            "/a/./b",
-            "/..",
+    fn a_path_is_respelled_and_its_query_kept() {
+        for (uri, respelled) in [
+            ("/v1/models", "/v1/models"),
+            ("/raw/%61//b?x=%61&y", "/raw/a/b?x=%61&y"),
+            ("http://host/%61?", "/a?"),
+            ("/a//b", "/a/b"),
         ] {
-            assert!(has_dot_segment(path), "{path}");
+            let mut uri = Uri::from_static(uri);
+            normalize_path(&mut uri).expect("it has one spelling");
+            assert_eq!(uri.to_string(), respelled);
         }
-        for path in ["/v1/models/qwen3:32b", "/v1/a..b", "/.well-known/x", "/"] {
-            assert!(!has_dot_segment(path), "{path}");
-        }
+        let mut uri = Uri::from_static("/a/%2e%2e/b");
+        let failure = normalize_path(&mut uri).expect_err("it has several");
+        assert_eq!(
+            (failure.status(), uri.path()),
+            (StatusCode::BAD_REQUEST, "/a/%2e%2e/b")
+        );
     }
 }

@@ -4,12 +4,13 @@
 //! there is a head, then for each chunk of the body: so it goes on only as fast as the client takes what it gives.
 //!
 //! A connection may stop polling: the client has left, or an HTTP/2 stream has no window. So the exchange lies in a slot that the
-//! connection shares with [`Finishing`], which takes it out in these cases: it is told why, and comes to its end on a task of
-//! its own, where every wait ends.
+//! connection shares with [`Finishing`], which takes it out in these cases, and when the gateway stops: it is told why, and comes
+//! to its end on a task of its own, where every wait ends.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub(super) enum Interrupt {
     Gone,
     /// The exchange has taken too long; the limit.
     Total(Duration),
+    /// The gateway stops, and has waited long enough.
+    Shutdown,
 }
 
 /// Where exchanges come to their end that no connection polls any more, and what finds them.
@@ -51,16 +54,18 @@ pub(super) enum Interrupt {
 pub struct Finishing {
     tasks: TaskTracker,
     runtime: Handle,
-    streams: Arc<Mutex<Streams>>,
+    exchanges: Arc<Mutex<Live>>,
+    /// Whether all exchanges are to end now.
+    stopping: Arc<AtomicBool>,
     /// Cancelled when there is nothing left to find.
     over: CancellationToken,
 }
 
-/// The streams whose head is out, by number.
+/// The exchanges that are in a slot, by number.
 #[derive(Debug, Default)]
-struct Streams {
+struct Live {
     next: u64,
-    live: HashMap<u64, Weak<Shared>>,
+    slots: HashMap<u64, Weak<Shared>>,
 }
 
 impl Finishing {
@@ -73,7 +78,8 @@ impl Finishing {
         let finishing = Self {
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
-            streams: Arc::default(),
+            exchanges: Arc::default(),
+            stopping: Arc::default(),
             over: CancellationToken::new(),
         };
         let (keeper, over) = (finishing.clone(), finishing.over.clone());
@@ -92,22 +98,34 @@ impl Finishing {
         self.tasks.wait().await;
     }
 
-    /// Looks again and again for streams that are over a limit while nobody polls them.
+    /// Ends all exchanges, those that begin later too: each tells its client so, which takes a moment.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        for shared in self.live() {
+            self.take_out(&shared, Interrupt::Shutdown);
+        }
+    }
+
+    /// Looks again and again for exchanges that are over a limit while nobody polls them, and for those that are to stop and
+    /// were just being polled.
     async fn keep(&self, write_timeout: Duration) {
         let mut ticks = tokio::time::interval(LOOK);
         loop {
             ticks.tick().await;
-            let live: Vec<Arc<Shared>> = {
-                let streams = self.lock();
-                streams.live.values().filter_map(Weak::upgrade).collect()
-            };
-            let now = Instant::now();
-            for shared in live {
-                if let Some(why) = shared.overdue(now, write_timeout) {
+            let (now, stops) = (Instant::now(), self.stopping.load(Ordering::Acquire));
+            let stop = stops.then_some(Interrupt::Shutdown);
+            for shared in self.live() {
+                if let Some(why) = shared.overdue(now, write_timeout).or(stop) {
                     self.take_out(&shared, why);
                 }
             }
         }
+    }
+
+    fn live(&self) -> Vec<Arc<Shared>> {
+        let exchanges = self.lock();
+        let slots = exchanges.slots.values();
+        slots.filter_map(Weak::upgrade).collect()
     }
 
     /// Takes an exchange out, unless it is being polled right now or has ended: then nothing needs to be done.
@@ -135,15 +153,15 @@ impl Finishing {
     }
 
     fn register(&self, shared: &Arc<Shared>) -> u64 {
-        let mut streams = self.lock();
-        streams.next += 1;
-        let number = streams.next;
-        streams.live.insert(number, Arc::downgrade(shared));
+        let mut exchanges = self.lock();
+        exchanges.next += 1;
+        let number = exchanges.next;
+        exchanges.slots.insert(number, Arc::downgrade(shared));
         number
     }
 
-    fn lock(&self) -> MutexGuard<'_, Streams> {
-        lock(&self.streams)
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        lock(&self.exchanges)
     }
 }
 
@@ -206,7 +224,7 @@ struct State {
     taken_out: bool,
     /// The exchange that was taken out has ended.
     ended: bool,
-    /// The connection, while it waits for an exchange that was taken out.
+    /// The connection's task, once it has polled.
     connection: Option<Waker>,
     /// An exchange that was taken out, while it waits for the connection.
     exchange: Option<Waker>,
@@ -217,7 +235,7 @@ impl State {
     fn interrupted(&mut self) -> Option<Interrupt> {
         match self.interrupt {
             Some(Interrupt::Gone) => Some(Interrupt::Gone),
-            Some(Interrupt::Total(_)) => self.interrupt.take(),
+            Some(Interrupt::Total(_) | Interrupt::Shutdown) => self.interrupt.take(),
             None => None,
         }
     }
@@ -227,8 +245,24 @@ impl State {
         self.ended = true;
         // What the client has not taken by now, it never will. One that takes nothing cannot be told of a proper end either.
         self.aborted |= self.chunk.take().is_some() || self.interrupt == Some(Interrupt::Gone);
-        if let Some(connection) = self.connection.take() {
-            connection.wake();
+        self.wake_connection();
+    }
+
+    /// The connection's task polls.
+    fn polled_by(&mut self, task: &Waker) {
+        if !self
+            .connection
+            .as_ref()
+            .is_some_and(|had| had.will_wake(task))
+        {
+            self.connection = Some(task.clone());
+        }
+    }
+
+    /// There is something for the connection, which does not poll an exchange that was taken out by itself.
+    fn wake_connection(&self) {
+        if let Some(connection) = self.connection.as_ref().filter(|_| self.taken_out) {
+            connection.wake_by_ref();
         }
     }
 }
@@ -287,6 +321,7 @@ impl Outlet {
         self.with(|state| {
             state.head = Some(head);
             state.whole = Some(body);
+            state.wake_connection();
         });
     }
 
@@ -302,6 +337,7 @@ impl Outlet {
             state.head = Some(head);
             state.announced = announced;
             state.deadline = deadline;
+            state.wake_connection();
         });
     }
 
@@ -320,9 +356,7 @@ impl Outlet {
                     both.freeze()
                 }
             });
-            if let Some(connection) = state.connection.take() {
-                connection.wake();
-            }
+            state.wake_connection();
             state.taken_out
         });
         let taken = poll_fn(|cx| {
@@ -393,15 +427,13 @@ impl Outlet {
 struct Running {
     shared: Arc<Shared>,
     finishing: Finishing,
-    /// The number under which its stream is known.
-    number: Option<u64>,
+    /// The number under which it is known.
+    number: u64,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.finishing.lock().live.remove(&number);
-        }
+        self.finishing.lock().slots.remove(&self.number);
         let drive = lock(&self.shared.drive).take();
         let mut state = self.shared.state();
         state.interrupt = Some(Interrupt::Gone);
@@ -431,16 +463,21 @@ where
         state: Mutex::default(),
         drive: Mutex::new(Some(Box::pin(exchange(Outlet(shared.clone()))))),
     });
-    let mut running = Running {
+    let number = finishing.register(&shared);
+    let running = Running {
         shared,
         finishing,
-        number: None,
+        number,
     };
     let head = poll_fn(|cx| {
+        // Before it is looked at: it may be taken out at any time, and then has to know whom to wake.
+        running.shared.state().polled_by(cx.waker());
         let goes_on = running.shared.poll(cx);
-        match running.shared.state().head.take() {
+        let mut state = running.shared.state();
+        match state.head.take() {
             Some(head) => Poll::Ready(head),
             None if goes_on => Poll::Pending,
+            None if state.taken_out && !state.ended => Poll::Pending,
             None => unreachable!("an exchange gives a head before it ends"),
         }
     })
@@ -450,7 +487,6 @@ where
         Some(bytes) => Body::Whole(Some(bytes)),
         None => {
             running.shared.state().unpolled_since = Some(Instant::now());
-            running.number = Some(running.finishing.register(&running.shared));
             Body::Chunks(running)
         }
     };
@@ -503,6 +539,7 @@ impl hyper::body::Body for Body {
         let mut goes_on = true;
         loop {
             let mut state = running.shared.state();
+            state.polled_by(cx.waker());
             if let Some(chunk) = state.chunk.take() {
                 state.unpolled_since = Some(Instant::now());
                 state.announced = state
@@ -514,7 +551,6 @@ impl hyper::body::Body for Body {
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
             if state.taken_out && !state.ended {
-                state.connection = Some(cx.waker().clone());
                 return Poll::Pending;
             }
             state.unpolled_since = None;

@@ -1,6 +1,5 @@
 //! The client's request: its route, its body, and the moment from which it is frozen.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use crate::plugin::abi::{Field, Reply};
 use crate::plugin::instance::Loan;
 use crate::plugin::unix_ms;
 use crate::route::Found;
+use crate::server::{Hosts, Peer};
 use crate::snapshot::Snapshot;
 use crate::upstream::body::{self, Limited};
 
@@ -34,19 +34,26 @@ impl Exchange {
     pub(super) fn begin(
         core: Arc<Core>,
         snapshot: Arc<Snapshot>,
-        client: IpAddr,
+        client: &Peer,
         request: Request<Incoming>,
         outlet: Outlet,
     ) -> (Self, Option<Stop>) {
         let method = head::method(&request);
-        let found = snapshot.routes.find(request.method(), request.uri().path());
         let expects_continue = head::expects_continue(request.headers());
         let id = head::request_id(request.headers());
         let (mut parts, incoming) = request.into_parts();
 
         let limits = &snapshot.server.limits;
-        let mut refused = head::check(&parts, limits).err().map(Stop::from);
-        let route = match found {
+        let check_host = |hosts: &Arc<Hosts>| hosts.check(&parts.uri, &parts.headers).err();
+        let foreign = client.hosts.as_ref().and_then(check_host);
+        let foreign = foreign.map(|foreign| Failure::new(Kind::Foreign, foreign.to_string()));
+        let ambiguous = head::normalize_path(&mut parts.uri).err();
+        let illegal = head::check(&parts, limits).err();
+        let is_foreign = foreign.is_some();
+        let mut refused = foreign.or(illegal).or(ambiguous).map(Stop::from);
+        let route = match snapshot.routes.find(&parts.method, parts.uri.path()) {
+            // Nothing is shown to those who have no business here.
+            _ if is_foreign => snapshot.unmatched.clone(),
             Found::Route(route) => route,
             Found::OtherMethods(allow) => {
                 refused = refused.or(Some(other_methods(&parts.method, &allow)));
@@ -64,7 +71,7 @@ impl Exchange {
             id,
             received_ms: unix_ms(),
             route: route.label.clone(),
-            client,
+            client: client.address,
         };
         let context = Context::new(
             identity,

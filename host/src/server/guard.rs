@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::flush::Flush;
+use super::idle::Place;
 use crate::config::Limits;
 use crate::octets;
 
@@ -27,15 +28,28 @@ pub(super) struct Activity {
     /// HTTP/2 has frames between requests, so octets are not the beginning of a head there.
     multiplexed: AtomicBool,
     flush: Arc<Flush>,
+    /// Its place among the idle connections, where one of them may have to make room.
+    place: Option<Place>,
 }
 
 impl Activity {
+    pub(super) fn new(place: Option<Place>) -> Self {
+        Self {
+            place,
+            ..Self::default()
+        }
+    }
+
     /// A request has begun.
     pub(super) fn begin<B>(self: &Arc<Self>, request: &hyper::Request<B>) -> Running {
         if request.version() == Version::HTTP_2 {
             self.multiplexed.store(true, Ordering::Relaxed);
         }
-        self.running.fetch_add(1, Ordering::Relaxed);
+        if self.running.fetch_add(1, Ordering::Relaxed) == 0
+            && let Some(place) = &self.place
+        {
+            place.works();
+        }
         Running(self.clone())
     }
 
@@ -44,7 +58,7 @@ impl Activity {
         self.flush.clone()
     }
 
-    fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed) > 0
     }
 
@@ -68,7 +82,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        if self.0.running.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(place) = &self.0.place
+        {
+            place.rests();
+        }
     }
 }
 
@@ -248,9 +266,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
         match outcome {
             Poll::Ready(Ok(())) => self.activity.flush.flushed(),
-            Poll::Ready(Err(_)) | Poll::Pending => self.activity.flush.writes(),
+            Poll::Ready(Err(_)) | Poll::Pending => {
+                self.activity.flush.writes();
+                return outcome;
+            }
         }
-        outcome
+        // The end of a response: the connection may have looked for more before, and not look again until something comes.
+        self.hears_nothing();
+        Poll::Ready(self.check(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

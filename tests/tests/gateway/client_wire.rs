@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::json;
 use sluicegate_tests::client::Raw;
-use sluicegate_tests::{Script, Setup, Upstream, logs};
+use sluicegate_tests::{Script, Setup, Upstream, guest, logs};
 
 use crate::common::{CHAT, assert_answer, assert_error, question, says_hello};
 
@@ -344,15 +344,16 @@ async fn paths_that_could_be_read_in_two_ways_are_refused() {
         assert_answer(&answer, 400, "invalid_request");
     }
     assert!(upstream.requests().is_empty());
-    for target in [
-        "/v1/a..b",
-        "/v1/.well-known",
-        "/v1/%e4%bd%a0",
-        "/a//b",
-        "/?q=../x",
+    for (target, sent) in [
+        ("/v1/a..b", "/v1/a..b"),
+        ("/v1/.well-known", "/v1/.well-known"),
+        ("/v1/%e4%bd%a0", "/v1/%E4%BD%A0"),
+        ("/a//b", "/a/b"),
+        ("/v1/models/Qwen%2FQwen3-32B", "/v1/models/Qwen/Qwen3-32B"),
+        ("/?q=../x", "/?q=../x"),
     ] {
         assert_eq!(send(target).await.status, 200, "{target}");
-        assert_eq!(upstream.next_request().await.target, target);
+        assert_eq!(upstream.next_request().await.target, sent);
     }
     // With a scheme and a host before it, as proxies are asked.
     assert_eq!(send("http://elsewhere.example/x?y=1").await.status, 200);
@@ -361,5 +362,102 @@ async fn paths_that_could_be_read_in_two_ways_are_refused() {
         (asked.target.as_str(), asked.header("host")),
         ("/x?y=1", Some(upstream.address().to_string().as_str()))
     );
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_gets_past_the_route_that_guards_it() {
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let gateway = Setup::before(&upstream)
+        .stages(r#"{ name = "a", key = "sk-a" }"#, "")
+        .adapter("")
+        .plugin("guest", guest::FILTER, "")
+        .route("/raw/*", r#"["guest"]"#, "")
+        .route("/raw/admin/*", r#"["auth", "guest"]"#, "")
+        .start()
+        .await;
+    for http2 in [false, true] {
+        for target in [
+            "/raw/admin/x",
+            "/raw/%61dmin/x",
+            "/raw//admin/x",
+            "//raw/admin/x",
+            "/raw/admin%2fx",
+            "/raw/admin%2Fx",
+            "/raw%2F%61dmin//x",
+        ] {
+            let client = gateway.client();
+            let client = if http2 { client.over_http2() } else { client };
+            assert_eq!(client.get(target).await.status, 401, "{target}");
+            let client = client.with("x-api-key", "sk-a");
+            assert_eq!(client.get(target).await.status, 200, "{target}");
+            assert_eq!(
+                upstream.next_request().await.target,
+                "/raw/admin/x",
+                "{target}"
+            );
+        }
+    }
+    for target in [
+        "/raw/%",
+        "/raw/%4",
+        "/raw/%zz",
+        "/raw/a%5cb",
+        "/raw/admin/..;/x",
+    ] {
+        assert_error(&gateway.client().get(target).await, 400, "invalid_request");
+    }
+    assert_eq!(gateway.client().get("/raw/administrator").await.status, 200);
+    assert_eq!(upstream.next_request().await.target, "/raw/administrator");
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_once_and_no_coding_but_chunked() {
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let gateway = Setup::before(&upstream).filter().start().await;
+    for (fields, status, code) in [
+        ("", 400, "invalid_request"),
+        ("host: a\r\nhost: a\r\n", 400, "invalid_request"),
+        ("host: a\r\nHost: b\r\n", 400, "invalid_request"),
+        (
+            "host: a\r\ntransfer-encoding: gzip, chunked\r\n",
+            400,
+            "invalid_request",
+        ),
+        (
+            "host: a\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+            400,
+            "invalid_request",
+        ),
+        (
+            "host: a\r\ncontent-encoding: identity\r\ncontent-encoding: gzip\r\n",
+            415,
+            "unsupported_coding",
+        ),
+        (
+            "host: a\r\ncontent-encoding: identity, gzip\r\n",
+            415,
+            "unsupported_coding",
+        ),
+    ] {
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.send(format!("POST /x HTTP/1.1\r\n{fields}\r\n0\r\n\r\n"))
+            .await;
+        assert_answer(&raw.answer().await, status, code);
+    }
+    assert!(upstream.requests().is_empty());
+    for method in ["TRACE /x", "CONNECT example.com:443"] {
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.send(format!("{method} HTTP/1.1\r\nhost: x\r\n\r\n"))
+            .await;
+        let answer = raw.answer().await;
+        assert!(
+            matches!(answer.status, 404 | 405),
+            "{method}: {}",
+            answer.status
+        );
+    }
+    assert!(upstream.requests().is_empty());
     gateway.shutdown().await;
 }

@@ -11,6 +11,8 @@ use sluicegate_tests::{
 };
 use tokio::net::TcpStream;
 
+use crate::common::assert_error;
+
 fn question(stream: bool) -> Value {
     json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hi?"}]})
 }
@@ -111,7 +113,7 @@ async fn a_shutdown_completes_what_runs_and_takes_nothing_new() {
 }
 
 #[tokio::test]
-async fn what_is_left_at_the_deadline_is_cut_and_accounted_for() {
+async fn what_is_left_at_the_deadline_ends_with_an_error_and_is_accounted_for() {
     let upstream = hangs().await;
     for http2 in [false, true] {
         let gateway = Setup::before(&upstream)
@@ -127,8 +129,10 @@ async fn what_is_left_at_the_deadline_is_cut_and_accounted_for() {
         let began = Instant::now();
         gateway.shutdown().await;
         assert!(began.elapsed() >= Duration::from_millis(200));
+        let last = stream.event().await.expect("an error event").json();
+        assert_eq!(last["error"]["code"], "shutting_down");
         assert_eq!(stream.event().await, None);
-        assert_eq!(stream.end(), Some(End::Broken));
+        assert_eq!(stream.end(), Some(End::Proper));
         upstream.next_request().await.disconnected().await;
         let seen = logs::lines(|line| line["seen"] == id.as_str());
         assert_eq!(
@@ -137,9 +141,72 @@ async fn what_is_left_at_the_deadline_is_cut_and_accounted_for() {
             "accounted for before the end (HTTP/2: {http2})"
         );
         assert_eq!(seen[0]["status"], 200);
-        assert!(seen[0]["error"] != "", "{}", seen[0]);
+        assert_eq!(seen[0]["error"], "shutting_down");
         assert!(seen[0]["response_bytes"].as_u64() > Some(0));
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_an_answer_at_the_deadline_is_told_to_try_again() {
+    let upstream = Upstream::always(Script::silent()).await;
+    for http2 in [false, true] {
+        let gateway = Setup::before(&upstream)
+            .server("drain-timeout = \"100ms\"")
+            .chat()
+            .start()
+            .await;
+        let client = gateway.client();
+        let client = if http2 { client.over_http2() } else { client };
+        let asking = tokio::spawn(async move { client.chat(&question(false)).await });
+        let request = upstream.next_request().await;
+        gateway.shutdown().await;
+        request.disconnected().await;
+        let response = asking.await.expect("no panic");
+        assert_error(&response, 503, "shutting_down");
+        assert_eq!(response.header("retry-after"), "1");
+    }
+}
+
+#[tokio::test]
+async fn half_a_request_head_does_not_hold_a_shutdown_up() {
+    let upstream = hangs().await;
+    let gateway = Setup::before(&upstream)
+        .server("drain-timeout = \"10m\"")
+        .limit("header-timeout = \"10m\"")
+        .chat()
+        .start()
+        .await;
+    let mut half = Raw::connect(gateway.address()).await;
+    half.send("GET /v1/mod").await;
+    // It is known to the gateway when this one has been served.
+    assert_eq!(gateway.client().get("/nowhere").await.status, 404);
+    within("the end of the gateway", gateway.shutdown()).await;
+    half.closed().await;
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_keep_a_probe_out() {
+    let upstream = hangs().await;
+    let gateway = Setup::before(&upstream).chat().start().await;
+    let address = gateway.admin_address();
+    let mut idle = Vec::new();
+    for number in 0..200 {
+        let mut raw = Raw::connect(address).await;
+        if number % 2 == 0 {
+            raw.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .await;
+            assert_eq!(raw.answer().await.status, 200, "connection {number}");
+        }
+        idle.push(raw);
+    }
+    assert_eq!(gateway.admin().get("/livez").await.status, 200);
+    // It was the longest idle ones that made room.
+    idle[0].closed().await;
+    let mut last = idle.pop().expect("the last one");
+    last.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(last.answer().await.status, 200);
+    gateway.shutdown().await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 mod attempts;
 mod bad_input;
 mod bad_upstream;
+mod browsers;
 mod chat;
 mod client_wire;
 mod closing;

@@ -3,10 +3,11 @@
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use proptest::prelude::*;
+use sluicegate_contract::path::{self, Ambiguous};
 
-use super::{REQUEST_ID, has_dot_segment, request_id};
+use super::{REQUEST_ID, request_id};
 
-/// The octets that a server sees who decodes a path once; broken escapes stay.
+/// The bytes that a server sees that decodes a path once; broken escapes stay.
 fn decoded(path: &str) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = path.as_bytes();
@@ -32,21 +33,37 @@ fn decoded(path: &str) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn dot_segments_are_those_that_a_server_could_find(
+    fn a_path_has_one_spelling_or_is_refused(
         path in prop::collection::vec(
             prop::sample::select(vec![
                 "/", "\\", ".", "..", "%", "2", "e", "E", "f", "F", "%2e", "%2E", "%2f", "%2F", "%5c", "%5C", "%25", "%00", "a",
-                "5", "c", "é",
+                "5", "c", "é", ";", ":", "%3A", "%3b", "%61", "|", "%20",
             ]),
             0..12,
         ),
     ) {
         // A path begins with a slash: the HTTP library sees to that.
         let path = format!("/{}", path.concat());
-        let decoded = decoded(&path);
-        let mut segments = decoded.split(|octet| matches!(octet, b'/' | b'\\'));
-        let expected = segments.any(|segment| segment == b"." || segment == b"..");
-        prop_assert_eq!(has_dot_segment(&path), expected, "{}", path);
+        let seen = decoded(&path);
+        let is_dot = |segment: &[u8]| matches!(segment, b"." | b"..");
+        let without_parameters = |segment: &[u8]| segment.split(|byte| *byte == b';').next().unwrap_or_default().to_vec();
+        let mut segments = seen.split(|byte| matches!(byte, b'/' | b'\\'));
+        let has_dots = segments.any(|segment| is_dot(&without_parameters(segment)));
+        match path::normalize(&path) {
+            Ok(normal) => {
+                prop_assert!(!has_dots, "{path}");
+                prop_assert!(normal.is_ascii() && !normal.contains("//"), "{normal}");
+                let again = path::normalize(&normal);
+                prop_assert_eq!(again.as_deref(), Ok(&*normal));
+                // A server sees the same, but for slashes in a row.
+                let mut seen = seen;
+                seen.dedup_by(|a, b| (*a, *b) == (b'/', b'/'));
+                prop_assert_eq!(decoded(&normal), seen, "{} became {}", path, normal);
+            }
+            Err(Ambiguous::DotSegment) => prop_assert!(has_dots, "{path}"),
+            Err(Ambiguous::Backslash) => prop_assert!(seen.contains(&b'\\'), "{path}"),
+            Err(Ambiguous::Escape) => prop_assert!(path.contains('%'), "{path}"),
+        }
     }
 
     #[test]
