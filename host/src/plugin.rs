@@ -56,11 +56,8 @@ pub enum Error {
         cpu: Duration,
     },
     /// A call did not come back in time although it was not computing.
-    #[error("a call did not return within {limit:?}")]
-    Stalled {
-        /// The limit by the clock.
-        limit: Duration,
-    },
+    #[error("a call did not return in time: it waits")]
+    Stalled,
     /// The guest asked for more memory than its limit.
     #[error("it asked for more than its memory limit of {limit} bytes")]
     Memory {
@@ -91,7 +88,7 @@ impl Error {
             Self::Engine(_) => "engine",
             Self::Trap(_) => "trap",
             Self::Deadline { .. } => "deadline",
-            Self::Stalled { .. } => "stalled",
+            Self::Stalled => "stalled",
             Self::Memory { .. } => "memory",
             Self::Output { .. } => "output",
             Self::Contract(_) => "contract",
@@ -169,12 +166,6 @@ impl Version {
     #[must_use]
     pub fn exports(&self) -> Exports {
         self.image.code.exports()
-    }
-
-    /// Whether calls can be made without a stack of their own: nothing that the component imports can wait, and no instance
-    /// has to be configured first.
-    fn can_be_direct(&self) -> bool {
-        self.image.code.cannot_wait && self.image.configure_per_instance.is_none()
     }
 
     /// Whether an exchange goes on without this stage when it fails.

@@ -75,6 +75,11 @@ impl Client {
         }
     }
 
+    /// Where it connects to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The same client, but it speaks HTTP/2 without TLS and without asking first.
     #[must_use]
     pub fn over_http2(mut self) -> Self {

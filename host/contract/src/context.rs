@@ -13,11 +13,15 @@ use http::{Method, StatusCode};
 use serde::de::IgnoredAny;
 
 use crate::fields::strip_hop_by_hop;
-use crate::{Notes, canonical, fields, json};
+use crate::notes::{self, Notes};
+use crate::{canonical, fields, json};
 
 /// A change that a stage may not make, as the fault that it gets: the guest's mistake, so a server error if it hands that on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IllegalChange(String);
+
+/// Bytes of a message. Arbitrary: a sentence with the name of a field in it.
+const MESSAGE: usize = 512;
 
 impl IllegalChange {
     /// The status of the fault.
@@ -25,7 +29,9 @@ impl IllegalChange {
     /// The code of the fault.
     pub const CODE: &'static str = "illegal_change";
 
-    pub(crate) fn new(message: String) -> Self {
+    pub(crate) fn new(mut message: String) -> Self {
+        // It may quote what a guest gave, which may be as long as its memory.
+        message.truncate(message.floor_char_boundary(MESSAGE));
         Self(message)
     }
 
@@ -499,15 +505,22 @@ impl Context {
     /// # Errors
     /// If the text is not JSON, or past the bounds of notes.
     pub fn set_note(&mut self, name: &str, json: String) -> Result<(), IllegalChange> {
+        let no_room = || {
+            let message = "the notes of one exchange are limited to 64 and to 64 KiB";
+            IllegalChange::new(message.into())
+        };
+        // Before it is read.
+        if name.len() + json.len() > notes::BYTES {
+            return Err(no_room());
+        }
         if serde_json::from_str::<IgnoredAny>(&json).is_err() {
             return Err(IllegalChange::new(format!("the note `{name}` is not JSON")));
         }
-        if !self.notes.set(name, json) {
-            return Err(IllegalChange::new(
-                "the notes of one exchange are limited to 64 and to 64 KiB".into(),
-            ));
+        if self.notes.set(name, json) {
+            Ok(())
+        } else {
+            Err(no_room())
         }
-        Ok(())
     }
 
     /// Ends the body after this call. Only in `events.batch`.

@@ -3,7 +3,7 @@
 /// Notes that an exchange can hold. Arbitrary; the shipped plugins use five.
 const COUNT: usize = 64;
 /// Bytes of notes, names included, that an exchange can hold. Arbitrary.
-const BYTES: usize = 64 * 1024;
+pub(crate) const BYTES: usize = 64 * 1024;
 
 /// The notes of one exchange, each a name and JSON text.
 #[derive(Clone, Debug, Default)]

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::bindings::All;
+use super::host::add_io_to_linker;
 use super::image::Image;
 use super::store::State;
 
@@ -42,8 +44,11 @@ const GUARD: u64 = 64 << 10;
 /// set of the shipped plugins, so that a fresh sandbox costs no page faults.
 const KEEP_RESIDENT: usize = 512 << 10;
 
-/// Calls that can be suspended in the middle at one time: the stack of a call is held only while it runs.
-const STACKS: u32 = 1_000;
+/// Calls that can be suspended in the middle at one time: those that are made while plugins are loaded.
+const STACKS: u32 = 64;
+
+/// Threads that wait with guests that sleep, at most. Arbitrary: a plugin that sleeps has no business between client and model.
+const WAITING: usize = 64;
 
 /// Images kept for reuse, newest first: a rollback or a second route with the same plugin costs no compilation.
 const IMAGES: usize = 64;
@@ -56,6 +61,10 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<State>,
     images: Mutex<VecDeque<([u8; 32], Arc<Image>)>>,
+    /// One permit for each thread that waits with a guest.
+    waiting: Arc<Semaphore>,
+    /// One permit for each thread that computes for a plugin whose calls run long.
+    computing: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -90,17 +99,28 @@ impl Engine {
             .map_err(no_room)?;
         let mut linker = Linker::new(&wasmtime);
         All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(start)?;
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(start)?;
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(start)?;
+        add_io_to_linker(&mut linker).map_err(start)?;
         tick(&wasmtime);
         Ok(Self(Arc::new(Inner {
             wasmtime,
             linker,
             images: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            computing: Arc::new(Semaphore::new(computing())),
         })))
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.wasmtime
+    }
+
+    pub(super) fn waiting(&self) -> Arc<Semaphore> {
+        self.0.waiting.clone()
+    }
+
+    pub(super) fn computing(&self) -> &Semaphore {
+        &self.0.computing
     }
 
     pub(super) fn linker(&self) -> &Linker<State> {
@@ -130,6 +150,11 @@ impl Engine {
         images.push_front((key, image));
         images.truncate(IMAGES);
     }
+}
+
+/// Twice as many as there are processors: they share these with the threads that serve.
+fn computing() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn settings(sandboxes: u32, reserved: u64, guard: u64) -> Config {

@@ -1,9 +1,12 @@
 //! What guests can import: one file per interface.
 
 mod exchange;
+mod io;
 mod log;
 mod upstream_info;
 pub(super) mod wasi;
+
+pub(super) use self::io::add_to_linker as add_io_to_linker;
 
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,9 +34,12 @@ impl clock::Host for State {
 
 impl random::Host for State {
     fn bytes(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
-        let mut bytes = vec![0; count.min(RANDOM_MAX) as usize];
-        getrandom::fill(&mut bytes).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
-        Ok(bytes)
+        let count = count.min(RANDOM_MAX) as usize;
+        self.charged(count, |_| {
+            let mut bytes = vec![0; count];
+            getrandom::fill(&mut bytes).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
+            Ok(bytes)
+        })?
     }
 }
 

@@ -39,8 +39,6 @@ pub(super) type End = (Result<Vec<EventResult>, Fault>,);
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
-    /// Nothing that it imports can wait: it can be called without a stack of its own.
-    pub(super) cannot_wait: bool,
 }
 
 /// The functions of a component's phases; `None` for interfaces that it does not export.
@@ -93,15 +91,7 @@ impl Code {
             closed: function(exports.closing, "closing", "closed")?,
             observe: function(exports.observer, "observer", "observe")?,
         };
-        let cannot_wait = component
-            .component_type()
-            .imports(component.engine())
-            .all(|(name, _)| name.starts_with(PACKAGE));
-        Ok(Self {
-            pre,
-            functions,
-            cannot_wait,
-        })
+        Ok(Self { pre, functions })
     }
 
     /// The interfaces that the component exports.

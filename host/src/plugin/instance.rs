@@ -3,15 +3,14 @@
 //! Every call has a CPU budget, a memory limit and an output limit. Whatever goes wrong inside is an [`Error`]; the
 //! instance must not be called again after one. What a stage decides is a value: the inner `Result` of a call.
 
-use std::future::{Future as _, poll_fn};
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use sluicegate_contract::{Context, Phase};
-use tokio::time::Instant;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+use tokio::time::{Instant, timeout};
 use wasmtime::Store;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Instance as Component, Lift, Lower, TypedFunc,
@@ -23,7 +22,7 @@ use super::store::{Asked, State};
 use super::{Error, Owner, Version};
 
 /// How long a call may take by the clock. A guest that computes is stopped by its CPU budget long before; this is for one
-/// that sleeps. The timer costs nothing unless the call is suspended.
+/// that sleeps, or whose turn to compute does not come.
 const WALL: Duration = Duration::from_secs(5);
 
 /// An exchange's context, which is in the sandbox while a guest runs and here the rest of the time.
@@ -72,71 +71,60 @@ impl DerefMut for Loan {
     }
 }
 
-/// Runs one call within its budgets, times it, and returns the result and the time spent. `body` is told whether it runs
-/// directly, that is on the caller's stack.
+/// Runs one call within its budgets, times it, and returns the result and the time spent.
 async fn run<R>(
     store: &mut Store<State>,
     version: &Version,
-    body: impl AsyncFnOnce(&mut Store<State>, bool) -> wasmtime::Result<R>,
+    call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
 ) -> (Result<R, Error>, Duration) {
-    let began = Instant::now();
+    let mut began = Instant::now();
     let owner = &version.owner;
-    let direct = version.can_be_direct() && owner.calls.may_be_direct();
-    State::begin_call(store, owner.limits.cpu, direct);
-    let result = {
-        let mut running = pin!(body(&mut *store, direct));
-        // Most calls are never suspended, and a timer costs more than some of them.
-        match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
-            Poll::Ready(result) => Ok(result),
-            Poll::Pending => tokio::time::timeout(WALL, running).await,
+    let result = if owner.calls.run_long() {
+        match timeout(WALL, version.engine.computing().acquire()).await {
+            Ok(permit) => {
+                let _permit = permit.expect("the semaphore is never closed");
+                began = Instant::now();
+                let result = aside(|| within_budget(store, version, began, call));
+                if store.data().ran_short() {
+                    owner.calls.ran_short();
+                }
+                result
+            }
+            Err(_) => Err(Error::Exhausted),
         }
-    };
-    let state = store.data();
-    if !direct {
-        owner.calls.returned(state.ran_short());
-    }
-    let result = match result {
-        Ok(result) => result.map_err(|error| state.explain(&error)),
-        Err(_) => Err(Error::Stalled { limit: WALL }),
+    } else {
+        within_budget(store, version, began, call)
     };
     let spent = began.elapsed();
     owner.record(spent, result.as_ref().err());
     (result, spent)
 }
 
-/// Calls a function, directly or on a stack of its own.
-async fn call<P, R>(
+fn within_budget<R>(
     store: &mut Store<State>,
-    function: TypedFunc<P, R>,
-    arguments: P,
-    direct: bool,
-) -> wasmtime::Result<R>
-where
-    P: ComponentNamedList + Lower + Send + Sync,
-    R: ComponentNamedList + Lift + Send + Sync + 'static,
-{
-    if direct {
-        function.call(store, arguments)
-    } else {
-        function.call_async(store, arguments).await
+    version: &Version,
+    began: Instant,
+    call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+) -> Result<R, Error> {
+    State::begin_call(store, version.owner.limits.cpu, began + WALL, true);
+    call(store).map_err(|error| store.data().explain(&error))
+}
+
+/// Computes on this thread, while another one goes on with what it would have served; where there is only one, it waits.
+fn aside<R>(compute: impl FnOnce() -> R) -> R {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => compute(),
+        _ => block_in_place(compute),
     }
 }
 
 /// A fresh instance, configured.
-async fn instantiate(
-    version: &Version,
-    store: &mut Store<State>,
-    direct: bool,
-) -> wasmtime::Result<Component> {
-    let pre = &version.image.code.pre;
-    if direct {
-        return pre.instantiate(store);
-    }
-    let instance = pre.instantiate_async(&mut *store).await?;
+fn instantiate(version: &Version, store: &mut Store<State>) -> wasmtime::Result<Component> {
+    let instance = version.image.code.pre.instantiate(&mut *store)?;
     if let Some(configuration) = &version.image.configure_per_instance {
         let configure = instance
             .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")?;
-        let (configured,) = configure.call_async(&mut *store, (configuration,)).await?;
+        let (configured,) = configure.call(&mut *store, (configuration,))?;
         configured.map_err(wasmtime::Error::msg)?;
     }
     Ok(instance)
@@ -148,11 +136,11 @@ async fn instantiate(
 /// [`Error`] if the guest failed; the batch is lost then.
 pub async fn observe(version: &Arc<Version>, batch: &[Summary<'_>]) -> Result<(), Error> {
     let observe = exported(version.image.code.functions.observe, "observer")?;
-    let mut store = State::store(&version.owner, version.engine.wasmtime());
-    let (result, _) = run(&mut store, version, async |store, direct| {
-        let instance = instantiate(version, store, direct).await?;
+    let mut store = State::store(&version.owner, &version.engine);
+    let (result, _) = run(&mut store, version, |store| {
+        let instance = instantiate(version, store)?;
         let function = instance.get_typed_func::<(&[Summary<'_>],), ()>(&mut *store, observe)?;
-        call(store, function, (batch,), direct).await
+        function.call(store, (batch,))
     })
     .await;
     result
@@ -182,7 +170,7 @@ impl Instance {
     /// An instance that its first call makes. `asked` is for adapters.
     #[must_use]
     pub fn new(version: &Arc<Version>, asked: Option<Arc<Asked>>) -> Self {
-        let mut store = State::store(&version.owner, version.engine.wasmtime());
+        let mut store = State::store(&version.owner, &version.engine);
         store.data_mut().asked = asked;
         Self {
             store,
@@ -204,8 +192,8 @@ impl Instance {
             component,
             ..
         } = self;
-        let (result, _) = run(store, version, async |store, direct| {
-            *component = Some(instantiate(version, store, direct).await?);
+        let (result, _) = run(store, version, |store| {
+            *component = Some(instantiate(version, store)?);
             Ok(())
         })
         .await;
@@ -218,7 +206,7 @@ impl Instance {
         &mut self,
         loan: &mut Loan,
         phase: Phase,
-        body: impl AsyncFnOnce(&mut Store<State>, Component, bool) -> wasmtime::Result<R>,
+        body: impl FnOnce(&mut Store<State>, Component) -> wasmtime::Result<R>,
     ) -> Result<R, Error> {
         loan.phase = phase;
         let Self {
@@ -227,14 +215,14 @@ impl Instance {
             component,
             ..
         } = self;
-        let (result, spent) = run(store, version, async |store, direct| {
+        let (result, spent) = run(store, version, |store| {
             let instance = match component {
                 Some(instance) => *instance,
                 // Before the context is lent: `configure` must not see one.
-                None => *component.insert(instantiate(version, store, direct).await?),
+                None => *component.insert(instantiate(version, store)?),
             };
             store.data_mut().context = loan.0.take();
-            body(store, instance, direct).await
+            body(store, instance)
         })
         .await;
         if let Some(context) = self.store.data_mut().context.take() {
@@ -256,9 +244,9 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        self.phase(loan, phase, async |store, instance, direct| {
+        self.phase(loan, phase, |store, instance| {
             let function = instance.get_typed_func::<P, R>(&mut *store, function)?;
-            call(store, function, arguments, direct).await
+            function.call(store, arguments)
         })
         .await
     }
@@ -344,12 +332,12 @@ impl Instance {
         let index = exported(self.version.image.code.functions.chunk, "chunks")?;
         let mut chunk = self.chunk.take();
         let result = self
-            .phase(loan, Phase::Chunk, async |store, instance, direct| {
+            .phase(loan, Phase::Chunk, |store, instance| {
                 let function = match chunk {
                     Some(function) => function,
                     None => *chunk.insert(instance.get_typed_func(&mut *store, index)?),
                 };
-                call(store, function, (bytes, last), direct).await
+                function.call(store, (bytes, last))
             })
             .await;
         self.chunk = chunk;
@@ -372,12 +360,12 @@ impl Instance {
         let [index, _] = exported(self.version.image.code.functions.events, "events")?;
         let mut batch = self.batch.take();
         let result = self
-            .phase(loan, Phase::Events, async |store, instance, direct| {
+            .phase(loan, Phase::Events, |store, instance| {
                 let function = match batch {
                     Some(function) => function,
                     None => *batch.insert(instance.get_typed_func(&mut *store, index)?),
                 };
-                call(store, function, (events,), direct).await
+                function.call(store, (events,))
             })
             .await;
         self.batch = batch;

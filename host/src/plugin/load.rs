@@ -10,6 +10,7 @@ use hyper::{Method, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 use sluicegate_contract::{Context, Exports, Identity, Manifest};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use wasmtime::component::{Component, Instance as ComponentInstance};
 use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wizer::Wizer;
@@ -322,7 +323,7 @@ impl Job {
 
         let component = match &context {
             Some(context) => {
-                State::begin_call(&mut store, LOAD_CPU, false);
+                State::begin_call(&mut store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
                 let mut configured = Configured {
                     store: &mut store,
                     instance,
@@ -342,8 +343,8 @@ impl Job {
             .instantiate_pre(&component)
             .map_err(contract)?;
         let code = Code::new(exports, pre).map_err(contract)?;
-        let mut store = State::store(&self.owner, wasmtime);
-        State::begin_call(&mut store, LOAD_CPU, false);
+        let mut store = State::store(&self.owner, &self.engine);
+        State::begin_call(&mut store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
         code.check(&mut store).await.map_err(contract)?;
         let image = Image {
             code,
@@ -363,7 +364,7 @@ impl Job {
             .linker()
             .instantiate_pre(component)
             .map_err(contract)?;
-        let mut store = State::store(&self.owner, self.engine.wasmtime());
+        let mut store = State::store(&self.owner, &self.engine);
         let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
         let instance = limited("start", &mut store, start).await?;
         Ok((store, instance))
@@ -412,13 +413,12 @@ async fn limited<T>(
     store: &mut Store<State>,
     call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> Result<T, Error> {
-    State::begin_call(store, LOAD_CPU, false);
-    let source = match tokio::time::timeout(LOAD_WALL, call(store)).await {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => store.data().explain(&error),
-        Err(_) => super::Error::Stalled { limit: LOAD_WALL },
-    };
-    Err(Error::Guest { function, source })
+    State::begin_call(store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
+    let called = call(store).await;
+    called.map_err(|error| Error::Guest {
+        function,
+        source: store.data().explain(&error),
+    })
 }
 
 fn compile(engine: &Wasmtime, bytes: &[u8]) -> Result<Component, Error> {

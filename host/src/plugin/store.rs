@@ -5,19 +5,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluicegate_contract::Context;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::TICK;
+use super::engine::{Engine, TICK};
 use super::host::wasi::{Console, context as wasi_context};
 use super::{Error, Owner};
 
 /// Log lines that one call may write. Arbitrary: enough to debug with, too few to flood a disk.
 const LINES_PER_CALL: u32 = 100;
 
-/// Ticks after which a call without a stack of its own has run too long: it holds up all exchanges of its thread.
+/// Bytes of log lines that one call may write. Arbitrary, for the same reasons.
+const LOG_BYTES_PER_CALL: usize = 256 << 10;
+
+/// Ticks after which a call has run too long: it holds up all exchanges of its thread.
 const LONG: u32 = 2;
+
+/// Bytes from which on the host's work on them is timed: less takes microseconds, which the time of the timing would double.
+const CHARGED: usize = 4 << 10;
 
 /// The model server that an adapter's attempt asks.
 #[derive(Debug)]
@@ -37,16 +45,23 @@ pub(super) struct State {
     pub(super) context: Option<Box<Context>>,
     /// For an adapter: whom its attempt asks.
     pub(super) asked: Option<Arc<Asked>>,
-    /// Log lines left in this call.
-    pub(super) lines_left: u32,
+    /// Log lines left in this call, and bytes of them.
+    lines_left: u32,
+    log_bytes_left: usize,
     /// The CPU budget of this call.
     cpu: Duration,
     /// Ticks left of it.
     ticks_left: u32,
     /// Ticks that this call has run past.
     ticks_run: u32,
-    /// This call runs on the caller's own stack and cannot be suspended.
+    /// This call runs on a thread that serves. Others are made while a plugin is loaded, and can be suspended.
     direct: bool,
+    /// When this call must have returned.
+    deadline: Instant,
+    /// Time that the host spent on behalf of this call and that no tick has counted.
+    host_spent: Duration,
+    /// One permit for each thread that waits with a guest.
+    waiting: Arc<Semaphore>,
     memory_used: usize,
     memory_refused: bool,
     /// Made on first use, since most guests never ask.
@@ -61,21 +76,25 @@ struct Wasi {
 
 impl State {
     /// A store for one instance.
-    pub(super) fn store(owner: &Arc<Owner>, engine: &wasmtime::Engine) -> Store<Self> {
+    pub(super) fn store(owner: &Arc<Owner>, engine: &Engine) -> Store<Self> {
         let state = Self {
             owner: owner.clone(),
             context: None,
             asked: None,
             lines_left: LINES_PER_CALL,
+            log_bytes_left: LOG_BYTES_PER_CALL,
             cpu: Duration::ZERO,
             ticks_left: 0,
             ticks_run: 0,
             direct: false,
+            deadline: Instant::now(),
+            host_spent: Duration::ZERO,
+            waiting: engine.waiting(),
             memory_used: 0,
             memory_refused: false,
             wasi: None,
         };
-        let mut store = Store::new(engine, state);
+        let mut store = Store::new(engine.wasmtime(), state);
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
         store
@@ -97,19 +116,73 @@ impl State {
         Ok(UpdateDeadline::Continue(1))
     }
 
-    /// Gives the next call its budgets. A `direct` one runs on the caller's stack.
-    pub(super) fn begin_call(store: &mut Store<Self>, cpu: Duration, direct: bool) {
+    /// Gives the next call its budgets; it must have returned at `deadline`. A `direct` one runs on a thread that serves.
+    pub(super) fn begin_call(
+        store: &mut Store<Self>,
+        cpu: Duration,
+        deadline: Instant,
+        direct: bool,
+    ) {
         let ticks = cpu.as_micros().div_ceil(TICK.as_micros());
         let state = store.data_mut();
         state.cpu = cpu;
         state.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
         state.ticks_run = 0;
         state.direct = direct;
+        state.deadline = deadline;
+        state.host_spent = Duration::ZERO;
         state.lines_left = LINES_PER_CALL;
+        state.log_bytes_left = LOG_BYTES_PER_CALL;
         if let Some(wasi) = &state.wasi {
             wasi.console.begin_call(LINES_PER_CALL);
         }
         store.set_epoch_deadline(1);
+    }
+
+    /// Whether this call may write one more log line with so many bytes.
+    pub(super) fn may_log(&mut self, bytes: usize) -> bool {
+        let (Some(lines), Some(bytes)) = (
+            self.lines_left.checked_sub(1),
+            self.log_bytes_left.checked_sub(bytes),
+        ) else {
+            return false;
+        };
+        self.lines_left = lines;
+        self.log_bytes_left = bytes;
+        true
+    }
+
+    /// Until when the guest may wait, whether it does so on a thread that serves, and the permits for that.
+    pub(super) fn waiting(&self) -> (Instant, bool, Arc<Semaphore>) {
+        (self.deadline, self.direct, self.waiting.clone())
+    }
+
+    /// Does work for the guest that takes as long as `bytes` are many, and charges it to the call: a tick counts once, however
+    /// long the host was at work.
+    ///
+    /// # Errors
+    /// [`OutOfTime`] once the budget is used up.
+    pub(super) fn charged<T>(
+        &mut self,
+        bytes: usize,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> wasmtime::Result<T> {
+        if bytes < CHARGED {
+            return Ok(work(self));
+        }
+        let began = Instant::now();
+        let value = work(self);
+        // Before this the bytes were copied from the guest, some of them a nanosecond.
+        self.host_spent += began.elapsed() + Duration::from_nanos(bytes as u64 / 4);
+        while self.host_spent >= TICK {
+            self.host_spent -= TICK;
+            self.ticks_run += 1;
+            self.ticks_left = self
+                .ticks_left
+                .checked_sub(1)
+                .ok_or_else(|| wasmtime::Error::new(OutOfTime))?;
+        }
+        Ok(value)
     }
 
     /// Whether the last call stayed below what counts as long.
@@ -122,6 +195,12 @@ impl State {
         let limits = &self.owner.limits;
         if error.downcast_ref::<OutOfTime>().is_some() {
             return Error::Deadline { cpu: self.cpu };
+        }
+        if error.downcast_ref::<TooLong>().is_some() {
+            return Error::Stalled;
+        }
+        if error.downcast_ref::<Exhausted>().is_some() {
+            return Error::Exhausted;
         }
         if error
             .downcast_ref::<wasmtime::PoolConcurrencyLimitError>()
@@ -191,3 +270,13 @@ impl WasiView for State {
 #[derive(Debug, thiserror::Error)]
 #[error("the CPU budget is used up")]
 struct OutOfTime;
+
+/// A guest waited until its call's time was over.
+#[derive(Debug, thiserror::Error)]
+#[error("the call's time is over")]
+pub(super) struct TooLong;
+
+/// No thread may wait with a guest any more.
+#[derive(Debug, thiserror::Error)]
+#[error("too many guests wait")]
+pub(super) struct Exhausted;

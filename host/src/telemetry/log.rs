@@ -155,13 +155,16 @@ where
         let guest = guest.map(text_of);
         let members = match &guest {
             Some(text) => fields::members(text, &fields),
-            None => Ok(Vec::new()),
+            None => Ok((Vec::new(), 0)),
         };
-        let members = members.unwrap_or_else(|_| {
+        let (members, more) = members.unwrap_or_else(|_| {
             let text = guest.clone().unwrap_or_default();
             fields.set(field::FIELDS.into(), text.into());
-            Vec::new()
+            (Vec::new(), 0)
         });
+        if more > 0 {
+            fields.set("fields_left_out".into(), more.into());
+        }
         let line = line::Line {
             at: (self.clock)(),
             level: *metadata.level(),

@@ -37,6 +37,24 @@ impl Gate for Guest {
         }
         match act {
             "log" => (0..150).for_each(|line| log::info("chatter").field("line", &line).write()),
+            "log-members" => members("m"),
+            "log-equal-members" => members(""),
+            "log-flood" => {
+                let long = "x".repeat(3 << 20);
+                (0..100).for_each(|_| log::info(&long).field("long", &long).write());
+            }
+            "notes-flood" => {
+                let json = format!("[{}1]", "1,".repeat(2 << 20));
+                // The host would read it again and again.
+                (0..100).for_each(|_| drop(ctx.set_note_json("big", &json)));
+            }
+            "names-flood" => {
+                let name = "x".repeat(8 << 20);
+                loop {
+                    // Copied from the guest each time.
+                    std::hint::black_box(ctx.get(&name));
+                }
+            }
             "own" => ctx.set("transfer-encoding", "chunked")?,
             "response-field" => ctx.set_response_field("x-limit", "7")?,
             "path" => ctx.set_path("/elsewhere")?,
@@ -50,6 +68,23 @@ impl Gate for Guest {
         }
         Ok(())
     }
+}
+
+/// One line with 60,000 members, whose names begin so.
+fn members(name: &str) {
+    let line = log::info("members");
+    let numbered = |number: usize| {
+        if name.is_empty() {
+            "same".to_owned()
+        } else {
+            format!("{name}{number}")
+        }
+    };
+    let names: Vec<String> = (0..60_000).map(numbered).collect();
+    names
+        .iter()
+        .fold(line, |line, name| line.field(name, &1))
+        .write();
 }
 
 sluicegate_plugin::export!(Guest: gate);

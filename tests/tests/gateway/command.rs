@@ -1,15 +1,14 @@
 //! The program from outside: its commands, exit codes and signals.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 use sluicegate_tests::component;
+use sluicegate_tests::served::{self, Served};
 use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Client, Script, Setup, Upstream, eventually, guest, within};
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 
 /// The program, built from its own source by this package.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate-tested");
@@ -21,26 +20,8 @@ struct Said {
     err: String,
 }
 
-/// The program, without what the environment of the test could change about it.
 fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    for name in [
-        "OLLAMA_HOST",
-        "SLUICEGATE_LISTEN",
-        "SLUICEGATE_ADMIN_LISTEN",
-        "SLUICEGATE_LOG",
-        "SLUICEGATE_LOG_FORMAT",
-        "SLUICEGATE_API_KEY",
-        "CLAWDBOT_PORT",
-        "CLAWDBOT_MODEL_ENDPOINT",
-    ] {
-        command.env_remove(name);
-    }
-    command
+    served::program(PROGRAM, arguments)
 }
 
 async fn run(arguments: &[&str]) -> Said {
@@ -251,75 +232,6 @@ async fn inspect_shows_what_a_plugin_says_of_itself() {
     }
 }
 
-/// A gateway that runs as a program.
-struct Served {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Served {
-    fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let out = child.stdout.take().expect("it is piped");
-        Self {
-            child,
-            lines: BufReader::new(out).lines(),
-        }
-    }
-
-    /// The next log line for which `wanted` holds.
-    async fn line(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        within(what, async {
-            loop {
-                let line = self
-                    .lines
-                    .next_line()
-                    .await
-                    .expect("text")
-                    .expect("the program runs");
-                match serde_json::from_str::<Value>(&line) {
-                    Ok(line) if wanted(&line) => return line,
-                    Ok(_) | Err(_) => {}
-                }
-            }
-        })
-        .await
-    }
-
-    /// Where the proxy and the admin interface listen.
-    async fn addresses(&mut self) -> (Client, Client) {
-        let line = self
-            .line("the line that it serves", |line| line["msg"] == "serving")
-            .await;
-        let client = |name: &str| {
-            Client::new(
-                line[name]
-                    .as_str()
-                    .expect("an address")
-                    .parse()
-                    .expect("an address"),
-            )
-        };
-        (client("listen"), client("admin"))
-    }
-
-    /// Sends a signal, as an operator does.
-    async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        let status = Command::new("kill").args(["-s", name, &id]).status().await;
-        assert!(status.expect("`kill` is there").success());
-    }
-
-    async fn ended(mut self) -> Option<i32> {
-        let status = within("the end of the program", self.child.wait()).await;
-        status.expect("it ran").code()
-    }
-}
-
 fn question(stream: bool) -> Value {
     json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hi?"}]})
 }
@@ -376,10 +288,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
     }
     assert_eq!(admin.get("/livez").await.status, 200);
     served.signal("TERM").await;
-    let Served { mut child, lines } = served;
-    let status = within("the end of the program", child.wait()).await;
-    assert_eq!(status.expect("it ran").code(), Some(0));
-    drop(lines);
+    assert_eq!(served.ended_unread().await, Some(0));
 }
 
 #[tokio::test]
@@ -486,19 +395,10 @@ async fn demo_answers_with_a_simulated_ollama_and_says_so() {
     let file = written(&Setup::before_url("http://127.0.0.1:1").chat().toml());
     let mut served = Served::start(program(&["demo", "--config", path(&file)]));
     let (client, _) = served.addresses().await;
-    let greeting = within("the greeting", async {
-        let mut greeting = String::new();
-        while !greeting.contains("Ctrl-C") {
-            greeting += &served
-                .lines
-                .next_line()
-                .await
-                .expect("text")
-                .expect("it runs");
-        }
-        greeting
-    })
-    .await;
+    let mut greeting = String::new();
+    while !greeting.contains("Ctrl-C") {
+        greeting += &served.text("the greeting").await;
+    }
     assert!(
         greeting.contains("SIMULATED") && greeting.contains("curl"),
         "{greeting}"
@@ -518,15 +418,7 @@ async fn demo_answers_with_a_simulated_ollama_and_says_so() {
     let chat = client.chat(&body).await.streamed_chat();
     assert!(chat.done && !chat.content.is_empty());
     served.signal("INT").await;
-    let mut err = String::new();
-    served
-        .child
-        .stderr
-        .take()
-        .expect("piped")
-        .read_to_string(&mut err)
-        .await
-        .expect("text");
+    let err = served.complaints().await;
     assert_eq!((served.ended().await, err.as_str()), (Some(0), ""));
 }
 

@@ -295,7 +295,8 @@ async fn a_lie_about_changing_nothing_is_a_plugin_fault_where_the_stage_is_close
     gateway.shutdown().await;
 }
 
-#[tokio::test]
+// A thread waits with it, so there must be others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_sleeps_is_stopped_by_the_clock() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let gateway = Setup::before(&upstream)
@@ -336,6 +337,67 @@ async fn chatter_past_a_hundred_lines_a_call_is_dropped_and_counted() {
     );
     let series = r#"sluicegate_plugin_log_lines_dropped_total{plugin="guest"}"#;
     assert_eq!(gateway.metric(series).await, 50.0);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_log_line_costs_what_a_line_may_cost() {
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let gateway = Setup::before(&upstream)
+        .guest(guest::GATE, "limits = { cpu = \"1s\", memory = \"64MiB\" }")
+        .start()
+        .await;
+    for act in ["log-members", "log-equal-members"] {
+        let id = logs::id();
+        let client = told(&gateway, &format!("check={act}")).with("x-request-id", &id);
+        assert_eq!(client.get("/x").await.status, 200, "{act}");
+        let lines = logs::lines(|line| line["req"] == id.as_str() && line["msg"] == "members");
+        assert_eq!(lines.len(), 1, "{act}");
+        let fields = lines[0]["fields"]
+            .as_str()
+            .expect("what became of the fields");
+        assert!(
+            fields.starts_with("left out: ") && fields.ends_with(" bytes"),
+            "{fields}"
+        );
+    }
+    let id = logs::id();
+    let client = told(&gateway, "check=log-flood").with("x-request-id", &id);
+    assert_eq!(client.get("/x").await.status, 200);
+    let lines = logs::lines(|line| line["req"] == id.as_str() && line["plugin"] == "guest");
+    assert!(
+        (1..=32).contains(&lines.len()),
+        "256 KiB of 8 KiB each: {}",
+        lines.len()
+    );
+    assert!(lines.iter().all(|line| {
+        line["msg"]
+            .as_str()
+            .is_some_and(|text| text.len() == 8 << 10)
+    }));
+    let series = r#"sluicegate_plugin_log_lines_dropped_total{plugin="guest"}"#;
+    assert_eq!(gateway.metric(series).await, (100 - lines.len()) as f64);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_the_host_does_for_a_guest_counts_for_its_budget() {
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let gateway = Setup::before(&upstream)
+        .guest(
+            guest::GATE,
+            "limits = { cpu = \"40ms\", memory = \"64MiB\" }",
+        )
+        .start()
+        .await;
+    // A note that is too long is refused before it is read, so this one comes to its end.
+    let quick = told(&gateway, "check=notes-flood").get("/x").await;
+    assert!(matches!(quick.status, 200 | 502), "{}", quick.status);
+    let endless = told(&gateway, "check=names-flood").get("/x").await;
+    assert_plugin_fault(&endless);
+    let series = r#"sluicegate_plugin_faults_total{plugin="guest",reason="deadline"}"#;
+    assert!(gateway.metric(series).await >= 1.0);
+    assert_eq!(told(&gateway, "check=none").get("/x").await.status, 200);
     gateway.shutdown().await;
 }
 

@@ -26,16 +26,19 @@ impl State {
         Ok(self.context.as_deref().map(read).unwrap_or_default())
     }
 
-    /// Changes the exchange.
+    /// Changes the exchange. `bytes` are those of the guest's arguments.
     fn change(
         &mut self,
+        bytes: usize,
         change: impl FnOnce(&mut Context) -> Result<(), IllegalChange>,
     ) -> Result<Result<(), Fault>> {
-        let result = match self.context.as_deref_mut() {
-            Some(context) => change(context),
-            None => Err(IllegalChange::outside()),
-        };
-        Ok(result.map_err(Fault::from))
+        self.charged(bytes, |state| {
+            let result = match state.context.as_deref_mut() {
+                Some(context) => change(context),
+                None => Err(IllegalChange::outside()),
+            };
+            result.map_err(Fault::from)
+        })
     }
 }
 
@@ -69,7 +72,8 @@ impl Host for State {
     }
 
     fn set_method(&mut self, method: String) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set_method(&method))
+        let bytes = method.len();
+        self.change(bytes, |context| context.set_method(&method))
     }
 
     fn path(&mut self) -> Result<String> {
@@ -81,15 +85,18 @@ impl Host for State {
     }
 
     fn set_path(&mut self, path: String) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set_path(path))
+        let bytes = path.len();
+        self.change(bytes, |context| context.set_path(path))
     }
 
     fn set_query(&mut self, query: String) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set_query(query))
+        let bytes = query.len();
+        self.change(bytes, |context| context.set_query(query))
     }
 
     fn set_upstream(&mut self, name: String) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set_upstream(&name))
+        let bytes = name.len();
+        self.change(bytes, |context| context.set_upstream(&name))
     }
 
     fn status(&mut self) -> Result<u16> {
@@ -97,7 +104,7 @@ impl Host for State {
     }
 
     fn set_status(&mut self, status: u16) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set_status(status))
+        self.change(0, |context| context.set_status(status))
     }
 
     fn fields(&mut self) -> Result<Vec<Field>> {
@@ -109,31 +116,45 @@ impl Host for State {
     }
 
     fn get(&mut self, name: String) -> Result<Option<Vec<u8>>> {
-        self.read(|context| context.fields().get(&*name).map(bytes))
+        self.charged(name.len(), |state| {
+            state.read(|context| context.fields().get(&*name).map(bytes))
+        })?
     }
 
     fn set(&mut self, name: String, value: Vec<u8>) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set(&name, &value))
+        let bytes = name.len() + value.len();
+        self.change(bytes, |context| context.set(&name, &value))
     }
 
     fn append(&mut self, name: String, value: Vec<u8>) -> Result<Result<(), Fault>> {
-        self.change(|context| context.append(&name, &value))
+        let bytes = name.len() + value.len();
+        self.change(bytes, |context| context.append(&name, &value))
     }
 
     fn remove(&mut self, name: String) -> Result<Result<(), Fault>> {
-        self.change(|context| context.remove(&name))
+        let bytes = name.len();
+        self.change(bytes, |context| context.remove(&name))
     }
 
     fn set_response_field(&mut self, name: String, value: Vec<u8>) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set_response_field(&name, &value))
+        let bytes = name.len() + value.len();
+        self.change(bytes, |context| context.set_response_field(&name, &value))
     }
 
     fn request_field(&mut self, name: String) -> Result<Option<Vec<u8>>> {
-        self.read(|context| context.request_field(&name).map(bytes))
+        self.charged(name.len(), |state| {
+            state.read(|context| context.request_field(&name).map(bytes))
+        })?
     }
 
     fn request_json(&mut self, pointer: String) -> Result<Option<String>> {
-        self.read(|context| context.request_json(&pointer).map(str::to_owned))
+        // The whole body is read for it.
+        let body = self.context.as_deref().map_or(0, Context::request_bytes);
+        let bytes = usize::try_from(body).unwrap_or(usize::MAX);
+        self.charged(bytes.saturating_add(pointer.len()), |state| {
+            let context = state.context.as_deref();
+            context.and_then(|context| context.request_json(&pointer).map(str::to_owned))
+        })
     }
 
     fn request_bytes(&mut self) -> Result<u64> {
@@ -141,14 +162,17 @@ impl Host for State {
     }
 
     fn note(&mut self, name: String) -> Result<Option<String>> {
-        self.read(|context| context.note(&name).map(str::to_owned))
+        self.charged(name.len(), |state| {
+            state.read(|context| context.note(&name).map(str::to_owned))
+        })?
     }
 
     fn set_note(&mut self, name: String, json: String) -> Result<Result<(), Fault>> {
-        self.change(|context| context.set_note(&name, json))
+        let bytes = name.len() + json.len();
+        self.change(bytes, |context| context.set_note(&name, json))
     }
 
     fn end_body(&mut self) -> Result<Result<(), Fault>> {
-        self.change(Context::end_body)
+        self.change(0, Context::end_body)
     }
 }

@@ -3,13 +3,28 @@
 use crate::plugin::bindings::sluicegate::plugin::log::{Host, Level};
 use crate::plugin::store::State;
 
+/// The longest message in bytes; the rest is cut off. Arbitrary, as in `wit/host.wit`.
+const MESSAGE: usize = 8 << 10;
+
+/// The longest text of fields in bytes; what is longer is left out. Arbitrary, as in `wit/host.wit`.
+const FIELDS: usize = 16 << 10;
+
 impl Host for State {
     fn write(&mut self, at: Level, message: String, fields: String) -> wasmtime::Result<()> {
-        let Some(left) = self.lines_left.checked_sub(1) else {
-            self.owner.count_dropped_line();
-            return Ok(());
-        };
-        self.lines_left = left;
+        let bytes = message.len() + fields.len();
+        self.charged(bytes, |state| state.log(at, &message, &fields))
+    }
+}
+
+impl State {
+    fn log(&mut self, at: Level, message: &str, fields: &str) {
+        let message = &message[..message.floor_char_boundary(MESSAGE)];
+        let too_long = (fields.len() > FIELDS)
+            .then(|| format!("{{\"fields\":\"left out: {} bytes\"}}", fields.len()));
+        let fields = too_long.as_deref().unwrap_or(fields);
+        if !self.may_log(message.len() + fields.len()) {
+            return self.owner.count_dropped_line();
+        }
         let plugin = &*self.owner.name;
         let req = self.context.as_ref().map(|context| &*context.identity.id);
         match at {
@@ -29,6 +44,5 @@ impl Host for State {
                 tracing::error!(target: "sluicegate::plugin", plugin, req, fields, "{message}")
             }
         }
-        Ok(())
     }
 }

@@ -22,7 +22,12 @@ impl Host for State {
     }
 
     fn json(&mut self, pointer: String) -> Result<Option<String>> {
-        let info = self.asked.as_ref().and_then(|asked| asked.info.as_ref());
-        Ok(info.and_then(|info| json::at(info, &pointer).map(str::to_owned)))
+        let info = self.asked.as_ref().and_then(|asked| asked.info.clone());
+        let Some(info) = info else {
+            return Ok(None);
+        };
+        self.charged(info.len() + pointer.len(), |_| {
+            json::at(&info, &pointer).map(str::to_owned)
+        })
     }
 }

@@ -16,6 +16,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::plugin::Owner;
 
+/// The most random bytes of one call: a guest asks for a seed.
+const RANDOM_MAX: u64 = 64 << 10;
+
 /// Octets of one write; a guest's library splits what is longer.
 const WRITE_MAX: usize = 4096;
 
@@ -29,6 +32,7 @@ pub(in crate::plugin) fn context(console: &Arc<Console>) -> WasiCtx {
         stream,
     };
     WasiCtx::builder()
+        .max_random_size(RANDOM_MAX)
         .stdout(output(Stream::Out))
         .stderr(output(Stream::Error))
         .build()

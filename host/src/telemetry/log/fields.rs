@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::field::{Field, Visit};
@@ -112,15 +112,19 @@ impl Visit for Fields {
     }
 }
 
-/// The members of a plugin's JSON object, each with a name that no other field of the line has.
+/// Members of a plugin's JSON object that become fields; more are counted. Arbitrary: the access log has two dozen.
+const MEMBERS: usize = 64;
+
+/// The members of a plugin's JSON object, each with a name that no other field of the line has; and how many more there are.
 ///
 /// # Errors
 /// If the text is no such object.
 pub(super) fn members<'a>(
     text: &'a str,
     own: &Fields,
-) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, serde_json::Error> {
-    let Members(mut members) = serde_json::from_str(if text.is_empty() { "{}" } else { text })?;
+) -> Result<(Vec<(Cow<'a, str>, &'a RawValue)>, usize), serde_json::Error> {
+    let Members(mut members, more) =
+        serde_json::from_str(if text.is_empty() { "{}" } else { text })?;
     for at in 0..members.len() {
         let (before, rest) = members.split_at_mut(at);
         let name = &mut rest[0].0;
@@ -131,11 +135,11 @@ pub(super) fn members<'a>(
             name.to_mut().push('_');
         }
     }
-    Ok(members)
+    Ok((members, more))
 }
 
-/// A JSON object's members in the order of its text.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The first members of a JSON object in the order of its text, and how many more there are.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>, usize);
 
 /// A member's name, without a copy where it has no escapes.
 #[derive(Deserialize)]
@@ -154,10 +158,17 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::with_capacity(24);
-                while let Some((Member(name), value)) = map.next_entry()? {
+                let mut more = 0;
+                while members.len() < MEMBERS {
+                    let Some((Member(name), value)) = map.next_entry()? else {
+                        return Ok(Members(members, more));
+                    };
                     members.push((name, value));
                 }
-                Ok(Members(members))
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    more += 1;
+                }
+                Ok(Members(members, more))
             }
         }
 

@@ -272,3 +272,16 @@ fn level_that_is_no_filter_is_refused() {
     };
     assert!(matches!(init(&log), Err(Error::Level { level, .. }) if level == log.level));
 }
+
+#[test]
+fn of_a_plugin_s_members_the_first_64_become_fields() {
+    let text = (0..1000).map(|number| format!("\"same\":{number}"));
+    let text = format!("{{{}}}", text.collect::<Vec<_>>().join(","));
+    let line = parsed(&json_line(|| {
+        tracing::info!(target: "sluicegate::plugin", fields = text, "many");
+    }));
+    assert_eq!(line["same"], 0);
+    assert_eq!(line[format!("same{}", "_".repeat(63))], 63);
+    assert_eq!(line["fields_left_out"], 936);
+    assert_eq!(line.as_object().map(serde_json::Map::len), Some(4 + 64 + 1));
+}
