@@ -7,7 +7,7 @@ use crate::request;
 use crate::response::{Ending, Identity, Stream, complete};
 use crate::{failure, models};
 
-/// Seconds after which a client may try again when Ollama's queue is full; arbitrary.
+/// Seconds after which a client may try again where the server is busy or away and says nothing; arbitrary.
 const RETRY_AFTER: &str = "2";
 
 /// What an attempt carries from phase to phase.
@@ -275,15 +275,13 @@ fn is_json(ctx: &Context<'_>) -> bool {
     .any(|known| kind.eq_ignore_ascii_case(known))
 }
 
-/// The fault, with the server's own hint of when to come back if it is only busy.
+/// The fault, with the server's own hint of when to come back if coming back may help.
 fn with_retry_after(ctx: &Context<'_>, fault: Fault) -> Fault {
-    if !matches!(fault.status, 429 | 503) {
-        return fault;
-    }
     let hint = ctx.get("retry-after");
     let after = match fault.status {
         503 => Some(hint.unwrap_or_else(|| RETRY_AFTER.into())),
-        _ => hint,
+        413 | 429 => hint,
+        _ => None,
     };
     match after {
         Some(after) => fault.field("retry-after", after),

@@ -3,6 +3,8 @@
 //! Ollama's error is a text, and its status is not always the right one: a bad option is a 500, and the model runner's own
 //! error may be a JSON document inside that text. So the text decides first, the status second.
 //!
+//! What answers may also be a proxy before Ollama, with a page or with JSON of its own. Of that the status decides alone.
+//!
 //! # Source
 //! Ollama source, `server/routes.go`, `server/sched.go`, `api/types.go`, `llm/server.go`.
 
@@ -11,13 +13,21 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
+/// The code for credentials that are the gateway's own.
+const UNAUTHORIZED: &str = "upstream_unauthorized";
+
 /// A longer text is a page or a dump, not a message for a person.
 const MESSAGE_BYTES: usize = 1000;
 
-#[derive(Deserialize)]
+/// The body of an error: Ollama's `error`, or the words of a proxy.
+#[derive(Default, Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
 }
 
 /// The runner's error, or one that is an object in place of a text.
@@ -47,10 +57,14 @@ pub fn of_response(status: u16, body: &[u8]) -> Fault {
              OLLAMA_HOST and OLLAMA_ORIGINS.",
         );
     }
-    match serde_json::from_slice::<Body<'_>>(body) {
-        Ok(Body { error: Some(error) }) => of_error(status, error),
-        Ok(Body { error: None }) | Err(_) => nonsense(),
+    let body: Body<'_> = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(error) = body.error {
+        return of_error(status, error);
     }
+    let said = body.detail.or(body.message);
+    let text = said.and_then(json::text).unwrap_or_default();
+    let text = clipped(text.trim());
+    by_text(&text).unwrap_or_else(|| by_proxy(status, text))
 }
 
 /// The value of a member `error`. `status` is what it came with; 502 in mid-stream.
@@ -62,7 +76,7 @@ pub fn of_error(status: u16, error: &RawValue) -> Fault {
     };
     let text = clipped(text.trim());
     if text.is_empty() {
-        return nonsense();
+        return by_proxy(status, text);
     }
     by_text(&text).unwrap_or_else(|| by_status(status, text))
 }
@@ -156,21 +170,75 @@ fn bad_option(text: &str) -> Option<&str> {
     rest.trim_start().starts_with("must be").then_some(name)
 }
 
-/// What is left to the status.
+/// What is left to the status of an error in Ollama's words.
 fn by_status(status: u16, text: String) -> Fault {
     match status {
-        400 | 413 | 422 => Fault::bad_request(text).code("invalid_request"),
-        // The gateway's own sign-in, not the client's key: a 401 would send the client looking in the wrong place.
+        400 | 422 => Fault::bad_request(text).code("invalid_request"),
         401 => Fault::upstream(
-            "upstream_unauthorized",
+            UNAUTHORIZED,
             format!("The model server is not signed in to the service behind this model: {text}"),
         ),
-        403 => Fault::new(403, "model_not_available", text).param("model"),
-        429 => Fault::new(429, "rate_limit_exceeded", text),
+        403 if is_about_the_cloud(&text) => {
+            Fault::new(403, "model_not_available", text).param("model")
+        }
         503 => Fault::new(503, "upstream_busy", text),
         504 => Fault::new(504, "upstream_timeout", text),
+        403 | 404 | 405 | 407 | 413 | 429 => by_proxy(status, text),
         _ => Fault::upstream("upstream_error", text),
     }
+}
+
+/// What the status says where the body is not Ollama's. `text` is what the proxy said in words, or "".
+fn by_proxy(status: u16, text: String) -> Fault {
+    let or = |default: &str| {
+        if text.is_empty() {
+            default.to_owned()
+        } else {
+            text.clone()
+        }
+    };
+    match status {
+        // The gateway's own key, not the client's: a 401 would send the client looking in the wrong place.
+        401 | 403 | 407 => Fault::upstream(
+            UNAUTHORIZED,
+            "The model server, or a proxy before it, does not accept the gateway's own key. Check `key` of the upstream in \
+             the gateway's configuration.",
+        ),
+        404 | 405 => Fault::upstream(
+            "upstream_configuration",
+            "There is no Ollama at the upstream's address: it does not know Ollama's paths. Check the address in the \
+             gateway's configuration; it has no path of its own unless a proxy before Ollama asks for one.",
+        ),
+        413 => Fault::new(
+            413,
+            "body_too_large",
+            or("The request is larger than the model server, or a proxy before it, takes."),
+        ),
+        429 => Fault::new(
+            429,
+            "rate_limit_exceeded",
+            or("The model server, or a proxy before it, gets too many requests."),
+        ),
+        // 520 to 530 are Cloudflare's for a server that it cannot reach.
+        408 | 502..=504 | 520..=530 => Fault::new(
+            503,
+            "upstream_unavailable",
+            "A proxy before the model server cannot reach it at the moment.",
+        ),
+        400..=499 => Fault::bad_request(or(
+            "The model server, or a proxy before it, does not take this request.",
+        ))
+        .code("invalid_request"),
+        _ => Fault::upstream(
+            "upstream_error",
+            or("The model server failed, and did not say why."),
+        ),
+    }
+}
+
+/// Whether a 403 is about the model: one of Ollama's cloud that is switched off there, or needs a subscription.
+fn is_about_the_cloud(text: &str) -> bool {
+    text.starts_with("ollama cloud is disabled") || text.contains("requires a subscription")
 }
 
 fn clipped(text: &str) -> String {

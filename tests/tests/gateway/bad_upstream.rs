@@ -15,7 +15,7 @@ async fn what_a_model_server_should_not_answer_is_a_502_that_says_so() {
         Upstream::start(
             |request| match request.header("x-script").unwrap_or_default() {
                 "html" => Script::html(200, "<html>Welcome to nginx!</html>"),
-                "html error" => Script::html(502, "<html>Bad Gateway</html>"),
+                "html error" => Script::html(500, "<html>Internal Server Error</html>"),
                 "empty 403" => Script::empty(403),
                 "redirect" => Script::redirect(302, "http://elsewhere.example/"),
                 "permanent redirect" => Script::redirect(308, "/api/chat/"),
@@ -34,7 +34,7 @@ async fn what_a_model_server_should_not_answer_is_a_502_that_says_so() {
     let gateway = Setup::before(&upstream).chat().start().await;
     for (script, codes) in [
         ("html", &["upstream_invalid"][..]),
-        ("html error", &["upstream_invalid"]),
+        ("html error", &["upstream_error"]),
         ("empty 403", &["upstream_configuration"]),
         ("redirect", &["upstream_configuration"]),
         ("permanent redirect", &["upstream_configuration"]),

@@ -31,6 +31,7 @@ mod onion;
 mod plans;
 mod plugins;
 mod probes;
+mod proxied;
 mod rules;
 mod slow;
 mod streams;
