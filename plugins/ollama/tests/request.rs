@@ -124,6 +124,29 @@ fn escaped_data_uris_are_unescaped() {
 }
 
 #[test]
+fn half_a_surrogate_pair_in_a_calls_arguments_stops_no_conversation() {
+    let call = |arguments: &str| {
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{{"function":{{"name":"f","arguments":{arguments}}}}}]}}]}}"#
+        )
+    };
+    for (arguments, expected) in [
+        // In the text as the model wrote it.
+        (r#""{\"a\":\"\\ud83d\"}""#, r#""arguments":{"a":"\ud83d"}"#),
+        // In the text as the client wrote it: the text is no text.
+        (
+            r#""{\"a\":\"\ud83d\"}""#,
+            r#""arguments":{"arguments":"{\"a\":\"\ud83d\"}"}"#,
+        ),
+        (r#"{"a":"\ud83d"}"#, r#""arguments":{"a":"\ud83d"}"#),
+    ] {
+        let sent = send(&bench(&Map::new()), call(arguments)).expect("translates");
+        let body = String::from_utf8(sent.body).expect("text");
+        assert!(body.contains(expected), "{arguments}: {body}");
+    }
+}
+
+#[test]
 fn the_head_goes_to_ollamas_endpoint_without_the_query() {
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
     let request = Request::post("/v1/chat/completions?api-version=1")

@@ -1,5 +1,7 @@
 //! Tools that are offered to the model, and calls that it made earlier in the conversation.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
@@ -194,33 +196,52 @@ fn write_function<'a>(
     out.push_str(",\"name\":");
     out.push_str(name.get());
     out.push_str(",\"arguments\":");
-    write_arguments(out, function.arguments, at.member("arguments"))?;
+    write_arguments(out, function.arguments);
     out.push_str("}}");
     Ok(name)
 }
 
-/// Appends arguments as an object. OpenAI's are text that holds JSON; some clients send the object itself, and many send
-/// "" for a tool without parameters.
-fn write_arguments(out: &mut String, raw: Option<&RawValue>, at: Path<'_>) -> Result<(), Fault> {
+/// Layers of JSON in JSON that are looked through; models have been seen to write two.
+const LAYERS: u8 = 4;
+
+/// Appends arguments as an object, for Ollama takes nothing else. OpenAI's are text that holds JSON; some clients send the
+/// object itself, and many send "" for a tool without parameters.
+///
+/// What is no object is what a model once wrote by mistake. It is part of every later request of its conversation and must
+/// not end it, so it goes on as it is, as a member of an object.
+fn write_arguments(out: &mut String, raw: Option<&RawValue>) {
     let Some(raw) = raw else {
         out.push_str("{}");
-        return Ok(());
+        return;
     };
     if Kind::of(raw) == Kind::Object {
         out.push_str(raw.get());
-        return Ok(());
+        return;
     }
-    let text = check::text(at, raw)?;
+    let text = json::text(raw);
+    match text.as_deref().and_then(|text| object_in(text, LAYERS)) {
+        Some(object) => out.push_str(&object),
+        None => {
+            out.push_str("{\"arguments\":");
+            out.push_str(raw.get());
+            out.push('}');
+        }
+    }
+}
+
+/// The object that a text holds, or a text in that text. Nothing, and `null`, are the empty one.
+fn object_in(text: &str, layers: u8) -> Option<Cow<'_, str>> {
     let text = text.trim();
     if text.is_empty() || text == "null" {
-        out.push_str("{}");
-        return Ok(());
+        return Some(Cow::Borrowed("{}"));
     }
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(arguments) if Kind::of(arguments) == Kind::Object => {
-            out.push_str(arguments.get());
-            Ok(())
+    let inner: &RawValue = serde_json::from_str(text).ok()?;
+    match Kind::of(inner) {
+        Kind::Object => Some(Cow::Borrowed(inner.get())),
+        Kind::String if layers > 0 => {
+            let object = object_in(&json::text(inner)?, layers - 1)?.into_owned();
+            Some(Cow::Owned(object))
         }
-        Ok(_) | Err(_) => Err(check::invalid(at, "text that holds a JSON object")),
+        Kind::Null | Kind::Bool | Kind::Number | Kind::Array | Kind::String => None,
     }
 }
