@@ -97,6 +97,15 @@ pub fn truncated() -> Fault {
     )
 }
 
+/// A model that was only loaded, or unloaded: what Ollama does with a request without messages, which this adapter never sends.
+pub fn nothing_asked() -> Fault {
+    Fault::upstream(
+        "upstream_error",
+        "Ollama only loaded or unloaded the model and generated nothing, as it does with a request without messages. \
+         Look for what removes the messages between the gateway and Ollama.",
+    )
+}
+
 /// The text of an error and the status that goes with it, from under as many layers of JSON as the runner put around it.
 fn unpack(error: &RawValue, depth: u8) -> (String, Option<u16>) {
     // Two layers have been seen; more would be an attack on the stack.

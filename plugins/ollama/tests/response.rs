@@ -299,6 +299,12 @@ fn a_whole_response_may_be_empty_but_not_unfinished() {
     );
     assert_eq!(code(json!({"error": "boom"})), "upstream_error");
     assert_eq!(code(json!([])), "upstream_invalid");
+    for reason in ["load", "unload"] {
+        let fault = whole(&json!({"done": true, "done_reason": reason})).fault;
+        let fault = fault.expect("a fault");
+        assert_eq!(fault.code, "upstream_error", "{reason}");
+        assert!(fault.message.contains("without messages"), "{fault}");
+    }
 }
 
 #[test]

@@ -49,22 +49,29 @@ impl<'a> Line<'a> {
     /// Reads a line.
     ///
     /// # Errors
-    /// What Ollama says went wrong, or 502 `upstream_invalid` if the line makes no sense.
+    /// What Ollama says went wrong, that it was asked nothing, or 502 `upstream_invalid` if the line makes no sense.
     pub(super) fn read(text: &'a str) -> Result<Self, Fault> {
         let line: Self = serde_json::from_str(text).map_err(|_| failure::nonsense())?;
-        match line.error {
-            Some(error) => Err(failure::of_error(502, error)),
-            None => Ok(line),
+        if let Some(error) = line.error {
+            return Err(failure::of_error(502, error));
         }
+        match line.reason() {
+            Some("load" | "unload") => Err(failure::nothing_asked()),
+            Some(_) | None => Ok(line),
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.done_reason.as_ref().map(|Text(reason)| &**reason)
     }
 
     /// How the response ended. `called` says whether the model called a tool.
     pub(super) fn ending(&self, called: bool) -> Ending {
         let prompt = self.prompt_eval_count.unwrap_or(0);
         let completion = self.eval_count.unwrap_or(0);
-        let finish = match self.done_reason.as_ref().map(|Text(reason)| &**reason) {
+        let finish = match self.reason() {
             Some("length") => "length",
-            // `stop`, `load`, `unload`, nothing, and whatever a later version invents.
+            // `stop`, nothing, and whatever a later version invents.
             Some(_) | None if called => "tool_calls",
             Some(_) | None => "stop",
         };
