@@ -1,7 +1,7 @@
 //! From Ollama's errors to OpenAI's: status, code and parameter.
 //!
 //! Ollama's error is a text, and its status is not always the right one: a bad option is a 500, and the model runner's own
-//! error may be a JSON document inside that text. So the text decides first, the status second.
+//! error may be a JSON document inside that text. So the text decides first ([`shape`]), the status second.
 //!
 //! What answers may also be a proxy before Ollama, with a page or with JSON of its own. Of that the status decides alone.
 //!
@@ -11,7 +11,12 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
-use sluicegate_plugin::json::{self, Kind};
+use sluicegate_plugin::json;
+
+mod said;
+mod shape;
+
+use said::Said;
 
 /// The code for credentials that are the gateway's own.
 const UNAUTHORIZED: &str = "upstream_unauthorized";
@@ -28,17 +33,6 @@ struct Body<'a> {
     detail: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-}
-
-/// The runner's error, or one that is an object in place of a text.
-#[derive(Deserialize)]
-struct Detail<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    code: Option<&'a RawValue>,
 }
 
 /// A response with a status of 300 or more.
@@ -64,21 +58,21 @@ pub fn of_response(status: u16, body: &[u8]) -> Fault {
     let said = body.detail.or(body.message);
     let text = said.and_then(json::text).unwrap_or_default();
     let text = clipped(text.trim());
-    by_text(&text).unwrap_or_else(|| by_proxy(status, text))
+    shape::fault(&text, None).unwrap_or_else(|| by_proxy(status, text))
 }
 
 /// The value of a member `error`. `status` is what it came with; 502 in mid-stream.
 pub fn of_error(status: u16, error: &RawValue) -> Fault {
-    let (text, inner) = unpack(error, 0);
-    let status = match inner {
+    let said = Said::of(error);
+    let status = match said.status {
         Some(code) if (400..=599).contains(&code) => code,
         Some(_) | None => status,
     };
-    let text = clipped(text.trim());
+    let text = clipped(said.text.trim());
     if text.is_empty() {
         return by_proxy(status, text);
     }
-    by_text(&text).unwrap_or_else(|| by_status(status, text))
+    shape::fault(&text, said.kind.as_deref()).unwrap_or_else(|| by_status(status, text))
 }
 
 /// A response that makes no sense.
@@ -104,79 +98,6 @@ pub fn nothing_asked() -> Fault {
         "Ollama only loaded or unloaded the model and generated nothing, as it does with a request without messages. \
          Look for what removes the messages between the gateway and Ollama.",
     )
-}
-
-/// The text of an error and the status that goes with it, from under as many layers of JSON as the runner put around it.
-fn unpack(error: &RawValue, depth: u8) -> (String, Option<u16>) {
-    // Two layers have been seen; more would be an attack on the stack.
-    if depth > 4 {
-        return (String::new(), None);
-    }
-    if Kind::of(error) != Kind::Object {
-        let text = json::text(error).unwrap_or_default();
-        let inner = text
-            .find('{')
-            .and_then(|at| serde_json::from_str::<&RawValue>(text[at..].trim()).ok());
-        let Some(inner) = inner else {
-            return (text.into_owned(), None);
-        };
-        let (inner, status) = unpack(inner, depth + 1);
-        return if inner.is_empty() {
-            (text.into_owned(), status)
-        } else {
-            (inner, status)
-        };
-    }
-    let Ok(detail) = serde_json::from_str::<Detail<'_>>(error.get()) else {
-        return (String::new(), None);
-    };
-    let code = detail.code.and_then(|code| code.get().parse().ok());
-    match detail.message.or(detail.error) {
-        Some(next) => {
-            let (text, status) = unpack(next, depth + 1);
-            (text, status.or(code))
-        }
-        None => (String::new(), code),
-    }
-}
-
-/// What the text says for certain, whatever the status.
-fn by_text(text: &str) -> Option<Fault> {
-    let lower = text.to_ascii_lowercase();
-    let says = |part: &str| lower.contains(part);
-    let client = |code: &str, param: &str| Some(Fault::bad_request(text).code(code).param(param));
-    if says("context length") || says("context size") || says("context window") {
-        return client("context_length_exceeded", "messages");
-    }
-    if says("does not support thinking") || says("think value") {
-        return client("unsupported_value", "reasoning_effort");
-    }
-    if says("does not support tools") {
-        return client("unsupported_value", "tools");
-    }
-    if says("does not support") {
-        return client("unsupported_value", "model");
-    }
-    if says("invalid format") || says("grammar") {
-        return client("invalid_value", "response_format");
-    }
-    if let Some(option) = bad_option(text) {
-        return client("invalid_type", &format!("options.{option}"));
-    }
-    if says("illegal base64") || says("failed to process inputs") || says("invalid image") {
-        return client("invalid_value", "messages");
-    }
-    if lower.starts_with("model ") && says("not found") {
-        return Some(Fault::not_found("model_not_found", text).param("model"));
-    }
-    None
-}
-
-/// The option in `option "stop" must be of type array`.
-fn bad_option(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("option \"")?;
-    let (name, rest) = rest.split_once('"')?;
-    rest.trim_start().starts_with("must be").then_some(name)
 }
 
 /// What is left to the status of an error in Ollama's words.
