@@ -286,6 +286,32 @@ fn a_whole_response_with_calls_has_no_content() {
 }
 
 #[test]
+fn logprobs_of_a_whole_response_are_those_of_its_content() {
+    let token = |text: &str| json!({"token": text, "logprob": -1});
+    let shown = |message: Value, tokens: &[&str]| {
+        let tokens: Vec<Value> = tokens.iter().map(|text| token(text)).collect();
+        let outcome = whole(&json!({"done": true, "message": message, "logprobs": tokens}));
+        let logprobs = outcome.json()["choices"][0]["logprobs"]["content"].clone();
+        let list = logprobs.as_array().expect("a list").clone();
+        list.iter()
+            .map(|token| token["token"].as_str().expect("a text").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let thoughtful = json!({"content": "Hi you", "thinking": "Hi you\n"});
+    let tokens = [
+        "<think>", "Hi", " you", "\n", "</think>", "\n\n", "Hi", " you", "<end>",
+    ];
+    assert_eq!(shown(thoughtful, &tokens), ["Hi", " you"]);
+    let only = json!({"content": "", "thinking": "Hm"});
+    assert!(shown(only, &["<think>", "Hm"]).is_empty());
+    assert_eq!(shown(json!({"content": "Hi"}), &["H", "i"]), ["H", "i"]);
+    // The texts do not match, and nothing but content was made.
+    assert_eq!(shown(json!({"content": "é"}), &["\u{fffd}"]), ["\u{fffd}"]);
+    let unknown = json!({"content": "é", "thinking": "Hm"});
+    assert!(shown(unknown, &["Hm", "\u{fffd}"]).is_empty());
+}
+
+#[test]
 fn a_whole_response_may_be_empty_but_not_unfinished() {
     let message = &whole(&json!({"done": true})).json()["choices"][0]["message"];
     assert_eq!(

@@ -3,7 +3,8 @@
 use sluicegate_plugin::Fault;
 
 use super::line::{Ending, Line, Message};
-use super::{Identity, logprobs, tools};
+use super::logprobs::Logprobs;
+use super::{Identity, tools};
 use crate::failure;
 
 /// Translates a response to a `chat.completion`.
@@ -18,6 +19,11 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
     }
     let empty = Message::default();
     let message = line.message.as_ref().unwrap_or(&empty);
+    let logprobs = match Logprobs::default().of(message, line.logprobs)? {
+        // They were asked for, and there is no content.
+        None if line.logprobs.is_some() => Some("{\"content\":[],\"refusal\":null}".to_owned()),
+        logprobs => logprobs,
+    };
     let calls = tools::read(message.tool_calls)?;
     let ending = line.ending(!calls.is_empty());
 
@@ -42,10 +48,7 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
         out.push(']');
     }
     out.push_str("},\"logprobs\":");
-    match line.logprobs {
-        Some(raw) => logprobs::write(&mut out, raw)?,
-        None => out.push_str("null"),
-    }
+    out.push_str(logprobs.as_deref().unwrap_or("null"));
     out.push_str(",\"finish_reason\":\"");
     out.push_str(ending.finish);
     out.push_str("\"}],\"usage\":");

@@ -9,12 +9,16 @@
 use sluicegate_plugin::{Event, Fault};
 
 use super::frame::Frame;
-use super::line::{Ending, Line, Only};
-use super::{Identity, logprobs, tools};
+use super::line::{Ending, Line, Message, Only};
+use super::logprobs::Logprobs;
+use super::{Identity, tools};
 
 const OPEN_CHOICE: &str = "{\"index\":0,\"delta\":";
 const OPEN_CONTENT: &str = "{\"content\":";
 const END_DELTA: &str = "},\"finish_reason\":null}]}";
+/// Between a delta and its log probabilities, where it has some.
+const OPEN_LOGPROBS: &str = "},\"logprobs\":";
+const END_CHOICE: &str = ",\"finish_reason\":null}]}";
 /// [`END_DELTA`] after the quote that ends a text.
 const END_TEXT: &str = "\"},\"finish_reason\":null}]}";
 
@@ -29,6 +33,7 @@ pub struct Stream {
     opened: bool,
     calls: u64,
     lines: u64,
+    logprobs: Logprobs,
     ending: Option<Ending>,
     /// Around the text of the last plain line that was parsed.
     frame: Option<Box<Frame>>,
@@ -47,6 +52,7 @@ impl Stream {
             opened: false,
             calls: 0,
             lines: 0,
+            logprobs: Logprobs::default(),
             ending: None,
             frame: None,
         }
@@ -83,35 +89,22 @@ impl Stream {
         if let Some(frame) = Frame::of(data, &line, |only| self.around(only)) {
             self.frame = Some(Box::new(frame));
         }
-        let mut probabilities = String::new();
-        if let Some(raw) = line.logprobs {
-            probabilities.push_str("},\"logprobs\":");
-            logprobs::write(&mut probabilities, raw)?;
-            // The delta's brace is closed above, before the sibling member.
-            probabilities.push_str(&END_DELTA[1..]);
-        }
-        let message = line.message.as_ref();
-        let thinking = message.and_then(|message| message.thinking());
-        let content = message.and_then(|message| message.content());
-        let calls = message.and_then(|message| message.tool_calls);
+        let empty = Message::default();
+        let message = line.message.as_ref().unwrap_or(&empty);
+        let logprobs = self.logprobs.of(message, line.logprobs)?;
+        let (thinking, content) = (message.thinking(), message.content());
         self.lines += u64::from(thinking.is_some() || content.is_some());
-        // A line's probabilities belong to all of its tokens; they go with its last text.
-        let end = if probabilities.is_empty() {
-            END_DELTA
-        } else {
-            &probabilities
-        };
         if let Some(thoughts) = thinking {
-            let end = if content.is_some() { END_DELTA } else { end };
-            out.push(self.chunk(&[&self.open_reasoning, thoughts, end]));
+            out.push(self.chunk(&[&self.open_reasoning, thoughts, END_DELTA]));
         }
-        if let Some(text) = content {
-            out.push(self.chunk(&[OPEN_CONTENT, text, end]));
+        match (content, &logprobs) {
+            (Some(text), Some(list)) => {
+                out.push(self.chunk(&[OPEN_CONTENT, text, OPEN_LOGPROBS, list, END_CHOICE]));
+            }
+            (Some(text), None) => out.push(self.chunk(&[OPEN_CONTENT, text, END_DELTA])),
+            (None, _) => {}
         }
-        if thinking.is_none() && content.is_none() && !probabilities.is_empty() {
-            out.push(self.chunk(&["{", end]));
-        }
-        for call in tools::read(calls)? {
+        for call in tools::read(message.tool_calls)? {
             out.push(self.call(&call));
         }
         if line.done {
