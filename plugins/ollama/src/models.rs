@@ -8,7 +8,11 @@ use sluicegate_plugin::json::{self, Text};
 use crate::failure;
 
 /// The tag of a name without one.
-const DEFAULT_TAG: &str = ":latest";
+const DEFAULT_TAG: &str = "latest";
+
+/// What Ollama leaves out of a name.
+const DEFAULT_HOST: &str = "registry.ollama.ai/";
+const DEFAULT_NAMESPACE: &str = "library/";
 
 #[derive(Deserialize)]
 struct Tags<'a> {
@@ -56,22 +60,20 @@ pub fn list(tags: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(out.into_bytes())
 }
 
-/// One model. `id` is the rest of the path, still percent-encoded; a name without a tag means `:latest`, as in Ollama.
+/// One model, by a name as Ollama takes it. `id` is the rest of the path, still percent-encoded.
 ///
 /// # Errors
 /// 404 `model_not_found`, or 502 `upstream_invalid`.
 pub fn find(tags: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
     let wanted = decode(id);
     let tags = read(tags)?;
-    let is_wanted = |tag: &&Tag<'_>| {
-        tag.id()
-            .is_some_and(|id| id == wanted || id.strip_suffix(DEFAULT_TAG) == Some(&*wanted))
+    let find = |is_wanted: &dyn Fn(&str) -> bool| {
+        let mut tags = tags.models.iter().flatten();
+        tags.find(|tag| tag.id().is_some_and(is_wanted))
     };
-    let tag = tags
-        .models
-        .iter()
-        .flatten()
-        .find(is_wanted)
+    let name = full(&wanted);
+    let tag = find(&|id| id == wanted)
+        .or_else(|| find(&|id| full(id) == name))
         .ok_or_else(|| {
             let shown: String = wanted.chars().take(200).collect();
             Fault::not_found(
@@ -83,6 +85,23 @@ pub fn find(tags: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
     let mut out = String::with_capacity(128);
     write(&mut out, tag.id().unwrap_or_default(), tag);
     Ok(out.into_bytes())
+}
+
+/// A name as Ollama compares it: in one letter case, with a tag, without what it leaves out.
+///
+/// # Source
+/// Ollama source, `types/model/name.go` (`ParseName`, `EqualFold`).
+fn full(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_prefix(DEFAULT_HOST).unwrap_or(&name);
+    let short = name.strip_prefix(DEFAULT_NAMESPACE);
+    let name = short.filter(|short| !short.contains('/')).unwrap_or(name);
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if last.contains(':') {
+        name.to_owned()
+    } else {
+        format!("{name}:{DEFAULT_TAG}")
+    }
 }
 
 fn read(tags: &[u8]) -> Result<Tags<'_>, Fault> {

@@ -40,6 +40,9 @@ async fn models_are_listed_and_found_by_names_with_slashes_and_colons() {
         ("/v1/models/someone/tuned:7b", "someone/tuned:7b"),
         ("/v1/models/someone%2Ftuned%3A7b", "someone/tuned:7b"),
         ("/v1/models/demo", "demo:latest"),
+        ("/v1/models/Demo:Latest", "demo:latest"),
+        ("/v1/models/QWEN3:32B", "qwen3:32b"),
+        ("/v1/models/Someone%2FTuned%3A7B", "someone/tuned:7b"),
         ("/v1/models/qwen3:32b?limit=3", "qwen3:32b"),
     ] {
         let model = gateway.client().get(path).await;

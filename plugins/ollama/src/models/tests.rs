@@ -54,8 +54,46 @@ fn one_model_is_found_by_its_name() {
 }
 
 #[test]
+fn names_match_as_ollama_matches_them() {
+    let tags = serde_json::to_vec(&json!({"models": [
+        {"name": "qwen3:32b"}, {"name": "Demo:latest"}, {"name": "demo:Latest"}, {"name": "bare"},
+        {"name": "someone/tiny:latest"}, {"name": "hf.co/Org/M:Q4_K_M"}
+    ]}))
+    .expect("JSON");
+    for (wanted, found) in [
+        ("QWEN3:32B", "qwen3:32b"),
+        ("library/qwen3:32b", "qwen3:32b"),
+        ("registry.ollama.ai/library/Qwen3%3A32b", "qwen3:32b"),
+        ("DEMO", "Demo:latest"),
+        ("demo:latest", "Demo:latest"),
+        // One that is spelled like that wins.
+        ("demo:Latest", "demo:Latest"),
+        ("bare:latest", "bare"),
+        ("Bare", "bare"),
+        ("Someone/Tiny", "someone/tiny:latest"),
+        ("HF.co/org/m:q4_k_m", "hf.co/Org/M:Q4_K_M"),
+    ] {
+        assert_eq!(value(find(&tags, wanted))["id"], found, "{wanted}");
+    }
+    for wanted in [
+        "qwen3",
+        "tiny",
+        "other/tiny",
+        "org/M:Q4_K_M",
+        "library/someone/tiny",
+        ":latest",
+    ] {
+        assert_eq!(
+            find(&tags, wanted).expect_err("not there").status,
+            404,
+            "{wanted}"
+        );
+    }
+}
+
+#[test]
 fn an_unknown_model_is_a_404_with_its_name() {
-    for wanted in ["qwen3", "qwen3:32B", "", "%zz", "%ff", "a%"] {
+    for wanted in ["qwen3", "qwen3:32c", "", "%zz", "%ff", "a%"] {
         let fault = find(&tags(), wanted).expect_err("not there");
         assert_eq!(
             (fault.status, fault.code.as_str()),
