@@ -107,7 +107,7 @@ impl State {
                 received_ms: ctx.received_ms(),
                 // What the client asked for, whatever this upstream calls it.
                 model: ctx.note_json("model").unwrap_or(translated.model),
-                reasoning: settings.reasoning_field.name(),
+                reasoning: (!translated.hides_thoughts).then(|| settings.reasoning_field.name()),
             },
             // A client that wants one JSON gets the usage in it: `aggregate` takes it from the stream.
             usage: translated.include_usage || !translated.stream,

@@ -16,6 +16,7 @@ mod content;
 mod message;
 mod options;
 mod parameters;
+mod thinking;
 mod tools;
 mod unmapped;
 mod value;
@@ -35,6 +36,8 @@ pub struct Translated {
     pub upstream_stream: bool,
     /// Whether the client asked for usage in its stream.
     pub include_usage: bool,
+    /// Whether the client does not want to see what the model thinks.
+    pub hides_thoughts: bool,
     /// Parameters that nobody knows; they were left out.
     pub ignored: Vec<String>,
 }
@@ -75,6 +78,7 @@ pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> 
         stream: parameters.stream,
         upstream_stream,
         include_usage: parameters.include_usage,
+        hides_thoughts: parameters.thinking.is_hidden,
         ignored: parameters.ignored,
     })
 }

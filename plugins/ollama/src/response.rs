@@ -24,8 +24,8 @@ pub struct Identity {
     pub received_ms: u64,
     /// The model's name as JSON text, as the client wrote it.
     pub model: String,
-    /// The member that carries thoughts: `reasoning` or `reasoning_content`.
-    pub reasoning: &'static str,
+    /// The member that carries thoughts: `reasoning` or `reasoning_content`; `None` if they are left out.
+    pub reasoning: Option<&'static str>,
 }
 
 impl Identity {

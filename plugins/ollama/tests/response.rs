@@ -270,6 +270,19 @@ fn a_whole_response_becomes_a_completion() {
 }
 
 #[test]
+fn a_whole_response_leaves_out_thoughts_that_are_not_wanted() {
+    let answer = json!({"done": true, "message": {"content": "Hi", "thinking": "Hm"}});
+    let members = json!({"stream": false, "reasoning": {"exclude": true}});
+    let bench = bench(Some(&json!({"stream": "as-client"})));
+    let outcome = bench.run(chat(Some(&members)), &Response::json(&answer));
+    let message = &outcome.json()["choices"][0]["message"];
+    assert_eq!(
+        *message,
+        json!({"role": "assistant", "content": "Hi", "refusal": null})
+    );
+}
+
+#[test]
 fn a_whole_response_with_calls_has_no_content() {
     let call =
         |id: &str| json!({"id": id, "function": {"index": 0, "name": "f", "arguments": {"a": 1}}});

@@ -10,6 +10,7 @@ use sluicegate_plugin::json::{Kind, Members};
 use super::body::Body;
 use super::check::{self, Path, boolean, integer, kind, number, unsupported};
 use super::options::Options;
+use super::thinking::Thinking;
 use super::tools::{self, ToolChoice};
 use super::{unmapped, value};
 use crate::config::{Sampling, Settings};
@@ -36,24 +37,20 @@ pub(super) struct Parameters<'a> {
     logprobs: bool,
     top_logprobs: Option<&'a str>,
     format: Option<&'a str>,
+    /// Ollama's own `format`.
+    native_format: Option<&'a str>,
     tools: Option<&'a RawValue>,
     tool_choice: ToolChoice,
     parallel_off: bool,
     keep_alive: Option<&'a str>,
     think: Option<&'a str>,
-    effort: Option<&'static str>,
+    pub(super) thinking: Thinking,
 }
 
 #[derive(Deserialize)]
 struct StreamOptions<'a> {
     #[serde(borrow)]
     include_usage: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Reasoning<'a> {
-    #[serde(borrow)]
-    effort: Option<&'a RawValue>,
 }
 
 impl<'a> Parameters<'a> {
@@ -65,6 +62,7 @@ impl<'a> Parameters<'a> {
         let mut parameters = Self::default();
         for (name, raw) in &body.parameters {
             let known = parameters.standard(name, raw)?
+                || (parameters.thinking).take(name, raw, &mut parameters.ignored)?
                 || parameters.extension(name, raw, settings)?
                 || unmapped::accept(name, raw)?;
             if !known {
@@ -111,13 +109,6 @@ impl<'a> Parameters<'a> {
             "tools" => self.tools = tools::offered(raw)?,
             "tool_choice" => self.tool_choice = tools::choice(raw)?,
             "parallel_tool_calls" => self.parallel_off = !boolean(at, raw)?,
-            "reasoning_effort" => self.effort = value::effort(at, raw)?,
-            "reasoning" => {
-                let reasoning: Reasoning<'_> = check::object(at, raw)?;
-                if let (Some(raw), None) = (reasoning.effort, self.effort) {
-                    self.effort = value::effort(at.member("effort"), raw)?;
-                }
-            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -148,6 +139,7 @@ impl<'a> Parameters<'a> {
                 self.extensions
                     .push(("repeat_penalty", number(at, raw, 0.0..=f64::MAX)?));
             }
+            "format" => self.native_format = value::native_format(raw)?,
             "keep_alive" => match Kind::of(raw) {
                 Kind::Number | Kind::String => self.keep_alive = Some(raw.get()),
                 Kind::Null | Kind::Bool | Kind::Array | Kind::Object => {
@@ -202,6 +194,12 @@ impl<'a> Parameters<'a> {
                 "absent unless `logprobs` is true",
             ));
         }
+        if self.format.is_some() && self.native_format.is_some() {
+            return Err(check::invalid(
+                Path::of("format"),
+                "absent where `response_format` is given",
+            ));
+        }
         if self.tool_choice == ToolChoice::None {
             // Ollama has no such switch; a model that sees no tools cannot call any.
             self.tools = None;
@@ -224,10 +222,11 @@ impl<'a> Parameters<'a> {
         if let Some(tools) = self.tools {
             member(",\"tools\":", tools.get());
         }
-        if let Some(format) = self.format {
+        if let Some(format) = self.format.or(self.native_format) {
             member(",\"format\":", format);
         }
-        if let Some(think) = self.think.or(self.effort).or(settings.think.as_deref()) {
+        let think = self.think.or(self.thinking.think());
+        if let Some(think) = think.or(settings.think.as_deref()) {
             member(",\"think\":", think);
         }
         if let Some(keep_alive) = self.keep_alive.or(settings.keep_alive.as_deref()) {

@@ -16,6 +16,9 @@ struct ResponseFormat<'a> {
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
     json_schema: Option<&'a RawValue>,
+    /// Where llama.cpp and the servers that follow it have the schema.
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -72,25 +75,31 @@ pub(super) fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
     Ok((list.len() > 2).then_some(list))
 }
 
-/// Ollama's `format`; `None` for plain text.
+/// Ollama's `format` for a `response_format`; `None` for plain text.
+///
+/// A schema that is asked for and not found is an error: a response that is not what it says would be worse.
 pub(super) fn format(raw: &RawValue) -> Result<Option<&str>, Fault> {
     let at = Path::of("response_format");
     let format: ResponseFormat<'_> = check::object(at, raw)?;
     let Some(kind) = format.r#type else {
         return Err(check::missing(at.member("type")));
     };
+    let beside = |schema| object(at.member("schema"), schema).map(Some);
     match &*check::text(at.member("type"), kind)? {
         "text" => Ok(None),
-        "json_object" => Ok(Some("\"json\"")),
+        "json_object" => format.schema.map_or(Ok(Some("\"json\"")), beside),
         "json_schema" => {
             let at = at.member("json_schema");
-            let raw = format.json_schema.ok_or_else(|| check::missing(at))?;
-            let schema: JsonSchema<'_> = check::object(at, raw)?;
-            let Some(schema) = schema.schema else {
-                return Ok(None);
-            };
-            check::kind(at.member("schema"), schema, Kind::Object)?;
-            Ok(Some(schema.get()))
+            match (format.json_schema, format.schema) {
+                (Some(raw), _) => {
+                    let inner: JsonSchema<'_> = check::object(at, raw)?;
+                    let at = at.member("schema");
+                    let schema = inner.schema.ok_or_else(|| check::missing(at))?;
+                    object(at, schema).map(Some)
+                }
+                (None, Some(schema)) => beside(schema),
+                (None, None) => Err(check::missing(at)),
+            }
         }
         _ => Err(check::invalid(
             at.member("type"),
@@ -99,23 +108,20 @@ pub(super) fn format(raw: &RawValue) -> Result<Option<&str>, Fault> {
     }
 }
 
-/// Ollama's `think`; `None` for the empty text.
-///
-/// # Source
-/// Ollama source, `openai/openai.go`: the same words for the same effort.
-pub(super) fn effort(at: Path<'_>, raw: &RawValue) -> Result<Option<&'static str>, Fault> {
-    Ok(match &*check::text(at, raw)? {
-        "" => None,
-        "none" => Some("false"),
-        "minimal" | "low" => Some("\"low\""),
-        "medium" => Some("\"medium\""),
-        "high" => Some("\"high\""),
-        "xhigh" | "ultra" | "max" => Some("\"max\""),
-        _ => {
-            return Err(check::invalid(
-                at,
-                "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`",
-            ));
+/// Ollama's own `format`; `None` for plain text.
+pub(super) fn native_format(raw: &RawValue) -> Result<Option<&str>, Fault> {
+    let at = Path::of("format");
+    match (Kind::of(raw), raw.get()) {
+        (Kind::String, "\"\"") => Ok(None),
+        (Kind::String, "\"json\"") | (Kind::Object, _) => Ok(Some(raw.get())),
+        (Kind::String, _) => Err(check::invalid(at, "`json` or a JSON Schema")),
+        (Kind::Null | Kind::Bool | Kind::Number | Kind::Array, _) => {
+            Err(check::wrong_type(at, "a string or an object", raw))
         }
-    })
+    }
+}
+
+fn object<'a>(at: Path<'_>, raw: &'a RawValue) -> Result<&'a str, Fault> {
+    check::kind(at, raw, Kind::Object)?;
+    Ok(raw.get())
 }

@@ -33,9 +33,9 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
     let without = if calls.is_empty() { "\"\"" } else { "null" };
     out.push_str(message.content().unwrap_or(without));
     out.push_str(",\"refusal\":null");
-    if let Some(thoughts) = message.thinking() {
+    if let (Some(name), Some(thoughts)) = (identity.reasoning, message.thinking()) {
         out.push_str(",\"");
-        out.push_str(identity.reasoning);
+        out.push_str(name);
         out.push_str("\":");
         out.push_str(thoughts);
     }

@@ -25,11 +25,11 @@ pub(super) struct Frame {
 
 impl Frame {
     /// The frame of a line that was read from `data`; `None` if it says more than a text, or not in Ollama's order. `chunk` makes
-    /// the two ends of its chunk.
+    /// the two ends of its chunk, if there is to be one.
     pub(super) fn of(
         data: &str,
         line: &Line<'_>,
-        chunk: impl FnOnce(Only<'_>) -> (String, &'static str),
+        chunk: impl FnOnce(Only<'_>) -> Option<(String, &'static str)>,
     ) -> Option<Self> {
         if line.done || line.logprobs.is_some() {
             return None;
@@ -39,7 +39,7 @@ impl Frame {
         let time = inside(data, json::span(data, line.created_at?)?)?;
         let text = inside(data, json::span(data, text)?)?;
         let between = data.get(time.end..text.start)?.to_owned();
-        let (head, tail) = chunk(only);
+        let (head, tail) = chunk(only)?;
         Some(Self {
             before: data[..time.start].to_owned(),
             between,

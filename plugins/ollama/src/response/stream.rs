@@ -27,8 +27,8 @@ const END_TEXT: &str = "\"},\"finish_reason\":null}]}";
 pub struct Stream {
     /// Everything up to the delta's value.
     prefix: String,
-    /// `{"reasoning":` or its like, as the first member of a delta.
-    open_reasoning: String,
+    /// `{"reasoning":` or its like, as the first member of a delta; `None` if thoughts are left out.
+    open_reasoning: Option<String>,
     usage: bool,
     opened: bool,
     calls: u64,
@@ -47,7 +47,7 @@ impl Stream {
         prefix.push_str(OPEN_CHOICE);
         Self {
             prefix,
-            open_reasoning: ["{\"", identity.reasoning, "\":"].concat(),
+            open_reasoning: identity.reasoning.map(|name| ["{\"", name, "\":"].concat()),
             usage,
             opened: false,
             calls: 0,
@@ -94,8 +94,8 @@ impl Stream {
         let logprobs = self.logprobs.of(message, line.logprobs)?;
         let (thinking, content) = (message.thinking(), message.content());
         self.lines += u64::from(thinking.is_some() || content.is_some());
-        if let Some(thoughts) = thinking {
-            out.push(self.chunk(&[&self.open_reasoning, thoughts, END_DELTA]));
+        if let (Some(open), Some(thoughts)) = (&self.open_reasoning, thinking) {
+            out.push(self.chunk(&[open, thoughts, END_DELTA]));
         }
         match (content, &logprobs) {
             (Some(text), Some(list)) => {
@@ -153,13 +153,13 @@ impl Stream {
         out.push(Event::data("[DONE]"));
     }
 
-    /// A chunk of nothing but a text, without the text: its quotes and what is around them.
-    fn around(&self, only: Only<'_>) -> (String, &'static str) {
+    /// A chunk of nothing but a text, without the text: its quotes and what is around them. `None` if it is left out.
+    fn around(&self, only: Only<'_>) -> Option<(String, &'static str)> {
         let open = match only {
             Only::Content(_) => OPEN_CONTENT,
-            Only::Thinking(_) => &self.open_reasoning,
+            Only::Thinking(_) => self.open_reasoning.as_deref()?,
         };
-        ([&self.prefix, open, "\""].concat(), END_TEXT)
+        Some(([&self.prefix, open, "\""].concat(), END_TEXT))
     }
 
     /// A chunk from the parts of its delta and what follows.

@@ -26,7 +26,7 @@ fn stream() -> Stream {
         id: "req_a".to_owned(),
         received_ms: 1_767_225_600_000,
         model: "\"m\"".to_owned(),
-        reasoning: "reasoning",
+        reasoning: Some("reasoning"),
     };
     Stream::new(&identity, true)
 }
