@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::keep_alive;
+
 /// The operator's configuration as it stands in the file; `config.schema.json` says what each key means.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -111,11 +113,14 @@ impl Settings {
     /// # Errors
     /// If a default is of a type that Ollama does not take.
     pub fn new(config: Config) -> Result<Self, String> {
-        let keep_alive = config.keep_alive.map(|value| match value {
-            Value::String(_) | Value::Number(_) => Ok(value.to_string()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-                Err("`keep-alive` must be seconds or a text such as \"10m\"".to_owned())
-            }
+        let keep_alive = config.keep_alive.map(|value| match &value {
+            Value::Number(_) => Ok(value.to_string()),
+            Value::String(text) if keep_alive::is_duration(text) => Ok(value.to_string()),
+            Value::String(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Array(_)
+            | Value::Object(_) => Err(format!("`keep-alive` must be {}", keep_alive::EXPECTED)),
         });
         let think = config.think.map(|value| match value {
             Value::Bool(_) | Value::String(_) => Ok(value.to_string()),
@@ -187,6 +192,10 @@ mod tests {
     fn wrong_types_and_unknown_keys_are_refused() {
         let cases = [
             (json!({"keep-alive": [1]}), "keep-alive"),
+            (json!({"keep-alive": "-1"}), "keep-alive"),
+            (json!({"keep-alive": "24"}), "keep-alive"),
+            (json!({"keep-alive": "forever"}), "keep-alive"),
+            (json!({"keep-alive": "5 m"}), "keep-alive"),
             (json!({"think": 1}), "think"),
             (json!({"streem": "always"}), "streem"),
             (json!({"stream": "sometimes"}), "sometimes"),

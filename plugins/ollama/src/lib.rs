@@ -22,6 +22,7 @@ use sluicegate_plugin::{
 pub mod config;
 pub mod exchange;
 pub mod failure;
+pub mod keep_alive;
 pub mod models;
 pub mod request;
 pub mod response;

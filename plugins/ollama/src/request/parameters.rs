@@ -140,16 +140,7 @@ impl<'a> Parameters<'a> {
                     .push(("repeat_penalty", number(at, raw, 0.0..=f64::MAX)?));
             }
             "format" => self.native_format = value::native_format(raw)?,
-            "keep_alive" => match Kind::of(raw) {
-                Kind::Number | Kind::String => self.keep_alive = Some(raw.get()),
-                Kind::Null | Kind::Bool | Kind::Array | Kind::Object => {
-                    return Err(check::wrong_type(
-                        at,
-                        "seconds or a text such as \"5m\"",
-                        raw,
-                    ));
-                }
-            },
+            "keep_alive" => self.keep_alive = Some(value::keep_alive(raw)?),
             "think" => match (Kind::of(raw), raw.get()) {
                 (Kind::Bool, _) | (_, r#""low""# | r#""medium""# | r#""high""# | r#""max""#) => {
                     self.think = Some(raw.get());

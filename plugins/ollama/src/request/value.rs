@@ -6,6 +6,7 @@ use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
 use super::check::{self, Path};
+use crate::keep_alive;
 
 /// A longer name is no model's; it would fill notes and logs.
 const MODEL_NAME_BYTES: usize = 512;
@@ -73,6 +74,20 @@ pub(super) fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
     }
     list.push(']');
     Ok((list.len() > 2).then_some(list))
+}
+
+/// Ollama's `keep_alive`, as it stands in the request.
+pub(super) fn keep_alive(raw: &RawValue) -> Result<&str, Fault> {
+    let at = Path::of("keep_alive");
+    match Kind::of(raw) {
+        Kind::Number => {}
+        Kind::String if keep_alive::is_duration(&check::text(at, raw)?) => {}
+        Kind::String => return Err(check::invalid(at, keep_alive::EXPECTED)),
+        Kind::Null | Kind::Bool | Kind::Array | Kind::Object => {
+            return Err(check::wrong_type(at, keep_alive::EXPECTED, raw));
+        }
+    }
+    Ok(raw.get())
 }
 
 /// Ollama's `format` for a `response_format`; `None` for plain text.
