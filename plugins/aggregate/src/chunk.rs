@@ -1,7 +1,7 @@
-//! One `chat.completion.chunk` with its values untouched, and whatever members a vendor adds.
+//! One `chat.completion.chunk`, or `text_completion`, with its values untouched, and whatever members a vendor adds.
 //!
 //! # Source
-//! OpenAI API reference (document 2.3.0), "Chat completion chunk object".
+//! OpenAI API reference (document 2.3.0), "Chat completion chunk object", "Completion object".
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,6 +21,7 @@ type Raw<'a> = Option<&'a RawValue>;
 #[derive(Debug, Default)]
 pub(crate) struct Chunk<'a> {
     pub(crate) id: Raw<'a>,
+    pub(crate) object: Raw<'a>,
     pub(crate) created: Raw<'a>,
     pub(crate) model: Raw<'a>,
     pub(crate) choices: Vec<Choice<'a>>,
@@ -33,8 +34,11 @@ pub(crate) struct Chunk<'a> {
 pub(crate) struct Choice<'a> {
     pub(crate) index: u32,
     pub(crate) delta: Option<Delta<'a>>,
+    /// Of a `text_completion`.
+    pub(crate) text: Raw<'a>,
     pub(crate) finish_reason: Raw<'a>,
     pub(crate) logprobs: Raw<'a>,
+    pub(crate) token_ids: Raw<'a>,
     pub(crate) extra: Extra<'a>,
 }
 
@@ -82,6 +86,7 @@ impl<'de> Object<'de> for Chunk<'de> {
     ) -> Result<(), A::Error> {
         match &*name {
             "id" => self.id = map.next_value()?,
+            "object" => self.object = map.next_value()?,
             "created" => self.created = map.next_value()?,
             "model" => self.model = map.next_value()?,
             "choices" => {
@@ -89,8 +94,8 @@ impl<'de> Object<'de> for Chunk<'de> {
             }
             "usage" => self.usage = map.next_value()?,
             "error" => self.error = map.next_value()?,
-            // The object is another one now, and padding is no content.
-            "object" | "obfuscation" => {
+            // Padding is no content.
+            "obfuscation" => {
                 map.next_value::<serde::de::IgnoredAny>()?;
             }
             _ => self.extra.push((name, map.next_value()?)),
@@ -108,8 +113,11 @@ impl<'de> Object<'de> for Choice<'de> {
         match &*name {
             "index" => self.index = map.next_value::<Option<u32>>()?.unwrap_or(0),
             "delta" => self.delta = map.next_value()?,
+            "text" => self.text = map.next_value()?,
             "finish_reason" => self.finish_reason = map.next_value()?,
             "logprobs" => self.logprobs = map.next_value()?,
+            // With `null`, which says that there could be some.
+            "token_ids" => self.token_ids = Some(map.next_value()?),
             _ => self.extra.push((name, map.next_value()?)),
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Collecting: chunks in, one `chat.completion` out.
+//! Collecting: chunks in, one `chat.completion` or `text_completion` out.
 //!
 //! Texts are never unescaped: the inside of a JSON string is appended to the inside of another, which is again the inside
 //! of a JSON string.
@@ -10,10 +10,11 @@ use sluicegate_plugin::{Event, Fault};
 use crate::chunk::{CallDelta, Choice, Chunk, Delta};
 use crate::failure;
 
+mod logprobs;
 mod parts;
 mod repeat;
 
-use parts::{Call, Collected, Member};
+use parts::{Call, Collected, Member, Object};
 use repeat::Frame;
 
 /// More choices than OpenAI gives (`n` is at most 128) or calls than it allows tools (128) are nonsense, and would cost time.
@@ -22,6 +23,7 @@ const MAX_PARTS: usize = 128;
 /// What a stream said so far.
 #[derive(Debug, Default)]
 pub struct Collector {
+    object: Object,
     id: Option<String>,
     created: Option<String>,
     model: Option<String>,
@@ -105,6 +107,12 @@ impl Collector {
     }
 
     fn take(&mut self, chunk: Chunk<'_>) -> Result<(), Fault> {
+        let is_text = chunk
+            .object
+            .is_some_and(|raw| raw.get() == "\"text_completion\"");
+        if is_text || chunk.choices.iter().any(|choice| choice.text.is_some()) {
+            self.object = Object::Text;
+        }
         // The first one counts: a stream has one identity, and some servers change their minds.
         for (kept, found) in [
             (&mut self.id, chunk.id),
@@ -147,8 +155,14 @@ impl Collector {
         if let Some(delta) = choice.delta {
             self.size += take_delta(collected, delta)?;
         }
+        if let Some(raw) = choice.text {
+            self.size += append(collected.content.get_or_insert_default(), raw)?;
+        }
         if let Some(raw) = choice.logprobs {
-            self.size += collected.logprobs(raw)?;
+            self.size += collected.logprobs.add(raw)?;
+        }
+        if let Some(raw) = choice.token_ids {
+            self.size += collected.token_ids.get_or_insert_default().add(raw)?;
         }
         if let Some(reason) = choice.finish_reason.filter(|raw| raw.get() != "\"\"") {
             reason
@@ -180,7 +194,7 @@ impl Collector {
             if at > 0 {
                 out.push(',');
             }
-            choice.write(&mut out);
+            choice.write(&mut out, self.object);
         }
         out.push(']');
         parts::write_members(&mut out, &self.extra);
@@ -202,11 +216,13 @@ impl Collector {
         match (&self.id, &fallback) {
             (None, Some(fallback)) => {
                 let id = fallback.id.strip_prefix("req_").unwrap_or(&fallback.id);
-                json::push_str(out, &format!("chatcmpl-{id}"));
+                json::push_str(out, &format!("{}-{id}", self.object.id_prefix()));
             }
             (id, _) => out.push_str(id.as_deref().unwrap_or("\"\"")),
         }
-        out.push_str(",\"object\":\"chat.completion\",\"created\":");
+        out.push_str(",\"object\":\"");
+        out.push_str(self.object.name());
+        out.push_str("\",\"created\":");
         match (&self.created, &fallback) {
             (None, Some(fallback)) => json::push_u64(out, fallback.received_ms / 1000),
             (created, _) => out.push_str(created.as_deref().unwrap_or("0")),
@@ -257,7 +273,8 @@ fn take_delta(choice: &mut Collected, delta: Delta<'_>) -> Result<usize, Fault> 
 fn take_call(choice: &mut Collected, delta: &CallDelta<'_>) -> Result<usize, Fault> {
     // A fragment without an index belongs to the only call that such a server can mean.
     let index = delta.index.unwrap_or(0);
-    let at = match choice.calls.iter().position(|known| known.index == index) {
+    let name = delta.function.as_ref().and_then(|function| function.name);
+    let at = match choice.call_of(index, delta.id, name.is_some()) {
         Some(at) => at,
         None if choice.calls.len() == MAX_PARTS => return Err(failure::nonsense()),
         None => {
@@ -270,7 +287,6 @@ fn take_call(choice: &mut Collected, delta: &CallDelta<'_>) -> Result<usize, Fau
     };
     let call = &mut choice.calls[at];
     let mut size = 0;
-    let name = delta.function.as_ref().and_then(|function| function.name);
     // Once is enough: some servers repeat both in every fragment.
     for (kept, found) in [(&mut call.id, delta.id), (&mut call.name, name)] {
         if let (true, Some(raw)) = (kept.is_empty(), found) {

@@ -1,7 +1,8 @@
-//! The `aggregate` stage: makes one `chat.completion` of a stream, for a client that did not ask for a stream.
+//! The `aggregate` stage: makes one `chat.completion`, or one `text_completion`, of a stream, for a client that did not ask for
+//! a stream.
 //!
-//! It stands between the client and an adapter that always streams. The note `stream` says what the client asked for; where that
-//! is not `false`, or the response is no event stream, the response goes by untouched.
+//! It stands between the client and an adapter, or a model server, that always streams. The note `stream`, which the gateway
+//! sets from the client's request, says what the client asked for; where that is not `false`, or the response is no event stream, the response goes by untouched.
 //!
 //! While it collects, the response head is held back: an error in mid-stream is still a proper error response.
 //!

@@ -205,11 +205,20 @@ fn streamed_and_aggregated_is_the_same_as_asked_for_whole() {
         Request::post("/v1/chat/completions")
             .json(&json!({"model": "m", "messages": [{"role": "user", "content": "?"}]}))
     };
+    let only_thoughts = [
+        line(json!({"message": {"content": "", "thinking": "Hm"}, "done": false})),
+        line(json!({"message": {"content": ""}, "done": true, "done_reason": "length"})),
+    ];
+    let whole_thoughts = json!({
+        "message": {"content": "", "thinking": "Hm"}, "done": true, "done_reason": "length"
+    });
     let always = Bench::<Ollama>::load(json!({})).expect("loads");
     let as_client = Bench::<Ollama>::load(json!({"stream": "as-client"})).expect("loads");
-    let streamed = always.run(ask(), &Response::ndjson(lines));
-    let aggregated = bench().run(chat(), &Response::events(streamed.events));
-    let expected = as_client.run(ask(), &Response::json(&whole));
-    assert_eq!((&aggregated.fault, &expected.fault), (&None, &None));
-    assert_eq!(aggregated.json(), expected.json());
+    for (lines, whole) in [(&lines[..], whole), (&only_thoughts, whole_thoughts)] {
+        let streamed = always.run(ask(), &Response::ndjson(lines.to_vec()));
+        let aggregated = bench().run(chat(), &Response::events(streamed.events));
+        let expected = as_client.run(ask(), &Response::json(&whole));
+        assert_eq!((&aggregated.fault, &expected.fault), (&None, &None));
+        assert_eq!(aggregated.json(), expected.json());
+    }
 }

@@ -8,6 +8,7 @@
     reason = "these tests run in real time, and a test waits for its tasks or its runtime ends them"
 )]
 
+mod aggregated;
 mod attempts;
 mod bad_input;
 mod bad_upstream;

@@ -2,20 +2,47 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
-use crate::failure;
+use super::logprobs::{List, Logprobs};
 
 /// A member of any name: its name, and its value as JSON text.
 pub(super) type Member = (String, String);
+
+/// What is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Object {
+    /// A `chat.completion`.
+    #[default]
+    Chat,
+    /// A `text_completion`.
+    Text,
+}
+
+impl Object {
+    /// The member `object`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat.completion",
+            Self::Text => "text_completion",
+        }
+    }
+
+    /// How an id begins.
+    pub(super) fn id_prefix(self) -> &'static str {
+        match self {
+            Self::Chat => "chatcmpl",
+            Self::Text => "cmpl",
+        }
+    }
+}
 
 /// A choice. Its texts are the insides of JSON strings.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) index: u32,
+    /// Or, of a completion, the text.
     pub(super) content: Option<String>,
     pub(super) refusal: Option<String>,
     pub(super) calls: Vec<Call>,
@@ -27,9 +54,9 @@ pub(super) struct Collected {
     pub(super) finish_reason: Option<String>,
     /// Other members of the choice.
     pub(super) extra: Vec<Member>,
-    /// The insides of the two arrays of log probabilities.
-    content_logprobs: Option<String>,
-    refusal_logprobs: Option<String>,
+    pub(super) logprobs: Logprobs,
+    /// A list, if the server tells.
+    pub(super) token_ids: Option<List>,
 }
 
 /// A tool call. Its texts are the insides of JSON strings.
@@ -39,14 +66,6 @@ pub(super) struct Call {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) arguments: String,
-}
-
-#[derive(Deserialize)]
-struct Logprobs<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
 }
 
 impl Collected {
@@ -64,47 +83,67 @@ impl Collected {
         Some(text)
     }
 
-    /// Appends log probabilities and gives by how much that grew.
-    pub(super) fn logprobs(&mut self, raw: &RawValue) -> Result<usize, Fault> {
-        let found: Logprobs<'_> =
-            serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())?;
-        let mut size = 0;
-        for (kept, found) in [
-            (&mut self.content_logprobs, found.content),
-            (&mut self.refusal_logprobs, found.refusal),
-        ] {
-            let Some(raw) = found else { continue };
-            let inner = raw
-                .get()
-                .strip_prefix('[')
-                .and_then(|text| text.strip_suffix(']'));
-            let inner = inner.ok_or_else(failure::nonsense)?.trim();
-            let kept = kept.get_or_insert_default();
-            if !kept.is_empty() && !inner.is_empty() {
-                kept.push(',');
-            }
-            kept.push_str(inner);
-            size += inner.len() + 1;
+    /// The call that a fragment belongs to. The index says which; but some servers give all calls the same one, and begin each
+    /// with an id and a name of its own.
+    pub(super) fn call_of(
+        &self,
+        index: u32,
+        id: Option<&RawValue>,
+        has_name: bool,
+    ) -> Option<usize> {
+        let id = id.and_then(json::string_inner).filter(|id| !id.is_empty());
+        let is_its = |call: &Call| call.index == index && id == Some(&*call.id);
+        if let Some(at) = self.calls.iter().position(is_its) {
+            return Some(at);
         }
-        Ok(size)
+        let at = self.calls.iter().rposition(|call| call.index == index)?;
+        let is_another = id.is_some() && has_name && !self.calls[at].id.is_empty();
+        (!is_another).then_some(at)
     }
 
     /// Appends the choice as JSON.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(super) fn write(&self, out: &mut String, object: Object) {
         out.push_str("{\"index\":");
         json::push_u64(out, self.index.into());
+        let default = match object {
+            Object::Chat => {
+                self.write_message(out);
+                if self.calls.is_empty() {
+                    "\"stop\""
+                } else {
+                    "\"tool_calls\""
+                }
+            }
+            Object::Text => {
+                out.push_str(",\"text\":");
+                write_text(out, self.content.as_deref().unwrap_or(""));
+                "\"stop\""
+            }
+        };
+        out.push_str(",\"logprobs\":");
+        self.logprobs.write(out, object);
+        out.push_str(",\"finish_reason\":");
+        out.push_str(self.finish_reason.as_deref().unwrap_or(default));
+        if let Some(ids) = &self.token_ids {
+            out.push_str(",\"token_ids\":");
+            ids.write(out);
+        }
+        write_members(out, &self.extra);
+        out.push('}');
+    }
+
+    fn write_message(&self, out: &mut String) {
         out.push_str(",\"message\":{\"role\":\"assistant\",\"content\":");
-        let refused = self.refusal.as_deref().is_some_and(|text| !text.is_empty());
         let content = self.content.as_deref().unwrap_or("");
         // OpenAI's `null` says that there is something else to look at.
-        if content.is_empty() && (refused || !self.calls.is_empty()) {
+        if content.is_empty() && self.says_something_else() {
             out.push_str("null");
         } else {
             write_text(out, content);
         }
         out.push_str(",\"refusal\":");
         match self.refusal.as_deref() {
-            Some(text) if refused => write_text(out, text),
+            Some(text) if !text.is_empty() => write_text(out, text),
             Some(_) | None => out.push_str("null"),
         }
         for (name, text) in &self.texts {
@@ -115,17 +154,15 @@ impl Collected {
         }
         write_members(out, &self.members);
         self.write_calls(out);
-        out.push_str("},\"logprobs\":");
-        self.write_logprobs(out);
-        out.push_str(",\"finish_reason\":");
-        let called = if self.calls.is_empty() {
-            "\"stop\""
-        } else {
-            "\"tool_calls\""
-        };
-        out.push_str(self.finish_reason.as_deref().unwrap_or(called));
-        write_members(out, &self.extra);
         out.push('}');
+    }
+
+    fn says_something_else(&self) -> bool {
+        let mut texts = self.texts.iter().map(|(_, text)| text);
+        !self.calls.is_empty()
+            || !self.members.is_empty()
+            || self.refusal.as_deref().is_some_and(|text| !text.is_empty())
+            || texts.any(|text| !text.is_empty())
     }
 
     fn write_calls(&self, out: &mut String) {
@@ -144,28 +181,6 @@ impl Collected {
         if !calls.is_empty() {
             out.push(']');
         }
-    }
-
-    fn write_logprobs(&self, out: &mut String) {
-        if self.content_logprobs.is_none() && self.refusal_logprobs.is_none() {
-            out.push_str("null");
-            return;
-        }
-        for (open, inner) in [
-            ("{\"content\":", &self.content_logprobs),
-            (",\"refusal\":", &self.refusal_logprobs),
-        ] {
-            out.push_str(open);
-            match inner {
-                Some(inner) => {
-                    out.push('[');
-                    out.push_str(inner);
-                    out.push(']');
-                }
-                None => out.push_str("null"),
-            }
-        }
-        out.push('}');
     }
 }
 

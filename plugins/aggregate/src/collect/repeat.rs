@@ -4,7 +4,7 @@
 //! the very same bytes around another string, parsing it again would say nothing new.
 
 use serde_json::value::RawValue;
-use sluicegate_plugin::json;
+use sluicegate_plugin::json::{self, Kind};
 
 use crate::chunk::{Chunk, Delta, Extra};
 
@@ -27,6 +27,14 @@ impl Frame {
             return None;
         };
         if choice.finish_reason.is_some() || choice.logprobs.is_some() || chunk.usage.is_some() {
+            return None;
+        }
+        // Those that are `null` add nothing.
+        if choice.text.is_some()
+            || choice
+                .token_ids
+                .is_some_and(|raw| Kind::of(raw) != Kind::Null)
+        {
             return None;
         }
         if has_twins(&chunk.extra) || has_twins(&choice.extra) {
@@ -146,6 +154,8 @@ mod tests {
         }
         for (part, more) in [
             ("null", "\"stop\""),
+            ("\"index\"", "\"token_ids\":[1],\"index\""),
+            ("\"index\"", "\"text\":\"t\",\"index\""),
             ("\"index\"", "\"logprobs\":{},\"index\""),
             ("\"k\":1", "\"usage\":{}"),
             ("\"k\":1", "\"k\":1,\"k\":2"),

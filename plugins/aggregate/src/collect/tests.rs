@@ -3,7 +3,7 @@
 use super::*;
 
 /// Chunks as servers send them, and some whose parts look alike.
-const CHUNKS: [&str; 10] = [
+const CHUNKS: [&str; 12] = [
     r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hel"},"finish_reason":null}]}"#,
     r#"{"id":"c","choices":[{"index":3,"delta":{"role":"assistant","content":" 漢\n\u003c\ud83d \""},"logprobs":null,"k":[1]}],"usage":null,"x":{"y":1}}"#,
     r#"{"choices":[{"delta":{"reasoning":"Hm"}}]}"#,
@@ -13,6 +13,8 @@ const CHUNKS: [&str; 10] = [
     r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"i","function":{"name":"f","arguments":"{}"}}]}}]}"#,
     r#"{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[1],"refusal":null}}],"k":1,"k":2}"#,
     r#"{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"}}]}"#,
+    r#"{"object":"text_completion","choices":[{"index":0,"text":"a","logprobs":{"tokens":["a"]},"token_ids":[1]}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"a"},"token_ids":[7,8]}]}"#,
     "[DONE]",
 ];
 

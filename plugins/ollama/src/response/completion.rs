@@ -30,10 +30,12 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
     let mut out = String::with_capacity(data.len() + 384);
     identity.write_head(&mut out, "chat.completion");
     out.push_str("{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-    let without = if calls.is_empty() { "\"\"" } else { "null" };
+    let thoughts = identity.reasoning.zip(message.thinking());
+    let says_something_else = thoughts.is_some() || !calls.is_empty();
+    let without = if says_something_else { "null" } else { "\"\"" };
     out.push_str(message.content().unwrap_or(without));
     out.push_str(",\"refusal\":null");
-    if let (Some(name), Some(thoughts)) = (identity.reasoning, message.thinking()) {
+    if let Some((name, thoughts)) = thoughts {
         out.push_str(",\"");
         out.push_str(name);
         out.push_str("\":");
