@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use hyper::Method;
-use sluicegate_contract::Adapter;
 use tokio::runtime::Handle;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Plugin, Problem, Problems, Source};
@@ -16,9 +15,12 @@ use crate::plugin::load::{self, load};
 use crate::plugin::{Engine, Version};
 use crate::route::{Route, Routes};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::health::{self, Probe};
-use crate::upstream::{Target, Upstream};
+use crate::upstream::Upstream;
 use crate::{builtin, config};
+
+mod health;
+
+use health::Watch;
 
 /// What every exchange begins and ends with.
 ///
@@ -64,14 +66,6 @@ struct Observer {
     queue: observer::Queue,
 }
 
-/// A health check that runs as long as this exists.
-#[derive(Debug)]
-struct Watch {
-    target: Arc<Target>,
-    probe: Probe,
-    _stop: DropGuard,
-}
-
 /// Where the tasks of snapshots run.
 #[derive(Clone, Debug)]
 pub struct Workers {
@@ -88,11 +82,18 @@ pub struct Workers {
 /// A configuration whose plugins are loaded and whose references are checked; nothing of it runs yet.
 pub struct Prepared {
     config: Config,
+    warnings: Vec<Problem>,
     plugins: BTreeMap<String, Arc<Version>>,
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
 }
 
 impl Prepared {
+    /// What looks wrong about it, now that the plugins are known.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
     /// How many plugins it has.
     #[must_use]
     pub fn plugins(&self) -> usize {
@@ -121,11 +122,12 @@ pub async fn prepare(
     let plugins = load_plugins(&config, engine, metrics, previous, &mut problems).await;
     let upstreams = upstreams(&config, metrics, previous, &mut problems);
     check_places(&config, &plugins, &mut problems);
-    check_health(&config, &plugins, &mut problems);
+    health::check(&config, &plugins, &mut problems);
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
     Ok(Prepared {
+        warnings: health::warnings(&config, &plugins),
         config,
         plugins,
         upstreams,
@@ -143,9 +145,16 @@ impl Prepared {
     ) -> Snapshot {
         let Self {
             config,
+            warnings,
             plugins,
             upstreams,
         } = self;
+        for Problem {
+            key, message, mend, ..
+        } in &warnings
+        {
+            tracing::warn!(key, mend, "configuration: {key} {message}");
+        }
         let observers = start_observers(&plugins, workers, metrics, previous);
         let adapters: HashMap<Arc<str>, Arc<Version>> = config
             .upstreams
@@ -155,7 +164,7 @@ impl Prepared {
                 Some((upstream.name.as_str().into(), adapter.clone()))
             })
             .collect();
-        let watches = start_watches(&config, &upstreams, &adapters, workers, previous);
+        let watches = health::watch_all(&config, &upstreams, &adapters, workers, previous);
         let mut routes = Routes::default();
         for configured in &config.routes {
             let route = route(configured, &plugins, &observers, metrics);
@@ -259,85 +268,6 @@ fn start_observers(
         (name.clone(), Observer { version, queue })
     };
     observing.map(start).collect()
-}
-
-fn start_watches(
-    config: &Config,
-    upstreams: &HashMap<Arc<str>, Arc<Upstream>>,
-    adapters: &HashMap<Arc<str>, Arc<Version>>,
-    workers: &Workers,
-    previous: Option<&Snapshot>,
-) -> Vec<Arc<Watch>> {
-    let mut watches = Vec::new();
-    for configured in config.upstreams.values() {
-        let name = configured.name.as_str();
-        let adapter = adapters
-            .get(name)
-            .and_then(|it| it.manifest().adapter.as_ref());
-        let (Some(upstream), Some(probe)) = (upstreams.get(name), probe(configured, adapter))
-        else {
-            continue;
-        };
-        for target in &upstream.targets {
-            let same =
-                |watch: &&Arc<Watch>| Arc::ptr_eq(&watch.target, target) && watch.probe == probe;
-            let before = previous
-                .iter()
-                .flat_map(|previous| &previous.watches)
-                .find(same);
-            watches.push(match before {
-                Some(before) => before.clone(),
-                None => Arc::new(start_watch(target.clone(), probe.clone(), workers)),
-            });
-        }
-    }
-    watches
-}
-
-fn start_watch(target: Arc<Target>, probe: Probe, workers: &Workers) -> Watch {
-    let stop = workers.drain.child_token();
-    let watch = health::watch(target.clone(), probe.clone());
-    let stopped = stop.clone();
-    workers
-        .watching
-        .spawn(async move { stopped.run_until_cancelled(watch).await });
-    Watch {
-        target,
-        probe,
-        _stop: stop.drop_guard(),
-    }
-}
-
-/// What is asked of the targets of an upstream; `None` if nothing is.
-fn probe(upstream: &config::Upstream, adapter: Option<&Adapter>) -> Option<Probe> {
-    let health = upstream.health.as_ref()?;
-    let named = adapter.and_then(|adapter| adapter.health.clone());
-    Some(Probe {
-        path: health.path.clone().or(named)?,
-        interval: health.interval,
-        connect: upstream.timeout.connect,
-        info: adapter.and_then(|adapter| adapter.info.clone()),
-        is_ollama: adapter.is_some_and(|adapter| adapter.vendor == "ollama"),
-    })
-}
-
-/// A health check needs a path, from the configuration or from the adapter.
-fn check_health(
-    config: &Config,
-    plugins: &BTreeMap<String, Arc<Version>>,
-    problems: &mut Vec<Problem>,
-) {
-    for upstream in config.upstreams.values() {
-        let adapter = upstream.adapter.as_ref().and_then(|name| plugins.get(name));
-        let adapter = adapter.and_then(|version| version.manifest().adapter.as_ref());
-        if upstream.health.is_some() && probe(upstream, adapter).is_none() {
-            problems.push(problem(
-                format!("upstream.{}.health", upstream.name),
-                "names no path, and no adapter does".into(),
-                "add path = \"/health\", or the path that the model server answers".into(),
-            ));
-        }
-    }
 }
 
 /// The route's path as it is configured, which is also its name in logs and metrics.

@@ -24,13 +24,16 @@ pub(super) async fn check(file: &Path) -> ExitCode {
     };
     let routes = config.routes.len();
     match snapshot::prepare(config, &engine, &Metrics::new(), None).await {
-        Ok(prepared) => print(&format!(
-            "{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
-            file.display(),
-            routes,
-            prepared.plugins(),
-            prepared.upstreams()
-        )),
+        Ok(prepared) => {
+            warn(prepared.warnings());
+            print(&format!(
+                "{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
+                file.display(),
+                routes,
+                prepared.plugins(),
+                prepared.upstreams()
+            ))
+        }
         Err(problems) => report(&problems),
     }
 }

@@ -35,7 +35,8 @@ pub struct Upstream {
 /// How to ask whether a server is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// The path to ask for, any answer below 500 to which is a good one; `None`: the one that the adapter names.
+    /// The path to ask for, with the upstream's key; any answer below 500 but 401, 403, 404 and 407 is a good one. `None`: the one
+    /// that the adapter names.
     pub path: Option<String>,
     /// How often; default 5 s.
     pub interval: Duration,

@@ -28,7 +28,7 @@ enum Error {
     Unreachable(#[from] super::Error),
     #[error("it does not answer {path} within {TIMEOUT:?}")]
     Late { path: String },
-    #[error("it answers {path} with {status}")]
+    #[error("it answers {path} with {status}{}", mend(*.status))]
     Status { path: String, status: StatusCode },
 }
 
@@ -41,6 +41,8 @@ pub struct Probe {
     pub interval: Duration,
     /// How long a connection may take.
     pub connect: Duration,
+    /// The `authorization` for the model server: a check without it would find one down that every exchange can use.
+    pub key: Option<HeaderValue>,
     /// The path whose answer the adapter reads, if it names one.
     pub info: Option<String>,
     /// Whether it is an Ollama, which tells its version and its models in memory.
@@ -62,30 +64,47 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
     match check(target, probe).await {
         Ok(body) => {
             // First of all: what follows may take its time.
-            target.set_state(State::Up);
+            target.set_state(State::Up, true);
             let asked = tokio::time::timeout(TIMEOUT, ask(target, probe, body)).await;
             let (facts, info) = asked.unwrap_or_default();
             target.set_facts(facts);
             target.set_info(info);
         }
         Err(error) => {
-            target.set_state(State::Down(error.to_string()));
+            let beyond_connection = match error {
+                Error::Late { .. } | Error::Status { .. } => true,
+                Error::Path { .. } | Error::Unreachable(_) => false,
+            };
+            target.set_state(State::Down(error.to_string()), beyond_connection);
             target.set_facts(Facts::default());
             target.set_info(None);
         }
     }
 }
 
-/// The body with which a target answers a check. Any status below 500 shows that it is there.
+/// The body with which a target answers a check. It is there unless it fails, does not let the gateway in, or does not know the
+/// path: then it is of no use to the exchanges either.
 async fn check(target: &Arc<Target>, probe: &Probe) -> Result<Bytes, Error> {
-    let answer = tokio::time::timeout(TIMEOUT, get(target, &probe.path, probe.connect));
+    let answer = tokio::time::timeout(TIMEOUT, get(target, probe, &probe.path));
     let path = || probe.path.clone();
     let (status, body) = answer.await.map_err(|_| Error::Late { path: path() })??;
-    if status.is_server_error() {
+    if status.is_server_error() || !mend(status).is_empty() {
         let path = path();
         return Err(Error::Status { path, status });
     }
     Ok(body)
+}
+
+/// What to do about a status that says that the gateway's configuration is wrong; "" for any other.
+fn mend(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 | 407 => ": check the `key` of the upstream",
+        403 => {
+            ": check the `key` of the upstream, and whether the server takes requests for this address"
+        }
+        404 => ": check the address, which ends before the paths of the API",
+        _ => "",
+    }
 }
 
 /// What a target says of itself; `body` is what it has answered to a check.
@@ -118,7 +137,7 @@ async fn answer(
     if let Some((_, body)) = known.iter().find(|(asked, _)| asked == path) {
         return body.clone();
     }
-    let body = match get(target, path, probe.connect).await {
+    let body = match get(target, probe, path).await {
         Ok((status, body)) if status.is_success() => body,
         Ok(_) | Err(_) => Bytes::new(),
     };
@@ -129,8 +148,8 @@ async fn answer(
 /// Status and body of an answer; the body is empty if it is larger than [`LARGEST`].
 async fn get(
     target: &Arc<Target>,
+    probe: &Probe,
     path: &str,
-    connect: Duration,
 ) -> Result<(StatusCode, Bytes), Error> {
     let mut request = Request::new(Body::Full(None));
     *request.method_mut() = Method::GET;
@@ -141,14 +160,16 @@ async fn get(
                 path: path.to_owned(),
                 source,
             })?;
-    request
-        .headers_mut()
-        .insert(header::HOST, target.authority.clone());
-    request.headers_mut().insert(
+    let fields = request.headers_mut();
+    fields.insert(header::HOST, target.authority.clone());
+    fields.insert(
         header::USER_AGENT,
         HeaderValue::from_static("sluicegate-health"),
     );
-    let mut answer = client::send(target, connect, request)
+    if let Some(key) = &probe.key {
+        fields.insert(header::AUTHORIZATION, key.clone());
+    }
+    let mut answer = client::send(target, probe.connect, request)
         .await
         .map_err(|unanswered| unanswered.error)?;
     let mut body = BytesMut::new();

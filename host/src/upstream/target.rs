@@ -63,6 +63,8 @@ struct Known {
     state: State,
     /// When that was found.
     since: Instant,
+    /// Whether it was found by the server's answer, or by its not answering: then a connection is no news.
+    beyond_connection: bool,
 }
 
 /// One model server.
@@ -113,6 +115,7 @@ impl Target {
             state: Mutex::new(Known {
                 state: State::Unknown,
                 since: Instant::now(),
+                beyond_connection: false,
             }),
             facts: Mutex::default(),
             info: Mutex::default(),
@@ -168,11 +171,11 @@ impl Target {
         };
         match result {
             Ok(stream) => {
-                self.set_state(State::Up);
+                self.set_state(State::Up, false);
                 Ok(Connection::new(stream, self.metrics.clone()))
             }
             Err(error) => {
-                self.set_state(State::Down(describe(&error)));
+                self.set_state(State::Down(describe(&error)), false);
                 Err(error)
             }
         }
@@ -203,9 +206,14 @@ impl Target {
         matches!(state.state, State::Down(_)) && state.since.elapsed() < DOWN
     }
 
-    /// Notes a state, and says so in the log when it is a change.
-    pub(super) fn set_state(&self, new: State) {
+    /// Notes a state, and says so in the log when it is a change. `beyond_connection` says that more was found out than whether
+    /// there can be a connection.
+    pub(super) fn set_state(&self, new: State, beyond_connection: bool) {
         let mut known = self.lock_state();
+        let stays_down = known.beyond_connection && matches!(known.state, State::Down(_));
+        if stays_down && !beyond_connection && new == State::Up {
+            return;
+        }
         if std::mem::discriminant(&known.state) != std::mem::discriminant(&new) {
             match &new {
                 State::Unknown => {}
@@ -215,12 +223,15 @@ impl Target {
                 State::Down(reason) => tracing::warn!(
                     target_address = %self.label,
                     reason,
-                    "model server is not reachable: is it running, and is this its address?"
+                    "model server cannot be used: is it running, and is this its address?"
                 ),
             }
         }
-        known.state = new;
-        known.since = Instant::now();
+        *known = Known {
+            state: new,
+            since: Instant::now(),
+            beyond_connection,
+        };
     }
 
     /// What the server said of itself in the last health check; nothing unless it is up.

@@ -144,6 +144,44 @@ async fn check_says_what_is_in_a_file_that_is_right() {
 }
 
 #[tokio::test]
+async fn check_warns_of_an_address_that_ends_in_a_path_of_the_api() {
+    for (base, mend) in [
+        ("/v1", Some("http://127.0.0.1:1")),
+        ("/api/", Some("http://127.0.0.1:1")),
+        ("/ollama/v1", Some("http://127.0.0.1:1/ollama")),
+        ("", None),
+        ("/ollama", None),
+        ("/v1/ollama", None),
+    ] {
+        let url = format!("http://127.0.0.1:1{base}");
+        // By any name: what counts is whom the adapter is for.
+        let setup = Setup::before_url(&url)
+            .adapter("mine")
+            .plugin("mine", "builtin:ollama", "")
+            .plugin("auth", "builtin:auth", "config = { keys = [] }")
+            .route("/*", r#"["auth"]"#, "");
+        let file = written(&setup.toml());
+        let said = run(&["check", path(&file)]).await;
+        assert_eq!(said.code, Some(0), "{base}: {}", said.err);
+        match mend {
+            Some(mend) => {
+                assert!(
+                    said.err.contains("warning: upstream.ollama.targets[0]: "),
+                    "{}",
+                    said.err
+                );
+                assert!(
+                    said.err.contains(&format!("write {mend:?}")),
+                    "{}",
+                    said.err
+                );
+            }
+            None => assert_eq!(said.err, "", "{base}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn check_never_prints_a_secret() {
     let setup = Setup::before_url("http://127.0.0.1:1")
         .plugin("auth", "builtin:auth", "config = { keys = [{ name = \"a\", key = \"sk-s3cret\" }, { name = \"b\", key = \"sk-s3cret\" }] }")
