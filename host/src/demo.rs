@@ -27,6 +27,7 @@
 //! `answer` and what it uses decide, without IO or clock, what to say; `http` and `stream` say it.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ mod loaded;
 mod options;
 mod request;
 mod sample;
+mod slots;
 mod stream;
 mod text;
 mod tools;
@@ -108,6 +110,13 @@ impl Default for Pace {
     }
 }
 
+/// Faults of Ollama's that a gateway has to live with, for tests; none by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// Each model has one slot, and every so many clients that leave between two lines take it with them.
+    pub leak_every: Option<NonZeroU32>,
+}
+
 /// Answers as Ollama would on `listener`, for ever.
 ///
 /// As with Ollama, a listener on a loopback address refuses foreign `Host` fields, another one does not.
@@ -118,8 +127,19 @@ impl Default for Pace {
 /// # Cancel safety
 /// Dropping the future closes the listener and cuts every connection.
 pub async fn serve(listener: TcpListener, pace: Pace) -> io::Result<()> {
+    serve_with(listener, pace, Quirks::default()).await
+}
+
+/// As [`serve`], with some of Ollama's faults.
+///
+/// # Errors
+/// As [`serve`].
+///
+/// # Cancel safety
+/// As [`serve`].
+pub async fn serve_with(listener: TcpListener, pace: Pace, quirks: Quirks) -> io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
-    let server = Arc::new(http::Server::new(pace, loopback));
+    let server = Arc::new(http::Server::new(pace, loopback, quirks));
     // The set owns the connections: they end with this future, and nothing else has to wait for them.
     let mut connections = JoinSet::new();
     loop {

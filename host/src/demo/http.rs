@@ -1,7 +1,7 @@
 //! The routes of the simulated server: request in, response out. What a chat says is decided in `answer`.
 
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -9,15 +9,16 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use super::Pace;
 use super::answer::{self, Answer, Generation};
 use super::catalog::{self, Model};
 use super::go_duration::KeepAlive;
 use super::guard;
 use super::loaded::Loaded;
 use super::request;
+use super::slots::{Held, Slots};
 use super::stream::{self, Body, Failure, Run};
 use super::wire::{self, Line, Message, Metrics};
+use super::{Pace, Quirks};
 
 /// What `/api/version` says: a version with all that is simulated, and marked.
 const VERSION: &str = "0.13.0-simulated";
@@ -37,14 +38,25 @@ pub(super) struct Server {
     /// Listening on a loopback address: foreign `Host` fields are refused.
     loopback: bool,
     loaded: Mutex<Loaded>,
+    /// Without them any number of requests is served at a time.
+    slots: Option<Arc<Slots>>,
 }
 
 impl Server {
-    pub(super) fn new(pace: Pace, loopback: bool) -> Self {
+    pub(super) fn new(pace: Pace, loopback: bool, quirks: Quirks) -> Self {
         Self {
             pace,
             loopback,
             loaded: Mutex::default(),
+            slots: quirks.leak_every.map(|every| Arc::new(Slots::new(every))),
+        }
+    }
+
+    /// Unloads the model, or only says so where requests hold it.
+    fn unload(&self, model: &'static Model) {
+        let holds = |slots: &Arc<Slots>| !slots.unload(model.name);
+        if !self.slots.as_ref().is_some_and(holds) {
+            self.touch(model, KeepAlive::For(Duration::ZERO), None);
         }
     }
 
@@ -178,12 +190,20 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
         )),
         Ok((_, Answer::Empty)) => Ok(empty(StatusCode::FORBIDDEN)),
         Ok((model, Answer::Load { num_ctx })) => {
-            server.touch(model, request.keep_alive, num_ctx);
+            if is_unload(&request) {
+                server.unload(model);
+            } else {
+                server.touch(model, request.keep_alive, num_ctx);
+            }
             Ok(document(StatusCode::OK, load(&request)))
         }
         Ok((model, Answer::Text(generation))) => {
             let cold = server.touch(model, request.keep_alive, generation.num_ctx);
-            generate(server.pace, request, generation, cold).await
+            let slot = match &server.slots {
+                Some(slots) => Some(slots.take(model.name).await),
+                None => None,
+            };
+            generate(server.pace, request, generation, cold, slot).await
         }
     }
 }
@@ -193,10 +213,11 @@ async fn generate(
     request: request::Request,
     generation: Generation,
     cold: bool,
+    slot: Option<Held>,
 ) -> Reply {
     let stream = request.stream;
     // Like Ollama, not even the head is sent before the first token.
-    let run = Run::start(request.model, generation, pace, cold).await;
+    let run = Run::start(request.model, generation, pace, cold, slot).await;
     if stream {
         return Ok(response(StatusCode::OK, NDJSON, run.into_lines()));
     }
@@ -207,9 +228,14 @@ async fn generate(
     }
 }
 
+/// Whether a request without messages unloads the model.
+fn is_unload(request: &request::Request) -> bool {
+    request.keep_alive == KeepAlive::For(Duration::ZERO)
+}
+
 /// The answer to a request without messages.
 fn load(request: &request::Request) -> String {
-    let unload = request.keep_alive == KeepAlive::For(std::time::Duration::ZERO);
+    let unload = is_unload(request);
     wire::go_json(&Line {
         model: &request.model,
         created_at: wire::timestamp(SystemTime::now()),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Pace;
 use super::answer::{Ending, Generation, Piece};
+use super::slots::Held;
 use super::wire::{self, Line, Logprob, Message, Metrics};
 
 /// The body of every response.
@@ -37,6 +38,8 @@ pub(super) struct Run {
     started: Instant,
     load: Duration,
     first_token: Duration,
+    /// Given back when the generation ends, or its client leaves.
+    slot: Option<Held>,
 }
 
 impl Run {
@@ -46,6 +49,7 @@ impl Run {
         generation: Generation,
         pace: Pace,
         cold: bool,
+        slot: Option<Held>,
     ) -> Self {
         let started = Instant::now();
         let (prompt_factor, token_factor) = if generation.slow { (20, 10) } else { (1, 1) };
@@ -65,6 +69,7 @@ impl Run {
             started,
             load,
             first_token: started.elapsed(),
+            slot,
         }
     }
 
@@ -138,10 +143,16 @@ impl Run {
             metrics: Metrics::default(),
         }));
         self.next += 1;
+        if let Some(slot) = &mut self.slot {
+            slot.has_begun = true;
+        }
         Some((Ok(line), Some(self)))
     }
 
-    async fn end(self) -> Option<(Result<Frame<Bytes>, Error>, Option<Self>)> {
+    async fn end(mut self) -> Option<(Result<Frame<Bytes>, Error>, Option<Self>)> {
+        if let Some(slot) = &mut self.slot {
+            slot.has_ended = true;
+        }
         match self.generation.ending {
             Ending::Done(reason) => {
                 let line = frame(wire::go_json(&Line {

@@ -53,10 +53,14 @@ async fn demo() -> Demo {
 }
 
 async fn demo_at(pace: Pace) -> Demo {
+    demo_with(pace, Quirks::default()).await
+}
+
+async fn demo_with(pace: Pace, quirks: Quirks) -> Demo {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut server = JoinSet::new();
-    server.spawn(serve(listener, pace));
+    server.spawn(serve_with(listener, pace, quirks));
     Demo {
         address,
         _server: server,
@@ -102,6 +106,73 @@ impl Demo {
             body.extend(more);
         }
         self.post("/api/chat", &body.to_string()).await
+    }
+}
+
+/// A chat whose answer is read as far as the test wants.
+struct Asked(TcpStream);
+
+impl Demo {
+    /// Asks for a long answer.
+    async fn ask(&self) -> Asked {
+        let body = json!({"model": "demo", "messages": [{"role": "user", "content": "/long 50"}]})
+            .to_string();
+        let head = format!(
+            "POST /api/chat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut socket = TcpStream::connect(self.address)
+            .await
+            .expect("a connection");
+        let request = head + &body;
+        socket.write_all(request.as_bytes()).await.expect("a write");
+        Asked(socket)
+    }
+
+    async fn has_loaded(&self, name: &str) -> bool {
+        let loaded = self.get("/api/ps").await.json();
+        let models = loaded["models"].as_array().expect("a list");
+        models.iter().any(|model| model["name"] == name)
+    }
+
+    async fn unload(&self) {
+        let unloaded = self
+            .post(
+                "/api/chat",
+                r#"{"model": "demo", "messages": [], "keep_alive": 0}"#,
+            )
+            .await;
+        assert_eq!(unloaded.json()["done_reason"], "unload");
+    }
+}
+
+impl Asked {
+    /// Reads until there is a line, and leaves.
+    async fn leave_after_a_line(mut self) {
+        let mut seen = Vec::new();
+        let line = async {
+            while !String::from_utf8_lossy(&seen).contains("\"done\":false") {
+                assert_ne!(self.0.read_buf(&mut seen).await.expect("a read"), 0);
+            }
+        };
+        tokio::time::timeout(DEADLINE, line)
+            .await
+            .expect("a line in time");
+    }
+
+    /// Whether nothing comes for a while.
+    async fn is_silent(&mut self) -> bool {
+        let mut bytes = [0; 1];
+        let come = tokio::time::timeout(Duration::from_millis(200), self.0.peek(&mut bytes));
+        come.await.is_err()
+    }
+
+    async fn rest(mut self) -> Answer {
+        let mut bytes = Vec::new();
+        let read = self.0.read_to_end(&mut bytes);
+        let read = tokio::time::timeout(DEADLINE, read).await;
+        read.expect("an end in time").expect("a read");
+        parse(&bytes)
     }
 }
 
@@ -421,4 +492,62 @@ async fn dropping_the_server_closes_its_connections() {
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(DEADLINE, socket.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "the connection must end");
+}
+
+/// Slow enough for a client to leave between two lines.
+const STEPS: Pace = Pace {
+    load: Duration::ZERO,
+    first_token: Duration::ZERO,
+    token: Duration::from_millis(5),
+};
+
+fn leaking(every: u32) -> Quirks {
+    Quirks {
+        leak_every: std::num::NonZeroU32::new(every),
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_can_freeze_the_model_until_it_is_unloaded() {
+    let demo = demo_with(STEPS, leaking(2)).await;
+    demo.ask().await.leave_after_a_line().await;
+    let answer = demo.ask().await.rest().await;
+    assert_eq!(answer.lines().len(), 51, "the first one did no harm");
+    demo.ask().await.leave_after_a_line().await;
+
+    let mut waiting = demo.ask().await;
+    assert!(waiting.is_silent().await);
+    assert_eq!(demo.get("/api/version").await.status, 200);
+    assert!(demo.has_loaded("demo").await);
+    let other = demo.chat("/echo hi", json!({"model": "qwen3:32b"})).await;
+    assert_eq!(other.text(), "hi", "another model has its own slot");
+
+    // An unload does nothing while somebody waits.
+    demo.unload().await;
+    assert!(demo.has_loaded("demo").await && waiting.is_silent().await);
+    drop(waiting);
+    let freed = async {
+        while demo.has_loaded("demo").await {
+            demo.unload().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, freed)
+        .await
+        .expect("it is unloaded once nobody waits");
+    let answer = demo.ask().await.rest().await;
+    assert_eq!(answer.lines().len(), 51);
+}
+
+#[tokio::test]
+async fn one_slot_serves_one_request_after_the_other() {
+    let demo = demo_with(STEPS, leaking(1)).await;
+    let (first, second) = (demo.ask().await, demo.ask().await);
+    for asked in [first, second] {
+        assert_eq!(asked.rest().await.lines().len(), 51);
+    }
+    // Who leaves while it waits takes nothing with it.
+    let (first, second) = (demo.ask().await, demo.ask().await);
+    drop(second);
+    assert_eq!(first.rest().await.lines().len(), 51);
+    assert_eq!(demo.ask().await.rest().await.lines().len(), 51);
 }
