@@ -6,14 +6,12 @@
 //! that broke, an adapter's fault of 429 or 503, and a target that refuses the gateway's own key. A given-up attempt leaves nothing.
 
 use std::mem;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
-use super::client::ResponseWriter;
 use super::deadlines::Expired;
 use super::delivery::too_late;
 use super::request::unreadable;
@@ -21,131 +19,20 @@ use super::{Exchange, Halt, head};
 use crate::failure::{Failure, Kind};
 use crate::framing::Framing;
 use crate::pipeline::data::collect;
-use crate::pipeline::{Data, End, Limits, Passed, Run, Stop, content_framing};
+use crate::pipeline::{Data, End, Passed, Stop, content_framing};
+use crate::plugin::Asked;
 use crate::plugin::instance::Loan;
-use crate::plugin::{Asked, Version};
-use crate::upstream::body::Limited;
 use crate::upstream::client::{self, Unanswered};
 use crate::upstream::{self, Answer, AnswerBody, Target, Upstream};
 
+mod adapter;
+mod candidates;
+
+pub(super) use adapter::{Adapter, RequestBody};
+use candidates::{Candidate, last_of, may_be_mended, seconds_of, sooner};
+
 /// Bytes taken from the model server at a time, as far as they have arrived.
 const CHUNK: usize = 64 * 1024;
-
-/// The body of a frozen request.
-pub(super) enum RequestBody {
-    /// At hand: it can be sent as often as there are attempts.
-    Kept(Bytes),
-    /// Passed on as it arrives, once; `None` when some of it may be gone.
-    Stream(Option<Box<Limited>>),
-}
-
-impl RequestBody {
-    /// Whether there is still all of it to be sent.
-    fn is_whole(&self) -> bool {
-        !matches!(self, Self::Stream(None))
-    }
-
-    /// The body for one attempt.
-    fn take(&mut self) -> upstream::Body {
-        match self {
-            Self::Kept(bytes) => upstream::Body::full(bytes.clone()),
-            Self::Stream(limited) => match limited.take() {
-                Some(limited) => upstream::Body::Stream(limited),
-                None => upstream::Body::full(Bytes::new()),
-            },
-        }
-    }
-
-    /// Takes back what was not sent.
-    fn give_back(&mut self, body: Option<upstream::Body>) {
-        if let (Self::Stream(place), Some(upstream::Body::Stream(limited))) = (self, body) {
-            *place = Some(limited);
-        }
-    }
-}
-
-/// An attempt's adapter with its copy of the exchange.
-pub(super) struct Adapter {
-    run: Run,
-    context: Loan,
-    /// Whether its attempt is the one that is answered with: its notes are those of the exchange.
-    decided: bool,
-}
-
-impl Adapter {
-    fn new(version: &Arc<Version>, asked: Asked, context: Loan, limits: Limits) -> Self {
-        Self {
-            run: Run::adapter(version.clone(), Arc::new(asked), limits),
-            context,
-            decided: false,
-        }
-    }
-
-    /// Events that came from the model server; 0 if the adapter did not look.
-    pub(super) fn events(&self) -> u64 {
-        self.run.events()
-    }
-
-    /// Time spent in it.
-    pub(super) fn spent(&self) -> Duration {
-        self.context.spent()
-    }
-
-    /// Request phases. Returns the body for the model server.
-    async fn request(
-        &mut self,
-        client: &ResponseWriter,
-        body: &mut RequestBody,
-    ) -> Result<upstream::Body, Halt> {
-        self.run.request_heads(&mut self.context).await?;
-        if !self.run.wants_body() {
-            return Ok(body.take());
-        }
-        if let RequestBody::Stream(limited) = body {
-            // The adapter wants to see what no stage has: from here on it is kept.
-            let bytes = match limited.take() {
-                Some(mut limited) => client.unless_gone(limited.collect()).await?,
-                None => Ok(Bytes::new()),
-            };
-            *body = RequestBody::Kept(bytes.map_err(unreadable)?);
-        }
-        let RequestBody::Kept(bytes) = body else {
-            return Ok(body.take());
-        };
-        let new = self
-            .run
-            .request_body(&mut self.context, bytes.clone())
-            .await?;
-        Ok(upstream::Body::full(new))
-    }
-
-    /// Takes some of the response through the adapter. Once its attempt has decided the exchange, its notes are the exchange's.
-    async fn advance(&mut self, exchange: &mut Loan, passed: Passed) -> Passed {
-        self.share_notes(exchange);
-        let passed = self.run.advance(&mut self.context, passed).await;
-        self.share_notes(exchange);
-        passed
-    }
-
-    fn share_notes(&mut self, exchange: &mut Loan) {
-        if self.decided {
-            mem::swap(&mut self.context.notes, &mut exchange.notes);
-        }
-    }
-
-    /// `closing.closed`
-    pub(super) async fn close(
-        &mut self,
-        exchange: &mut Loan,
-        error: &str,
-        status: Option<StatusCode>,
-    ) {
-        self.context.status = status;
-        self.share_notes(exchange);
-        self.run.close(&mut self.context, error).await;
-        self.share_notes(exchange);
-    }
-}
 
 /// The response of the attempt that decided the exchange.
 pub(super) struct Source {
@@ -194,51 +81,6 @@ impl Source {
                 end: End::Stopped(stopped),
             },
         }
-    }
-}
-
-/// The targets that can still be asked, of the upstream that was chosen and of its fallbacks.
-struct Candidates {
-    /// Each with the place in its list of targets where this exchange begins.
-    upstreams: Vec<(Arc<Upstream>, usize)>,
-    tried: Vec<Arc<Target>>,
-    left: u32,
-}
-
-/// Whom an attempt asks.
-struct Candidate {
-    upstream: Arc<Upstream>,
-    target: Arc<Target>,
-    /// Whether the upstream is the one that the route or a stage chose, and not a fallback.
-    chosen: bool,
-}
-
-impl Candidates {
-    /// The next target: one that is not known to be down, in the order of the upstreams. Where all are down and none was tried,
-    /// the first one all the same.
-    fn next(&mut self) -> Option<Candidate> {
-        let left = self.left.checked_sub(1)?;
-        let up = self.find(|upstream, turn| upstream.pick(turn, &self.tried));
-        let any = || self.find(|upstream, turn| Some(upstream.in_turn(turn)));
-        let candidate = match up {
-            Some(candidate) => candidate,
-            None if self.tried.is_empty() => any()?,
-            None => return None,
-        };
-        self.left = left;
-        self.tried.push(candidate.target.clone());
-        Some(candidate)
-    }
-
-    fn find(&self, pick: impl Fn(&Upstream, usize) -> Option<Arc<Target>>) -> Option<Candidate> {
-        let mut upstreams = self.upstreams.iter().enumerate();
-        upstreams.find_map(|(index, (upstream, turn))| {
-            Some(Candidate {
-                upstream: upstream.clone(),
-                target: pick(upstream, *turn)?,
-                chosen: index == 0,
-            })
-        })
     }
 }
 
@@ -314,31 +156,6 @@ impl Exchange {
             .map_or(&self.context, |adapter| &adapter.context);
         let seconds = context.response.get(RETRY_AFTER).and_then(seconds_of);
         matches!(context.status(), 429 | 502..=504).then_some((context.status(), seconds))
-    }
-
-    fn candidates(&self) -> Result<Candidates, Failure> {
-        let find = |name: &Arc<str>| {
-            self.snapshot.upstreams.get(name).cloned().ok_or_else(|| {
-                Failure::new(Kind::Internal, format!("There is no upstream `{name}`."))
-            })
-        };
-        let chosen = find(&self.context.upstream)?;
-        let left = chosen.attempts;
-        let mut upstreams = vec![chosen];
-        for name in &self.record.route.fallback {
-            if *name != self.context.upstream {
-                upstreams.push(find(name)?);
-            }
-        }
-        let with_turn = |upstream: Arc<Upstream>| {
-            let turn = upstream.next_turn();
-            (upstream, turn)
-        };
-        Ok(Candidates {
-            upstreams: upstreams.into_iter().map(with_turn).collect(),
-            tried: Vec::new(),
-            left,
-        })
     }
 
     /// One attempt, until it is decided.
@@ -546,33 +363,6 @@ fn arrived(bytes: Bytes, last: bool) -> Passed {
     }
 }
 
-/// Whether another model server may do better.
-fn may_be_mended(failure: &Failure) -> bool {
-    match failure.kind() {
-        Kind::UpstreamUnreachable | Kind::UpstreamConnectTimeout | Kind::UpstreamBroken => true,
-        Kind::Refused => {
-            matches!(failure.status().as_u16(), 429 | 503)
-                || failure.code() == "upstream_unauthorized"
-        }
-        Kind::InvalidRequest
-        | Kind::Foreign
-        | Kind::ShuttingDown
-        | Kind::NotFound
-        | Kind::MethodNotAllowed
-        | Kind::RequestTimeout
-        | Kind::BodyTooLarge
-        | Kind::UnsupportedCoding
-        | Kind::HeadTooLarge
-        | Kind::Overloaded
-        | Kind::UpstreamFirstByteTimeout
-        | Kind::UpstreamIdleTimeout
-        | Kind::UpstreamTotalTimeout
-        | Kind::UpstreamInvalid
-        | Kind::PluginFault
-        | Kind::Internal => false,
-    }
-}
-
 /// An adapter's 502 says that asking again will not help.
 fn not_to_repeat(stop: Stop) -> Stop {
     match stop {
@@ -583,28 +373,6 @@ fn not_to_repeat(stop: Stop) -> Stop {
         }
         other => other,
     }
-}
-
-/// The failure of the last attempt, with the shortest wait that any of them asked for.
-fn last_of(failure: Failure, soonest: Option<u64>) -> Failure {
-    match soonest {
-        Some(seconds) if matches!(failure.status().as_u16(), 429 | 503) => {
-            failure.with_field("retry-after", &seconds.to_string())
-        }
-        Some(_) | None => failure,
-    }
-}
-
-fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// Seconds of a `retry-after`; a date is left alone.
-fn seconds_of(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok()?.trim().parse().ok()
 }
 
 /// What it means for the client that the model server gives no response, or not all of one.
