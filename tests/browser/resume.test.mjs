@@ -221,6 +221,26 @@ test('what is written while the gateway cannot be reached goes out once it can, 
   assert.equal(fake.requests(ask).length, 1);
 });
 
+test('what is typed while the first message of a new chat waits stays in the field', async (t) => {
+  const page = await open(t);
+  await controlSockets(page);
+  const ask = prompt('waits');
+  await page.evaluate(() => {
+    sessionStorage.setItem('blocked', '1');
+    /** @type {any} */ (window).__socket.close();
+  });
+  await page.getByRole('button', { name: 'Retry now' }).first().waitFor({ state: 'attached' });
+  await send(page, ask);
+  await page.getByText('Will be sent when the connection is back').waitFor();
+  await field(page).fill('the next one');
+  await page.evaluate(() => sessionStorage.removeItem('blocked'));
+  await done(page);
+  assert.match(new URL(page.url()).hash, /^#ses_/, 'the chat is a session now');
+  assert.equal(await field(page).inputValue(), 'the next one');
+  await page.getByRole('button', { name: 'New chat' }).click();
+  assert.equal(await field(page).inputValue(), '', 'it went with its chat');
+});
+
 test('where WebSocket is blocked the page works over plain HTTP', async (t) => {
   const page = await open(t);
   await controlSockets(page);

@@ -152,6 +152,12 @@ export class ComposerView {
   /** @param {any} [detail] */
   #opened(detail) {
     const { client } = this;
+    // The chat on screen has become a session: what is being written goes on there.
+    if (detail?.made && this.shownFor === '' && !client.current && detail.chat === client.chat) {
+      settings.putDraft('', '');
+      this.shownFor = detail.made;
+      return this.#saveDraft();
+    }
     if (this.shownFor === client.current && !detail?.draft) return this.#buttons();
     if (!detail?.draft) this.#saveDraft();
     this.shownFor = client.current;
