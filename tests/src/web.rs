@@ -12,6 +12,9 @@ use crate::{Client, Gateway, within};
 /// A token that logs in, and may see all of `/debug`.
 pub const TOKEN: &str = "token-of-the-tests-0123456789";
 
+/// A token that logs in somebody else, who may not see that much.
+pub const OTHER_TOKEN: &str = "token-of-somebody-else-0123456789";
+
 /// How long answers under way may go on at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -33,11 +36,10 @@ impl Web {
             endpoint: format!("http://{}", gateway.address()),
             admin: Some(format!("http://{}", gateway.admin_address())),
             store: store.path().join("chat.db"),
-            access: vec![Access {
-                name: "test".to_owned(),
-                token: Secret::new(TOKEN),
-                debug: true,
-            }],
+            access: vec![
+                access("test", TOKEN, true),
+                access("other", OTHER_TOKEN, false),
+            ],
             limits: Limits {
                 sends_per_minute: 600,
                 runs_per_user: 16,
@@ -69,5 +71,13 @@ impl Web {
     /// If it does not end within the deadline.
     pub async fn shutdown(self) {
         within("the end of the web gateway", self.chat.shutdown(DRAIN)).await;
+    }
+}
+
+fn access(name: &str, token: &str, debug: bool) -> Access {
+    Access {
+        name: name.to_owned(),
+        token: Secret::new(token),
+        debug,
     }
 }

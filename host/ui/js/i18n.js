@@ -33,6 +33,11 @@ export function current() {
   return language;
 }
 
+/** Whether a catalog is in use. */
+export function loaded() {
+  return Object.keys(catalog).length > 0;
+}
+
 /**
  * Takes a catalog into use.
  * @param {Language} name

@@ -1,5 +1,5 @@
 /**
- * Starts the page: language, login, parser, connection, view.
+ * Starts the page: login, language, parser, connection, view.
  */
 
 import * as i18n from './i18n.js';
@@ -12,9 +12,9 @@ import { load as loadMarkdown } from './text/markdown.js';
 import { AppView } from './view/app.js';
 import { useParser } from './view/body.js';
 import * as code from './view/code.js';
-import { loginView } from './view/login.js';
+import { loginView, startOver } from './view/login.js';
 import { regions } from './view/status.js';
-import { place as toastPlace } from './view/toast.js';
+import { clear as clearToasts, place as toastPlace } from './view/toast.js';
 
 /** After this many sockets that never opened, where plain HTTP works, something in between does not let them through. */
 const SOCKET_TRIES = 3;
@@ -32,52 +32,81 @@ function takeCode() {
 
 async function start() {
   const loginCode = takeCode();
-  const language = /** @type {i18n.Language} */ (settings.get('language')) || i18n.choose(navigator.languages);
-  document.documentElement.lang = language;
-  const parser = loadMarkdown(new URL('../markdown.wasm', import.meta.url));
-  const [shelf] = await Promise.all([openShelf(), i18n.load(language)]);
+  /** @type {any} */
   let loginError;
   if (loginCode) await login({ code: loginCode }).catch((error) => (loginError = error));
+  settings.begin();
+  const parser = loadMarkdown(new URL('../markdown.wasm', import.meta.url));
+  await useLook();
   // Without the parser messages are shown as plain text.
   await parser.then((markdown) => useParser(markdown.parse)).catch((error) => console.warn(error));
-  document.body.append(...regions(), toastPlace());
-  run(shelf, loginError);
+  // Another tab can log in, as somebody else too, and log out. The person that this page belongs to is not there any more then.
+  addEventListener('storage', (event) => {
+    if (!settings.isOurs()) startOver();
+    else if (settings.concerns(event, 'theme')) settings.applyTheme(settings.get('theme'));
+  });
+  if (!settings.ownerId()) {
+    await new Promise((resolve) => showLogin(() => resolve(undefined), loginError));
+    settings.begin();
+    await useLook();
+  }
+  const owner = settings.ownerId();
+  run(owner, await openShelf(owner, settings.hasLeft), loginError);
 }
 
-/** @param {import('./net/outbox.js').Shelf} shelf @param {any} loginError */
-function run(shelf, loginError) {
-  const client = new Client({ build, shelf, visible: () => document.visibilityState === 'visible', hello, open: transport });
+/** Takes the language and the theme of whose page this is into use. */
+async function useLook() {
+  const language = /** @type {i18n.Language} */ (settings.get('language')) || i18n.choose(navigator.languages);
+  settings.applyTheme(settings.get('theme'));
+  if (document.documentElement.lang === language && i18n.loaded()) return;
+  document.documentElement.lang = language;
+  await i18n.load(language);
+}
+
+/** @param {() => void} onlogin @param {any} [error] why an attempt before this one failed */
+function showLogin(onlogin, error) {
+  document.title = 'Sluicegate';
+  clearToasts();
+  root.replaceChildren(loginView({ onlogin, error }));
+  root.querySelector('input')?.focus();
+}
+
+/** @param {string} owner @param {import('./net/outbox.js').Shelf} shelf @param {any} loginError */
+function run(owner, shelf, loginError) {
+  document.body.append(...regions(), toastPlace());
+  const client = new Client({ build, owner, shelf, visible: () => document.visibilityState === 'visible', hello, open: transport });
   code.configure(
     async (lang, text) => (await client.request('code.highlight', { lang, text })).ranges,
     () => client.limits.highlight_bytes ?? 0,
   );
-  /** @type {AppView | null} */
-  let app = null;
+  client.on('stranger', (user) => {
+    settings.loggedIn(user);
+    startOver();
+  });
+  // Where we have been before, the page is there at once, with drafts and unsent messages, whatever the server does.
+  const app = new AppView(client);
+  show(app);
   client.on('connection', (state) => {
     if (state === 'waiting') checkBlocked(client);
     if (state === 'login') {
       const again = () => {
-        if (app) show(app);
-        client.connection.connect();
+        if (!settings.isOurs()) return startOver();
+        show(app);
+        return client.connection.connect();
       };
-      root.replaceChildren(loginView({ onlogin: again, error: loginError }));
-      root.querySelector('input')?.focus();
+      showLogin(again, loginError);
     } else if (state === 'online') {
       loginError = undefined;
-      app ??= new AppView(client);
       if (!app.node.isConnected) show(app);
     }
   });
-  // The theme was changed in another tab.
-  addEventListener('storage', (event) => event.key === 'sluice.theme' && settings.applyTheme(settings.get('theme')));
   document.addEventListener('visibilitychange', () => client.visibility());
   addEventListener('online', () => client.connection.probe());
-  addEventListener('pageshow', (event) => event.persisted && client.connection.probe());
-  // Where we have been before, the page is there at once, with drafts and unsent messages, whatever the server does.
-  if (settings.get('bind')) {
-    app = new AppView(client);
-    show(app);
-  }
+  addEventListener('pageshow', (event) => {
+    // A page that the browser had put aside has heard of nothing.
+    if (event.persisted && !settings.isOurs()) startOver();
+    else if (event.persisted) client.connection.probe();
+  });
   client.start();
 }
 
@@ -104,7 +133,7 @@ function transport() {
 }
 
 function hello() {
-  const bind = settings.get('bind');
+  const bind = settings.bind();
   return {
     min: 1,
     max: 1,

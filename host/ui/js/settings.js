@@ -1,17 +1,28 @@
 /**
- * What this browser remembers: the look, the language, drafts, and the secret that binds the login to this origin.
+ * What this browser remembers, of each person apart: the look, the language, drafts, and the secret that binds the login to
+ * this origin.
+ *
+ * A page belongs to one person from its start to its end. What that person leaves is stored under their user id, so that
+ * whoever logs in next in the same browser finds nothing of it, and finds their own again.
  *
  * All of it is in `localStorage`, which, unlike a cookie, is separate for each port. Where storage is refused (private
  * windows of some browsers) values last as long as the page.
  */
 
 const PREFIX = 'sluice.';
+/** The keys that belong to no person: who has logged in last, the secret of that login, and who has logged out since. */
+const USER = 'user';
+const BIND = 'bind';
+const OUT = 'out.';
 
 /** @type {Record<string, string>} */
 const DEFAULTS = { theme: 'auto', language: '', enter: 'send', announce: 'end', wrap: 'off', model: '', sidebar: 'open' };
 
-/** @type {Map<string, string>} */
+/** What could not be stored. @type {Map<string, string>} */
 const memory = new Map();
+
+/** Whose page this is: a user id, or "" while nobody has logged in. */
+let owner = '';
 
 /** @returns {Storage | null} */
 function storage() {
@@ -23,20 +34,90 @@ function storage() {
 }
 
 /** @param {string} key */
-export function get(key) {
-  const stored = storage()?.getItem(PREFIX + key) ?? memory.get(key);
-  return stored ?? DEFAULTS[key] ?? '';
+function read(key) {
+  return memory.get(key) ?? storage()?.getItem(PREFIX + key) ?? '';
 }
 
 /** Stores a value; "" removes it. @param {string} key @param {string} value */
-export function put(key, value) {
-  memory.set(key, value);
+function write(key, value) {
+  memory.delete(key);
+  const place = storage();
   try {
-    if (value) storage()?.setItem(PREFIX + key, value);
-    else storage()?.removeItem(PREFIX + key);
+    if (!place) memory.set(key, value);
+    else if (value) place.setItem(PREFIX + key, value);
+    else place.removeItem(PREFIX + key);
   } catch {
-    // Full or refused: the value stays in memory.
+    // Full or refused: the value stays in memory, and comes before what is stored.
+    memory.set(key, value);
   }
+}
+
+/** Makes the page that of whoever has logged in last in this browser. @returns {string} their user id, "" for nobody */
+export function begin() {
+  owner = read(BIND) && read(USER);
+  return owner;
+}
+
+/** Whose page this is; "" while nobody has logged in. */
+export function ownerId() {
+  return owner;
+}
+
+/** Whether the login of this browser is still the one that the page belongs to. */
+export function isOurs() {
+  return read(USER) === owner;
+}
+
+/** Somebody has logged in. A page that belongs to another person stays theirs. @param {string} user @param {string} [bind] */
+export function loggedIn(user, bind) {
+  // Another tab may have written something after this person logged out.
+  if (isOut(user)) forgetDrafts(user);
+  write(OUT + user, '');
+  write(USER, user);
+  if (bind) write(BIND, bind);
+}
+
+/** The owner logs out: their texts go, in this browser for good. Nothing more of theirs is stored from now on, by any tab. */
+export function logOut() {
+  write(OUT + owner, '1');
+  forgetDrafts(owner);
+  write(USER, '');
+  write(BIND, '');
+}
+
+/** Whether the owner has logged out, in whichever tab. */
+export function hasLeft() {
+  return isOut(owner);
+}
+
+/** @param {string} user */
+function isOut(user) {
+  return read(OUT + user) !== '';
+}
+
+/** The second half of the owner's login, beside the cookie; "" once somebody else has logged in. */
+export function bind() {
+  return isOurs() ? read(BIND) : '';
+}
+
+/** The name under which a value of the owner is stored. @param {string} key */
+function own(key) {
+  return `${owner}.${key}`;
+}
+
+/** @param {string} key */
+export function get(key) {
+  return read(own(key)) || (DEFAULTS[key] ?? '');
+}
+
+/** Stores a value of the owner; "" removes it. @param {string} key @param {string} value */
+export function put(key, value) {
+  if (owner && !hasLeft()) write(own(key), value);
+}
+
+/** Whether a storage event is about this value of the owner. @param {StorageEvent} event @param {string} key */
+export function concerns(event, key) {
+  return event.key === PREFIX + own(key);
 }
 
 /** The draft of a session; "" for the session that does not exist yet. @param {string} session */
@@ -49,12 +130,11 @@ export function putDraft(session, text) {
   put(`draft.${session}`, text);
 }
 
-/** Forgets what belongs to a person rather than to the browser: drafts and the login. */
-export function forget() {
-  const all = [...memory.keys()].map((key) => PREFIX + key);
-  for (const key of [...Object.keys(storage() ?? {}), ...all]) {
-    if (key.startsWith(`${PREFIX}draft.`) || key === `${PREFIX}bind`) put(key.slice(PREFIX.length), '');
-  }
+/** @param {string} user */
+function forgetDrafts(user) {
+  const begins = `${user}.draft.`;
+  const stored = Object.keys(storage() ?? {}).map((key) => (key.startsWith(PREFIX) ? key.slice(PREFIX.length) : ''));
+  for (const key of [...memory.keys(), ...stored]) if (key.startsWith(begins)) write(key, '');
 }
 
 /**

@@ -1,8 +1,9 @@
 /**
- * Takes the chosen theme into use before the first paint. A classic script: modules run later, and the page would flash.
+ * Takes the theme of whoever has logged in last into use before the first paint. A classic script: modules run later, and
+ * the page would flash.
  */
 try {
-  const theme = localStorage.getItem('sluice.theme');
+  const theme = localStorage.getItem(`sluice.${localStorage.getItem('sluice.user')}.theme`);
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
 } catch {
   // Storage is refused: the system's theme it is.

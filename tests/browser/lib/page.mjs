@@ -15,7 +15,10 @@ const need = (name) => process.env[name] ?? assert.fail(`${name} is not set; see
 
 /** The web gateway under test, without a slash at its end. */
 export const URL_OF_GATEWAY = need('SLUICE_CHAT_URL').replace(/\/$/, '');
-const TOKEN = need('SLUICE_CHAT_TOKEN');
+/** Logs in the person whom {@link open} logs in. */
+export const TOKEN = need('SLUICE_CHAT_TOKEN');
+/** Logs in another person than the one whom {@link open} logs in. */
+export const OTHER_TOKEN = need('SLUICE_CHAT_OTHER_TOKEN');
 const FAKE_PORT = Number(need('SLUICE_FAKE_PORT'));
 
 /** How long anything may take that a test waits for, in ms: long enough for a machine with other work. */
@@ -114,8 +117,17 @@ async function logIn(context) {
     headers: { origin: URL_OF_GATEWAY },
   });
   assert.equal(answer.status(), 200, await answer.text());
-  const { bind } = await answer.json();
-  await context.addInitScript((secret) => localStorage.getItem('sluice.bind') ?? localStorage.setItem('sluice.bind', secret), bind);
+  const { user, bind } = await answer.json();
+  await context.addInitScript(
+    (login) => {
+      // Once: what the page makes of it later, a log out too, is what is tested.
+      if (localStorage.getItem('test.login')) return;
+      localStorage.setItem('test.login', login.user);
+      localStorage.setItem('sluice.user', login.user);
+      localStorage.setItem('sluice.bind', login.bind);
+    },
+    { user: user.id, bind },
+  );
 }
 
 /** Waits until the line is up. @param {import('playwright-core').Page} page */

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sluicegate::builtin;
-use sluicegate_tests::web::TOKEN;
+use sluicegate_tests::web::{OTHER_TOKEN, TOKEN};
 use sluicegate_tests::{Setup, Web, logs, program};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
@@ -101,6 +101,7 @@ async fn the_page_in_the_browser_does_what_its_tests_promise() -> anyhow::Result
             .args(["stdout".as_ref(), suite.as_os_str()])
             .env("SLUICE_CHAT_URL", format!("http://{}", web.address()))
             .env("SLUICE_CHAT_TOKEN", TOKEN)
+            .env("SLUICE_CHAT_OTHER_TOKEN", OTHER_TOKEN)
             .env("SLUICE_FAKE_PORT", model_server.port().to_string())
             .env("CHROMIUM", &chromium);
         if let Err(error) = copy.run(&name, node, SUITE_DEADLINE).await {

@@ -16,7 +16,7 @@ const KEEP_MODELS = 8;
 const PAGE = 50;
 
 /**
- * @typedef {'connection' | 'list' | 'open' | 'session' | 'outbox' | 'system' | 'cards' | 'build' | 'limits'} Topic
+ * @typedef {'connection' | 'list' | 'open' | 'session' | 'outbox' | 'system' | 'cards' | 'build' | 'limits' | 'stranger'} Topic
  * @typedef {{id: string, session: string, after: string, card: any}} CardEntry a debug card, and the message it stands after
  */
 
@@ -26,10 +26,12 @@ export class Client {
    * @param {() => any} options.open makes a transport
    * @param {() => object} options.hello
    * @param {import('./outbox.js').Shelf} options.shelf
+   * @param {string} options.owner the user id of the person whose page this is
    * @param {string} options.build the build of this page
    * @param {() => boolean} [options.visible]
    */
-  constructor({ open, hello, shelf, build, visible = () => true }) {
+  constructor({ open, hello, shelf, owner, build, visible = () => true }) {
+    this.owner = owner;
     this.build = build;
     this.visible = visible;
     /** @type {Map<string, Set<(detail?: any) => void>>} */
@@ -239,14 +241,20 @@ export class Client {
     if (again) await this.#sub(model, true);
   }
 
-  /** @param {any} payload */
+  /** @param {any} payload @returns {boolean} whether to go on with this connection */
   #hello(payload) {
+    // Somebody else has logged in meanwhile: nothing of this page may be sent in their name.
+    if (payload.user.id !== this.owner) {
+      this.emit('stranger', payload.user.id);
+      return false;
+    }
     this.user = payload.user;
     this.limits = payload.limits;
     this.server = payload.server;
     this.#system(payload);
     this.emit('limits');
     if (this.build && payload.server.build && payload.server.build !== this.build) this.emit('build');
+    return true;
   }
 
   /** @param {any} state */

@@ -33,7 +33,8 @@ export class Connection {
    * @param {object} options
    * @param {() => Socket} options.open makes a transport; its events follow
    * @param {() => object} options.hello the parameters of `hello`
-   * @param {(payload: any) => void} options.onhello the server knows us; called before `onstate('online')`
+   * @param {(payload: any) => boolean | void} options.onhello the server knows us; called before `onstate('online')`, or, where
+   *   it gives false, before the connection is given up
    * @param {(frame: any) => void} options.onframe everything that is not an answer
    * @param {(state: State) => void} options.onstate
    * @param {() => boolean} [options.visible] whether the watchdog may act: timers of hidden pages are not to be trusted
@@ -122,7 +123,7 @@ export class Connection {
         this.heardAt = Date.now();
         this.#timer('stable', STABLE_MS, () => this.backoff.reset());
         this.#watch();
-        this.onhello(payload);
+        if (this.onhello(payload) === false) return this.stop('stopped');
         this.resumes++;
         this.#state('online');
       },

@@ -20,12 +20,14 @@ import { OFFLINE, uuid } from './wire.js';
  * @property {number} [retryAt] not before this time: the server has said so
  */
 
-/** @typedef {{all(): Promise<Entry[]>, put(entry: Entry): Promise<void>, remove(cid: string): Promise<void>}} Shelf */
+/** @typedef {{all(): Promise<Entry[]>, put(entry: Entry): Promise<void>, remove(cid: string): Promise<void>, clear(): Promise<void>}} Shelf */
 
 /** Codes after which the message waits and goes out by itself. */
 const WAIT = new Set([OFFLINE, 'RATE_LIMITED', 'OVERLOADED', 'SHUTTING_DOWN', 'STORE_UNAVAILABLE', 'QUEUE_FULL', 'UNAUTHENTICATED']);
 /** How long to wait where the server did not say. */
 const WAIT_MS = 5_000;
+/** Of the shelf in IndexedDB. */
+const VERSION = 2;
 
 export class Outbox {
   /**
@@ -89,6 +91,13 @@ export class Outbox {
     this.entries = this.entries.filter((entry) => entry.cid !== cid);
     this.shelf.remove(cid).catch(() => {});
     if (this.entries.length !== before) this.onchange();
+  }
+
+  /** Forgets all messages, for good. */
+  async clear() {
+    this.entries = [];
+    await this.shelf.clear().catch(() => {});
+    this.onchange();
   }
 
   /** Tries a failed message again. @param {string} cid @param {object} [params] replaces the parameters */
@@ -165,25 +174,43 @@ export function memoryShelf() {
     all: async () => [...entries.values()],
     put: async (entry) => void entries.set(entry.cid, { ...entry }),
     remove: async (cid) => void entries.delete(cid),
+    clear: async () => entries.clear(),
   };
 }
 
-/** A shelf in IndexedDB, or in memory where that fails. @returns {Promise<Shelf>} */
-export async function openShelf() {
+/**
+ * A person's shelf in IndexedDB, or in memory where that fails.
+ * @param {string} user whose messages are on it; those of other people in the same browser are not seen
+ * @param {() => boolean} [closed] whether the person has logged out, in whichever tab: nothing is put on the shelf then
+ * @returns {Promise<Shelf>}
+ */
+export async function openShelf(user, closed = () => false) {
   const ask = (/** @type {IDBRequest} */ request) =>
     new Promise((resolve, reject) => {
       request.onsuccess = () => resolve(request.result);
       request.onerror = () => reject(request.error);
     });
   try {
-    const opening = indexedDB.open('sluice', 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore('outbox', { keyPath: 'cid' });
-    const database = /** @type {IDBDatabase} */ (await ask(opening));
+    const opening = indexedDB.open('sluice', VERSION);
+    opening.onupgradeneeded = () => {
+      const { result } = opening;
+      // Messages that name nobody cannot be sent in anybody's name.
+      if (result.objectStoreNames.contains('outbox')) result.deleteObjectStore('outbox');
+      result.createObjectStore('outbox', { keyPath: 'cid' }).createIndex('user', 'user');
+    };
+    const blocked = new Promise((_, reject) => (opening.onblocked = () => reject(new Error('a page of an older version is open'))));
+    const database = /** @type {IDBDatabase} */ (await Promise.race([ask(opening), blocked]));
+    database.onversionchange = () => database.close();
     const store = (/** @type {IDBTransactionMode} */ mode) => database.transaction('outbox', mode).objectStore('outbox');
     return {
-      all: async () => /** @type {any} */ (await ask(store('readonly').getAll())),
-      put: async (entry) => void (await ask(store('readwrite').put({ ...entry }))),
+      all: async () => /** @type {any} */ (await ask(store('readonly').index('user').getAll(user))),
+      put: async (entry) => void (closed() || (await ask(store('readwrite').put({ ...entry, user })))),
       remove: async (cid) => void (await ask(store('readwrite').delete(cid))),
+      clear: async () => {
+        const kept = store('readwrite');
+        const cids = /** @type {IDBValidKey[]} */ (await ask(kept.index('user').getAllKeys(user)));
+        await Promise.all(cids.map((cid) => ask(kept.delete(cid))));
+      },
     };
   } catch {
     return memoryShelf();

@@ -7,6 +7,9 @@
 import * as settings from '../settings.js';
 import { OFFLINE, RequestError } from './wire.js';
 
+/** A gateway that does not answer keeps nobody from leaving. */
+const LOGOUT_MS = 5_000;
+
 /**
  * Calls the gateway.
  * @param {string} method
@@ -17,7 +20,7 @@ import { OFFLINE, RequestError } from './wire.js';
  * @throws {RequestError}
  */
 export async function call(method, path, body, { headers = {}, signal } = {}) {
-  const bind = settings.get('bind');
+  const bind = settings.bind();
   const init = {
     method,
     signal,
@@ -39,20 +42,26 @@ export async function call(method, path, body, { headers = {}, signal } = {}) {
 }
 
 /**
- * Logs in, and keeps the secret that the gateway answers with.
+ * Logs in, and keeps who it is with the secret that the gateway answers with.
  * @param {{code: string} | {token: string}} proof
  */
 export async function login(proof) {
   const answer = await (await call('POST', 'login', proof)).json();
-  settings.put('bind', answer.bind);
+  settings.loggedIn(answer.user.id, answer.bind);
   return answer;
 }
 
-/** Ends this login; the gateway closes its sockets. Nothing of this person stays in the browser. */
-export async function logout() {
-  await call('POST', 'logout').catch(() => {});
-  settings.forget();
-  indexedDB.deleteDatabase('sluice');
+/**
+ * Ends this login; the gateway closes its sockets. No text of this person stays in the browser, whether the gateway answers
+ * or not.
+ * @param {import('./outbox.js').Outbox} outbox
+ */
+export async function logout(outbox) {
+  // Asked before the secret goes, waited for after everything is gone.
+  const told = call('POST', 'logout', {}, { signal: AbortSignal.timeout(LOGOUT_MS) }).catch(() => {});
+  settings.logOut();
+  await outbox.clear();
+  await told;
 }
 
 /**

@@ -46,6 +46,12 @@ export function loginView({ onlogin, error }) {
   );
 }
 
+/** Loads the page anew and leaves nothing of what was on it: not its memory, not its undo history, not its address. */
+export function startOver() {
+  history.replaceState(null, '', location.pathname);
+  location.reload();
+}
+
 /** People paste the whole link as readily as what is in it. @param {string} value */
 function proofOf(value) {
   const code = /#login=(.+)$/.exec(value)?.[1];

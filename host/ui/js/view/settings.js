@@ -8,6 +8,7 @@ import { call, logout } from '../net/rest.js';
 import * as settings from '../settings.js';
 import { copyButton } from './copy.js';
 import { open } from './dialog.js';
+import { startOver } from './login.js';
 import { failure } from './toast.js';
 
 const NAMES = { 'zh-CN': '简体中文', en: 'English' };
@@ -50,7 +51,7 @@ export async function openSettings(client) {
     h('h3', null, t('settings.keys')),
     keyTable(),
     h('p.fine', null, t('settings.version', { version: client.server?.version ?? '–', build: client.build || '–' })),
-    h('button.button', { type: 'button', onclick: () => logout().then(() => location.reload()) }, t('settings.logout')),
+    h('button.button', { type: 'button', onclick: () => logout(client.outbox).then(startOver) }, t('settings.logout')),
   );
   await open({ title: t('settings.title'), body, class: 'wide' });
 }

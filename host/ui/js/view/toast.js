@@ -20,6 +20,11 @@ export function place() {
   return box;
 }
 
+/** Takes all notices away. */
+export function clear() {
+  box.replaceChildren();
+}
+
 /**
  * Shows a notice.
  * @param {string} text
