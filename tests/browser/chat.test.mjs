@@ -209,6 +209,57 @@ test('a failed answer says what broke, and a new one can be asked for', async (t
   await eventually(async () => (await answerText(page)).includes('Better now.'), 'the second attempt');
 });
 
+/** What a model server can answer in place of an answer, and what the reader is told. */
+const CAUSES = [
+  {
+    about: 'memory',
+    script: { status: 500, error: 'model requires more system memory (5.6 GiB) than is available (1.4 GiB)' },
+    words: 'The model server answered with an error.',
+    said: 'model requires more system memory (5.6 GiB) than is available (1.4 GiB)',
+    retry: true,
+  },
+  {
+    about: 'no model',
+    script: { status: 404, error: "model 'demo' not found" },
+    words: 'The model server does not have this model.',
+    said: "model 'demo' not found",
+  },
+  {
+    about: 'sign-in',
+    script: { status: 401, error: 'unauthorized' },
+    words: 'The model server wants a login.',
+  },
+  {
+    about: 'redirect',
+    script: { status: 308, headers: { location: 'http://127.0.0.1:1/elsewhere' } },
+    words: 'or asks at the wrong address',
+  },
+];
+
+for (const { about, script, words, said, retry = false } of CAUSES) {
+  test(`a failed answer tells its cause: ${about}`, async (t) => {
+    const page = await open(t);
+    const ask = prompt(about);
+    fake.on(ask, { text: '', ...script });
+    await send(page, ask);
+    const note = answer(page).locator('.error-note');
+    await note.getByText(words).waitFor();
+    await note.locator('.chain .bad', { hasText: 'Model server' }).waitFor();
+    assert.equal(await note.getByText('cannot be reached').count(), 0);
+    if (said) {
+      assert.ok(await note.getByText(said).isHidden());
+      await note.getByText('Details').click();
+      await note.getByText(said).waitFor();
+    }
+    const again = note.getByRole('button', { name: 'Try again' });
+    assert.equal(await again.count(), retry ? 1 : 0);
+    if (!retry) return;
+    fake.on(ask, { text: 'Better now.', ms: 1 });
+    await again.click();
+    await eventually(async () => (await answerText(page)).includes('Better now.'), 'the second attempt');
+  });
+}
+
 test('an answer that comes while another session is open marks its session unread', async (t) => {
   const page = await open(t);
   const ask = prompt('unread');

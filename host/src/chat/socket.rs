@@ -224,6 +224,10 @@ impl Visitor {
                     | Code::UpstreamUnreachable
                     | Code::UpstreamTimeout
                     | Code::UpstreamError
+                    | Code::UpstreamInvalid
+                    | Code::UpstreamUnauthorized
+                    | Code::UpstreamConfiguration
+                    | Code::RequestRefused
                     | Code::ModelNotFound
                     | Code::ContextOverflow
                     | Code::CircuitOpen

@@ -131,7 +131,7 @@ impl Upstream {
         }
         if !is_stream {
             let message = "the proxy answered with something that is not an event stream";
-            return Err(ErrorBody::new(Code::UpstreamError, message)
+            return Err(ErrorBody::new(Code::UpstreamInvalid, message)
                 .layer(Layer::Proxy)
                 .request(request));
         }
@@ -280,7 +280,7 @@ impl Answer {
                         && self.parser.push(bytes).is_err()
                     {
                         let message = "the proxy sent an event without end";
-                        let error = ErrorBody::new(Code::UpstreamError, message);
+                        let error = ErrorBody::new(Code::UpstreamInvalid, message);
                         self.reader.cut(error.layer(Layer::Proxy));
                     }
                 }

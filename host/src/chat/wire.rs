@@ -221,6 +221,14 @@ pub(crate) enum Code {
     UpstreamTimeout,
     /// The proxy or the model server answered with an error.
     UpstreamError,
+    /// What came from the proxy or the model server makes no sense.
+    UpstreamInvalid,
+    /// The proxy does not know the gateway's key, or the model server does not let the proxy in.
+    UpstreamUnauthorized,
+    /// The address of the proxy or of the model server is wrong, or it does not accept who asks there.
+    UpstreamConfiguration,
+    /// The proxy or the model server does not take this request; it would refuse it again.
+    RequestRefused,
     /// The model is not there.
     ModelNotFound,
     /// The conversation is longer than the model can read.
@@ -306,7 +314,10 @@ impl Code {
             | Self::LeafChanged
             | Self::TooLarge
             | Self::ModelNotFound
-            | Self::ContextOverflow => false,
+            | Self::ContextOverflow
+            | Self::UpstreamUnauthorized
+            | Self::UpstreamConfiguration
+            | Self::RequestRefused => false,
             Self::RunActive
             | Self::RateLimited
             | Self::QueueFull
@@ -316,6 +327,7 @@ impl Code {
             | Self::UpstreamUnreachable
             | Self::UpstreamTimeout
             | Self::UpstreamError
+            | Self::UpstreamInvalid
             | Self::CircuitOpen
             | Self::StreamTruncated
             | Self::Internal => true,
@@ -325,7 +337,10 @@ impl Code {
     /// The HTTP status of this error on the REST API.
     pub(crate) fn status(self) -> u16 {
         match self {
-            Self::BadFrame | Self::UnsupportedVersion | Self::ContextOverflow => 400,
+            Self::BadFrame
+            | Self::UnsupportedVersion
+            | Self::ContextOverflow
+            | Self::RequestRefused => 400,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::NotFound | Self::ModelNotFound => 404,
@@ -333,7 +348,12 @@ impl Code {
             Self::TooLarge => 413,
             Self::RateLimited | Self::QueueFull => 429,
             Self::Internal => 500,
-            Self::UpstreamUnreachable | Self::UpstreamError | Self::StreamTruncated => 502,
+            Self::UpstreamUnreachable
+            | Self::UpstreamError
+            | Self::UpstreamInvalid
+            | Self::UpstreamUnauthorized
+            | Self::UpstreamConfiguration
+            | Self::StreamTruncated => 502,
             Self::Overloaded | Self::ShuttingDown | Self::StoreUnavailable | Self::CircuitOpen => {
                 503
             }
@@ -396,3 +416,6 @@ impl Close {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,9 @@ import http from 'node:http';
  * @property {number} [wait] pause before the first piece
  * @property {Promise<unknown>} [hold] nothing follows the third piece before this is settled
  * @property {boolean} [fail] the connection is cut in place of an end
- * @property {boolean} [fail] the connection is cut in place of an end
  * @property {number} [status] an error instead of an answer
+ * @property {any} [error] what the error says, in place of OpenAI's
+ * @property {Record<string, string>} [headers] of the error
  */
 
 /** @typedef {{prompt: string, messages: any[], model: string, requestId: string | undefined, began: number, pieces: number, ended?: number, left?: number}} Seen */
@@ -114,8 +115,8 @@ export class FakeModel {
       if (!response.writableFinished) seen.left = Date.now();
     });
     if (script.status) {
-      response.writeHead(script.status, { 'content-type': 'application/json' });
-      return response.end(JSON.stringify({ error: { message: 'scripted failure', type: 'server_error' } }));
+      response.writeHead(script.status, { 'content-type': 'application/json', ...script.headers });
+      return response.end(JSON.stringify({ error: script.error ?? { message: 'scripted failure', type: 'server_error' } }));
     }
     if (script.wait) await pause(script.wait, response);
     response.writeHead(200, { 'content-type': dialect.type });
@@ -127,7 +128,6 @@ export class FakeModel {
       if (script.ms) await pause(script.ms, response);
       else if (!more) await writable(response);
     }
-    if (script.fail) return response.destroy();
     if (script.fail) return response.destroy();
     seen.ended = Date.now();
     return response.end(dialect.end(body.model, seen.pieces));

@@ -155,7 +155,14 @@ async fn failures_name_their_layer_and_keep_what_came() {
             "UPSTREAM_TIMEOUT",
             "model",
         ),
-        (302, "", "UPSTREAM_ERROR", "proxy"),
+        (302, "", "UPSTREAM_CONFIGURATION", "proxy"),
+        (502, "upstream_error", "UPSTREAM_ERROR", "model"),
+        (
+            502,
+            "upstream_unauthorized",
+            "UPSTREAM_UNAUTHORIZED",
+            "model",
+        ),
     ];
     for (status, code, expected, layer) in cases {
         let (mut ann, session, sent, call) = running(&world).await;
@@ -211,7 +218,7 @@ async fn a_redirect_is_an_error_and_never_followed() {
     let end = ann
         .ended(&session, sent["run"].as_str().expect("a run"))
         .await;
-    assert_eq!(end["error"]["code"], "UPSTREAM_ERROR");
+    assert_eq!(end["error"]["code"], "UPSTREAM_CONFIGURATION");
     assert!(elsewhere.idle().await);
 }
 

@@ -35,7 +35,13 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// An answer with an error status.
 pub(super) fn of_status(status: u16, body: &[u8], retry: Option<Duration>) -> ErrorBody {
     let (code, message) = read(body);
-    let (kind, layer) = by_code(&code).unwrap_or_else(|| by_status(status));
+    let (kind, layer) = by_code(&code).unwrap_or_else(|| match status {
+        // Servers of other makers name the model in words, without this code.
+        404 if message.to_ascii_lowercase().contains("model") => {
+            (Code::ModelNotFound, Layer::Model)
+        }
+        _ => by_status(status, !message.is_empty()),
+    });
     let message = if message.is_empty() {
         format!("the proxy answered {status}")
     } else {
@@ -72,7 +78,7 @@ fn build(
         };
     }
     // The same request would be refused again.
-    if matches!(status, 400..=407 | 409..=424) || code == "plugin_fault" {
+    if matches!(status, 300..=407 | 409..=424) || code == "plugin_fault" {
         error.retryable = false;
     }
     if !code.is_empty() {
@@ -95,6 +101,7 @@ fn read(body: &[u8]) -> (String, String) {
     let message = text(error)
         .or_else(|| text(&error["message"]))
         .or_else(|| text(&json["message"]))
+        .or_else(|| text(&json["detail"]))
         .unwrap_or_default();
     let code = text(&error["code"])
         .filter(|code| crate::chat::id::plausible(code))
@@ -102,161 +109,64 @@ fn read(body: &[u8]) -> (String, String) {
     (code, message)
 }
 
-/// The proxy's codes, and those of OpenAI that adapters produce.
+/// The proxy's codes and those of the plugins that ship with it: what failed, and in which layer.
 fn by_code(code: &str) -> Option<(Code, Layer)> {
     Some(match code {
         "model_not_found" => (Code::ModelNotFound, Layer::Model),
         "context_length_exceeded" => (Code::ContextOverflow, Layer::Model),
         "circuit_open" | "breaker_open" => (Code::CircuitOpen, Layer::Proxy),
         "overloaded" => (Code::Overloaded, Layer::Proxy),
-        "upstream_unreachable" => (Code::UpstreamUnreachable, Layer::Model),
-        "upstream_connect_timeout"
+        "upstream_busy" => (Code::Overloaded, Layer::Model),
+        "rate_limit_exceeded" => (Code::RateLimited, Layer::Proxy),
+        "body_too_large" => (Code::TooLarge, Layer::Proxy),
+        "request_timeout" => (Code::UpstreamTimeout, Layer::Proxy),
+        "upstream_unreachable" | "upstream_unavailable" => {
+            (Code::UpstreamUnreachable, Layer::Model)
+        }
+        "upstream_timeout"
+        | "upstream_connect_timeout"
         | "upstream_first_byte_timeout"
         | "upstream_idle_timeout"
-        | "upstream_total_timeout" => (Code::UpstreamTimeout, Layer::Model),
+        | "upstream_total_timeout"
+        | "upstream_stalled" => (Code::UpstreamTimeout, Layer::Model),
         "upstream_broken" | "upstream_truncated" => (Code::StreamTruncated, Layer::Model),
-        "upstream_invalid" => (Code::UpstreamError, Layer::Model),
-        "plugin_fault" | "internal" | "not_found" | "method_not_allowed" | "invalid_api_key" => {
-            (Code::UpstreamError, Layer::Proxy)
-        }
-        "body_too_large" => (Code::TooLarge, Layer::Proxy),
-        "rate_limit_exceeded" => (Code::RateLimited, Layer::Proxy),
+        "upstream_invalid" => (Code::UpstreamInvalid, Layer::Model),
+        "upstream_error" => (Code::UpstreamError, Layer::Model),
+        "upstream_unauthorized" => (Code::UpstreamUnauthorized, Layer::Model),
+        "upstream_configuration" => (Code::UpstreamConfiguration, Layer::Model),
+        "invalid_api_key" => (Code::UpstreamUnauthorized, Layer::Proxy),
+        "not_found" | "method_not_allowed" => (Code::UpstreamConfiguration, Layer::Proxy),
+        "plugin_fault" | "internal" | "response_too_large" => (Code::UpstreamError, Layer::Proxy),
+        "invalid_request"
+        | "invalid_json"
+        | "invalid_type"
+        | "invalid_value"
+        | "missing_required_parameter"
+        | "unsupported_parameter"
+        | "unsupported_value"
+        | "model_not_available" => (Code::RequestRefused, Layer::Model),
+        "refused" | "unsupported_coding" | "head_too_large" => (Code::RequestRefused, Layer::Proxy),
         _ => return None,
     })
 }
 
-fn by_status(status: u16) -> (Code, Layer) {
+/// The cause where the code is none of ours: another server, or something in between. `told` says whether it is an answer in
+/// words: then somebody was reached.
+fn by_status(status: u16, told: bool) -> (Code, Layer) {
     match status {
-        404 => (Code::ModelNotFound, Layer::Model),
+        300..=399 | 404 | 405 => (Code::UpstreamConfiguration, Layer::Proxy),
+        401 | 403 | 407 => (Code::UpstreamUnauthorized, Layer::Proxy),
+        408 => (Code::UpstreamTimeout, Layer::Proxy),
         413 => (Code::TooLarge, Layer::Proxy),
         429 => (Code::RateLimited, Layer::Proxy),
+        400..=499 => (Code::RequestRefused, Layer::Model),
+        502 if !told => (Code::UpstreamUnreachable, Layer::Model),
         503 => (Code::Overloaded, Layer::Model),
-        502 => (Code::UpstreamUnreachable, Layer::Model),
         504 => (Code::UpstreamTimeout, Layer::Model),
-        400 | 422 | 500..=599 => (Code::UpstreamError, Layer::Model),
-        _ => (Code::UpstreamError, Layer::Proxy),
+        500..=599 => (Code::UpstreamError, Layer::Model),
+        _ => (Code::UpstreamInvalid, Layer::Proxy),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_failure_is_blamed_on_its_layer() {
-        let cases = [
-            (
-                404,
-                r#"{"error":{"message":"m","code":"model_not_found"}}"#,
-                Code::ModelNotFound,
-                Layer::Model,
-                false,
-            ),
-            (
-                400,
-                r#"{"error":{"code":"context_length_exceeded"}}"#,
-                Code::ContextOverflow,
-                Layer::Model,
-                false,
-            ),
-            (
-                400,
-                r#"{"error":{"message":"bad","code":null}}"#,
-                Code::UpstreamError,
-                Layer::Model,
-                false,
-            ),
-            (
-                401,
-                r#"{"error":"Unauthorized"}"#,
-                Code::UpstreamError,
-                Layer::Proxy,
-                false,
-            ),
-            (
-                401,
-                r#"{"error":{"code":"invalid_api_key"}}"#,
-                Code::UpstreamError,
-                Layer::Proxy,
-                false,
-            ),
-            (302, "", Code::UpstreamError, Layer::Proxy, true),
-            (413, "", Code::TooLarge, Layer::Proxy, false),
-            (429, "", Code::RateLimited, Layer::Proxy, true),
-            (500, "<html>", Code::UpstreamError, Layer::Model, true),
-            (
-                502,
-                r#"{"error":{"code":"upstream_unreachable"}}"#,
-                Code::UpstreamUnreachable,
-                Layer::Model,
-                true,
-            ),
-            (
-                502,
-                r#"{"error":{"code":"plugin_fault"}}"#,
-                Code::UpstreamError,
-                Layer::Proxy,
-                false,
-            ),
-            (502, "", Code::UpstreamUnreachable, Layer::Model, true),
-            (
-                503,
-                r#"{"error":{"code":"circuit_open"}}"#,
-                Code::CircuitOpen,
-                Layer::Proxy,
-                true,
-            ),
-            (
-                503,
-                r#"{"error":{"code":"overloaded"}}"#,
-                Code::Overloaded,
-                Layer::Proxy,
-                true,
-            ),
-            (503, "", Code::Overloaded, Layer::Model, true),
-            (
-                504,
-                r#"{"error":{"code":"upstream_idle_timeout"}}"#,
-                Code::UpstreamTimeout,
-                Layer::Model,
-                true,
-            ),
-            (504, "", Code::UpstreamTimeout, Layer::Model, true),
-        ];
-        for (status, body, code, layer, retryable) in cases {
-            let error = of_status(status, body.as_bytes(), None);
-            assert_eq!(
-                (error.code, error.layer, error.retryable),
-                (code, layer, retryable),
-                "{status} {body}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_waiting_time_is_passed_on() {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::RETRY_AFTER,
-            hyper::header::HeaderValue::from_static("8"),
-        );
-        let error = of_status(503, b"{}", retry_after(&headers));
-        assert_eq!(error.retry_after_ms, Some(8_000));
-        headers.insert(
-            header::RETRY_AFTER,
-            hyper::header::HeaderValue::from_static("Fri, 31 Dec 1999 23:59:59 GMT"),
-        );
-        assert_eq!(retry_after(&headers), None);
-    }
-
-    #[test]
-    fn media_types_lose_their_parameters() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(content_type(&headers), "");
-        headers.insert(
-            header::CONTENT_TYPE,
-            hyper::header::HeaderValue::from_static("text/event-stream; charset=utf-8"),
-        );
-        assert_eq!(content_type(&headers), "text/event-stream");
-    }
-}
+mod tests;

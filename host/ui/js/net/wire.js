@@ -78,7 +78,7 @@ export const CLOSE_AUTH = 4401;
  * @typedef {object} WireError
  * @property {string} code
  * @property {'gateway' | 'proxy' | 'model'} layer
- * @property {string} message for logs
+ * @property {string} message what the layer that failed says itself
  * @property {boolean} retryable
  * @property {number} [retry_after_ms]
  * @property {string} [request_id]

@@ -5,6 +5,7 @@
 import { t } from '../i18n.js';
 import * as settings from '../settings.js';
 import { say } from './status.js';
+import { errorText } from './toast.js';
 
 /** The end of an answer is told up to here; the rest is in the transcript. */
 const TOLD = 200;
@@ -49,7 +50,7 @@ export function announce(client) {
     const from = told.get(message.id) ?? 0;
     told.delete(message.id);
     const mode = settings.get('announce');
-    if (message.status === 'error') say(t('say.failed'), true);
+    if (message.status === 'error') say(`${t('say.failed')} ${errorText(message.run?.error ?? {})}`, true);
     else if (mode === 'sentences') say(message.text.slice(from) || t('say.ended'));
     else if (mode === 'end') say(`${t('say.ended')} ${message.text.slice(0, TOLD)}`);
   }

@@ -110,7 +110,7 @@ export class MessageView {
     if (message.role === 'assistant')
       fill(
         this.note,
-        message.run?.error ? errorNote(message.run.error, message.created_at + (message.run.duration_ms ?? 0)) : endNote(message),
+        message.run?.error ? errorNote(message.run.error, message.created_at + (message.run.duration_ms ?? 0), last) : endNote(message),
       );
     const live = message.status === 'streaming' || message.status === 'queued';
     const actions = live ? null : this.#actions(message, last);

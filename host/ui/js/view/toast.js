@@ -3,7 +3,7 @@
  */
 
 import { h, icon } from '../dom.js';
-import { t } from '../i18n.js';
+import { has, t } from '../i18n.js';
 import { copyButton } from './copy.js';
 import { say } from './status.js';
 
@@ -69,11 +69,11 @@ export function failure(error) {
 }
 
 /**
- * The words for an error code.
- * @param {{code?: string, retryAfter?: number}} error
+ * The words for an error: what is wrong, in the layer where it is.
+ * @param {{code?: string, layer?: string}} error
  */
 export function errorText(error) {
   const key = `error.${error?.code ?? 'INTERNAL'}`;
-  const text = t(key);
-  return text === key ? t('error.INTERNAL') : text;
+  const keys = [`${key}.${error?.layer}`, key, 'error.INTERNAL'];
+  return t(keys.find(has) ?? 'error.INTERNAL');
 }
