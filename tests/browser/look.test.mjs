@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { AxeBuilder } from '@axe-core/playwright';
 import { test } from 'node:test';
+import { held } from './lib/fake.mjs';
 import { answer, answerText, done, eventually, fake, field, open, prompt, send } from './lib/page.mjs';
 
 const RICH = `Intro with **bold**, \`code\` and a [link](https://example.org/).
@@ -177,6 +178,28 @@ test('hostile text stays text: no script, no request, no violation of the policy
   assert.deepEqual(bad, []);
   assert.equal(await page.locator('.transcript img').count(), 0);
   assert.ok((await answerText(page)).includes('<script>alert(1)</script>'), 'shown as it was written');
+});
+
+test('nothing of an answer disappears: notes, formulas, definitions, addresses that are no links', async (t) => {
+  const page = await open(t);
+  const ask = prompt('as it is');
+  const parts = [
+    String.raw`By Gauss \( \sum_{k=1}^{n} k = \frac{n*(n+1)}{2} * 1 \), as known.[^1]`,
+    String.raw`\[ a_1 * b_2 \\ \{c\} \]`,
+    '[^1]: https://example.org/gauss',
+    '[unused]: https://example.org/unused',
+  ];
+  const text = `${parts.join('\n\n')}\n\n| one |\n|---|\n| 1 | beyond |\n\nSee [the file](./docs/plan.md).\n\n\`\`\`js title=app.js\nx\n\`\`\``;
+  const { promise: hold, release } = held();
+  t.after(release);
+  fake.on(ask, { text, ms: 1, size: 80, hold });
+  await send(page, ask);
+  await eventually(async () => (await answerText(page)).includes(parts[0].slice(0, 40)), 'shown while it is written');
+  release();
+  await done(page);
+  const shown = await answerText(page);
+  for (const part of [...parts, 'beyond', './docs/plan.md', 'js title=app.js']) assert.ok(shown.includes(part), `${part} in ${shown}`);
+  assert.equal(await answer(page).locator('em').count(), 0);
 });
 
 /**

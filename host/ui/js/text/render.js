@@ -8,12 +8,16 @@
 import { h } from '../dom.js';
 import { isInlineImage, link, split } from './links.js';
 
+/** Of an address that is no link, such as a picture that is one itself, so many characters are shown. Arbitrary. */
+const MOST_SHOWN = 300;
+
 /** @typedef {string | [string, ...any[]]} Token */
 
 /**
  * What the view adds to plain elements.
  * @typedef {object} Context
- * @property {(language: string, text: string, closed: boolean) => HTMLElement} code makes a code block
+ * @property {(language: string, text: string, closed: boolean, info: string) => HTMLElement} code makes a code block; info is
+ *   what the message says of it beside the language
  */
 
 /**
@@ -50,7 +54,7 @@ const MAKERS = {
   h: heading,
   hr: () => h('hr'),
   br: () => h('br'),
-  pre: ([language, text, closed], context) => context.code(language, text, closed === 1),
+  pre: ([language, text, closed, info = ''], context) => context.code(language, text, closed === 1, info),
   table,
   em: (rest, context) => h('em', null, all(rest, context)),
   b: (rest, context) => h('strong', null, all(rest, context)),
@@ -109,9 +113,16 @@ function table([aligns, head, ...rows], context) {
 function anchor([target, title, ...rest], context) {
   const found = link(target);
   const inner = all(rest, context);
-  if (!found) return h('span.dead-link', { title: target }, inner);
   const label = inner.map((node) => node.textContent).join('');
-  return a(found, inner, title, label);
+  if (!found) return dead(inner, label, target);
+  return label ? a(found, inner, title, label) : a(found, found.href, title, found.href);
+}
+
+/** An address that may not be opened is still something that was said. @param {Node[] | string} inner @param {string} label @param {string} target */
+function dead(inner, label, target) {
+  const shown = target.length > MOST_SHOWN ? `${target.slice(0, MOST_SHOWN)}…` : target;
+  const said = !label ? shown : !target || label.includes(target) ? null : h('span.host', null, ` (${shown})`);
+  return h('span.dead-link', { title: target }, inner, said);
 }
 
 /**
@@ -136,7 +147,7 @@ function image([target, title, ...rest]) {
   if (isInlineImage(target)) return h('img', { src: target, alt: label, title: title || null, loading: 'lazy' });
   // Never fetched: a picture's address can carry what was said in the conversation to someone else.
   const found = link(target);
-  return found ? a(found, label || found.href, title, label) : h('span.dead-link', { title: target }, label || target);
+  return found ? a(found, label || found.href, title, label) : dead(label, label, target);
 }
 
 /** @param {Token} token @returns {string} */

@@ -23,8 +23,8 @@ export function useParser(parser) {
 const newBlocks = () => new BlockList((bytes, streaming) => parse(bytes, streaming));
 
 const context = {
-  code: (/** @type {string} */ language, /** @type {string} */ source, /** @type {boolean} */ closed) =>
-    new CodeView(language, source, closed).node,
+  code: (/** @type {string} */ language, /** @type {string} */ source, /** @type {boolean} */ closed, /** @type {string} */ info) =>
+    new CodeView(language, source, closed, info).node,
 };
 
 export class BodyView {
@@ -66,7 +66,7 @@ export class BodyView {
       const token = JSON.parse(json);
       const old = this.node.children[index];
       const code = /** @type {any} */ (old)?.__code;
-      if (code && token[0] === 'pre' && token[1] === code.language) code.update(token[2], token[3] === 1);
+      if (code && token[0] === 'pre' && token[1] === code.language && (token[4] ?? '') === code.info) code.update(token[2], token[3] === 1);
       else if (old) old.replaceWith(block(token, context));
       else this.node.append(block(token, context));
       this.shown[index] = json;

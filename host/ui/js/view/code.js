@@ -56,9 +56,10 @@ const near = new IntersectionObserver(
 
 /** One code block. */
 export class CodeView {
-  /** @param {string} language @param {string} source @param {boolean} closed */
-  constructor(language, source, closed) {
+  /** @param {string} language @param {string} source @param {boolean} closed @param {string} info shown in place of the language */
+  constructor(language, source, closed, info) {
     this.language = language;
+    this.info = info;
     this.source = '';
     this.coloured = '';
     this.code = h('code');
@@ -78,7 +79,7 @@ export class CodeView {
     const head = h(
       'div.code-head',
       null,
-      h('span.language', null, language || t('code.plain')),
+      h('span.language', null, info || language || t('code.plain')),
       this.wrap,
       copyButton(() => this.source.replace(/\n$/, ''), { label: t('code.copy') }),
     );

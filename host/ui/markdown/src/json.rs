@@ -29,6 +29,7 @@ fn node(out: &mut String, value: &Node) {
         }
         Node::Pre {
             language,
+            info,
             text,
             closed,
         } => {
@@ -36,7 +37,12 @@ fn node(out: &mut String, value: &Node) {
             string(out, language);
             out.push(',');
             string(out, text);
-            out.push_str(if *closed { ",1]" } else { ",0]" });
+            out.push_str(if *closed { ",1" } else { ",0" });
+            if !info.is_empty() {
+                out.push(',');
+                string(out, info);
+            }
+            out.push(']');
         }
         Node::Break => out.push_str("[\"br\"]"),
         Node::Rule => out.push_str("[\"hr\"]"),

@@ -10,6 +10,7 @@ mod emphasis;
 mod json;
 mod tail;
 mod tree;
+mod verbatim;
 
 /// Whether the text is finished or still being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub enum Mode {
 /// | `["h", level, …]` | heading, level 1 to 6 |
 /// | `["ol", start, …]` | numbered list of `li` |
 /// | `["li", task, …]` | item; task is -1 for none, 0 open, 1 done |
-/// | `["pre", language, text, closed]` | code block; language is `""` where none is named; closed is 0 or 1 |
+/// | `["pre", language, text, closed, info?]` | code block; language is `""` where none is named; closed is 0 or 1; info is what stands behind the fence, where that is more |
 /// | `["hr"]` `["br"]` | rule, line break |
 /// | `["table", [align, …], head, row, …]` | align is `""`, `"left"`, `"center"`, `"right"`; a row is `["tr", cell, …]`, a cell `["td", …]` |
 /// | `["em", …]` `["b", …]` `["s", …]` | emphasis, strong emphasis, struck out |
@@ -41,7 +42,8 @@ pub enum Mode {
 /// | `["a", target, title, …]` | link; the target is what was written, allowed or not |
 /// | `["img", target, title, …]` | image; the rest is its description |
 ///
-/// HTML is text. A line break in a paragraph is a `br`: people, and models, mean it.
+/// HTML is text. A line break in a paragraph is a `br`: people, and models, mean it. Nothing of the source is left out but its
+/// marks: formulas, link definitions that no link uses and table cells without a column are text as it is written.
 ///
 /// # Panics
 /// Never on its own account.

@@ -43,7 +43,11 @@ fn every_kind_of_node_has_its_documented_shape() {
         ("- a\n- b", r#"["ul",["li",-1,"a"],["li",-1,"b"]]"#),
         ("3. a", r#"["ol",3,["li",-1,"a"]]"#),
         ("- [ ] a\n- [x] b", r#"["ul",["li",0,"a"],["li",1,"b"]]"#),
-        ("```Rust ignore\nfn\n```", r#"["pre","rust","fn\n",1]"#),
+        ("```Rust\nfn\n```", r#"["pre","rust","fn\n",1]"#),
+        (
+            "```Rust ignore\nfn\n```",
+            r#"["pre","rust","fn\n",1,"Rust ignore"]"#,
+        ),
         ("```\nfn", r#"["pre","","fn",0]"#),
         ("    code\n", r#"["pre","","code\n",1]"#),
         ("---", r#"["hr"]"#),
@@ -211,6 +215,181 @@ fn every_prefix_of_a_message_parses_with_ranges_inside_it() {
                 assert!(last <= start && start <= stop && stop <= end, "{line}");
                 last = stop;
             }
+        }
+    }
+}
+
+/// All text of a message, as a reader would see it.
+fn words(source: &str, mode: Mode) -> String {
+    fn collect(value: &serde_json::Value, out: &mut String) {
+        match value {
+            serde_json::Value::String(text) => out.push_str(text),
+            serde_json::Value::Array(items) if items[0] == "br" => out.push('\n'),
+            serde_json::Value::Array(items) => {
+                items[1..].iter().for_each(|item| collect(item, out))
+            }
+            _ => {}
+        }
+    }
+    let mut out = String::new();
+    for line in blocks(source, mode) {
+        collect(&serde_json::from_str(&line).expect("JSON"), &mut out);
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn a_definition_that_no_link_uses_is_text() {
+    assert_eq!(
+        complete("As shown.[^1]\n\n[^1]: https://example.org/paper"),
+        [
+            r#"["p","As shown.[^1]"]"#,
+            r#"["p","[^1]: https://example.org/paper"]"#
+        ]
+    );
+    assert_eq!(
+        complete("[a]: http://x 'title'\n[b]: http://y"),
+        [r#"["p","[a]: http://x 'title'",["br"],"[b]: http://y"]"#]
+    );
+    assert_eq!(
+        complete("> [a]: http://x\n\n- [b]: http://y\n- c"),
+        [
+            r#"["q",["p","[a]: http://x"]]"#,
+            r#"["ul",["li",-1,"[b]: http://y"],["li",-1,"c"]]"#
+        ]
+    );
+    assert_eq!(
+        complete("[t][a]\n\n[a]: http://x\n[a]: http://second\n[c]: http://z"),
+        [
+            r#"["p",["a","http://x","","t"]]"#,
+            r#"["p","[a]: http://second",["br"],"[c]: http://z"]"#
+        ],
+        "one that is used is in its link; a second one of that name is not"
+    );
+    assert_eq!(
+        streaming("[a]: http://x"),
+        [r#"["p","[a]: http://x"]"#],
+        "nothing is held back either"
+    );
+}
+
+#[test]
+fn formulas_are_shown_as_they_are_written() {
+    let cases = [
+        r"Then \( x_1 + y_1 = \{a\} \) holds.",
+        r"\[ a * b * c \\ d \, e \]",
+        "\\[\na_1 = b_1\n\\]",
+        r"The set $\{1, 2\}$ and $$x_1 \\ y_1 * z * 2$$.",
+        r"\begin{align} a &= b_1 \\ c &= d_1 \end{align}",
+        r"half a formula \( a",
+        r"half a formula a \)",
+        r"half a formula \[ a",
+    ];
+    for source in cases {
+        assert_eq!(words(source, Mode::Complete).trim_end(), source, "{source}");
+        let shown = words(source, Mode::Streaming);
+        assert_eq!(shown.trim_end(), source, "{source}");
+    }
+    assert_eq!(
+        complete(r"**\(a_1\)** and _b_"),
+        [r#"["p",["b","\\(a_1\\)"]," and ",["em","b"]]"#]
+    );
+    assert_eq!(
+        streaming(r"an open \( a_1 * b"),
+        [r#"["p","an open \\( a_1 * b"]"#]
+    );
+}
+
+#[test]
+fn prices_and_code_are_no_formulas() {
+    assert_eq!(
+        complete("**$5** or **$6**, `\\(a\\)`"),
+        [r#"["p",["b","$5"]," or ",["b","$6"],", ",["c","\\(a\\)"]]"#]
+    );
+    assert_eq!(
+        complete("```\n\\(a\\) [x]: y\n```\n\n\\*not bold\\*"),
+        [
+            r#"["pre","","\\(a\\) [x]: y\n",1]"#,
+            r#"["p","*not bold*"]"#
+        ]
+    );
+}
+
+#[test]
+fn cells_without_a_column_and_headings_without_words_keep_theirs() {
+    assert_eq!(
+        complete("| a |\n|---|\n| 1 | 2 | 3 |\n| 4 |"),
+        [r#"["table",[""],["tr",["td","a"]],["tr",["td","1"," | 2 | 3"]],["tr",["td","4"]]]"#]
+    );
+    assert_eq!(complete("#"), [r##"["p","#"]"##]);
+    assert_eq!(complete("a\n\n## \n\nb")[1], r###"["p","##"]"###);
+}
+
+/// What a message can be made of; each `@` becomes a word of its own.
+const FRAGMENTS: [&str; 40] = [
+    "@",
+    " @ ",
+    "\n",
+    "\n\n",
+    "**",
+    "*",
+    "_",
+    "`",
+    "~~",
+    "[^1]: @",
+    "[@](http://@)",
+    "[@][a]",
+    "[a]: http://@ '@'",
+    "[b]: @",
+    "[@]",
+    "![@](@)",
+    "\\(",
+    "\\)",
+    "\\[",
+    "\\]",
+    "$$",
+    "$",
+    "\\begin{e}",
+    "\\end{e}",
+    "\\\\",
+    "- ",
+    "1. ",
+    "> ",
+    "# ",
+    "|",
+    "| @ | @ |\n|---|---|\n",
+    "\n| @ | @ | @ |",
+    "<b>@</b>",
+    "<!-- @ -->",
+    "```@ @\n@\n```\n",
+    "    @",
+    "[ ] @",
+    "\\",
+    "---",
+    "= @\n===",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_word_of_a_message_is_shown(picks in proptest::collection::vec(0..FRAGMENTS.len(), 1..24)) {
+        let mut source = String::new();
+        let mut count = 0;
+        for part in picks.iter().flat_map(|&pick| FRAGMENTS[pick].split_inclusive('@')) {
+            match part.strip_suffix('@') {
+                Some(before) => {
+                    source.push_str(before);
+                    count += 1;
+                    source.push_str(&format!("w{count}w"));
+                }
+                None => source.push_str(part),
+            }
+        }
+        let shown = words(&source, Mode::Complete);
+        for word in (1..=count).map(|n| format!("w{n}w")) {
+            proptest::prop_assert!(shown.contains(&word), "{} of {:?} is not in {:?}", word, source, shown);
         }
     }
 }

@@ -9,7 +9,12 @@ use pulldown_cmark::{
     Alignment, BlockQuoteKind, CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag,
 };
 
-use crate::emphasis;
+use crate::{emphasis, verbatim};
+
+/// What goes beyond `CommonMark`.
+pub(crate) const OPTIONS: Options = Options::ENABLE_TABLES
+    .union(Options::ENABLE_STRIKETHROUGH)
+    .union(Options::ENABLE_TASKLISTS);
 
 /// Deeper nesting than this is flattened: the page builds elements by recursion. Far beyond what anyone reads.
 const MAX_DEPTH: usize = 48;
@@ -23,9 +28,10 @@ pub(crate) enum Node {
     Mark(String),
     /// A code span.
     Code(String),
-    /// A code block.
+    /// A code block. `info` is what stands behind its fence, where that is more than the language.
     Pre {
         language: String,
+        info: String,
         text: String,
         closed: bool,
     },
@@ -62,7 +68,7 @@ pub(crate) enum Kind {
         target: String,
         title: String,
     },
-    /// A code block while it is open; ends as [`Node::Pre`].
+    /// A code block while it is open, with what stands behind its fence; ends as [`Node::Pre`].
     CodeBlock(String),
 }
 
@@ -79,27 +85,33 @@ struct Frame {
     children: Vec<Node>,
 }
 
-/// Parses `source` into its top-level blocks. With `open`, marks without a partner run to the end of their paragraph.
-pub(crate) fn parse(source: &str, open: bool) -> Vec<Block> {
-    let options =
-        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+/// Parses `written` into its top-level blocks. With `open`, marks without a partner run to the end of their paragraph.
+pub(crate) fn parse(written: &str, open: bool) -> Vec<Block> {
+    let source = verbatim::hide(written, open);
     let mut builder = Builder {
-        source,
+        written,
+        source: &source,
         open,
         blocks: Vec::new(),
         stack: Vec::new(),
+        cell_end: 0,
     };
-    for (event, range) in Parser::new_ext(source, options).into_offset_iter() {
+    for (event, range) in Parser::new_ext(&source, OPTIONS).into_offset_iter() {
         builder.event(event, range);
     }
     builder.blocks
 }
 
 struct Builder<'a> {
+    /// The message.
+    written: &'a str,
+    /// The same as the parser sees it, byte for byte.
     source: &'a str,
     open: bool,
     blocks: Vec<Block>,
     stack: Vec<Frame>,
+    /// Where the last cell of a table ends.
+    cell_end: usize,
 }
 
 impl Builder<'_> {
@@ -142,21 +154,46 @@ impl Builder<'_> {
                 ..
             })
         );
-        let written = self.source.get(range.clone()).unwrap_or_default();
+        let parsed = self.source.get(range.clone()).unwrap_or_default();
         let escaped = range.start > 0 && self.source.as_bytes()[range.start - 1] == b'\\';
-        let node = if !in_code && !escaped && written == text && emphasis::is_mark(text) {
+        let node = if !in_code && !escaped && parsed == text && emphasis::is_mark(text) {
             Node::Mark(text.to_owned())
         } else {
-            Node::Text(text.to_owned())
+            Node::Text(self.as_written(text, &range).to_owned())
         };
         self.add(node, range);
     }
 
+    /// The message's own words for what the parser gives as `text`; where the parser has changed them, its own.
+    fn as_written<'t>(&'t self, text: &'t str, range: &Range<usize>) -> &'t str {
+        match self.source.get(range.clone()) {
+            Some(parsed) if parsed == text => &self.written[range.clone()],
+            Some(_) | None => text,
+        }
+    }
+
     fn end(&mut self) {
-        let Some(frame) = self.stack.pop() else {
+        let Some(mut frame) = self.stack.pop() else {
             return;
         };
         let range = frame.range.clone();
+        match frame.kind {
+            Kind::Cell => self.cell_end = range.end,
+            Kind::Row => self.keep_excess(&mut frame),
+            Kind::Plain
+            | Kind::Paragraph
+            | Kind::Heading(_)
+            | Kind::Quote
+            | Kind::List(_)
+            | Kind::Item(_)
+            | Kind::Table(_)
+            | Kind::Emphasis
+            | Kind::Strong
+            | Kind::Struck
+            | Kind::Link { .. }
+            | Kind::Image { .. }
+            | Kind::CodeBlock(_) => {}
+        }
         let node = self.finish(frame);
         match node {
             Node::Branch(Kind::Plain, children) => {
@@ -168,6 +205,19 @@ impl Builder<'_> {
         }
     }
 
+    /// Cells beyond those of the table's head are none to the parser: their words go to the last one.
+    fn keep_excess(&self, row: &mut Frame) {
+        let rest = self.written.get(self.cell_end..row.range.end);
+        let rest = rest
+            .unwrap_or_default()
+            .trim_matches(|c: char| c == '|' || c.is_whitespace());
+        if let (false, Some(Node::Branch(Kind::Cell, children))) =
+            (rest.is_empty(), row.children.last_mut())
+        {
+            children.push(Node::Text(format!(" | {rest}")));
+        }
+    }
+
     /// Turns a complete frame into its node.
     fn finish(&self, frame: Frame) -> Node {
         let Frame {
@@ -176,11 +226,22 @@ impl Builder<'_> {
             children,
         } = frame;
         match kind {
-            Kind::CodeBlock(language) => Node::Pre {
-                language,
-                text: plain(&children),
-                closed: self.is_closed(&range),
-            },
+            Kind::CodeBlock(info) => {
+                let language = language(&info);
+                Node::Pre {
+                    info: Some(info)
+                        .filter(|info| !info.eq_ignore_ascii_case(&language))
+                        .unwrap_or_default(),
+                    language,
+                    text: plain(&children),
+                    closed: self.is_closed(&range),
+                }
+            }
+            // One without words is hardly meant as a heading.
+            Kind::Heading(_) if children.is_empty() && !self.open => {
+                let marks = self.written[range].trim_end().to_owned();
+                Node::Branch(Kind::Paragraph, vec![Node::Text(marks)])
+            }
             _deep if self.stack.len() > MAX_DEPTH => Node::Branch(Kind::Plain, children),
             kind => {
                 let is_last = self.source[range.end..].trim().is_empty();
@@ -237,7 +298,7 @@ fn kind(tag: Tag<'_>) -> Kind {
                 | BlockQuoteKind::Caution,
             ),
         ) => Kind::Quote,
-        Tag::CodeBlock(CodeBlockKind::Fenced(info)) => Kind::CodeBlock(language(&info)),
+        Tag::CodeBlock(CodeBlockKind::Fenced(info)) => Kind::CodeBlock(info.trim().to_owned()),
         Tag::CodeBlock(CodeBlockKind::Indented) => Kind::CodeBlock(String::new()),
         Tag::List(start) => Kind::List(start),
         Tag::Item => Kind::Item(None),
