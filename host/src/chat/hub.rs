@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +20,7 @@ use super::buffer::Buffer;
 use super::guard::Guard;
 use super::health::Health;
 use super::highlight::Highlighter;
-use super::outbox::{Frame, Outbox};
+use super::outbox::{Frame, Outbox, Room, Share};
 use super::page::Pages;
 use super::session::ask::{Ask, Reply};
 use super::session::{self, Actor, not_found, store_failed};
@@ -74,6 +74,8 @@ pub(crate) struct Hub {
     conns: Mutex<HashMap<String, Arc<Conn>>>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     sends: Mutex<HashMap<String, Bucket>>,
+    /// What the connections of each user hold, while there are any.
+    shares: Mutex<HashMap<String, Weak<Share>>>,
     /// By the message that it writes.
     live: Mutex<HashMap<String, LiveRun>>,
     next_conn: AtomicU64,
@@ -142,6 +144,7 @@ impl Hub {
             conns: Mutex::default(),
             addresses: Mutex::default(),
             sends: Mutex::default(),
+            shares: Mutex::default(),
             live: Mutex::default(),
             next_conn: AtomicU64::new(1),
         })
@@ -367,8 +370,36 @@ impl Hub {
     }
 
     /// A name for a new connection.
-    pub(crate) fn conn_id(&self) -> String {
+    fn conn_id(&self) -> String {
         format!("c_{}", self.next_conn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// An outbox for a new connection of a user.
+    pub(crate) fn outbox(&self, user: &str) -> Arc<Outbox> {
+        let limits = &self.settings.limits;
+        let room = Room {
+            frames: limits.outbox,
+            bytes: limits.outbox_bytes,
+        };
+        Outbox::new(self.conn_id(), user.to_owned(), room, self.share(user))
+    }
+
+    /// What all connections of a user hold together.
+    fn share(&self, user: &str) -> Arc<Share> {
+        let mut shares = lock(&self.shares);
+        if let Some(share) = shares.get(user).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Share::new(self.settings.limits.outbox_bytes_per_user);
+        shares.insert(user.to_owned(), Arc::downgrade(&share));
+        share
+    }
+
+    /// How many bytes the connections of a user hold.
+    #[cfg(test)]
+    pub(crate) fn held(&self, user: &str) -> usize {
+        self.share(user).taken()
     }
 
     /// Adds a connection.

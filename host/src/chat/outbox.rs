@@ -1,8 +1,9 @@
 //! What waits to be sent on one connection, and in which order it leaves.
 //!
-//! Two kinds of things leave. Frames (answers, events, notices) wait in a bounded queue; when it is full the connection is closed
-//! and the client resumes later, so that nothing is lost and nothing grows. Text of runs waits nowhere: the outbox holds a position
-//! per run and reads from the run's buffer when the socket can take more.
+//! Two kinds of things leave. Frames (answers, events, notices) wait in a queue that is bounded by their number and by their bytes,
+//! and all queues of one user by their bytes together; when there is no room the connection is closed and the client resumes
+//! later, so that nothing is lost and nothing grows. Text of runs waits nowhere: the outbox holds a position per run and reads from
+//! the run's buffer when the socket can take more.
 //!
 //! The order that clients rely on: events in their order, and all text of a run before the event that ends it.
 
@@ -12,18 +13,26 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::buffer::Buffer;
 use super::wire::event::{Channel, Delta};
 use super::wire::message::Position;
 use super::wire::{self, Close};
 
-/// A frame's text; copies share it.
-pub(crate) type Frame = Utf8Bytes;
+mod frame;
+mod share;
+
+pub(crate) use frame::{Frame, Payload};
+pub(crate) use share::Share;
+
+use share::Charge;
 
 /// Text in one delta at most.
 const PIECE: usize = 16 * 1024;
+/// While more bytes than these wait, no more is asked of the gateway on that connection: some answers at once, but not a page of
+/// messages behind another.
+const LOW: usize = 256 * 1024;
 /// Text is gathered for so long before it is sent: two frames of a 60 Hz screen.
 const GATHER: Duration = Duration::from_millis(33);
 /// The same for a page that nobody sees.
@@ -38,22 +47,41 @@ pub(crate) struct Outbox {
     pub user: String,
     state: Mutex<State>,
     ready: Notify,
-    room: usize,
+    /// Few bytes wait again.
+    low: Notify,
+    /// The connection is closed, whatever is under way.
+    cut: CancellationToken,
+    room: Room,
+    share: Arc<Share>,
+}
+
+/// How much may wait for one connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Frames.
+    pub frames: usize,
+    /// Bytes of all frames together. A frame that is longer leaves where it is the only one.
+    pub bytes: usize,
 }
 
 #[derive(Debug)]
 struct State {
     frames: VecDeque<Waiting>,
+    /// Of all frames.
+    bytes: usize,
+    /// For the frame that is being sent.
+    sending: Option<Charge>,
     cursors: VecDeque<Cursor>,
     visible: bool,
     close: Option<Close>,
 }
 
 #[derive(Debug)]
-enum Waiting {
-    Frame(Frame),
-    /// Leaves only after all text of that run.
-    End(String, Frame),
+struct Waiting {
+    frame: Frame,
+    /// The run whose text leaves before it.
+    end_of: Option<String>,
+    charge: Charge,
 }
 
 #[derive(Debug)]
@@ -77,10 +105,12 @@ pub(crate) enum Next {
 }
 
 impl Outbox {
-    /// An empty outbox with room for `room` frames.
-    pub(crate) fn new(conn: String, user: String, room: usize) -> Arc<Self> {
+    /// An empty outbox. `share` is what all connections of that user may hold.
+    pub(crate) fn new(conn: String, user: String, room: Room, share: Arc<Share>) -> Arc<Self> {
         let state = State {
             frames: VecDeque::new(),
+            bytes: 0,
+            sending: None,
             cursors: VecDeque::new(),
             visible: true,
             close: None,
@@ -90,35 +120,54 @@ impl Outbox {
             user,
             state: Mutex::new(state),
             ready: Notify::new(),
+            low: Notify::new(),
+            cut: CancellationToken::new(),
             room,
+            share,
         })
     }
 
     /// Puts a frame at the end. When there is no room the connection will close instead.
     pub(crate) fn push(&self, frame: Frame) {
-        self.put(Waiting::Frame(frame));
+        self.put(frame, None);
     }
 
     /// Puts the event that ends a run at the end; it leaves after the run's text.
     pub(crate) fn push_end(&self, run: &str, frame: Frame) {
-        self.put(Waiting::End(run.to_owned(), frame));
+        self.put(frame, Some(run.to_owned()));
     }
 
-    fn put(&self, waiting: Waiting) {
+    fn put(&self, frame: Frame, end_of: Option<String>) {
         let mut state = self.state();
         if state.close.is_some() {
             return;
         }
-        if state.frames.len() >= self.room {
+        let (length, Room { frames, bytes }) = (frame.len(), self.room);
+        let fits = state.frames.len() < frames
+            && (state.frames.is_empty() || state.bytes + length <= bytes);
+        match self.share.take(frame.own_len()).filter(|_| fits) {
+            Some(charge) => {
+                state.bytes += length;
+                state.frames.push_back(Waiting {
+                    frame,
+                    end_of,
+                    charge,
+                });
+                drop(state);
+                self.wake();
+            }
             // The reader does not read. What is left out now it gets when it resumes.
-            state.frames.clear();
-            state.cursors.clear();
-            state.close = Some(Close::Rate);
-        } else {
-            state.frames.push_back(waiting);
+            None => {
+                drop(state);
+                self.cut(Close::Rate);
+            }
         }
-        drop(state);
-        self.wake();
+    }
+
+    /// A payload that answers to several readers of this user can share; nothing if the user holds too much.
+    pub(crate) fn payload(&self, text: String) -> Option<Arc<Payload>> {
+        let charge = self.share.take(text.len())?;
+        Some(Arc::new(Payload::new(text, charge)))
     }
 
     /// Sends a run's text from a position on. An earlier position of the same run is forgotten.
@@ -166,10 +215,32 @@ impl Outbox {
     pub(crate) fn cut(&self, close: Close) {
         let mut state = self.state();
         state.frames.clear();
+        state.bytes = 0;
         state.cursors.clear();
         state.close = Some(close);
         drop(state);
+        self.cut.cancel();
+        self.low.notify_waiters();
         self.wake();
+    }
+
+    /// Waits until the connection is closed in spite of what is being sent.
+    pub(crate) async fn was_cut(&self) {
+        self.cut.cancelled().await;
+    }
+
+    /// Waits until few bytes wait for this connection, or it is closed.
+    pub(crate) async fn has_room(&self) {
+        loop {
+            let low = self.low.notified();
+            {
+                let state = self.state();
+                if state.bytes <= LOW || state.close.is_some() {
+                    return;
+                }
+            }
+            low.await;
+        }
     }
 
     /// Whether the connection is to be closed.
@@ -198,26 +269,29 @@ impl Outbox {
         self.ready.notified().await;
     }
 
-    /// Takes the next thing to do.
+    /// Takes the next thing to do. What was taken before has been sent.
     pub(crate) fn next(&self, now: Instant) -> Next {
         let mut state = self.state();
-        match state.frames.front() {
-            None => {}
-            Some(Waiting::Frame(_)) => return Next::Send(state.take_front()),
-            Some(Waiting::End(run, _)) => {
-                let run = run.clone();
-                let place = state
-                    .cursors
-                    .iter()
-                    .position(|cursor| cursor.buffer.run == run);
-                if let Some(frame) = place.and_then(|place| state.cursors[place].any()) {
+        state.sending = None;
+        if let Some(first) = state.frames.front() {
+            let cursor = first.end_of.as_ref().and_then(|run| {
+                let mut cursors = state.cursors.iter();
+                cursors.position(|cursor| cursor.buffer.run == *run)
+            });
+            if let Some(place) = cursor {
+                if let Some(frame) = state.cursors[place].any() {
                     return Next::Send(frame);
                 }
-                if let Some(place) = place {
-                    state.cursors.remove(place);
-                }
-                return Next::Send(state.take_front());
+                state.cursors.remove(place);
             }
+        }
+        if let Some(waiting) = state.frames.pop_front() {
+            state.bytes -= waiting.frame.len();
+            state.sending = Some(waiting.charge);
+            if state.bytes <= LOW {
+                self.low.notify_waiters();
+            }
+            return Next::Send(waiting.frame);
         }
         if let Some(close) = state.close {
             return Next::Close(close);
@@ -231,13 +305,6 @@ impl Outbox {
 }
 
 impl State {
-    fn take_front(&mut self) -> Frame {
-        match self.frames.pop_front() {
-            Some(Waiting::Frame(frame) | Waiting::End(_, frame)) => frame,
-            None => Frame::default(),
-        }
-    }
-
     /// One piece of the run whose turn it is.
     fn next_text(&mut self, now: Instant) -> Next {
         let gather = if self.visible { GATHER } else { GATHER_HIDDEN };

@@ -56,6 +56,8 @@ pub(crate) struct Actor {
     mailbox: mpsc::Receiver<Ask>,
     /// Since when nobody watches.
     alone: Option<Instant>,
+    /// What the last one got who began to watch; whoever begins before anything changes gets the same.
+    snapshot: watch::Snapshot,
 }
 
 /// The run of a session.
@@ -88,6 +90,7 @@ impl Actor {
             queue,
             mailbox,
             alone: None,
+            snapshot: watch::Snapshot::default(),
         }
     }
 

@@ -99,6 +99,10 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Frames that wait for one socket before it is closed to resume later. Default 256.
     pub outbox: usize,
+    /// Bytes that wait for one socket, for the same; a longer frame waits alone. Default 4 MiB.
+    pub outbox_bytes: usize,
+    /// Bytes that wait for all sockets of one user, for the same. Default 64 MiB.
+    pub outbox_bytes_per_user: usize,
     /// Failed logins per address and minute before five minutes of none. Default 10.
     pub login_failures: u32,
 }
@@ -118,6 +122,8 @@ impl Default for Limits {
             connections: 2_000,
             connections_per_address: 128,
             outbox: 256,
+            outbox_bytes: 4 << 20,
+            outbox_bytes_per_user: 64 << 20,
             login_failures: 10,
         }
     }

@@ -15,10 +15,12 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame as WsFrame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -28,7 +30,7 @@ use super::clock;
 use super::guard::{Guard, Origin};
 use super::http::{self, Body};
 use super::hub::{Admitted, Conn, Hub, PING, TICK};
-use super::outbox::{Frame, Next, Outbox};
+use super::outbox::{Frame, Next};
 use super::request::{self, Asker};
 use super::wire::event::Notice;
 use super::wire::params::Hello;
@@ -46,9 +48,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 8;
 /// Frames over the rate in a row before the socket is closed: such a client does not listen.
 const DEAF: u32 = 200;
-/// Bytes that the library gathers before it writes, and may hold. A page of messages is the largest frame of ours.
+/// Bytes that the library gathers before it writes, and may hold: it copies what it is given, and never shrinks.
 const WRITE: usize = 4 * 1024;
-const WRITE_MOST: usize = 32 << 20;
+const WRITE_MOST: usize = 256 * 1024;
+/// Longer messages are sent in fragments of so many bytes, each of which waits for the one before.
+const FRAGMENT: usize = 16 * 1024;
 /// Bytes of the library's read buffer; its default is 128 KiB per socket.
 const READ: usize = 4 * 1024;
 
@@ -268,11 +272,7 @@ impl Visitor {
 
 /// Adds a connection of a login.
 pub(crate) fn join(hub: &Arc<Hub>, login: Login, visible: bool) -> Arc<Conn> {
-    let outbox = Outbox::new(
-        hub.conn_id(),
-        login.user.id.clone(),
-        hub.settings.limits.outbox,
-    );
+    let outbox = hub.outbox(&login.user.id);
     outbox.show(visible);
     let rate = hub.settings.limits.frames_per_second;
     let conn = Arc::new(Conn {
@@ -340,7 +340,7 @@ async fn read(
     loop {
         let message = tokio::select! {
             Some(()) = working.next(), if !working.is_empty() => continue,
-            message = stream.next(), if working.len() < AT_ONCE => message,
+            message = next_message(conn, &mut stream), if working.len() < AT_ONCE => message,
         };
         let text = match message {
             Some(Ok(Message::Text(text))) => text,
@@ -379,6 +379,15 @@ async fn read(
     }
 }
 
+/// The next message. Who does not read answers is asked for no more questions.
+async fn next_message(
+    conn: &Conn,
+    stream: &mut SplitStream<Ws>,
+) -> Option<Result<Message, tungstenite::Error>> {
+    conn.outbox.has_room().await;
+    stream.next().await
+}
+
 async fn respond(hub: Arc<Hub>, conn: Arc<Conn>, text: tungstenite::Utf8Bytes) {
     let Ok(frame) = serde_json::from_str::<wire::Request<'_>>(&text) else {
         return;
@@ -415,7 +424,11 @@ async fn write(conn: &Conn, sink: &mut SplitSink<Ws, Message>, pulse: &Pulse) ->
         let sent = match conn.outbox.next(now) {
             Next::Send(frame) => {
                 next_tick = now + TICK;
-                tokio::time::timeout(STUCK, sink.feed(Message::Text(frame))).await
+                tokio::select! {
+                    biased;
+                    () = conn.outbox.was_cut() => continue,
+                    sent = feed(sink, &frame) => sent,
+                }
             }
             Next::Close(close) => return close,
             Next::Wait(_) if now >= next_ping => {
@@ -451,6 +464,33 @@ async fn write(conn: &Conn, sink: &mut SplitSink<Ws, Message>, pulse: &Pulse) ->
             Err(_) => return Close::Rate,
         }
     }
+}
+
+/// Hands a frame to the library, piece by piece.
+async fn feed(
+    sink: &mut SplitSink<Ws, Message>,
+    frame: &Frame,
+) -> Result<Result<(), tungstenite::Error>, Elapsed> {
+    if let Some(text) = frame.whole().filter(|text| text.len() <= FRAGMENT) {
+        let message = Message::Text(text.clone());
+        return tokio::time::timeout(STUCK, sink.feed(message)).await;
+    }
+    let mut fragments: Vec<tungstenite::Bytes> = Vec::new();
+    for mut part in frame.parts() {
+        while !part.is_empty() {
+            fragments.push(part.split_to(part.len().min(FRAGMENT)));
+        }
+    }
+    let last = fragments.len().saturating_sub(1);
+    for (at, fragment) in fragments.into_iter().enumerate() {
+        let kind = if at == 0 { Data::Text } else { Data::Continue };
+        let fragment = Message::Frame(WsFrame::message(fragment, OpCode::Data(kind), at == last));
+        let fed = tokio::time::timeout(STUCK, sink.feed(fragment)).await?;
+        if fed.is_err() {
+            return Ok(fed);
+        }
+    }
+    Ok(Ok(()))
 }
 
 impl Pulse {

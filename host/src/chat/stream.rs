@@ -1,9 +1,10 @@
 //! The way without a WebSocket: one event stream down, requests up by POST. The same frames, the same positions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame as BodyFrame;
 use hyper::header::{self, HeaderValue};
@@ -20,6 +21,12 @@ use super::wire::event::Notice;
 use super::wire::{self, Code, ErrorBody};
 use super::{session, socket};
 
+/// How long a request waits for its stream to be read. The page itself gives up after 20 s.
+const FULL: Duration = Duration::from_secs(15);
+
+/// Longer frames go out without being copied, in pieces.
+const COPIED: usize = 16 * 1024;
+
 /// `GET /api/v1/events`.
 pub(crate) fn open(hub: &Arc<Hub>, login: Login, admitted: Admitted) -> Response<Body> {
     let conn = socket::join(hub, login, true);
@@ -31,12 +38,26 @@ pub(crate) fn open(hub: &Arc<Hub>, login: Login, admitted: Admitted) -> Response
         next_tick: Instant::now() + TICK,
         _admitted: admitted,
     };
-    let events = stream::unfold(open, |mut open| async move {
+    let frames = stream::unfold(open, |mut open| async move {
         let frame = open.next().await?;
-        let event = Bytes::from(format!("data: {}\n\n", frame.as_str()));
-        Some((Ok(BodyFrame::data(event)), open))
+        Some((frame, open))
     });
-    events_response(StreamBody::new(events).boxed_unsync())
+    events_response(body(frames))
+}
+
+/// Frames as events.
+pub(crate) fn body(frames: impl Stream<Item = Frame> + Send + 'static) -> Body {
+    let pieces = frames.flat_map(|frame| {
+        let parts: Vec<Bytes> = std::iter::once(Bytes::from_static(b"data: "))
+            .chain(frame.parts())
+            .chain([Bytes::from_static(b"\n\n")])
+            .collect();
+        stream::iter(match frame.len() {
+            ..=COPIED => vec![Bytes::from(parts.concat())],
+            _ => parts,
+        })
+    });
+    StreamBody::new(pieces.map(|piece| Ok(BodyFrame::data(piece)))).boxed_unsync()
 }
 
 /// The head of an event stream.
@@ -140,6 +161,8 @@ pub(crate) async fn rpc(
     let Some(conn) = hub.conn(conn, login) else {
         return http::error(&session::not_found("connection"));
     };
+    // An answer that nobody reads is no reason to make another one.
+    let _late = tokio::time::timeout(FULL, conn.outbox.has_room()).await;
     match socket::take_frame(hub, &conn) {
         Ok(()) => {
             let asker = Asker {

@@ -157,6 +157,12 @@ pub(crate) fn ok<T: Serialize>(id: &str, payload: &T) -> String {
     })
 }
 
+/// The text of a `res` frame up to its payload, which is its last member.
+pub(crate) fn ok_until_payload(id: &str) -> String {
+    let id = text(&id);
+    format!(r#"{{"type":"res","id":{id},"ok":true,"payload":"#)
+}
+
 /// The text of a `res` frame that carries an error.
 pub(crate) fn fail(id: &str, error: &ErrorBody) -> String {
     text(&Response::<()> {

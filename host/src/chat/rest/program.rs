@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame;
 use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
@@ -117,7 +114,7 @@ impl Guest {
         while !self.over {
             match self.conn.outbox.next(Instant::now()) {
                 Next::Send(frame) => {
-                    self.over = self.ends(frame.as_str());
+                    self.over = self.ends(frame.beginning());
                     return Some(frame);
                 }
                 Next::Close(_) => return None,
@@ -156,13 +153,7 @@ impl Drop for Guest {
 fn streamed(guest: Guest) -> Response<Body> {
     let frames = stream::unfold(guest, |mut guest| async move {
         let frame = guest.next().await?;
-        Some((
-            Ok(Frame::data(Bytes::from(format!(
-                "data: {}\n\n",
-                frame.as_str()
-            )))),
-            guest,
-        ))
+        Some((frame, guest))
     });
-    events::events_response(StreamBody::new(frames).boxed_unsync())
+    events::events_response(events::body(frames))
 }

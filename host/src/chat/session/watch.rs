@@ -1,17 +1,20 @@
 //! Beginning to watch a session, and coming back to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::{Actor, Live, not_found, store_failed};
-use crate::chat::outbox::Outbox;
+use crate::chat::outbox::{Frame, Outbox, Payload};
 use crate::chat::store::{self, event, message};
-use crate::chat::wire::event::Event;
-use crate::chat::wire::message::{Message, Position, QueueItem, RunState, Status};
+use crate::chat::wire::event::{Channel, Event};
+use crate::chat::wire::message::{Message, Position, QueueItem, RunPhase, RunState, Status};
 use crate::chat::wire::params::{Replayed, Sub, Subscribed};
-use crate::chat::wire::{self, ErrorBody};
+use crate::chat::wire::{self, Close, ErrorBody};
 
 /// Messages in a snapshot; older ones are asked for.
 const SNAPSHOT: usize = 50;
+
+/// Bytes of each text of a live run in a snapshot. The rest follows from the run's buffer, at the pace of the reader.
+const LIVE: usize = 64 * 1024;
 
 /// What the database gave.
 enum Found {
@@ -19,16 +22,38 @@ enum Found {
     Page(Vec<Message>, bool),
 }
 
+/// The payload of a snapshot, as long as somebody still has to read it.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    state: Option<State>,
+    payload: Weak<Payload>,
+    /// Where the text of the live run goes on.
+    at: Option<Position>,
+}
+
+/// All that a snapshot depends on.
+#[derive(Debug, PartialEq)]
+struct State {
+    seq: u64,
+    phase: Option<RunPhase>,
+    unread: bool,
+}
+
 impl Actor {
     /// Registers a connection and answers it, in one step: no change can come between.
     pub(super) async fn watch(&mut self, outbox: &Arc<Outbox>, id: &str, params: &Sub, user: &str) {
-        let found = match self.owned(user) {
-            Ok(()) => self.find(params).await,
-            Err(error) => Err(error),
-        };
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => return outbox.push(wire::fail(id, &error).into()),
+        if let Err(error) = self.owned(user) {
+            return outbox.push(wire::fail(id, &error).into());
+        }
+        let known = self.snapshot.payload.upgrade().filter(|_| {
+            self.after(params).is_none() && self.snapshot.state.as_ref() == Some(&self.state())
+        });
+        let found = match known {
+            Some(_) => None,
+            None => match self.find(params).await {
+                Ok(found) => Some(found),
+                Err(error) => return outbox.push(wire::fail(id, &error).into()),
+            },
         };
         let mut sent = None;
         if let Some(live) = &mut self.live {
@@ -36,8 +61,31 @@ impl Actor {
             // What is sent from an older position must not come after the answer.
             sent = outbox.unfollow(&live.start.run);
         }
-        let (payload, at) = self.answer(found, params, sent);
-        outbox.push(wire::ok(id, &payload).into());
+        let at = match (found, known) {
+            (Some(Found::Events(events, messages)), _) => {
+                let (payload, at) = self.events(events, messages, params, sent);
+                outbox.push(wire::ok(id, &payload).into());
+                at
+            }
+            (Some(Found::Page(messages, more)), _) => {
+                let (payload, at) = self.page(messages, more);
+                let Some(payload) = outbox.payload(wire::text(&payload)) else {
+                    return outbox.cut(Close::Rate);
+                };
+                self.snapshot = Snapshot {
+                    state: Some(self.state()),
+                    payload: Arc::downgrade(&payload),
+                    at,
+                };
+                outbox.push(Frame::answer(wire::ok_until_payload(id), payload));
+                at
+            }
+            (None, Some(payload)) => {
+                outbox.push(Frame::answer(wire::ok_until_payload(id), payload));
+                self.snapshot.at
+            }
+            (None, None) => None,
+        };
         if let (Some(live), Some(at)) = (&self.live, at) {
             outbox.follow(&live.buffer, at);
         }
@@ -48,6 +96,21 @@ impl Actor {
         });
         self.watchers.push(Arc::downgrade(outbox));
         self.alone = None;
+    }
+
+    fn state(&self) -> State {
+        State {
+            seq: self.row.session.seq,
+            phase: self.live.as_ref().map(|live| live.phase),
+            unread: self.row.answered > self.row.read,
+        }
+    }
+
+    /// The position from which a client wants to go on, if it is one of this database.
+    fn after(&self, params: &Sub) -> Option<u64> {
+        params
+            .after
+            .filter(|_| params.epoch.as_deref() == Some(self.hub.epoch.as_str()))
     }
 
     pub(super) fn unwatch(&mut self, conn: &str) {
@@ -74,9 +137,7 @@ impl Actor {
             self.row.session.seq,
             self.row.session.leaf.clone(),
         );
-        let after = params
-            .after
-            .filter(|_| params.epoch.as_deref() == Some(self.hub.epoch.as_str()));
+        let after = self.after(params);
         let read = self.hub.store.read(move |c| {
             let events = match after {
                 Some(after) => event::after(c, &session, after, head)?,
@@ -85,83 +146,64 @@ impl Actor {
             // The client throws its view away and asks for another branch: let it have that at once.
             let turned =
                 |replayed: &Replayed| matches!(replayed.event, Event::BranchSelected { .. });
-            match events.filter(|events| !events.iter().any(turned)) {
-                Some(events) => {
-                    let messages = finished(c, &session, &events)?;
-                    Ok(Found::Events(events, messages))
-                }
-                None => {
-                    let (messages, more) =
-                        message::page(c, &session, leaf.as_deref(), None, SNAPSHOT)?;
-                    Ok(Found::Page(messages, more))
-                }
+            if let Some(events) = events.filter(|events| !events.iter().any(turned))
+                && let Some(messages) = finished(c, &session, &events)?
+            {
+                return Ok(Found::Events(events, messages));
             }
+            let (messages, more) = message::page(c, &session, leaf.as_deref(), None, SNAPSHOT)?;
+            Ok(Found::Page(messages, more))
         });
         read.await.map_err(|error| store_failed(&error))
     }
 
-    /// The payload, and where the stream of the run goes on. `sent` is how far it came on this very connection: what the client
-    /// says of itself is older than what is still under way to it.
-    fn answer(
+    /// What a client missed, and where the stream of the run goes on. `sent` is how far it came on this very connection: what the
+    /// client says of itself is older than what is still under way to it.
+    fn events(
         &self,
-        found: Found,
+        events: Vec<Replayed>,
+        mut messages: Vec<Message>,
         params: &Sub,
         sent: Option<Position>,
     ) -> (Subscribed, Option<Position>) {
-        let (epoch, seq) = (self.hub.epoch.clone(), self.row.session.seq);
-        match found {
-            Found::Events(events, mut messages) => {
-                if let Some(live) = &self.live {
-                    // Continued meanwhile: its row is not final, and its stream follows.
-                    messages.retain(|message| message.id != live.start.message);
-                }
-                let state = self
-                    .live
-                    .as_ref()
-                    .map(|live| sent.map_or_else(|| live.resume(params), |at| live.state(at)));
-                let at = state.as_ref().map(|state| state.to);
-                let runs = state.into_iter().collect();
-                (
-                    Subscribed::Events {
-                        epoch,
-                        seq,
-                        events,
-                        messages,
-                        runs,
-                    },
-                    at,
-                )
-            }
-            Found::Page(mut messages, more) => {
-                let mut state = None;
-                if let Some(live) = &self.live {
-                    let to = match messages
-                        .iter_mut()
-                        .find(|message| message.id == live.start.message)
-                    {
-                        Some(message) => live.fill(message),
-                        None => live.buffer.base,
-                    };
-                    state = Some(live.state(to));
-                }
-                let at = state.as_ref().map(|state| state.to);
-                let runs = state.into_iter().collect();
-                let queue = self.queue_items();
-                let session = Box::new(self.session_now());
-                (
-                    Subscribed::Snapshot {
-                        epoch,
-                        seq,
-                        session,
-                        messages,
-                        more,
-                        runs,
-                        queue,
-                    },
-                    at,
-                )
-            }
+        if let Some(live) = &self.live {
+            // Continued meanwhile: its row is not final, and its stream follows.
+            messages.retain(|message| message.id != live.start.message);
         }
+        let state = self
+            .live
+            .as_ref()
+            .map(|live| sent.map_or_else(|| live.resume(params), |at| live.state(at)));
+        let at = state.as_ref().map(|state| state.to);
+        let payload = Subscribed::Events {
+            epoch: self.hub.epoch.clone(),
+            seq: self.row.session.seq,
+            events,
+            messages,
+            runs: state.into_iter().collect(),
+        };
+        (payload, at)
+    }
+
+    /// The end of the branch that is shown, and where the stream of the run goes on.
+    fn page(&self, mut messages: Vec<Message>, more: bool) -> (Subscribed, Option<Position>) {
+        let state = self.live.as_ref().map(|live| {
+            let message = messages
+                .iter_mut()
+                .find(|message| message.id == live.start.message);
+            live.state(message.map_or(live.buffer.base, |message| live.fill(message)))
+        });
+        let at = state.as_ref().map(|state| state.to);
+        let payload = Subscribed::Snapshot {
+            epoch: self.hub.epoch.clone(),
+            seq: self.row.session.seq,
+            session: Box::new(self.session_now()),
+            messages,
+            more,
+            runs: state.into_iter().collect(),
+            queue: self.queue_items(),
+        };
+        (payload, at)
     }
 
     /// The waiting messages as the page shows them.
@@ -174,9 +216,11 @@ impl Actor {
 }
 
 impl Live {
-    /// Puts the text that there is so far into a message. Gives where it ends.
+    /// Puts the beginning of the text that there is so far into a message. Gives where it ends.
     fn fill(&self, message: &mut Message) -> Position {
-        let (text, reasoning) = self.buffer.texts_now();
+        let begin = |channel| self.buffer.piece(channel, 0, LIVE, str::to_owned);
+        let text = begin(Channel::Text).unwrap_or_default();
+        let reasoning = begin(Channel::Reasoning).unwrap_or_default();
         let to = Position {
             text: text.len(),
             reasoning: reasoning.len(),
@@ -184,10 +228,8 @@ impl Live {
         message.text = text;
         message.reasoning = reasoning;
         message.status = match self.phase {
-            wire::message::RunPhase::Queued => Status::Queued,
-            wire::message::RunPhase::Running | wire::message::RunPhase::Stopping => {
-                Status::Streaming
-            }
+            RunPhase::Queued => Status::Queued,
+            RunPhase::Running | RunPhase::Stopping => Status::Streaming,
         };
         to
     }
@@ -218,20 +260,25 @@ impl Live {
     }
 }
 
-/// The stored messages of the runs that ended within `events`.
+/// The stored messages of the runs that ended within `events`; nothing if they are more than a snapshot would be.
 fn finished(
     c: &rusqlite::Connection,
     session: &str,
     events: &[Replayed],
-) -> Result<Vec<Message>, store::Error> {
+) -> Result<Option<Vec<Message>>, store::Error> {
     let mut messages: Vec<Message> = Vec::new();
+    let mut bytes = 0;
     for replayed in events {
         if let Event::RunEnded(end) = &replayed.event
             && !messages.iter().any(|message| message.id == end.message)
             && let Some(message) = message::find(c, session, &end.message)?
         {
+            bytes += message.text.len() + message.reasoning.len();
+            if bytes > message::PAGE_BYTES && !messages.is_empty() {
+                return Ok(None);
+            }
             messages.push(message);
         }
     }
-    Ok(messages)
+    Ok(Some(messages))
 }

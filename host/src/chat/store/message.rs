@@ -7,7 +7,7 @@ use super::{Error, int, uint};
 use crate::chat::wire::message::{Message, Role, RunSummary, Status, Usage};
 
 /// How much text a page of messages holds at most: a page must fit into one frame. The first message always comes.
-const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 /// How much text goes to the model at most. The proxy takes 32 MiB; JSON escapes can make text a third longer.
 const CONTEXT_BYTES: usize = 16 << 20;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::client::{Client, View};
@@ -305,11 +306,8 @@ async fn a_session_of_five_thousand_messages_opens_quickly() {
     assert_eq!(count, 5_000);
 }
 
-#[tokio::test]
-async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
-    let world = World::with(|settings| settings.limits.outbox = 8).await;
-    let (mut ann, session) = answered(&world, "q", "a").await;
-    // A raw socket whose receive buffer fills: the handshake is read, then nothing.
+/// A socket of a raw client whose receive buffer is small, after its hello. What the gateway sends it, nobody reads.
+async fn silent(world: &World) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket
         .set_recv_buffer_size(4 * 1024)
@@ -333,11 +331,22 @@ async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
         r#"{{"type":"req","id":"1","method":"hello","params":{{"min":1,"max":1,"token":"{token}"}}}}"#
     );
     raw.write_all(&masked(&hello)).await.expect("sent");
-    raw.write_all(&masked(&format!(
+    raw
+}
+
+/// A request to watch a session from its snapshot.
+fn sub(session: &str) -> Vec<u8> {
+    masked(&format!(
         r#"{{"type":"req","id":"2","method":"sub","params":{{"session":"{session}"}}}}"#
-    )))
-    .await
-    .expect("sent");
+    ))
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
+    let world = World::with(|settings| settings.limits.outbox = 8).await;
+    let (mut ann, session) = answered(&world, "q", "a").await;
+    let mut raw = silent(&world).await;
+    raw.write_all(&sub(&session)).await.expect("sent");
     // Events beyond what the system buffers, and then beyond its queue.
     let big = "x".repeat(99_000);
     for n in 0..200 {
@@ -351,6 +360,100 @@ async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
         ann.ended(&session, id(&sent["run"])).await;
     }
     panic!("the socket was not given up");
+}
+
+/// A session whose only answer is as long as an answer may be, and the name of its user.
+async fn long_answer(world: &World) -> (Client, String, String) {
+    let (mut ann, session, sent, mut call) = running(world).await;
+    call.begin().await;
+    let piece = "0123456789abcdef".repeat(16 * 1024);
+    for _ in 0..15 {
+        call.text(&piece).await;
+    }
+    call.finish("stop").await;
+    ann.ended(&session, id(&sent["run"])).await;
+    let user = id(&ann.welcome["user"]["id"]).to_owned();
+    (ann, session, user)
+}
+
+#[tokio::test]
+async fn who_asks_again_and_again_and_reads_nothing_holds_one_answer() {
+    let world = World::new().await;
+    let (mut ann, session, user) = long_answer(&world).await;
+    let mut raw = silent(&world).await;
+    let asked = sub(&session);
+    let answer = 15 * 256 * 1024;
+    raw.write_all(&asked).await.expect("sent");
+    eventually("the answer waits", async || {
+        world.chat().hub.held(&user) > answer
+    })
+    .await;
+    let mut most = 0;
+    for _ in 0..5_000 {
+        // It takes no more questions, or has been closed.
+        let sent = tokio::time::timeout(Duration::from_millis(200), raw.write_all(&asked)).await;
+        most = most.max(world.chat().hub.held(&user));
+        if !matches!(sent, Ok(Ok(()))) {
+            break;
+        }
+    }
+    assert!(most < answer + 512 * 1024, "{most} bytes: it is there once");
+    ann.ok("ping", &json!({ "ts": 0 })).await;
+}
+
+#[tokio::test]
+async fn many_silent_readers_of_one_answer_hold_it_once() {
+    let world = World::new().await;
+    let (mut ann, session, user) = long_answer(&world).await;
+    let mut readers = Vec::new();
+    for _ in 0..100 {
+        let mut raw = silent(&world).await;
+        raw.write_all(&sub(&session)).await.expect("sent");
+        readers.push(raw);
+    }
+    let watched = || async { world.chat().metrics()().contains("connections 101\n") };
+    eventually("all of them are connected", watched).await;
+    let answer = 15 * 256 * 1024;
+    eventually("the answer waits", async || {
+        world.chat().hub.held(&user) > answer
+    })
+    .await;
+    // Everybody has been answered when somebody who came later is.
+    ann.sub(&session).await;
+    let held = world.chat().hub.held(&user);
+    assert!(held < answer + 1_024 * 1024, "{held} bytes");
+    drop(readers);
+    eventually("it is given back", async || {
+        world.chat().hub.held(&user) == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_text_of_a_run_is_in_no_queue() {
+    let world = World::new().await;
+    let (mut ann, session, sent, mut call) = running(&world).await;
+    let user = id(&ann.welcome["user"]["id"]).to_owned();
+    call.begin().await;
+    let piece = "0123456789abcdef".repeat(16 * 1024);
+    for _ in 0..8 {
+        call.text(&piece).await;
+    }
+    ann.shows(&session, id(&sent["reply"]), &piece.repeat(8))
+        .await;
+    let mut raw = silent(&world).await;
+    let mut fresh = world.ann().await;
+    for _ in 0..20 {
+        raw.write_all(&sub(&session)).await.expect("sent");
+    }
+    let snapshot = fresh.sub(&session).await;
+    let text = snapshot["messages"][1]["text"].as_str().expect("a text");
+    assert_eq!(text.len(), 64 * 1024);
+    let held = world.chat().hub.held(&user);
+    assert!(held < 512 * 1024, "{held} bytes");
+    fresh
+        .shows(&session, id(&sent["reply"]), &piece.repeat(8))
+        .await;
 }
 
 /// A text frame as clients send it.

@@ -4,6 +4,13 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+#[test]
+fn an_answer_in_two_parts_is_the_same_as_one_in_one() {
+    let id = "a \"quoted\" id";
+    let parts = format!("{}{{}}}}", ok_until_payload(id));
+    assert_eq!(parts, ok(id, &serde_json::json!({})));
+}
+
 /// All codes. A new one does not compile before it has its place here.
 fn codes() -> Vec<Code> {
     fn after(code: Code) -> Option<Code> {
