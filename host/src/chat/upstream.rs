@@ -20,7 +20,9 @@ use super::wire::{Code, ErrorBody, Layer};
 mod chunk;
 mod connect;
 mod failure;
+mod loose;
 mod sse;
+mod surrogate;
 mod think;
 
 pub(crate) use chunk::Piece;

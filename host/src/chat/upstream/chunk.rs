@@ -9,10 +9,12 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 
-use super::{failure, think::Splitter};
-use crate::chat::wire::ErrorBody;
+use super::surrogate::{self, Halves};
+use super::think::Splitter;
+use super::{failure, loose};
 use crate::chat::wire::event::Channel;
 use crate::chat::wire::message::{Finish, Usage};
+use crate::chat::wire::{Code, ErrorBody, Layer};
 
 /// Something that a stream brought.
 #[derive(Debug, PartialEq)]
@@ -25,10 +27,28 @@ pub(crate) enum Piece {
     Usage(Usage),
 }
 
+/// What a chunk says.
+#[derive(Default)]
+pub(super) struct Said<'a> {
+    pub(super) choices: Vec<Choice<'a>>,
+    pub(super) usage: Option<Usage>,
+    /// The JSON of an error.
+    pub(super) error: Option<Cow<'a, str>>,
+}
+
+/// One of the answers; there is one, as there was one question.
+#[derive(Default)]
+pub(super) struct Choice<'a> {
+    pub(super) text: Vec<Cow<'a, str>>,
+    pub(super) reasoning: Option<Cow<'a, str>>,
+    pub(super) finish_reason: Option<Cow<'a, str>>,
+}
+
+/// A chunk as the reference has it; [`loose`] reads what comes near.
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow, default)]
-    choices: Vec<Choice<'a>>,
+    choices: Vec<Exact<'a>>,
     #[serde(default)]
     usage: Option<Counts>,
     #[serde(borrow, default)]
@@ -36,13 +56,16 @@ struct Chunk<'a> {
 }
 
 #[derive(Deserialize)]
-struct Choice<'a> {
+struct Exact<'a> {
     #[serde(default)]
     index: u32,
     #[serde(borrow, default)]
     delta: Option<Words<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Cow<'a, str>>,
+    /// In place of `delta`: a server that does not stream.
+    #[serde(default)]
+    message: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -65,11 +88,48 @@ struct Counts {
     completion_tokens: u64,
 }
 
+/// What a chunk says, if it is one by the letter.
+fn exact(data: &str) -> Option<Said<'_>> {
+    let chunk: Chunk<'_> = serde_json::from_str(data).ok()?;
+    let mut said = Said {
+        choices: Vec::new(),
+        usage: chunk.usage.map(|counts| Usage {
+            input: counts.prompt_tokens,
+            output: counts.completion_tokens,
+        }),
+        error: chunk.error.map(|error| Cow::Borrowed(error.get())),
+    };
+    for choice in chunk.choices.into_iter().filter(|choice| choice.index == 0) {
+        if choice.message.is_some() {
+            return None;
+        }
+        let mut answer = Choice {
+            finish_reason: choice.finish_reason,
+            ..Choice::default()
+        };
+        if let Some(words) = choice.delta {
+            // Some servers send both names, with the same text or one of them empty.
+            answer.reasoning = [words.reasoning, words.reasoning_content]
+                .into_iter()
+                .flatten()
+                .find(|text| !text.is_empty());
+            answer.text = [words.content, words.refusal]
+                .into_iter()
+                .flatten()
+                .collect();
+        }
+        said.choices.push(answer);
+    }
+    Some(said)
+}
+
 /// Reads the events of one stream.
 #[derive(Debug)]
 pub(super) struct Reader {
     pieces: VecDeque<Result<Piece, ErrorBody>>,
     splitter: Splitter,
+    /// Characters of the text and of the reasoning that came half.
+    halves: (Halves, Halves),
     finished: bool,
     done: bool,
 }
@@ -85,6 +145,7 @@ impl Reader {
         Self {
             pieces: VecDeque::new(),
             splitter,
+            halves: <_>::default(),
             finished: false,
             done: false,
         }
@@ -100,39 +161,48 @@ impl Reader {
         self.done
     }
 
-    /// Takes the data of one event. What is no chunk is skipped, as clients of OpenAI do.
+    /// Takes the data of one event. What cannot be read ends the answer: it may have been a part of it.
     pub(super) fn read(&mut self, data: &str) {
         if self.done {
             return;
         }
-        if data.trim() == "[DONE]" {
-            self.flush();
-            self.done = true;
-            return;
-        }
-        let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(data) else {
-            tracing::debug!(bytes = data.len(), "chat: an event that is no chunk");
-            return;
-        };
-        if let Some(error) = chunk.error {
-            self.cut(failure::of_event(error.get()));
-            return;
-        }
-        for choice in chunk.choices.into_iter().filter(|choice| choice.index == 0) {
-            if let Some(words) = choice.delta {
-                self.words(&words);
+        match data.trim() {
+            "[DONE]" => {
+                self.flush();
+                self.done = true;
+                return;
             }
+            // Some servers keep the line alive so.
+            "" => return,
+            _ => {}
+        }
+        let mended = surrogate::mend(data);
+        let data = mended.as_deref().unwrap_or(data);
+        match exact(data).map_or_else(|| loose::read(data), Ok) {
+            Ok(said) => self.take_in(said, mended.is_some()),
+            Err(problem) => {
+                tracing::debug!(%problem, bytes = data.len(), "chat: a chunk that cannot be read");
+                let message = format!("a chunk of the answer cannot be read: {problem}");
+                self.cut(ErrorBody::new(Code::UpstreamInvalid, message).layer(Layer::Model));
+            }
+        }
+    }
+
+    /// `mended`: there are halves of characters in it.
+    fn take_in(&mut self, said: Said<'_>, mended: bool) {
+        if let Some(error) = said.error {
+            self.cut(failure::of_event(&error));
+            return;
+        }
+        for choice in said.choices {
+            self.words(&choice, mended);
             if let Some(reason) = choice.finish_reason {
                 self.flush();
                 self.finished = true;
                 self.pieces.push_back(Ok(Piece::Finish(finish(&reason))));
             }
         }
-        if let Some(counts) = chunk.usage {
-            let usage = Usage {
-                input: counts.prompt_tokens,
-                output: counts.completion_tokens,
-            };
+        if let Some(usage) = said.usage {
             self.pieces.push_back(Ok(Piece::Usage(usage)));
         }
     }
@@ -155,26 +225,28 @@ impl Reader {
         }
     }
 
-    fn words(&mut self, words: &Words<'_>) {
-        // Some servers send both names, with the same text or one of them empty.
-        let mut names = [&words.reasoning, &words.reasoning_content]
-            .into_iter()
-            .flatten();
-        if let Some(reasoning) = names.find(|text| !text.is_empty()) {
+    fn words(&mut self, choice: &Choice<'_>, mended: bool) {
+        if let Some(reasoning) = &choice.reasoning {
             // The server tells them apart: from now on a mark in the text is text.
             let held = std::mem::replace(&mut self.splitter, Splitter::off()).end();
             self.add(Channel::Reasoning, held.reasoning);
             self.add(Channel::Text, held.text);
-            self.add(Channel::Reasoning, reasoning.clone().into_owned());
+            let whole = self.halves.1.join(reasoning, mended).into_owned();
+            self.add(Channel::Reasoning, whole);
         }
-        for text in [&words.content, &words.refusal].into_iter().flatten() {
-            let split = self.splitter.push(text);
+        for text in &choice.text {
+            let split = self.splitter.push(&self.halves.0.join(text, mended));
             self.add(Channel::Reasoning, split.reasoning);
             self.add(Channel::Text, split.text);
         }
     }
 
     fn flush(&mut self) {
+        let left = self.halves.1.end();
+        self.add(Channel::Reasoning, left);
+        let left = self.splitter.push(&self.halves.0.end());
+        self.add(Channel::Reasoning, left.reasoning);
+        self.add(Channel::Text, left.text);
         let held = self.splitter.end();
         self.add(Channel::Reasoning, held.reasoning);
         self.add(Channel::Text, held.text);
@@ -198,148 +270,4 @@ fn finish(reason: &str) -> Finish {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chat::wire::Code;
-
-    type Pieces = Vec<Result<Piece, ErrorBody>>;
-
-    fn taken(reader: &mut Reader) -> Pieces {
-        std::iter::from_fn(|| reader.take()).collect()
-    }
-
-    fn broken() -> ErrorBody {
-        ErrorBody::new(Code::StreamTruncated, "cut")
-    }
-
-    /// What the events bring, and what the end of the connection brings after that.
-    fn read(events: &[&str]) -> (Pieces, Pieces) {
-        let mut reader = Reader::new(false);
-        for event in events {
-            reader.read(event);
-        }
-        let pieces = taken(&mut reader);
-        if !reader.done() {
-            reader.end(broken());
-        }
-        assert!(reader.done());
-        (pieces, taken(&mut reader))
-    }
-
-    fn text(channel: Channel, text: &str) -> Result<Piece, ErrorBody> {
-        Ok(Piece::Text(channel, text.to_owned()))
-    }
-
-    #[test]
-    fn a_whole_stream_is_read() {
-        let (pieces, end) = read(&[
-            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
-            r#"{"choices":[{"index":0,"delta":{"reasoning":"hm"}}]}"#,
-            r#"{"choices":[{"index":0,"delta":{"content":"a\"b"}}]}"#,
-            r#"{"choices":[{"index":1,"delta":{"content":"another choice"}}]}"#,
-            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
-            r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}"#,
-            "[DONE]",
-            r#"{"choices":[{"index":0,"delta":{"content":"too late"}}]}"#,
-        ]);
-        let expected = [
-            text(Channel::Reasoning, "hm"),
-            text(Channel::Text, "a\"b"),
-            Ok(Piece::Finish(Finish::Length)),
-            Ok(Piece::Usage(Usage {
-                input: 3,
-                output: 5,
-            })),
-        ];
-        assert_eq!(pieces, expected);
-        assert_eq!(end, []);
-    }
-
-    #[test]
-    fn an_end_without_a_reason_is_a_cut() {
-        let first = r#"{"choices":[{"delta":{"content":"a"}}]}"#;
-        assert_eq!(read(&[first]).1, [Err(broken())]);
-        let last = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
-        assert_eq!(read(&[last]).1, [], "vLLM puts both in one chunk");
-    }
-
-    #[test]
-    fn what_was_held_back_comes_before_the_error() {
-        let (pieces, end) = read(&[r#"{"choices":[{"delta":{"content":"<think>a</th"}}]}"#]);
-        assert_eq!(pieces, [text(Channel::Reasoning, "a")]);
-        assert_eq!(end, [text(Channel::Reasoning, "</th"), Err(broken())]);
-        let (pieces, _) = read(&[
-            r#"{"choices":[{"delta":{"content":"<th"}}]}"#,
-            r#"{"error":{"message":"boom"}}"#,
-        ]);
-        assert_eq!(pieces[0], text(Channel::Text, "<th"));
-        assert!(pieces[1].is_err() && pieces.len() == 2);
-    }
-
-    #[test]
-    fn what_was_held_back_is_kept_when_the_server_begins_to_tell_reasoning_apart() {
-        let (pieces, _) = read(&[
-            r#"{"choices":[{"delta":{"content":"<think>a</th"}}]}"#,
-            r#"{"choices":[{"delta":{"reasoning":"b"}}]}"#,
-            r#"{"choices":[{"delta":{"reasoning":"","reasoning_content":"c"}}]}"#,
-        ]);
-        let reasoning = ["a", "</th", "b", "c"].map(|part| text(Channel::Reasoning, part));
-        assert_eq!(pieces, reasoning);
-    }
-
-    #[test]
-    fn an_error_event_ends_the_stream() {
-        let (pieces, _) = read(&[
-            r#"{"error":{"message":"boom","type":"api_error","code":"upstream_broken"}}"#,
-            "[DONE]",
-        ]);
-        let [Err(error)] = pieces.as_slice() else {
-            panic!("one error, got {pieces:?}")
-        };
-        assert_eq!(error.code, Code::StreamTruncated);
-    }
-
-    #[test]
-    fn what_is_no_chunk_is_skipped() {
-        let (pieces, _) = read(&[
-            "",
-            "null",
-            "[]",
-            "{",
-            r#"{"choices":null}"#,
-            r#"{"object":"x"}"#,
-        ]);
-        assert_eq!(pieces, []);
-    }
-
-    #[test]
-    fn both_names_of_reasoning_and_a_mark_in_the_text_are_understood() {
-        let (pieces, _) =
-            read(&[r#"{"choices":[{"delta":{"reasoning_content":"r","content":"<think>t"}}]}"#]);
-        assert_eq!(
-            pieces,
-            [
-                text(Channel::Reasoning, "r"),
-                text(Channel::Text, "<think>t")
-            ]
-        );
-        let (pieces, _) = read(&[
-            r#"{"choices":[{"delta":{"content":"<think>r</think>t"}}]}"#,
-            r#"{"choices":[{"delta":{"refusal":" no"}}]}"#,
-        ]);
-        assert_eq!(
-            pieces,
-            [
-                text(Channel::Reasoning, "r"),
-                text(Channel::Text, "t"),
-                text(Channel::Text, " no")
-            ]
-        );
-        let (pieces, _) =
-            read(&[r#"{"choices":[{"delta":{"content":"<thi"},"finish_reason":"weird"}]}"#]);
-        assert_eq!(
-            pieces,
-            [text(Channel::Text, "<thi"), Ok(Piece::Finish(Finish::Stop))]
-        );
-    }
-}
+mod tests;
