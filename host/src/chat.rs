@@ -235,8 +235,8 @@ async fn assemble(
             url: url.clone(),
         }])
     };
-    let endpoint =
-        base_url(&settings.endpoint).ok_or_else(|| bad("endpoint", &settings.endpoint))?;
+    let endpoint = settings::endpoint(&settings.endpoint)
+        .ok_or_else(|| bad("endpoint", &settings.endpoint))?;
     let admin = match &settings.admin {
         Some(url) => Some(base_url(url).ok_or_else(|| bad("admin", url))?),
         None => None,

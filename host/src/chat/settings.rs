@@ -20,7 +20,7 @@ use super::wire::rest::Scope;
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Base URL of the proxy; `/v1/chat/completions` is appended. Must be `http` or `https`.
+    /// Base URL of the proxy, with OpenAI's `/v1` at its end or without. Must be `http` or `https`.
     pub endpoint: String,
     /// The gateway's own key for the proxy, sent as `Authorization: Bearer`.
     pub endpoint_key: Option<Secret>,
@@ -272,6 +272,17 @@ impl Settings {
         problems
     }
 
+    /// The URL that is asked for answers; nothing if the endpoint is none.
+    pub fn asks(&self) -> Option<String> {
+        let BaseUrl {
+            https,
+            authority,
+            path,
+        } = endpoint(&self.endpoint)?;
+        let scheme = if https { "https" } else { "http" };
+        Some(format!("{scheme}://{authority}{path}{CHAT}"))
+    }
+
     /// The scopes of users who come by a one-time link.
     pub(crate) fn local_scopes() -> Vec<Scope> {
         vec![Scope::Chat, Scope::Debug]
@@ -283,6 +294,9 @@ impl Default for Settings {
         Self::new()
     }
 }
+
+/// The path of the endpoint that gives answers.
+pub(crate) const CHAT: &str = "/v1/chat/completions";
 
 /// A URL to which paths can be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,6 +340,15 @@ pub(crate) fn base_url(text: &str) -> Option<BaseUrl> {
         https,
         authority,
         path: uri.path().trim_end_matches('/').to_owned(),
+    })
+}
+
+/// Reads the base URL of an endpoint. OpenAI's clients are given theirs with `/v1`, which our paths have themselves.
+pub(crate) fn endpoint(text: &str) -> Option<BaseUrl> {
+    let url = base_url(text)?;
+    Some(BaseUrl {
+        path: url.path.strip_suffix("/v1").unwrap_or(&url.path).to_owned(),
+        ..url
     })
 }
 
@@ -441,6 +464,27 @@ mod tests {
             ("::1", 443, "/api", true)
         );
         assert_eq!(base_url("http://h:81").map(|u| u.port()), Some(81));
+    }
+
+    #[test]
+    fn an_endpoint_is_the_same_with_v1_and_without() {
+        for (given, asked) in [
+            ("http://a:1", "http://a:1/v1/chat/completions"),
+            ("http://a:1/", "http://a:1/v1/chat/completions"),
+            ("http://a:1/v1", "http://a:1/v1/chat/completions"),
+            ("http://a:1/v1/", "http://a:1/v1/chat/completions"),
+            (
+                "https://a/openai/v1",
+                "https://a/openai/v1/chat/completions",
+            ),
+            ("https://a/env1", "https://a/env1/v1/chat/completions"),
+        ] {
+            let settings = Settings {
+                endpoint: given.to_owned(),
+                ..Settings::new()
+            };
+            assert_eq!(settings.asks().as_deref(), Some(asked), "{given}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response};
 use tokio::time::Instant;
 
 use super::id;
-use super::settings::{BaseUrl, Secret, Timeouts};
+use super::settings::{BaseUrl, CHAT, Secret, Timeouts};
 use super::wire::{Code, ErrorBody, Layer};
 
 mod chunk;
@@ -118,9 +118,7 @@ impl Upstream {
         request: &str,
         prefix: bool,
     ) -> Result<Answer, ErrorBody> {
-        let (wire, response) = self
-            .call(Method::POST, "/v1/chat/completions", request, body)
-            .await?;
+        let (wire, response) = self.call(Method::POST, CHAT, request, body).await?;
         let status = response.status();
         let retry = failure::retry_after(response.headers());
         let is_stream = failure::content_type(response.headers()) == "text/event-stream";

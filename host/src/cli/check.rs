@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::chat as page;
 use super::{load, print, report, warn};
 use crate::plugin::Engine;
 use crate::snapshot;
@@ -23,11 +24,16 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         }
     };
     let routes = config.routes.len();
+    let asks = config.chat.as_ref().and_then(|chat| {
+        let own = config.listeners.first().map(|listener| listener.listen);
+        page::settings(chat, config.admin.as_ref(), own).asks()
+    });
     match snapshot::prepare(config, &engine, &Metrics::new(), None).await {
         Ok(prepared) => {
             warn(prepared.warnings());
             print(&format!(
-                "{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
+                "{}{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
+                asks.map_or_else(String::new, |url| format!("the chat page asks {url}\n")),
                 file.display(),
                 routes,
                 prepared.plugins(),

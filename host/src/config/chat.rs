@@ -13,7 +13,7 @@ use super::{CHAT_ENDPOINT, CHAT_PORT, Secret, Target, address, secret};
 pub struct Chat {
     /// Where it listens; default `127.0.0.1:18789`.
     pub listen: SocketAddr,
-    /// The proxy that it asks, as a URL without a slash at its end; without it, the first listener of this configuration.
+    /// The proxy that it asks, as a URL without a slash at its end, with `/v1` or without; without it, the first listener of this configuration.
     pub endpoint: Option<String>,
     /// The key that it sends to the proxy.
     pub key: Option<Secret>,

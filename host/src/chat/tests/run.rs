@@ -208,6 +208,13 @@ async fn failures_name_their_layer_and_keep_what_came() {
 }
 
 #[tokio::test]
+async fn an_endpoint_may_be_given_as_to_openai_s_clients() {
+    let world = World::with(|settings| settings.endpoint.push_str("/v1")).await;
+    let (_, session) = answered(&world, "question", "answer").await;
+    assert!(session.starts_with("ses_"));
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_error_and_never_followed() {
     let world = World::new().await;
     let elsewhere = Fake::start().await;
