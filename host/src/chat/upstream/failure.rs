@@ -115,7 +115,7 @@ fn by_code(code: &str) -> Option<(Code, Layer)> {
         "model_not_found" => (Code::ModelNotFound, Layer::Model),
         "context_length_exceeded" => (Code::ContextOverflow, Layer::Model),
         "circuit_open" | "breaker_open" => (Code::CircuitOpen, Layer::Proxy),
-        "overloaded" => (Code::Overloaded, Layer::Proxy),
+        "overloaded" | "shutting_down" => (Code::Overloaded, Layer::Proxy),
         "upstream_busy" => (Code::Overloaded, Layer::Model),
         "rate_limit_exceeded" => (Code::RateLimited, Layer::Proxy),
         "body_too_large" => (Code::TooLarge, Layer::Proxy),
@@ -135,7 +135,9 @@ fn by_code(code: &str) -> Option<(Code, Layer)> {
         "upstream_unauthorized" => (Code::UpstreamUnauthorized, Layer::Model),
         "upstream_configuration" => (Code::UpstreamConfiguration, Layer::Model),
         "invalid_api_key" => (Code::UpstreamUnauthorized, Layer::Proxy),
-        "not_found" | "method_not_allowed" => (Code::UpstreamConfiguration, Layer::Proxy),
+        "not_found" | "method_not_allowed" | "forbidden_host_or_origin" => {
+            (Code::UpstreamConfiguration, Layer::Proxy)
+        }
         "plugin_fault" | "internal" | "response_too_large" => (Code::UpstreamError, Layer::Proxy),
         "invalid_request"
         | "invalid_json"

@@ -175,14 +175,16 @@ fn the_words_of_the_model_server_and_the_code_are_kept() {
 fn kinds() -> Vec<Kind> {
     fn after(kind: Kind) -> Option<Kind> {
         Some(match kind {
-            Kind::InvalidRequest => Kind::NotFound,
+            Kind::InvalidRequest => Kind::Foreign,
+            Kind::Foreign => Kind::NotFound,
             Kind::NotFound => Kind::MethodNotAllowed,
             Kind::MethodNotAllowed => Kind::RequestTimeout,
             Kind::RequestTimeout => Kind::BodyTooLarge,
             Kind::BodyTooLarge => Kind::UnsupportedCoding,
             Kind::UnsupportedCoding => Kind::HeadTooLarge,
             Kind::HeadTooLarge => Kind::Overloaded,
-            Kind::Overloaded => Kind::UpstreamUnreachable,
+            Kind::Overloaded => Kind::ShuttingDown,
+            Kind::ShuttingDown => Kind::UpstreamUnreachable,
             Kind::UpstreamUnreachable => Kind::UpstreamConnectTimeout,
             Kind::UpstreamConnectTimeout => Kind::UpstreamFirstByteTimeout,
             Kind::UpstreamFirstByteTimeout => Kind::UpstreamIdleTimeout,
