@@ -28,6 +28,7 @@ mod record;
 mod request;
 mod tail;
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,18 +36,18 @@ use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, Version};
 
-pub use self::admission::Exchanges;
+pub use self::admission::{Admission, Capacity};
 pub use self::outlet::{Aborted, Body, Finishing};
 pub use self::recent::Recent;
 
-use self::admission::Admitted;
+use self::admission::{Admitted, Entered};
 use self::attempt::{Adapter, Source};
 use self::client::ResponseWriter;
 use self::deadlines::{Deadlines, Expired};
 use self::delivery::{shutting_down, too_late};
 use self::outlet::{Connection, Interrupt, Outlet};
 use self::record::Record;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::pipeline::{Data, End, Passed, Run, Stop, Told};
 use crate::plugin::instance::Loan;
 use crate::server::Peer;
@@ -58,8 +59,8 @@ use crate::upstream::body::Limited;
 pub struct Core {
     /// Routes, plugin versions, upstreams and limits in force; each exchange ends with those that it began with.
     pub snapshot: ArcSwap<Snapshot>,
-    /// How many exchanges run.
-    pub exchanges: Exchanges,
+    /// Who may hold what.
+    pub admission: Admission,
     /// The last exchanges that have ended.
     pub recent: Recent,
     /// Where exchanges come to their end whose client has left.
@@ -132,8 +133,10 @@ impl From<Interrupt> for Halt {
 struct Exchange {
     core: Arc<Core>,
     snapshot: Arc<Snapshot>,
-    /// Its place among those that may run at a time.
+    /// What it may hold, once it is past the gates.
     admitted: Option<Admitted>,
+    /// Bytes of the request body that are kept.
+    kept: usize,
     client: ResponseWriter,
     record: Record,
     /// What the stages see.
@@ -149,24 +152,46 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Admission → request heads → request body → attempts → response head → response body.
+    /// Entrance → request heads → admission → request body → attempts → response head → response body.
     async fn run(&mut self) -> Result<(), Halt> {
-        self.admitted = Some(self.admit()?);
+        let entered = self.core.admission.enter().map_err(Failure::from)?;
         self.stages.request_heads(&mut self.context).await?;
+        self.admitted = Some(self.admit(entered)?);
         let body = self.request_body().await?;
         let source = self.attempts(body).await?;
         self.relay(source).await
     }
 
-    fn admit(&self) -> Result<Admitted, Failure> {
-        let limit = self.snapshot.server.limits.exchanges;
-        self.core.exchanges.admit(limit).ok_or_else(|| {
-            Failure::new(
-                Kind::Overloaded,
-                "The gateway is at its limit of exchanges. Try again in a moment.",
-            )
-            .with_field("retry-after", "1")
-        })
+    /// Lets it in with all that it can hold, now that the stages may have said who asks.
+    fn admit(&self, entered: Entered) -> Result<Admitted, Failure> {
+        let route = &self.record.route;
+        let upstreams = iter::once(&self.context.upstream).chain(&route.fallback);
+        let adapter = self.snapshot.adapter_sandboxes(upstreams);
+        let sandboxes = route.pipeline.sandboxes() + adapter;
+        let limits = &self.snapshot.server.limits;
+        let limits = admission::Limits {
+            exchanges: limits.exchanges,
+            bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+        };
+        let address;
+        let tenant = match self.context.note("tenant") {
+            Some(tenant) => tenant,
+            None => {
+                address = self.context.identity.client.to_string();
+                &address
+            }
+        };
+        Ok(entered.admit(tenant, sandboxes, limits)?)
+    }
+
+    /// Counts what is kept for it: the request body, what of the response waits for more in the stages, and `waiting` before them.
+    fn keeps(&self, waiting: usize) -> Result<(), Failure> {
+        let adapter = self.adapter.as_ref().map_or(0, Adapter::buffered);
+        let bytes = self.kept + waiting + adapter + self.stages.buffered();
+        match &self.admitted {
+            Some(admitted) => Ok(admitted.holds(bytes)?),
+            None => Ok(()),
+        }
     }
 
     /// Passes the response through the stages to the client as it arrives. The head goes with the first bytes, so that an
@@ -199,7 +224,10 @@ impl Exchange {
             self.set_heartbeat();
             passed = match self.deliver(output, announced).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => self.next(&mut source).await?,
+                Ok(false) => match self.keeps(source.buffered()) {
+                    Ok(()) => self.next(&mut source).await?,
+                    Err(failure) => Passed::failed(failure),
+                },
                 // A limit while the client takes nothing. The stages have seen an end: they must not see another.
                 Err(Halt::Stop(stop)) if ended => {
                     if let Stop::Failure(failure) = &stop {

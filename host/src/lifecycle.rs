@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin, MoreMetrics};
 use crate::config::{Config, Limits, Problems};
 use crate::descriptors;
-use crate::exchange::{self, Core, Exchanges, Finishing, Recent};
+use crate::exchange::{self, Admission, Capacity, Core, Finishing, Recent};
 use crate::plugin::Engine;
 use crate::server::{self, Connections, Hosts, Listener};
 use crate::snapshot::{self, Workers};
@@ -108,9 +108,13 @@ impl Gateway {
             observers: observers.handle(),
         };
         let snapshot = prepared.start(&workers, &metrics, None);
+        let capacity = Capacity {
+            exchanges: descriptors::most_exchanges(descriptors),
+            sandboxes: engine.sandboxes(),
+        };
         let core = Arc::new(Core {
             snapshot: ArcSwap::from_pointee(snapshot),
-            exchanges: Exchanges::new(descriptors::most_exchanges(descriptors)),
+            admission: Admission::new(capacity, metrics.admission()),
             recent: Recent::default(),
             finishing: Finishing::start(limits.write_timeout),
         });

@@ -168,6 +168,17 @@ impl Version {
         self.image.code.exports()
     }
 
+    /// How many sandboxes an exchange can hold for this plugin between two calls: none for a gate, which is done with one call.
+    #[must_use]
+    pub fn sandboxes(&self) -> usize {
+        let exports = self.exports();
+        if exports.request || exports.sees_response() || exports.closing {
+            self.image.code.sandboxes
+        } else {
+            0
+        }
+    }
+
     /// Whether an exchange goes on without this stage when it fails.
     #[must_use]
     pub fn fails_open(&self) -> bool {

@@ -48,6 +48,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// How many sandboxes one exchange can hold for its adapter, where it asks one of these upstreams.
+    #[must_use]
+    pub fn adapter_sandboxes<'n>(&self, upstreams: impl Iterator<Item = &'n Arc<str>>) -> usize {
+        let adapters = upstreams.filter_map(|name| self.adapters.get(name));
+        adapters
+            .map(|adapter| adapter.sandboxes())
+            .max()
+            .unwrap_or(0)
+    }
+
     /// The bounds of a response body.
     #[must_use]
     pub fn body_limits(&self) -> Limits {
@@ -135,6 +145,22 @@ pub async fn prepare(
 }
 
 impl Prepared {
+    /// For each route, how many sandboxes one exchange can hold.
+    pub fn sandboxes(&self) -> impl Iterator<Item = (String, usize)> {
+        self.config.routes.iter().map(|route| {
+            let version = |name: &String| self.plugins.get(name);
+            let stages = route.pipeline.iter().filter_map(version);
+            let upstreams = std::iter::once(&route.upstream).chain(&route.fallback);
+            let adapters = upstreams.filter_map(|name| {
+                let upstream = self.config.upstreams.get(name)?;
+                version(upstream.adapter.as_ref()?)
+            });
+            let adapter = adapters.map(|it| it.sandboxes()).max();
+            let stages: usize = stages.map(|it| it.sandboxes()).sum();
+            (route.path.to_string(), stages + adapter.unwrap_or(0))
+        })
+    }
+
     /// Makes the snapshot and starts what goes with it; what runs already for the `previous` one goes on.
     #[must_use]
     pub fn start(

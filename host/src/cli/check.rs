@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use super::chat as page;
 use super::{load, print, report, warn};
+use crate::descriptors;
+use crate::exchange::{Admission, Capacity};
 use crate::plugin::Engine;
-use crate::snapshot;
+use crate::snapshot::{self, Prepared};
 use crate::telemetry::metrics::Metrics;
 
 /// Validates the file, then loads its plugins with their configurations.
@@ -23,7 +25,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let routes = config.routes.len();
+    let (routes, limit) = (config.routes.len(), config.server.limits.exchanges);
     let asks = config.chat.as_ref().and_then(|chat| {
         let own = config.listeners.first().map(|listener| listener.listen);
         page::settings(chat, config.admin.as_ref(), own).asks()
@@ -32,8 +34,9 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         Ok(prepared) => {
             warn(prepared.warnings());
             print(&format!(
-                "{}{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
+                "{}{}{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
                 asks.map_or_else(String::new, |url| format!("the chat page asks {url}\n")),
+                capacity(&prepared, limit, engine.sandboxes()),
                 file.display(),
                 routes,
                 prepared.plugins(),
@@ -42,4 +45,17 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         }
         Err(problems) => report(&problems),
     }
+}
+
+/// What each route can hold.
+fn capacity(prepared: &Prepared, limit: usize, sandboxes: usize) -> String {
+    let capacity = Capacity {
+        exchanges: descriptors::most_exchanges(descriptors::raise()),
+        sandboxes,
+    };
+    let line = |(route, each): (String, usize)| {
+        let fitting = Admission::fitting(capacity, limit, each);
+        format!("{route}: {each} sandboxes an exchange, {fitting} exchanges at once\n")
+    };
+    prepared.sandboxes().map(line).collect()
 }

@@ -54,8 +54,10 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// The most client connections at once; default 20,000.
     pub connections: usize,
-    /// The most exchanges at once; default 8,000.
+    /// The most exchanges at once; default 8,000. An eighth more is for clients that hold little.
     pub exchanges: usize,
+    /// Bytes of bodies that are kept for all exchanges together, beyond 64 KiB for each; default 1 GiB.
+    pub memory: u64,
 }
 
 impl Default for Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(75),
             connections: 20_000,
             exchanges: 8_000,
+            memory: 1 << 30,
         }
     }
 }
@@ -147,6 +150,7 @@ fn limits(table: &Table<'_>) -> Limits {
         keep_alive: duration("keep-alive", default.keep_alive),
         connections: count("connections", default.connections),
         exchanges: count("exchanges", default.exchanges),
+        memory: size("memory", default.memory),
     };
     table.finish();
     limits

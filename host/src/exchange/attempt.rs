@@ -53,6 +53,11 @@ impl Source {
         self.body = None;
     }
 
+    /// Bytes that wait for the rest of the body.
+    pub(super) fn buffered(&self) -> usize {
+        self.wrapped.as_ref().map_or(0, BytesMut::len)
+    }
+
     /// The framing of the events that come in; `None` where bytes do.
     pub(super) fn events_in(&self, adapter: Option<&Adapter>) -> Option<Framing> {
         if self.wrapped.is_some() {
@@ -260,7 +265,7 @@ impl Exchange {
                 .advance(&mut adapter.context, arrived(chunk.bytes, chunk.last))
                 .await;
             match passed.end {
-                End::Open if passed.data.is_empty() => {}
+                End::Open if passed.data.is_empty() => self.keeps(0)?,
                 End::Stopped(stopped) if passed.data.is_empty() => {
                     return Err(not_to_repeat(stopped.stop).into());
                 }
@@ -346,10 +351,12 @@ impl Exchange {
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };
             let passed = source.wrap(passed, limit);
-            if passed.data.is_empty() && matches!(passed.end, End::Open) {
-                continue;
+            if !passed.data.is_empty() || !matches!(passed.end, End::Open) {
+                return Ok(passed);
             }
-            return Ok(passed);
+            if let Err(failure) = self.keeps(source.buffered()) {
+                return Ok(Passed::failed(failure));
+            }
         }
     }
 }

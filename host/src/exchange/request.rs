@@ -9,6 +9,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request};
 use sluicegate_contract::{Context, Identity, canonical};
 
+use super::admission::Full;
 use super::attempt::RequestBody;
 use super::client::ResponseWriter;
 use super::deadlines::Deadlines;
@@ -23,7 +24,7 @@ use crate::plugin::unix_ms;
 use crate::route::Found;
 use crate::server::{Hosts, Peer};
 use crate::snapshot::Snapshot;
-use crate::upstream::body::{self, Limited};
+use crate::upstream::body::{self, Budget, Limited};
 
 /// How long the rest of a request body is read and thrown away before an early response, so that a client which is still
 /// sending gets to see it instead of a reset connection.
@@ -93,6 +94,7 @@ impl Exchange {
             core,
             snapshot,
             admitted: None,
+            kept: 0,
             client: ResponseWriter::new(outlet),
             context: Loan::new(context),
             stages,
@@ -111,6 +113,9 @@ impl Exchange {
         let Some(mut body) = self.body.take() else {
             return Ok(RequestBody::Kept(Bytes::new()));
         };
+        if let Some(admitted) = self.admitted.clone() {
+            body.set_budget(Budget::new(move |bytes| admitted.holds(bytes).is_ok()));
+        }
         let wanted = self.stages.wants_body();
         if !wanted && body.announced() == Some(0) {
             self.stages.release_request();
@@ -137,6 +142,7 @@ impl Exchange {
             }
         };
         self.record.request_bytes = bytes.len() as u64;
+        self.kept = bytes.len();
         let result = self.stages.request_body(&mut self.context, bytes).await;
         // Also where a stage has stopped: those before it, and the log, know what was asked for.
         let frozen = self.context.freeze();
@@ -188,6 +194,7 @@ pub(super) fn unreadable(error: body::Error) -> Failure {
             Kind::RequestTimeout,
             format!("Nothing of the request body came for {limit:?}."),
         ),
+        Error::NoMemory => Full::Memory.into(),
         Error::Broken => Failure::new(
             Kind::InvalidRequest,
             "The request body ended early or is not framed as HTTP asks.",

@@ -66,6 +66,12 @@ impl Decoder {
         }
     }
 
+    /// Bytes that are not part of a complete event yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.as_slice().len()
+    }
+
     /// The next events that are complete, or `None` until more is fed.
     ///
     /// # Errors

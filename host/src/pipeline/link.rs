@@ -164,6 +164,18 @@ impl Link {
         self.outgoing
     }
 
+    /// Bytes that it waits with for more.
+    pub(super) fn buffered(&self) -> usize {
+        match &self.mode {
+            Mode::Whole(buffer) => buffer.len(),
+            Mode::Events {
+                decoder: Some(decoder),
+                ..
+            } => decoder.buffered(),
+            Mode::Events { decoder: None, .. } | Mode::Chunks => 0,
+        }
+    }
+
     /// Whether the head is held back until the body is complete.
     pub(super) fn holds_head(&self) -> bool {
         match &self.mode {

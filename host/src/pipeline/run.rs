@@ -131,6 +131,12 @@ impl Run {
         self.links.is_empty()
     }
 
+    /// Bytes that the stages wait with for more.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.links.iter().map(Link::buffered).sum()
+    }
+
     /// Whether a stage holds the head back.
     #[must_use]
     pub fn holds_head(&self) -> bool {

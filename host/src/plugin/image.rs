@@ -39,6 +39,8 @@ pub(super) type End = (Result<Vec<EventResult>, Fault>,);
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
+    /// How many sandboxes of the usual kind, with one memory, one instance takes.
+    pub(super) sandboxes: usize,
 }
 
 /// The functions of a component's phases; `None` for interfaces that it does not export.
@@ -91,7 +93,14 @@ impl Code {
             closed: function(exports.closing, "closing", "closed")?,
             observe: function(exports.observer, "observer", "observe")?,
         };
-        Ok(Self { pre, functions })
+        let required = component.resources_required();
+        let memories = required.map_or(1, |required| required.num_memories);
+        let sandboxes = usize::try_from(memories).unwrap_or(usize::MAX).max(1);
+        Ok(Self {
+            pre,
+            functions,
+            sandboxes,
+        })
     }
 
     /// The interfaces that the component exports.

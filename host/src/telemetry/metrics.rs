@@ -170,6 +170,7 @@ pub struct Metrics {
     observer_dropped: Family<Labels<1>, Counter>,
     upstream_requests: Family<Labels<3>, Counter>,
     upstream_connections: Family<Labels<2>, Gauge>,
+    admission: Arc<AdmissionMetrics>,
     routes: Handles<Arc<str>, RouteMetrics>,
     plugins: Handles<Arc<str>, PluginMetrics>,
     targets: Handles<[Arc<str>; 2], TargetMetrics>,
@@ -188,6 +189,13 @@ impl Metrics {
         let mut registry = Registry::default();
         let mut all = Registrar(&mut registry);
         let histograms = |buckets| Family::new_with_constructor(Buckets(buckets));
+        let admission = AdmissionMetrics {
+            bytes: all.add(
+                metric::MEMORY,
+                "Bytes of bodies that are kept for exchanges",
+            ),
+            refused: all.add(metric::REFUSED, "Exchanges for which there was no room"),
+        };
         all.with(
             metric::LOG_DROPPED,
             "Log lines that standard output did not take in time",
@@ -234,6 +242,7 @@ impl Metrics {
                 metric::UPSTREAM_CONNECTIONS,
                 "Open connections to a model server",
             ),
+            admission: Arc::new(admission),
             routes: Handles::default(),
             plugins: Handles::default(),
             targets: Handles::default(),
@@ -311,6 +320,12 @@ impl Metrics {
             handles: self.targets.clone(),
             names: key.clone(),
         })
+    }
+
+    /// The handle of admission.
+    #[must_use]
+    pub fn admission(&self) -> Arc<AdmissionMetrics> {
+        self.admission.clone()
     }
 
     /// All metrics in the text format of OpenMetrics 1.0, to be sent as [`CONTENT_TYPE`].
@@ -520,6 +535,26 @@ impl Drop for PluginMetrics {
             self.families.versions.remove(&only);
             self.faults.forget(|reason| self.fault_labels(reason));
         });
+    }
+}
+
+/// Counts what exchanges hold, and those for which there is no room. By default nobody sees what it counts.
+#[derive(Debug, Default)]
+pub struct AdmissionMetrics {
+    bytes: Gauge,
+    refused: Family<Labels<1>, Counter>,
+}
+
+impl AdmissionMetrics {
+    /// So many bytes of bodies are kept now.
+    pub fn set_bytes(&self, bytes: usize) {
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// There was no room for an exchange; what there was too little of is a word of a closed set.
+    pub fn refused(&self, reason: &'static str) {
+        let labels = [(label::REASON, Value::Word(reason))];
+        self.refused.get_or_create_owned(&labels).inc();
     }
 }
 

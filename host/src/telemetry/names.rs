@@ -29,6 +29,10 @@ pub mod metric {
     pub const PLUGIN_VERSIONS: &str = "sluicegate_plugin_live_versions";
     /// Counter, by `plugin`: log lines beyond those that a call may write.
     pub const PLUGIN_LOG_DROPPED: &str = "sluicegate_plugin_log_lines_dropped";
+    /// Gauge: bytes of bodies that are kept for exchanges, beyond the first 64 KiB of each.
+    pub const MEMORY: &str = "sluicegate_body_memory_bytes";
+    /// Counter, by `reason`: exchanges for which there was no room: `entrance`, `exchanges`, `sandboxes` or `memory`.
+    pub const REFUSED: &str = "sluicegate_overloaded";
     /// Counter: log lines that were dropped because standard output was not read fast enough.
     pub const LOG_DROPPED: &str = "sluicegate_log_lines_dropped";
     /// Counter, by `plugin`: exchanges that an observer did not get because its queue was full.
@@ -51,7 +55,7 @@ pub mod label {
     pub const DIRECTION: &str = "direction";
     /// The plugin's name in the configuration.
     pub const PLUGIN: &str = "plugin";
-    /// Why a call of a plugin failed.
+    /// Why a call of a plugin failed, or what there was too little of.
     pub const REASON: &str = "reason";
     /// The upstream's name in the configuration.
     pub const UPSTREAM: &str = "upstream";

@@ -27,6 +27,9 @@ pub enum Error {
         /// The limit between two pieces.
         limit: Duration,
     },
+    /// There is no memory for more of it.
+    #[error("there is no memory for more of the body")]
+    NoMemory,
     /// The client's connection broke, or its framing makes no sense.
     #[error("the client broke off")]
     Broken,
@@ -66,6 +69,22 @@ impl Body {
     }
 }
 
+/// Asked before more of a body is kept: whether so many bytes of it may be.
+pub struct Budget(Box<dyn Fn(usize) -> bool + Send + Sync>);
+
+impl Budget {
+    /// A budget that is asked with the bytes of one body that are kept in all.
+    pub fn new(may_keep: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(may_keep))
+    }
+}
+
+impl std::fmt::Debug for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Budget")
+    }
+}
+
 /// A client's body with its limits.
 #[derive(Debug)]
 pub struct Limited {
@@ -76,6 +95,7 @@ pub struct Limited {
     limit: u64,
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    budget: Option<Budget>,
 }
 
 impl Limited {
@@ -89,7 +109,13 @@ impl Limited {
             limit,
             patience,
             timer: None,
+            budget: None,
         }
+    }
+
+    /// From now on this is asked before more of the body is kept.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.budget = Some(budget);
     }
 
     /// Octets that the client has announced, if it has.
@@ -131,10 +157,19 @@ impl Limited {
         let mut whole = BytesMut::with_capacity(2 * (first.len() + second.len()));
         whole.extend_from_slice(&first);
         whole.extend_from_slice(&second);
+        self.check_budget(whole.len())?;
         while let Some(chunk) = self.next().await.transpose()? {
+            self.check_budget(whole.len() + chunk.len())?;
             whole.extend_from_slice(&chunk);
         }
         Ok(whole.freeze())
+    }
+
+    fn check_budget(&self, bytes: usize) -> Result<(), Error> {
+        match &self.budget {
+            Some(Budget(may_keep)) if !may_keep(bytes) => Err(Error::NoMemory),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The whole body, if its beginning is `wanted`; `None` if it is not, and then all of it is still to be read. The beginning

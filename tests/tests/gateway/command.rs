@@ -130,6 +130,9 @@ async fn check_says_what_is_in_a_file_that_is_right() {
         "{}",
         said.out
     );
+    // `aggregate` and `ollama`; a gate holds none.
+    let capacity = "/v1/chat/completions: 2 sandboxes an exchange, ";
+    assert!(said.out.contains(capacity), "{}", said.out);
     for endpoint in ["http://127.0.0.1:1", "http://127.0.0.1:1/v1"] {
         let section = format!("[chat]\nendpoint = \"{endpoint}\"");
         let setup = Setup::before_url("http://127.0.0.1:1").chat();

@@ -211,7 +211,7 @@ async fn without_a_free_sandbox_the_gateway_says_it_is_busy_and_lets_nothing_pas
             SANDBOXES,
             "nothing passed unseen"
         );
-        let series = r#"sluicegate_plugin_faults_total{plugin="guest",reason="exhausted"}"#;
+        let series = r#"sluicegate_overloaded_total{reason="sandboxes"}"#;
         assert_eq!(gateway.metric(series).await, 4.0);
         held.pop();
         eventually("a free sandbox", async || {
@@ -227,4 +227,142 @@ async fn without_a_free_sandbox_the_gateway_says_it_is_busy_and_lets_nothing_pas
         drop(held);
         gateway.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_key_that_holds_everything_shuts_no_other_out() {
+    let upstream = a_server().await;
+    let keys = r#"{ name = "greedy", key = "sk-g" }, { name = "modest", key = "sk-m" }"#;
+    let gateway = Setup::before(&upstream)
+        .limit("exchanges = 8")
+        .stages(keys, "")
+        .adapter("")
+        .route("/*", r#"["auth"]"#, "")
+        .start()
+        .await;
+    let hang = async |key: &str| {
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.send(format!(
+            "GET /hang HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n"
+        ))
+        .await;
+        upstream.next_request().await;
+        raw
+    };
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(hang("sk-g").await);
+    }
+    let greedy = gateway.client().with("x-api-key", "sk-g");
+    let modest = gateway.client().with("x-api-key", "sk-m");
+    assert_overloaded(&greedy.get("/x").await);
+    assert_eq!(modest.get("/x").await.text(), SERVED);
+    held.push(hang("sk-m").await);
+    assert_overloaded(&modest.get("/x").await);
+    assert_eq!(
+        gateway.client().get("/x").await.status,
+        401,
+        "the gate still answers"
+    );
+    held.remove(0);
+    held.remove(0);
+    eventually("room for all", async || {
+        (greedy.get("/x").await.status == 200).then_some(())
+    })
+    .await;
+    let series = r#"sluicegate_overloaded_total{reason="exchanges"}"#;
+    assert!(gateway.metric(series).await >= 2.0);
+    drop(held);
+    gateway.shutdown().await;
+}
+
+/// The head of a request of so many bytes, and the first of them.
+fn upload(bytes: usize, sent: usize) -> String {
+    let head = format!("POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: {bytes}\r\n\r\n");
+    format!("{head}{{{}", " ".repeat(sent - 1))
+}
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn bodies_that_are_kept_have_a_bound_over_all_exchanges() {
+    let upstream = a_server().await;
+    let gateway = Setup::before(&upstream)
+        .limit("memory = \"8MiB\"")
+        .filter()
+        .start()
+        .await;
+    let held = "sluicegate_body_memory_bytes";
+    let mut unfinished = Vec::new();
+    for _ in 0..3 {
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.send(upload(8 * MIB, 2 * MIB)).await;
+        unfinished.push(raw);
+    }
+    eventually("three halves", async || {
+        (gateway.metric(held).await > 5.9 * MIB as f64).then_some(())
+    })
+    .await;
+    let mut raw = Raw::connect(gateway.address()).await;
+    raw.send(upload(8 * MIB, 8 * MIB)).await;
+    let refused = raw.answer().await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
+    assert!(
+        gateway
+            .metric(r#"sluicegate_overloaded_total{reason="memory"}"#)
+            .await
+            >= 1.0
+    );
+    // Small ones go on.
+    let small = gateway.client().request(Method::POST, "/x", "{}").await;
+    assert_eq!((small.status, small.text().as_str()), (200, SERVED));
+    drop(unfinished);
+    eventually("all given back", async || {
+        (gateway.metric(held).await == 0.0).then_some(())
+    })
+    .await;
+    let mut body = vec![b' '; 7 * MIB];
+    body[0] = b'{';
+    let response = gateway.client().request(Method::POST, "/x", body).await;
+    assert_eq!((response.status, response.text().as_str()), (200, SERVED));
+    assert_eq!(gateway.metric(held).await, 0.0);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn responses_that_are_collected_count_too() {
+    let later = Barrier::new();
+    let half = format!("{{\"message\":{{\"content\":\"{}", "x".repeat(3 * MIB));
+    let script = Script::status(200)
+        .field("content-type", "application/json")
+        .chunked()
+        .piece(half)
+        .wait(&later)
+        .piece("\"},\"done\":true,\"done_reason\":\"stop\"}");
+    let upstream = Upstream::always(script).await;
+    let gateway = Setup::before(&upstream)
+        .limit("memory = \"4MiB\"")
+        .chat_with("", "stream = \"as-client\"")
+        .start()
+        .await;
+    let ask = || {
+        let client = gateway.client();
+        tokio::spawn(async move {
+            let body =
+                serde_json::json!({"model": "m", "messages": [{"role": "user", "content": "Hi?"}]});
+            client.chat(&body).await
+        })
+    };
+    let first = ask();
+    eventually("the half of the first", async || {
+        let held = gateway.metric("sluicegate_body_memory_bytes").await;
+        (held > 2.9 * MIB as f64).then_some(())
+    })
+    .await;
+    assert_overloaded(&ask().await.expect("no panic"));
+    later.open();
+    let first = first.await.expect("no panic");
+    assert_eq!(first.status, 200, "{:.200}", first.text());
+    assert_eq!(gateway.metric("sluicegate_body_memory_bytes").await, 0.0);
+    gateway.shutdown().await;
 }

@@ -71,6 +71,11 @@ impl Adapter {
         self.run.events()
     }
 
+    /// Bytes that it waits with for more.
+    pub(in crate::exchange) fn buffered(&self) -> usize {
+        self.run.buffered()
+    }
+
     /// Time spent in it.
     pub(in crate::exchange) fn spent(&self) -> Duration {
         self.context.spent()
