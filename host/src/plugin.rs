@@ -13,6 +13,7 @@ pub mod instance;
 mod limits;
 pub mod load;
 mod manifest;
+mod size;
 mod store;
 
 use std::sync::Arc;

@@ -1,10 +1,12 @@
 //! The snapshot: routes, plugin versions and upstreams in force, made from a configuration as a whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use hyper::Method;
+use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -350,7 +352,7 @@ async fn load_plugin(
                 )]);
             }
         },
-        Source::File(path) => match tokio::fs::read(path).await {
+        Source::File(path) => match read(path).await {
             Ok(octets) => octets.into(),
             Err(error) => {
                 let message = format!("{} cannot be read: {error}", path.display());
@@ -369,6 +371,15 @@ async fn load_plugin(
     load(engine, plugin, octets, metrics.plugin(&plugin.name))
         .await
         .map_err(|error| explain(&key, error))
+}
+
+/// A component's file; no more of it than a component may have, and a byte that says that it has more.
+async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = tokio::fs::File::open(path).await?;
+    let most = load::MAX_BYTES as u64 + 1;
+    file.take(most).read_to_end(&mut bytes).await?;
+    Ok(bytes)
 }
 
 /// A load error as problems of the configuration.

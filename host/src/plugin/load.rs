@@ -21,7 +21,7 @@ use super::image::{Code, Configured, Image};
 use super::instance::{Instance, Loan};
 use super::store::State;
 use super::{Engine, Owner, Version};
-use super::{limits, manifest};
+use super::{limits, manifest, size};
 use crate::config;
 use crate::telemetry::metrics::PluginMetrics;
 
@@ -34,6 +34,8 @@ pub const CONTRACT: &str = "0.2.0-draft.1";
 const LOAD_CPU: Duration = Duration::from_secs(10);
 /// How long each may take by the clock, for one that sleeps.
 const LOAD_WALL: Duration = Duration::from_secs(15);
+/// Bytes of a component at most.
+pub const MAX_BYTES: usize = size::BYTES;
 
 /// WASI interfaces that guests' standard libraries import. What they ask for beyond clocks, randomness and output is
 /// there but answers that there is nothing.
@@ -59,6 +61,20 @@ pub enum Error {
         "this is not WebAssembly: it begins with {0:02x?}, a component begins with [00, 61, 73, 6d, 0d, 00, 01, 00]"
     )]
     NotWasm(Vec<u8>),
+    /// It would take too much to compile it.
+    #[error(
+        "{what} has {found} {unit}, which is too large to be loaded: at most {most} {unit} are taken"
+    )]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        found: usize,
+        /// How large it may be.
+        most: usize,
+        /// Of what.
+        unit: &'static str,
+    },
     /// The engine does not accept the component.
     #[error("the component is not valid: {0}")]
     Invalid(String),
@@ -239,6 +255,7 @@ async fn capture(
     value: &serde_json::Value,
 ) -> Result<Image, Error> {
     check_magic(bytes)?;
+    size::check_component(bytes)?;
     for imaged in [true, false] {
         let job = Job {
             engine: engine.clone(),

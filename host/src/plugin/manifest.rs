@@ -3,12 +3,13 @@
 use sluicegate_contract::Manifest;
 
 use super::load::Error;
+use super::size;
 
 /// Checks a configuration against the manifest's JSON Schema; without a schema only an empty one passes.
 ///
 /// # Errors
-/// [`Error::Schema`] with all deviations, each with the path of the member and without its value, or [`Error::BadSchema`] if
-/// the manifest's `config` is not a JSON Schema.
+/// [`Error::Schema`] with all deviations, each with the path of the member and without its value, [`Error::TooLarge`]
+/// for a schema that is, or [`Error::BadSchema`] if the manifest's `config` is not a JSON Schema.
 pub(super) fn check(manifest: &Manifest, configuration: &serde_json::Value) -> Result<(), Error> {
     let Some(schema) = &manifest.config else {
         let empty = configuration
@@ -23,6 +24,7 @@ pub(super) fn check(manifest: &Manifest, configuration: &serde_json::Value) -> R
             )]))
         };
     };
+    size::check_schema(schema)?;
     let validator =
         jsonschema::validator_for(schema).map_err(|error| Error::BadSchema(error.to_string()))?;
     let deviations: Vec<_> = validator
@@ -58,6 +60,18 @@ mod tests {
             check(&manifest, &json!({"a": 1})),
             Err(Error::Schema(_))
         ));
+    }
+
+    #[test]
+    fn a_deeply_nested_schema_is_checked_like_any_other() {
+        let mut schema = json!({"type": "string"});
+        for _ in 0..25 {
+            schema = json!({"anyOf": [{"type": "integer"}, schema]});
+        }
+        let manifest = manifest(&json!({"name": "x", "config": schema}).to_string());
+        assert!(check(&manifest, &json!("text")).is_ok());
+        let deviating = check(&manifest, &json!(true));
+        assert!(matches!(deviating, Err(Error::Schema(_))));
     }
 
     #[test]

@@ -8,10 +8,12 @@
 //! # Source
 //! Ollama source, `server/routes.go`, `server/sched.go`, `api/types.go`, `llm/server.go`.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sluicegate_plugin::Fault;
-use sluicegate_plugin::json;
+use sluicegate_plugin::{Fault, without_internals};
+use sluicegate_plugin::{json, log};
 
 mod said;
 mod shape;
@@ -171,10 +173,16 @@ fn is_about_the_cloud(text: &str) -> bool {
     text.starts_with("ollama cloud is disabled") || text.contains("requires a subscription")
 }
 
+/// A text for a person who is not the operator.
 fn clipped(text: &str) -> String {
-    let mut end = text.len().min(MESSAGE_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    let text = &text[..text.floor_char_boundary(MESSAGE_BYTES)];
+    match without_internals(text) {
+        Cow::Borrowed(text) => text.to_owned(),
+        Cow::Owned(without) => {
+            log::warn("the model server said more than the client is told")
+                .field("said", text)
+                .write();
+            without
+        }
     }
-    text[..end].to_owned()
 }

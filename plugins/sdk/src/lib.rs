@@ -61,6 +61,7 @@ pub mod testing;
 
 mod context;
 mod interface;
+mod internals;
 mod manifest;
 mod plan;
 mod summary;
@@ -76,6 +77,7 @@ pub use context::Context;
 pub use interface::{
     ChunkStage, Closing, EventStage, Gate, NoConfig, Observer, Plugin, RequestStage, ResponseStage,
 };
+pub use internals::without_internals;
 pub use manifest::Manifest;
 pub use plan::{RequestPlan, ResponsePlan};
 pub use summary::Summary;
