@@ -29,6 +29,7 @@ mod lifecycle;
 mod limits;
 mod loading;
 mod models;
+mod nginx;
 mod onion;
 mod plans;
 mod plugins;
