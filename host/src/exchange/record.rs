@@ -76,7 +76,12 @@ impl Record {
         self.attempts += 1;
     }
 
-    /// Bytes of the body go to the client.
+    /// Bytes of an error go to the client. They are not the first that it waited for.
+    pub(super) fn tells(&mut self, bytes: usize) {
+        self.response_bytes += bytes as u64;
+    }
+
+    /// Bytes of the response's body go to the client.
     pub(super) fn sends(&mut self, bytes: usize) {
         let now = Instant::now();
         match self.last_byte.replace(now) {

@@ -590,6 +590,42 @@ async fn figures_move_with_what_happens() {
 }
 
 #[tokio::test]
+async fn neither_a_heartbeat_nor_an_error_is_the_first_token() {
+    let broken = Script::ndjson_head()
+        .sleep(Duration::from_millis(120))
+        .cut();
+    let upstream =
+        Upstream::sequence(vec![broken, Script::json(500, &json!({"error": "no"}))]).await;
+    let gateway = Setup::before(&upstream)
+        .server("heartbeat = \"20ms\"")
+        .upstream("attempts = { max = 1 }")
+        .chat()
+        .start()
+        .await;
+    let streamed = gateway.client().chat(&question(true)).await;
+    assert!(
+        streamed.text().starts_with(": ping\n"),
+        "{}",
+        streamed.text()
+    );
+    assert_eq!(
+        streamed.events().last().expect("an error").json()["error"]["code"],
+        "upstream_broken"
+    );
+    assert_eq!(gateway.client().chat(&question(true)).await.status, 502);
+    let counted = "sluicegate_time_to_first_token_seconds_count";
+    let series = format!("{counted}{{route=\"/v1/chat/completions\"}}");
+    assert_eq!(gateway.metric(&series).await, 0.0);
+    let exchanges = gateway.admin().get("/exchanges").await.json();
+    let all = exchanges["exchanges"].as_array().expect("a list");
+    assert!(
+        all.iter().all(|exchange| exchange["ttft_ms"].is_null()),
+        "{exchanges}"
+    );
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_told_with_its_address_and_leaves_nothing_running() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let taken = upstream.address();
