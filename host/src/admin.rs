@@ -161,7 +161,7 @@ fn readiness(admin: &Admin) -> Response<Full<Bytes>> {
                     target: target.label.to_string(),
                     reason,
                 }),
-                State::Unknown | State::Up => None,
+                State::Unknown | State::Up | State::Stalled(_) => None,
             })
             .collect();
         if down.len() == upstream.targets.len() {
@@ -232,6 +232,7 @@ fn target(target: &Target) -> serde_json::Value {
     let (state, reason) = match target.state() {
         State::Unknown => ("unknown", None),
         State::Up => ("up", None),
+        State::Stalled(reason) => ("stalled", Some(reason)),
         State::Down(reason) => ("down", Some(reason)),
     };
     let facts = target.facts();

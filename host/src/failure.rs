@@ -43,6 +43,8 @@ pub enum Kind {
     UpstreamConnectTimeout,
     /// The model server took too long to begin its answer.
     UpstreamFirstByteTimeout,
+    /// The model server is up and does nothing, and what could be done about it did not help.
+    UpstreamStalled,
     /// The model server stopped sending in the middle of its answer.
     UpstreamIdleTimeout,
     /// The whole exchange took too long.
@@ -87,6 +89,7 @@ impl Kind {
             Self::UpstreamFirstByteTimeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "upstream_first_byte_timeout")
             }
+            Self::UpstreamStalled => (StatusCode::GATEWAY_TIMEOUT, "upstream_stalled"),
             Self::UpstreamIdleTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_idle_timeout"),
             Self::UpstreamTotalTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_total_timeout"),
             Self::UpstreamBroken => (StatusCode::BAD_GATEWAY, "upstream_broken"),
@@ -111,7 +114,10 @@ impl Kind {
     const fn is_useless_to_repeat(self) -> bool {
         matches!(
             self,
-            Self::PluginFault | Self::UpstreamInvalid | Self::UpstreamFirstByteTimeout
+            Self::PluginFault
+                | Self::UpstreamInvalid
+                | Self::UpstreamFirstByteTimeout
+                | Self::UpstreamStalled
         )
     }
 }

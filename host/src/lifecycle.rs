@@ -99,10 +99,11 @@ impl Gateway {
 
         let descriptors = descriptors::raise();
         let limits = Arc::new(fit_to(descriptors, &config.server.limits));
-        let drain = CancellationToken::new();
+        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let observers = ObserverRuntime::start().map_err(Error::Thread)?;
         let workers = Workers {
             drain: drain.clone(),
+            cut: cut.clone(),
             watching: TaskTracker::new(),
             observing: TaskTracker::new(),
             observers: observers.handle(),
@@ -129,7 +130,7 @@ impl Gateway {
             metrics: metrics.clone(),
             workers,
             drain,
-            cut: CancellationToken::new(),
+            cut,
             serving: TaskTracker::new(),
             administering: TaskTracker::new(),
             _observers: observers,
@@ -217,7 +218,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// How many tasks run for snapshots: health checks and observers.
+    /// How many tasks run for snapshots: health checks, what looks after stalled models, and observers.
     #[must_use]
     pub fn tasks(&self) -> usize {
         self.workers.watching.len() + self.workers.observing.len()

@@ -21,8 +21,10 @@ use crate::upstream::Upstream;
 use crate::{builtin, config};
 
 mod health;
+mod stalls;
 
 use health::Watch;
+use stalls::Mender;
 
 /// What every exchange begins and ends with.
 ///
@@ -47,6 +49,8 @@ pub struct Snapshot {
     observers: HashMap<String, Observer>,
     /// The health checks of all targets that have one.
     watches: Vec<Arc<Watch>>,
+    /// What looks after all targets whose models can be suspected.
+    menders: Vec<Arc<Mender>>,
 }
 
 impl Snapshot {
@@ -83,7 +87,9 @@ struct Observer {
 pub struct Workers {
     /// Health checks, which also end when this is cancelled.
     pub drain: CancellationToken,
-    /// Tracks health checks.
+    /// What looks after targets as long as there are exchanges ends when this is cancelled.
+    pub cut: CancellationToken,
+    /// Tracks both.
     pub watching: TaskTracker,
     /// Tracks observers.
     pub observing: TaskTracker,
@@ -132,7 +138,7 @@ pub async fn prepare(
 ) -> Result<Prepared, Problems> {
     let mut problems = Vec::new();
     let plugins = load_plugins(&config, engine, metrics, previous, &mut problems).await;
-    let upstreams = upstreams(&config, metrics, previous, &mut problems);
+    let upstreams = upstreams(&config, &plugins, metrics, previous, &mut problems);
     check_places(&config, &plugins, &mut problems);
     health::check(&config, &plugins, &mut problems);
     if !problems.is_empty() {
@@ -192,6 +198,7 @@ impl Prepared {
                 Some((upstream.name.as_str().into(), adapter.clone()))
             })
             .collect();
+        let menders = stalls::mend_all(upstreams.values(), workers, previous);
         let watches = health::watch_all(&config, &upstreams, &adapters, workers, previous);
         let mut routes = Routes::default();
         for configured in &config.routes {
@@ -225,6 +232,7 @@ impl Prepared {
             server: config.server,
             observers,
             watches,
+            menders,
         }
     }
 }
@@ -490,6 +498,7 @@ fn misplaced_stage(
 
 fn upstreams(
     config: &Config,
+    plugins: &BTreeMap<String, Arc<Version>>,
     metrics: &Metrics,
     previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
@@ -497,7 +506,8 @@ fn upstreams(
     let mut upstreams = HashMap::new();
     for (name, upstream) in &config.upstreams {
         let before = previous.and_then(|previous| previous.upstreams.get(name.as_str()));
-        match Upstream::new(upstream, before.map(|before| &**before), metrics) {
+        let vendor = health::vendor(upstream, plugins);
+        match Upstream::new(upstream, vendor, before.map(|before| &**before), metrics) {
             Ok(upstream) => {
                 upstreams.insert(upstream.name.clone(), Arc::new(upstream));
             }

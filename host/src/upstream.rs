@@ -2,11 +2,14 @@
 //!
 //! Knows nothing of plugins or of the client. What an error means for the client is decided in `exchange`.
 
+mod ask;
 pub mod body;
 pub mod client;
 pub mod facts;
 pub mod health;
+pub mod stall;
 pub mod target;
+pub mod vendor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +18,16 @@ use std::time::Duration;
 pub use body::Body;
 pub use client::{Answer, AnswerBody, Broken};
 pub use target::Target;
+pub use vendor::Vendor;
 
 use hyper::header::HeaderValue;
 
+use self::stall::{Call, Ticket};
 use crate::config;
 use crate::telemetry::metrics::Metrics;
+
+/// A longer name is no model's, and is not remembered.
+const MODEL_NAME_BYTES: usize = 512;
 
 /// Why a model server gave no answer, or broke off in the middle of one.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +97,8 @@ impl Error {
 pub struct Upstream {
     /// The name in the configuration.
     pub name: Arc<str>,
+    /// The kind of its servers.
+    pub vendor: Vendor,
     /// The members; at least one.
     pub targets: Vec<Arc<Target>>,
     /// The limits for an exchange with any of them.
@@ -109,6 +119,7 @@ impl Upstream {
     /// If a target needs TLS and the system's certificates cannot be read, or if the key cannot stand in a header field.
     pub fn new(
         upstream: &config::Upstream,
+        vendor: Vendor,
         previous: Option<&Self>,
         metrics: &Metrics,
     ) -> Result<Self, target::Error> {
@@ -125,6 +136,7 @@ impl Upstream {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             name: upstream.name.as_str().into(),
+            vendor,
             targets,
             timeout: upstream.timeout.clone(),
             health: upstream.health.clone(),
@@ -145,15 +157,32 @@ impl Upstream {
         self.targets[turn % self.targets.len()].clone()
     }
 
-    /// The next target in turn that is not among the `tried` ones and not known to be down.
+    /// The next target in turn that is not among the `tried` ones and not known to be down; one that is `stalled` only where that is
+    /// asked for.
     #[must_use]
-    pub fn pick(&self, turn: usize, tried: &[Arc<Target>]) -> Option<Arc<Target>> {
+    pub fn pick(&self, turn: usize, tried: &[Arc<Target>], stalled: bool) -> Option<Arc<Target>> {
         let count = self.targets.len();
         let is_new = |target: &Arc<Target>| !tried.iter().any(|it| Arc::ptr_eq(it, target));
         (0..count)
             .map(|step| &self.targets[(turn + step) % count])
-            .find(|target| !target.is_down() && is_new(target))
+            .find(|target| {
+                !target.is_down() && (stalled || !target.stalls.is_passed_over()) && is_new(target)
+            })
             .cloned()
+    }
+
+    /// Begins to watch over an attempt at one of its targets, for a model under the name that the target knows; `None` where
+    /// that is switched off, or no model has such a name.
+    ///
+    /// # Cancel safety
+    /// Nothing has begun if the future is dropped.
+    pub async fn begin_call(&self, target: &Target, model: &str) -> Option<(Call, Ticket)> {
+        let stall = self
+            .timeout
+            .stall
+            .filter(|_| model.len() <= MODEL_NAME_BYTES)?;
+        let key = self.vendor.model_key(model);
+        Some(target.stalls.begin(&key, model, stall).await)
     }
 }
 

@@ -368,7 +368,7 @@ fn upstream_and_plugin_are_read() {
 [upstream.far]
 targets = ["https://a.example/v1", "http://[::1]:8000"]
 health = {{ path = "/health" }}
-timeout = {{ total = "10m", connect = "1s" }}
+timeout = {{ total = "10m", connect = "1s", stall = "0s" }}
 [plugin.mine]
 source = "mine.wasm"
 on-fault = "open"
@@ -389,9 +389,11 @@ number = {{ env = 5 }}
     let timeout = Timeout {
         total: Some(Duration::from_secs(600)),
         connect: Duration::from_secs(1),
+        stall: None,
         ..Timeout::default()
     };
     assert_eq!(far.timeout, timeout);
+    assert_eq!(Timeout::default().stall, Some(Duration::from_secs(30)));
     let mine = &config.plugins["mine"];
     assert_eq!(
         mine.source,

@@ -49,6 +49,8 @@ pub struct Timeout {
     pub connect: Duration,
     /// For the response head; default 300 s, because a cold model of 32B takes minutes.
     pub first_byte: Duration,
+    /// For the first byte of a loaded model that has done nothing since a client left; default 30 s, `None`: it is never suspected.
+    pub stall: Option<Duration>,
     /// For the next piece of the response; default 60 s.
     pub idle: Duration,
     /// For all of it; default `None`, no limit, because a stream may run long.
@@ -60,6 +62,7 @@ impl Default for Timeout {
         Self {
             connect: Duration::from_secs(2),
             first_byte: Duration::from_secs(300),
+            stall: Some(Duration::from_secs(30)),
             idle: Duration::from_secs(60),
             total: None,
         }
@@ -201,6 +204,7 @@ fn timeout(table: &Table<'_>) -> Timeout {
     let timeout = Timeout {
         connect: table.duration("connect").unwrap_or(default.connect),
         first_byte: table.duration("first-byte").unwrap_or(default.first_byte),
+        stall: table.duration_or_off("stall").unwrap_or(default.stall),
         idle: table.duration("idle").unwrap_or(default.idle),
         total: table.duration_or_off("total").unwrap_or(default.total),
     };

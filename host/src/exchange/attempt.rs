@@ -4,6 +4,9 @@
 //! event, a complete document, a reply, or a fault; without an adapter, or where that does not look at the body, by the
 //! response head. Until then, what another model server may mend leads to the next attempt: no connection, a connection
 //! that broke, an adapter's fault of 429 or 503, and a target that refuses the gateway's own key. A given-up attempt leaves nothing.
+//!
+//! Until its first byte an attempt is also watched over: one that waits for a model that does nothing is taken back and made
+//! again when the model was unloaded, or made elsewhere. The rule for that is in `upstream::stall`.
 
 use std::mem;
 use std::time::Duration;
@@ -23,13 +26,16 @@ use crate::pipeline::{Data, End, Passed, Stop, content_framing};
 use crate::plugin::Asked;
 use crate::plugin::instance::Loan;
 use crate::upstream::client::{self, Unanswered};
+use crate::upstream::stall::Verdict;
 use crate::upstream::{self, Answer, AnswerBody, Target, Upstream};
 
 mod adapter;
 mod candidates;
+mod watched;
 
 pub(super) use adapter::{Adapter, RequestBody};
 use candidates::{Candidate, last_of, may_be_mended, seconds_of, sooner};
+use watched::Watched;
 
 /// Bytes taken from the model server at a time, as far as they have arrived.
 const CHUNK: usize = 64 * 1024;
@@ -90,11 +96,15 @@ impl Source {
 }
 
 /// An attempt that did not lead to an answer.
-struct Lost(Halt);
+enum Lost {
+    Halt(Halt),
+    /// The model does nothing.
+    Stalled(Verdict),
+}
 
 impl<T: Into<Halt>> From<T> for Lost {
     fn from(halt: T) -> Self {
-        Self(halt.into())
+        Self::Halt(halt.into())
     }
 }
 
@@ -107,7 +117,8 @@ impl Exchange {
             return Err(Failure::new(Kind::Internal, "There is no model server to ask.").into());
         };
         loop {
-            let tried = self.attempt(&asked, &mut body).await;
+            let elsewhere = candidates.has_better();
+            let tried = self.attempt(&asked, &mut body, elsewhere).await;
             // Whom to ask next is settled before this attempt is given up: meanwhile others may find it down.
             let mut following = || body.is_whole().then(|| candidates.next()).flatten();
             let (reason, next) = match tried {
@@ -119,7 +130,7 @@ impl Exchange {
                         None => return Ok(self.adopt(source, soonest)),
                     }
                 }
-                Err(Lost(Halt::Stop(Stop::Failure(failure)))) => {
+                Err(Lost::Halt(Halt::Stop(Stop::Failure(failure)))) => {
                     let seconds = failure.field("retry-after").and_then(seconds_of);
                     soonest = sooner(soonest, seconds);
                     let next = if may_be_mended(&failure) {
@@ -135,12 +146,31 @@ impl Exchange {
                         }
                     }
                 }
-                Err(Lost(halt)) => {
+                Err(Lost::Halt(halt)) => {
                     self.adopt_notes();
                     return Err(halt);
                 }
+                Err(Lost::Stalled(verdict)) => {
+                    let next = match verdict {
+                        Verdict::TakenBack => None,
+                        Verdict::Stalled { .. } => following(),
+                    };
+                    match (next, verdict) {
+                        (Some(next), _) => (STALLED.to_owned(), next),
+                        (None, Verdict::Stalled { is_certain: true }) => {
+                            self.adopt_notes();
+                            return Err(stalled(&asked.upstream).into());
+                        }
+                        (None, Verdict::TakenBack | Verdict::Stalled { .. }) => {
+                            self.give_up(&asked.target, STALLED, "it is made again")
+                                .await;
+                            continue;
+                        }
+                    }
+                }
             };
-            self.give_up(&asked.target, &reason).await;
+            let then = "another model server is asked";
+            self.give_up(&asked.target, &reason, then).await;
             asked = next;
         }
     }
@@ -164,7 +194,12 @@ impl Exchange {
     }
 
     /// One attempt, until it is decided.
-    async fn attempt(&mut self, asked: &Candidate, body: &mut RequestBody) -> Result<Source, Lost> {
+    async fn attempt(
+        &mut self,
+        asked: &Candidate,
+        body: &mut RequestBody,
+        elsewhere: bool,
+    ) -> Result<Source, Lost> {
         let Candidate {
             upstream,
             target,
@@ -206,22 +241,41 @@ impl Exchange {
             }
         };
         let request = request.map_err(no_answer)?;
+        let (mut call, mut watched) = self.watched(upstream, target).await?;
+        (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
         let connect = upstream.timeout.connect;
-        let answer = match self.wait(client::send(target, connect, request)).await? {
-            Ok(answer) => answer,
+        let answer = watched
+            .wait(self.wait(client::send(target, connect, request)))
+            .await;
+        if let (Some(call), Ok(Err(_)) | Err(Lost::Stalled(_))) = (&mut call, &answer) {
+            call.over();
+        }
+        match answer? {
+            Ok(Answer { head, body }) => {
+                let mut body = body.of_call(call);
+                if !head.status.is_success() {
+                    // The model is not at work for it.
+                    body.call_is_over();
+                }
+                self.decide(upstream, Answer { head, body }, watched).await
+            }
             Err(Unanswered {
                 error,
                 body: unsent,
             }) => {
                 body.give_back(unsent);
-                return Err(no_answer(error).into());
+                Err(no_answer(error).into())
             }
-        };
-        self.decide(upstream, answer).await
+        }
     }
 
     /// Waits until the response has decided the attempt.
-    async fn decide(&mut self, upstream: &Upstream, answer: Answer) -> Result<Source, Lost> {
+    async fn decide(
+        &mut self,
+        upstream: &Upstream,
+        answer: Answer,
+        watched: Watched,
+    ) -> Result<Source, Lost> {
         let Answer { head, mut body } = answer;
         let mut source = Source {
             body: None,
@@ -240,7 +294,7 @@ impl Exchange {
             if adapter.run.is_transparent() {
                 source.announced = body.announced();
             } else if adapter.run.batches().is_some() || adapter.run.holds_head() {
-                source.first = Some(self.first(&mut body).await?);
+                source.first = Some(self.first(&mut body, watched).await?);
             }
         } else {
             head::from_upstream(&mut self.context, head);
@@ -254,9 +308,14 @@ impl Exchange {
     }
 
     /// What leaves the adapter first.
-    async fn first(&mut self, body: &mut AnswerBody) -> Result<Passed, Lost> {
+    async fn first(&mut self, body: &mut AnswerBody, mut watched: Watched) -> Result<Passed, Lost> {
         loop {
-            let chunk = self.wait(body.next(CHUNK)).await?.map_err(no_answer)?;
+            let chunk = watched.wait(self.wait(body.next(CHUNK))).await;
+            if let Err(Lost::Stalled(_)) = &chunk {
+                body.call_is_over();
+            }
+            let chunk = chunk?.map_err(no_answer)?;
+            watched.has_begun();
             let Some(adapter) = &mut self.adapter else {
                 return Ok(Passed::last(Data::default()));
             };
@@ -311,12 +370,12 @@ impl Exchange {
     }
 
     /// Ends an attempt after which another one follows.
-    async fn give_up(&mut self, target: &Target, reason: &str) {
+    async fn give_up(&mut self, target: &Target, reason: &str, then: &str) {
         tracing::info!(
             req = &*self.record.id,
             target_address = &*target.label,
             reason,
-            "attempt failed; another model server is asked"
+            "attempt failed; {then}"
         );
         if let Some(mut adapter) = self.adapter.take() {
             adapter.close(&mut self.context, reason, None).await;
@@ -359,6 +418,19 @@ impl Exchange {
             }
         }
     }
+}
+
+/// The reason of an attempt whose model does nothing.
+const STALLED: &str = Kind::UpstreamStalled.label();
+
+fn stalled(upstream: &Upstream) -> Failure {
+    let mend = upstream.vendor.when_stalled();
+    Failure::new(
+        Kind::UpstreamStalled,
+        format!(
+            "The model server is up, but this model has done nothing since a client left; {mend}."
+        ),
+    )
 }
 
 fn arrived(bytes: Bytes, last: bool) -> Passed {

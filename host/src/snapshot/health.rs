@@ -11,7 +11,7 @@ use super::{Snapshot, Workers, problem};
 use crate::config::{self, Config, Problem};
 use crate::plugin::Version;
 use crate::upstream::health::{self, Probe};
-use crate::upstream::{Target, Upstream};
+use crate::upstream::{Target, Upstream, Vendor};
 
 /// Vendors whose adapters put whole paths behind a target's address.
 const AT_THE_ROOT: [&str; 3] = ["ollama", "vllm", "tgi"];
@@ -91,7 +91,7 @@ fn probe(
         connect: upstream.timeout.connect,
         key,
         info: adapter.and_then(|adapter| adapter.info.clone()),
-        is_ollama: adapter.is_some_and(|adapter| adapter.vendor == "ollama"),
+        vendor: adapter.map_or(Vendor::Other, |adapter| Vendor::named(&adapter.vendor)),
     })
 }
 
@@ -138,6 +138,14 @@ pub(super) fn warnings(config: &Config, plugins: &BTreeMap<String, Arc<Version>>
         }
     }
     warnings
+}
+
+/// What kind of servers an upstream has.
+pub(super) fn vendor(
+    upstream: &config::Upstream,
+    plugins: &BTreeMap<String, Arc<Version>>,
+) -> Vendor {
+    adapter(upstream, plugins).map_or(Vendor::Other, |adapter| Vendor::named(&adapter.vendor))
 }
 
 fn adapter<'p>(

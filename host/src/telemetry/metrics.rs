@@ -169,6 +169,7 @@ pub struct Metrics {
     plugin_log_dropped: Family<Labels<1>, Counter>,
     observer_dropped: Family<Labels<1>, Counter>,
     upstream_requests: Family<Labels<3>, Counter>,
+    upstream_unloads: Family<Labels<3>, Counter>,
     upstream_connections: Family<Labels<2>, Gauge>,
     admission: Arc<AdmissionMetrics>,
     routes: Handles<Arc<str>, RouteMetrics>,
@@ -238,6 +239,10 @@ impl Metrics {
                 "Exchanges that did not fit into an observer's queue",
             ),
             upstream_requests: all.add(metric::UPSTREAM_REQUESTS, "Requests to a model server"),
+            upstream_unloads: all.add(
+                metric::UPSTREAM_UNLOADS,
+                "Models that were unloaded because they did nothing",
+            ),
             upstream_connections: all.add(
                 metric::UPSTREAM_CONNECTIONS,
                 "Open connections to a model server",
@@ -316,6 +321,7 @@ impl Metrics {
                 .upstream_connections
                 .get_or_create_owned(&target_labels(&key)),
             requests: Counters::of(&self.upstream_requests),
+            unloads: Counters::of(&self.upstream_unloads),
             all_connections: self.upstream_connections.clone(),
             handles: self.targets.clone(),
             names: key.clone(),
@@ -563,6 +569,7 @@ impl AdmissionMetrics {
 pub struct TargetMetrics {
     names: [Arc<str>; 2],
     requests: Counters<&'static str, 3>,
+    unloads: Counters<&'static str, 3>,
     connections: Gauge,
     all_connections: Family<Labels<2>, Gauge>,
     handles: Handles<[Arc<str>; 2], Self>,
@@ -580,10 +587,16 @@ impl TargetMetrics {
     /// A request has got an answer, or none; the result is a word of a closed set, such as `ok`.
     pub fn request(&self, result: &'static str) {
         self.requests
-            .inc(result, |result| self.request_labels(result));
+            .inc(result, |result| self.result_labels(result));
     }
 
-    fn request_labels(&self, result: &'static str) -> Labels<3> {
+    /// A model that did nothing was unloaded; the result is `freed`, or `failed` if that did not help.
+    pub fn unload(&self, result: &'static str) {
+        self.unloads
+            .inc(result, |result| self.result_labels(result));
+    }
+
+    fn result_labels(&self, result: &'static str) -> Labels<3> {
         let [upstream, target] = target_labels(&self.names);
         [upstream, target, (label::RESULT, Value::Word(result))]
     }
@@ -603,7 +616,8 @@ impl Drop for TargetMetrics {
     fn drop(&mut self) {
         self.handles.forget(&self.names, || {
             self.all_connections.remove(&target_labels(&self.names));
-            self.requests.forget(|result| self.request_labels(result));
+            self.requests.forget(|result| self.result_labels(result));
+            self.unloads.forget(|result| self.result_labels(result));
         });
     }
 }

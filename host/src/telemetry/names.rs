@@ -39,6 +39,8 @@ pub mod metric {
     pub const OBSERVER_DROPPED: &str = "sluicegate_observer_dropped";
     /// Counter, by `upstream`, `target` and `result`: requests to a model server.
     pub const UPSTREAM_REQUESTS: &str = "sluicegate_upstream_requests";
+    /// Counter, by `upstream`, `target` and `result` (`freed` or `failed`): models that were unloaded because they did nothing.
+    pub const UPSTREAM_UNLOADS: &str = "sluicegate_upstream_unloads";
     /// Gauge, by `upstream` and `target`: open connections to a model server.
     pub const UPSTREAM_CONNECTIONS: &str = "sluicegate_upstream_connections";
 }

@@ -27,6 +27,7 @@ use tokio_util::either::Either;
 use self::content::Content;
 use self::head::Head;
 use self::sending::Sending;
+use super::stall::Call;
 use super::{Body, Error, Target, body};
 use crate::telemetry::metrics::TargetMetrics;
 
@@ -224,6 +225,8 @@ pub struct AnswerBody {
     target: Arc<Target>,
     /// Why nothing more can come, once what came before is handed over.
     failed: Option<Broken>,
+    /// Is told when something comes, and when that is over.
+    call: Option<Call>,
 }
 
 impl AnswerBody {
@@ -235,10 +238,25 @@ impl AnswerBody {
             connection: None,
             target,
             failed: None,
+            call: None,
         };
         body.failed = body.take(&mut connection.buffer, 0).err();
         body.connection = Some(connection);
         body
+    }
+
+    /// Tells this call what comes; letting the body go before its end is a hang-up then.
+    #[must_use]
+    pub fn of_call(mut self, call: Option<Call>) -> Self {
+        self.call = call;
+        self
+    }
+
+    /// The call is over: letting the body go is no hang-up.
+    pub fn call_is_over(&mut self) {
+        if let Some(mut call) = self.call.take() {
+            call.over();
+        }
     }
 
     /// Octets that are still to come, if the server has announced that.
@@ -263,6 +281,13 @@ impl AnswerBody {
     /// Nothing is lost if the future is dropped before it is ready.
     pub async fn next(&mut self, limit: usize) -> Result<Piece, Error> {
         let piece = poll_fn(|cx| self.poll_next(cx, limit)).await;
+        match (&piece, &mut self.call) {
+            (Ok(piece), Some(call)) if !piece.bytes.is_empty() => call.received(),
+            (_, _) => {}
+        }
+        if piece.as_ref().map_or(true, |piece| piece.last) {
+            self.call_is_over();
+        }
         piece.map_err(|broken| broken.at(&self.target))
     }
 

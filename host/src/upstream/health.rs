@@ -3,29 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use hyper::header::{self, HeaderValue};
-use hyper::http::uri::InvalidUri;
-use hyper::{Method, Request, StatusCode};
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use tokio::time::MissedTickBehavior;
 
+use super::ask::{self, Question, Sender};
 use super::facts::{self, Facts};
-use super::target::{State, describe};
-use super::{Body, Target, client};
+use super::target::State;
+use super::{Target, Vendor};
 
 /// How long a check may take. A model server answers these while it computes; one that does not is stuck.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The largest answer that is read to its end, in bytes: room for a hundred models in memory.
-const LARGEST: usize = 64 * 1024;
-
 /// Why a target counts as down.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("`{path}` is not a path")]
-    Path { path: String, source: InvalidUri },
-    #[error("{}", describe(.0))]
-    Unreachable(#[from] super::Error),
+    #[error(transparent)]
+    Asking(#[from] ask::Error),
     #[error("it does not answer {path} within {TIMEOUT:?}")]
     Late { path: String },
     #[error("it answers {path} with {status}{}", mend(*.status))]
@@ -45,8 +40,8 @@ pub struct Probe {
     pub key: Option<HeaderValue>,
     /// The path whose answer the adapter reads, if it names one.
     pub info: Option<String>,
-    /// Whether it is an Ollama, which tells its version and its models in memory.
-    pub is_ollama: bool,
+    /// What kind of server it is: Ollama tells its version and its models in memory.
+    pub vendor: Vendor,
 }
 
 /// Checks a target until dropped.
@@ -67,13 +62,17 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
             target.set_state(State::Up, true);
             let asked = tokio::time::timeout(TIMEOUT, ask(target, probe, body)).await;
             let (facts, info) = asked.unwrap_or_default();
+            if let Some(loaded) = &facts.loaded {
+                let keys = loaded.iter().map(|name| probe.vendor.model_key(name));
+                target.stalls.listed(&keys.collect::<Vec<_>>());
+            }
             target.set_facts(facts);
             target.set_info(info);
         }
         Err(error) => {
             let beyond_connection = match error {
                 Error::Late { .. } | Error::Status { .. } => true,
-                Error::Path { .. } | Error::Unreachable(_) => false,
+                Error::Asking(_) => false,
             };
             target.set_state(State::Down(error.to_string()), beyond_connection);
             target.set_facts(Facts::default());
@@ -115,8 +114,9 @@ async fn ask(target: &Arc<Target>, probe: &Probe, body: Bytes) -> (Facts, Option
         None => None,
     };
     let info = info.filter(|info| !info.is_empty());
-    if !probe.is_ollama {
-        return (Facts::default(), info);
+    match probe.vendor {
+        Vendor::Ollama => {}
+        Vendor::Other => return (Facts::default(), info),
     }
     let version = answer(target, probe, facts::VERSION, &mut known).await;
     let loaded = answer(target, probe, facts::LOADED, &mut known).await;
@@ -145,43 +145,16 @@ async fn answer(
     body
 }
 
-/// Status and body of an answer; the body is empty if it is larger than [`LARGEST`].
+/// Status and body of an answer.
 async fn get(
     target: &Arc<Target>,
     probe: &Probe,
     path: &str,
-) -> Result<(StatusCode, Bytes), Error> {
-    let mut request = Request::new(Body::Full(None));
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() =
-        format!("{}{path}", target.base)
-            .parse()
-            .map_err(|source| Error::Path {
-                path: path.to_owned(),
-                source,
-            })?;
-    let fields = request.headers_mut();
-    fields.insert(header::HOST, target.authority.clone());
-    fields.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static("sluicegate-health"),
-    );
-    if let Some(key) = &probe.key {
-        fields.insert(header::AUTHORIZATION, key.clone());
-    }
-    let mut answer = client::send(target, probe.connect, request)
-        .await
-        .map_err(|unanswered| unanswered.error)?;
-    let mut body = BytesMut::new();
-    // Read to the end, so that the connection can be used again; one that sends too much is closed instead.
-    loop {
-        let piece = answer.body.next(LARGEST).await?;
-        if body.len() + piece.bytes.len() > LARGEST {
-            return Ok((answer.head.status, Bytes::new()));
-        }
-        body.extend_from_slice(&piece.bytes);
-        if piece.last {
-            return Ok((answer.head.status, body.freeze()));
-        }
-    }
+) -> Result<(StatusCode, Bytes), ask::Error> {
+    let sender = Sender {
+        target,
+        connect: probe.connect,
+        key: probe.key.as_ref(),
+    };
+    ask::ask(&sender, Question { path, json: None }).await
 }

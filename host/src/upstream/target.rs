@@ -14,6 +14,7 @@ use tokio_util::either::Either;
 
 use super::client::{Connection, Stream};
 use super::facts::Facts;
+use super::stall::Stalls;
 use crate::config;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 
@@ -49,6 +50,8 @@ pub enum State {
     Unknown,
     /// The last check or exchange reached it.
     Up,
+    /// It is there, but a model does nothing, for this reason.
+    Stalled(String),
     /// The last check or connection failed, with this reason.
     Down(String),
 }
@@ -76,6 +79,8 @@ pub struct Target {
     pub authority: HeaderValue,
     /// What stands before every path; "" for none.
     pub base: String,
+    /// What is known of its models being alive.
+    pub stalls: Arc<Stalls>,
     config: config::Target,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     idle: Mutex<Vec<(Instant, Connection)>>,
@@ -109,6 +114,7 @@ impl Target {
             authority: HeaderValue::from_str(&target.authority)
                 .map_err(|_| Error::Authority(target.authority.clone()))?,
             base: target.base.clone(),
+            stalls: Arc::default(),
             config: target.clone(),
             tls,
             idle: Mutex::default(),
@@ -176,6 +182,9 @@ impl Target {
             }
             Err(error) => {
                 self.set_state(State::Down(describe(&error)), false);
+                if let super::Error::Unreachable { .. } = error {
+                    self.stalls.forget();
+                }
                 Err(error)
             }
         }
@@ -196,7 +205,11 @@ impl Target {
     /// Whether the target is there, as far as is known.
     #[must_use]
     pub fn state(&self) -> State {
-        self.lock_state().state.clone()
+        let state = self.lock_state().state.clone();
+        match (state, self.stalls.reason()) {
+            (State::Unknown | State::Up, Some(reason)) => State::Stalled(reason),
+            (state, _) => state,
+        }
     }
 
     /// Whether the target is known not to be there. What is known expires: where no health check brings news, it is asked again.
@@ -216,7 +229,7 @@ impl Target {
         }
         if std::mem::discriminant(&known.state) != std::mem::discriminant(&new) {
             match &new {
-                State::Unknown => {}
+                State::Unknown | State::Stalled(_) => {}
                 State::Up => {
                     tracing::info!(target_address = %self.label, "model server is reachable")
                 }
@@ -238,7 +251,7 @@ impl Target {
     #[must_use]
     pub fn facts(&self) -> Facts {
         match self.state() {
-            State::Up => self.lock_facts().clone(),
+            State::Up | State::Stalled(_) => self.lock_facts().clone(),
             State::Unknown | State::Down(_) => Facts::default(),
         }
     }

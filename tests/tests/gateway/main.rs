@@ -19,6 +19,7 @@ mod closing;
 mod command;
 mod common;
 mod cut;
+mod frozen;
 mod health;
 mod heartbeats;
 mod hostile;

@@ -30,6 +30,11 @@ impl RequestBody {
         !matches!(self, Self::Stream(None))
     }
 
+    /// Whether it can be sent once more whatever became of the last attempt.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
     /// The body for one attempt.
     pub(super) fn take(&mut self) -> upstream::Body {
         match self {

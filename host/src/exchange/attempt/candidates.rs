@@ -25,13 +25,12 @@ pub(super) struct Candidate {
 }
 
 impl Candidates {
-    /// The next target: one that is not known to be down, in the order of the upstreams. Where all are down and none was tried,
-    /// the first one all the same.
+    /// The next target: one that is not known to be down, in the order of the upstreams, and that is not stalled if there is
+    /// such a one. Where all are down and none was tried, the first one all the same.
     pub(super) fn next(&mut self) -> Option<Candidate> {
         let left = self.left.checked_sub(1)?;
-        let up = self.find(|upstream, turn| upstream.pick(turn, &self.tried));
         let any = || self.find(|upstream, turn| Some(upstream.in_turn(turn)));
-        let candidate = match up {
+        let candidate = match self.up(false).or_else(|| self.up(true)) {
             Some(candidate) => candidate,
             None if self.tried.is_empty() => any()?,
             None => return None,
@@ -39,6 +38,15 @@ impl Candidates {
         self.left = left;
         self.tried.push(candidate.target.clone());
         Some(candidate)
+    }
+
+    /// Whether a target is left that is neither known to be down nor stalled.
+    pub(super) fn has_better(&self) -> bool {
+        self.left > 0 && self.up(false).is_some()
+    }
+
+    fn up(&self, stalled: bool) -> Option<Candidate> {
+        self.find(|upstream, turn| upstream.pick(turn, &self.tried, stalled))
     }
 
     fn find(&self, pick: impl Fn(&Upstream, usize) -> Option<Arc<Target>>) -> Option<Candidate> {
@@ -84,7 +92,10 @@ impl Exchange {
 /// Whether another model server may do better.
 pub(super) fn may_be_mended(failure: &Failure) -> bool {
     match failure.kind() {
-        Kind::UpstreamUnreachable | Kind::UpstreamConnectTimeout | Kind::UpstreamBroken => true,
+        Kind::UpstreamUnreachable
+        | Kind::UpstreamConnectTimeout
+        | Kind::UpstreamBroken
+        | Kind::UpstreamStalled => true,
         Kind::Refused => {
             matches!(failure.status().as_u16(), 429 | 503)
                 || failure.code() == "upstream_unauthorized"

@@ -1,0 +1,105 @@
+//! What the gateway knows of a kind of model server beyond what its adapter translates.
+
+use serde_json::json;
+
+use super::ask::Question;
+use super::facts;
+
+/// A kind of model server, as an adapter's manifest names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vendor {
+    /// `ollama`
+    Ollama,
+    /// Any other, or one without an adapter.
+    #[default]
+    Other,
+}
+
+impl Vendor {
+    /// The vendor of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "ollama" => Self::Ollama,
+            _ => Self::Other,
+        }
+    }
+
+    /// The same for all names that the server takes for one model.
+    #[must_use]
+    pub fn model_key(self, name: &str) -> String {
+        match self {
+            Self::Ollama => {
+                let name = name.to_ascii_lowercase();
+                let last = name.rsplit('/').next().unwrap_or(&name);
+                if last.contains(':') {
+                    name
+                } else {
+                    name + ":latest"
+                }
+            }
+            Self::Other => name.to_owned(),
+        }
+    }
+
+    /// Where the server tells which models are loaded.
+    pub(super) fn loaded(self) -> Option<Question<'static>> {
+        match self {
+            Self::Ollama => Some(Question {
+                path: facts::LOADED,
+                json: None,
+            }),
+            Self::Other => None,
+        }
+    }
+
+    /// The names in its answer; `None` if it is no such answer.
+    pub(super) fn read_loaded(self, body: &[u8]) -> Option<Vec<String>> {
+        match self {
+            Self::Ollama => facts::loaded(body),
+            Self::Other => None,
+        }
+    }
+
+    /// What makes the server unload a model, and with it whatever a request has left taken there.
+    ///
+    /// # Source
+    /// Ollama's API documentation, "Unload a model": no messages, and nothing to keep it for.
+    pub(super) fn unload(self, model: &str) -> Option<Question<'static>> {
+        match self {
+            Self::Ollama => Some(Question {
+                path: "/api/chat",
+                json: Some(json!({"model": model, "messages": [], "keep_alive": 0}).to_string()),
+            }),
+            Self::Other => None,
+        }
+    }
+
+    /// What to do about a server that is stalled; goes on from "…;".
+    #[must_use]
+    pub fn when_stalled(self) -> &'static str {
+        match self {
+            Self::Ollama => "unloading the model did not help: restart Ollama",
+            Self::Other => "restart the model server if it goes on",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Vendor;
+
+    #[test]
+    fn all_names_of_a_model_have_one_key() {
+        let ollama = Vendor::named("ollama");
+        for (one, other) in [
+            ("qwen3", "Qwen3:latest"),
+            ("QWEN3:32B", "qwen3:32b"),
+            ("hf.co/a/B", "hf.co/A/b:latest"),
+        ] {
+            assert_eq!(ollama.model_key(one), ollama.model_key(other));
+        }
+        assert_ne!(ollama.model_key("qwen3"), ollama.model_key("qwen3:32b"));
+        assert_eq!(Vendor::named("vllm").model_key("Qwen3"), "Qwen3");
+    }
+}
