@@ -9,6 +9,7 @@
 //! again when the model was unloaded, or made elsewhere. The rule for that is in `upstream::stall`.
 
 use std::mem;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -244,9 +245,11 @@ impl Exchange {
         let (mut call, mut watched) = self.watched(upstream, target).await?;
         (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
         let connect = upstream.timeout.connect;
-        let answer = watched
-            .wait(self.wait(client::send(target, connect, request)))
-            .await;
+        let answer = {
+            // In its place from the start: every function that it were handed to would have room for it.
+            let answer = pin!(client::send(target, connect, request));
+            watched.wait(self.wait(answer)).await
+        };
         if let (Some(call), Ok(Err(_)) | Err(Lost::Stalled(_))) = (&mut call, &answer) {
             call.over();
         }

@@ -60,7 +60,7 @@ pub fn of_response(status: u16, body: &[u8]) -> Fault {
     let said = body.detail.or(body.message);
     let text = said.and_then(json::text).unwrap_or_default();
     let text = clipped(text.trim());
-    shape::fault(&text, None).unwrap_or_else(|| by_proxy(status, text))
+    shape::fault(&text, None).unwrap_or_else(|| by_proxy(status, &text))
 }
 
 /// The value of a member `error`. `status` is what it came with; 502 in mid-stream.
@@ -72,7 +72,7 @@ pub fn of_error(status: u16, error: &RawValue) -> Fault {
     };
     let text = clipped(said.text.trim());
     if text.is_empty() {
-        return by_proxy(status, text);
+        return by_proxy(status, &text);
     }
     shape::fault(&text, said.kind.as_deref()).unwrap_or_else(|| by_status(status, text))
 }
@@ -115,19 +115,16 @@ fn by_status(status: u16, text: String) -> Fault {
         }
         503 => Fault::new(503, "upstream_busy", text),
         504 => Fault::new(504, "upstream_timeout", text),
-        403 | 404 | 405 | 407 | 413 | 429 => by_proxy(status, text),
+        403 | 404 | 405 | 407 | 413 | 429 => by_proxy(status, &text),
         _ => Fault::upstream("upstream_error", text),
     }
 }
 
 /// What the status says where the body is not Ollama's. `text` is what the proxy said in words, or "".
-fn by_proxy(status: u16, text: String) -> Fault {
+fn by_proxy(status: u16, text: &str) -> Fault {
     let or = |default: &str| {
-        if text.is_empty() {
-            default.to_owned()
-        } else {
-            text.clone()
-        }
+        let text = if text.is_empty() { default } else { text };
+        text.to_owned()
     };
     match status {
         // The gateway's own key, not the client's: a 401 would send the client looking in the wrong place.
