@@ -31,6 +31,7 @@ mod limits;
 mod loading;
 mod models;
 mod nginx;
+mod ollama_habits;
 mod onion;
 mod plans;
 mod plugins;
