@@ -68,6 +68,8 @@ struct Live {
     stop: CancellationToken,
     /// Nobody watched for too long; tells the end from one that a user asked for.
     abandoned: bool,
+    /// A user has stopped it: what waits behind it is not to begin at once.
+    hold: bool,
     /// Times that somebody came back to it.
     resumes: u32,
 }
@@ -144,7 +146,7 @@ impl Actor {
                 reply,
             } => reply.give(self.again(kind, again, &user).await),
             Ask::Stop { run, user, reply } => {
-                reply.give(self.owned(&user).map(|()| self.stop(run.as_deref())))
+                reply.give(self.owned(&user).map(|()| self.stop(run.as_deref(), true)))
             }
             Ask::Queue {
                 change,

@@ -124,6 +124,7 @@ impl Actor {
             phase,
             stop,
             abandoned: false,
+            hold: false,
             resumes: 0,
         });
         sent
@@ -176,7 +177,7 @@ impl Write {
         }
         let run = &self.start;
         let waiting = run.position.is_some();
-        if self.plan.kind != RunKind::Continue {
+        if self.plan.fresh {
             let mut reply = self.plan.reply.clone();
             reply.status = if waiting {
                 Status::Queued

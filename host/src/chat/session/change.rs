@@ -47,7 +47,7 @@ impl Actor {
         row.session.updated_at = self.row.session.updated_at;
         row.session.deleted_at = deleted.then(clock::now_ms);
         if deleted {
-            self.stop(None);
+            self.stop(None, true);
         }
         self.store_change(row).await
     }

@@ -21,8 +21,8 @@ const RETRY: [Duration; 4] = [
 ];
 
 impl Actor {
-    /// Asks the run to stop. Gives whether there was one.
-    pub(super) fn stop(&mut self, run: Option<&str>) -> bool {
+    /// Asks the run to stop; with `hold` the messages behind it wait until somebody acts. Gives whether there was one.
+    pub(super) fn stop(&mut self, run: Option<&str>, hold: bool) -> bool {
         let Some(live) = self
             .live
             .as_mut()
@@ -31,6 +31,7 @@ impl Actor {
             return false;
         };
         live.stop.cancel();
+        live.hold = hold;
         live.phase = RunPhase::Stopping;
         let notice = Notice::Position {
             run: live.start.run.clone(),
@@ -105,11 +106,19 @@ impl Actor {
             return;
         }
         self.row = row;
-        let failed = matches!(end.finish, Finish::Error | Finish::Interrupted);
+        let hold = match end.finish {
+            // The next message would most likely fail too, or come to nobody.
+            Finish::Error | Finish::Interrupted | Finish::Abandoned => true,
+            Finish::Stop
+            | Finish::Length
+            | Finish::ContentFilter
+            | Finish::ToolCalls
+            | Finish::Stopped => live.hold,
+        };
         self.tell(self.row.session.seq, &Event::RunEnded(end));
         self.tell_list();
-        // After a failure the next message would most likely fail too: it waits until somebody acts. In the bin nothing runs.
-        if !failed && self.row.session.deleted_at.is_none() {
+        // What is held waits until somebody acts. In the bin nothing runs.
+        if !hold && self.row.session.deleted_at.is_none() {
             self.next_in_queue().await;
         }
     }

@@ -43,7 +43,7 @@ impl Actor {
             }
             (Some(run), When::Interrupt) => {
                 let sent = self.enqueue(send, true).await?;
-                self.stop(Some(run));
+                self.stop(Some(run), false);
                 Ok(sent)
             }
             (Some(_), When::Queue) => self.enqueue(send, false).await,

@@ -4,7 +4,7 @@ use super::{Actor, bad_param, not_found, store_failed};
 use crate::chat::store::run::NewRun;
 use crate::chat::store::{message, session};
 use crate::chat::wire::event::{RunKind, RunStart};
-use crate::chat::wire::message::{Message, Position, Role, Status};
+use crate::chat::wire::message::{Finish, Message, Position, Role, Status};
 use crate::chat::wire::params::{Again, Options, Send};
 use crate::chat::wire::{Code, ErrorBody};
 use crate::chat::{clock, id};
@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) asked: Option<Message>,
     /// The message that the run writes: new, or for `Continue` the one that is there.
     pub(super) reply: Message,
+    /// Whether it is new.
+    pub(super) fresh: bool,
     pub(super) model: String,
     /// Whether the user named the model, so that it becomes the session's.
     pub(super) chosen: bool,
@@ -76,6 +78,7 @@ impl Actor {
             cid,
             asked: Some(asked),
             reply,
+            fresh: true,
             model,
             chosen,
             options,
@@ -85,20 +88,30 @@ impl Actor {
 
     pub(super) async fn plan_again(&self, kind: RunKind, again: Again) -> Result<Plan, ErrorBody> {
         let target = self.message(&again.message).await?;
-        let (model, reply) = match (kind, target.role) {
+        let leaf = self.row.session.leaf.as_deref();
+        let (model, reply, fresh) = match (kind, target.role) {
             (RunKind::Continue, Role::User) => {
                 return Err(bad_param("message", "only an answer can be continued"));
             }
+            (RunKind::Continue, Role::Assistant) if leaf == Some(target.id.as_str()) => {
+                (self.model(target.model.clone()).await, target, false)
+            }
+            // What was answered to stays as it is: another answer begins with the same words.
+            (RunKind::Continue, Role::Assistant) if is_cut(&target) => {
+                let model = self.model(target.model.clone()).await;
+                let question = target.parent.ok_or_else(|| not_found("message"))?;
+                let reply = Message {
+                    text: target.text,
+                    reasoning: target.reasoning,
+                    reasoning_ms: target.reasoning_ms,
+                    ..answer_to(&question, &model, clock::now_ms())
+                };
+                (model, reply, true)
+            }
             (RunKind::Continue, Role::Assistant) => {
-                if self.row.session.leaf.as_deref() != Some(target.id.as_str()) {
-                    let details = serde_json::json!({ "leaf": self.row.session.leaf });
-                    return Err(ErrorBody::new(
-                        Code::LeafChanged,
-                        "only the last answer can be continued",
-                    )
-                    .details(details));
-                }
-                (self.model(target.model.clone()).await, target)
+                let details = serde_json::json!({ "leaf": leaf });
+                let message = "only the last answer, or one that was cut, can be continued";
+                return Err(ErrorBody::new(Code::LeafChanged, message).details(details));
             }
             (RunKind::Regenerate | RunKind::Answer, role) => {
                 let question = match role {
@@ -106,7 +119,8 @@ impl Actor {
                     Role::Assistant => target.parent.ok_or_else(|| not_found("message"))?,
                 };
                 let model = self.model(again.model).await;
-                (model.clone(), answer_to(&question, &model, clock::now_ms()))
+                let reply = answer_to(&question, &model, clock::now_ms());
+                (model, reply, true)
             }
         };
         let (cid, options) = (again.cid, again.options);
@@ -115,6 +129,7 @@ impl Actor {
             cid,
             asked: None,
             reply,
+            fresh,
             model,
             chosen: false,
             options,
@@ -215,6 +230,17 @@ impl Plan {
             now: start.created_at,
         }
     }
+}
+
+/// Whether there may be more to say than an answer says.
+fn is_cut(message: &Message) -> bool {
+    let finish = message.run.as_ref().and_then(|run| run.finish);
+    let ended = match message.status {
+        Status::Stopped | Status::Error | Status::Interrupted => true,
+        Status::Done => finish == Some(Finish::Length),
+        Status::Queued | Status::Streaming => false,
+    };
+    ended && !message.text.is_empty()
 }
 
 /// `//debug` means the text `/debug`.

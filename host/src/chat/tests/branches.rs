@@ -212,6 +212,42 @@ async fn an_answer_cut_before_its_first_word_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_cut_answer_that_was_followed_goes_on_beside_itself() {
+    let world = World::new().await;
+    let (mut ann, session, sent, mut call) = running(&world).await;
+    let (run, reply) = (id(&sent["run"]), id(&sent["reply"]));
+    call.begin().await;
+    call.reasoning("hm").await;
+    call.text("first half").await;
+    ann.shows(&session, &reply, "first half").await;
+    ann.ok("chat.stop", &json!({ "run": run })).await;
+    ann.ended(&session, &run).await;
+    super::ask(&world, &mut ann, Some(&session), "what follows", "b").await;
+    let more = json!({ "session": session, "message": reply, "cid": "c1" });
+    let more = ann.ok("chat.continue", &more).await;
+    assert_ne!(id(&more["reply"]), reply);
+    let mut call = world.fake.call().await;
+    assert_eq!(call.told(), ["user: question", "assistant: first half"]);
+    call.begin().await;
+    call.text(", second half").await;
+    call.finish("stop").await;
+    ann.ended(&session, &id(&more["run"])).await;
+    let shown = ann.sub(&session).await;
+    let messages = shown["messages"].as_array().expect("messages");
+    assert_eq!(messages.len(), 2, "the branch of the new answer is shown");
+    assert_eq!(messages[1]["text"], "first half, second half");
+    assert_eq!(messages[1]["reasoning"], "hm");
+    assert_eq!(
+        messages[1]["siblings"],
+        json!([reply, id(&more["reply"])]),
+        "the old one stays beside it"
+    );
+    let old = json!({ "session": session, "message": reply });
+    let old = ann.ok("messages.get", &old).await;
+    assert_eq!(old["message"]["text"], "first half");
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_refused_by_name() {
     let world = World::new().await;
     let (mut ann, session) = answered(&world, "q", "a").await;

@@ -104,6 +104,49 @@ async fn stop_reaches_the_proxy_at_once_and_keeps_the_text() {
 }
 
 #[tokio::test]
+async fn a_stop_holds_what_waits_and_an_interruption_does_not() {
+    let world = World::new().await;
+    let (mut ann, session, sent, mut call) = running(&world).await;
+    call.begin().await;
+    call.text("half").await;
+    ann.shows(&session, sent["reply"].as_str().expect("a message"), "half")
+        .await;
+    let waits = ann.send(Some(&session), "waits").await;
+    assert_eq!(waits["status"], "queued");
+    ann.ok("chat.stop", &json!({ "session": session })).await;
+    ann.ended(&session, sent["run"].as_str().expect("a run"))
+        .await;
+    let shown = ann.sub(&session).await;
+    assert_eq!(shown["queue"][0]["text"], "waits");
+    assert_eq!(shown["runs"], json!([]));
+    assert!(world.fake.idle().await, "the model is asked for nothing");
+    // Whoever acts lets it go on: what waits comes first.
+    let behind = ann.send(Some(&session), "behind it").await;
+    assert_eq!(behind["status"], "queued");
+    let mut call = world.fake.call().await;
+    assert_eq!(
+        call.told(),
+        ["user: question", "assistant: half", "user: waits"]
+    );
+    call.begin().await;
+    let mut instead = message(Some(&session), "in its place");
+    instead["when"] = json!("interrupt");
+    ann.ok("chat.send", &instead).await;
+    let call = world.fake.call().await;
+    assert_eq!(
+        call.told().last().map(String::as_str),
+        Some("user: in its place")
+    );
+    call.answer("done").await;
+    let call = world.fake.call().await;
+    assert_eq!(
+        call.told().last().map(String::as_str),
+        Some("user: behind it")
+    );
+    call.answer("done").await;
+}
+
+#[tokio::test]
 async fn stop_before_the_first_byte_works_from_another_tab_and_by_session() {
     let world = World::new().await;
     let (mut ann, session, sent, call) = running(&world).await;
