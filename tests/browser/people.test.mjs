@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OTHER_TOKEN, TOKEN, URL_OF_GATEWAY, another, controlSockets, done, eventually, fake, field, online, open, prompt, send } from './lib/page.mjs';
+import { OTHER_TOKEN, TOKEN, URL_OF_GATEWAY, another, controlSockets, cut, done, eventually, fake, field, online, open, prompt, send } from './lib/page.mjs';
 
 /** Ends the login of the page's person at the gateway, as its age would. @param {import('playwright-core').Page} page */
 async function expire(page) {
@@ -43,16 +43,6 @@ const kept = (page) =>
     database.close();
     return JSON.stringify([{ ...localStorage }, { ...sessionStorage }, entries]);
   });
-
-/** Takes the page off the line, and off plain HTTP, which it would try next. @param {import('playwright-core').Page} page */
-async function cut(page) {
-  await page.route('**/healthz', (route) => route.abort());
-  await page.evaluate(() => {
-    sessionStorage.setItem('blocked', '1');
-    /** @type {any} */ (window).__socket.close();
-  });
-  await page.getByRole('button', { name: 'Retry now' }).first().waitFor({ state: 'attached' });
-}
 
 test('what A wrote offline is neither shown to B nor sent by B, and goes out once A is back', async (t) => {
   const page = await open(t);

@@ -11,10 +11,12 @@ import {
   answerText,
   another,
   controlSockets,
+  cut,
   done,
   eventually,
   fake,
   field,
+  mend,
   online,
   open,
   prompt,
@@ -239,6 +241,26 @@ test('what is typed while the first message of a new chat waits stays in the fie
   assert.equal(await field(page).inputValue(), 'the next one');
   await page.getByRole('button', { name: 'New chat' }).click();
   assert.equal(await field(page).inputValue(), '', 'it went with its chat');
+});
+
+test('an answer that nobody hands on any more says so, and goes on when the connection is back', async (t) => {
+  const page = await open(t);
+  await controlSockets(page);
+  const ask = prompt('stands still');
+  const { promise: hold, release } = held();
+  t.after(release);
+  fake.on(ask, { text: 'one two three four five six', hold });
+  await send(page, ask);
+  await answer(page).locator('.md p').waitFor();
+  const lost = answer(page).getByText('No connection to the gateway.');
+  assert.ok(await lost.isHidden());
+  await cut(page);
+  await lost.waitFor();
+  release();
+  await mend(page);
+  await done(page);
+  assert.ok(await lost.isHidden());
+  assert.equal(await answerText(page), 'one two three four five six');
 });
 
 test('where WebSocket is blocked the page works over plain HTTP', async (t) => {

@@ -39,6 +39,9 @@ export function set(node, key, value) {
   } else if (key === 'tabIndex') {
     // Not by the property: it is -1 already where the attribute is missing, and only the attribute makes focusable.
     node.setAttribute('tabindex', String(value));
+  } else if (key === 'value' && node.localName === 'option') {
+    // The property of an option without the attribute is its text: an empty value would be none.
+    node.setAttribute(key, value);
   } else if (PROPERTIES.has(key)) {
     if (node[key] !== value) node[key] = value;
   } else if (value === null || value === undefined || value === false) {

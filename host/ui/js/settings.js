@@ -5,7 +5,8 @@
  * A page belongs to one person from its start to its end. What that person leaves is stored under their user id, so that
  * whoever logs in next in the same browser finds nothing of it, and finds their own again.
  *
- * All of it is in `localStorage`, which, unlike a cookie, is separate for each port. Where storage is refused (private
+ * It is in `localStorage`, which, unlike a cookie, is separate for each port; drafts are in `sessionStorage` too, which is separate
+ * for each tab. Where storage is refused (private
  * windows of some browsers) values last as long as the page.
  */
 
@@ -21,13 +22,16 @@ const DEFAULTS = { theme: 'auto', language: '', enter: 'send', announce: 'end', 
 /** What could not be stored. @type {Map<string, string>} */
 const memory = new Map();
 
+/** What this tab has read or written last, of each session. @type {Map<string, string>} */
+const drafts = new Map();
+
 /** Whose page this is: a user id, or "" while nobody has logged in. */
 let owner = '';
 
-/** @returns {Storage | null} */
-function storage() {
+/** @param {'localStorage' | 'sessionStorage'} [name] @returns {Storage | null} */
+function storage(name = 'localStorage') {
   try {
-    return globalThis.localStorage ?? null;
+    return globalThis[name] ?? null;
   } catch {
     return null;
   }
@@ -90,6 +94,11 @@ export function hasLeft() {
   return isOut(owner);
 }
 
+/** The page goes. What only this tab has goes with it, if its person has logged out. */
+export function leave() {
+  if (hasLeft()) forgetDrafts(owner);
+}
+
 /** @param {string} user */
 function isOut(user) {
   return read(OUT + user) !== '';
@@ -120,21 +129,43 @@ export function concerns(event, key) {
   return event.key === PREFIX + own(key);
 }
 
-/** The draft of a session; "" for the session that does not exist yet. @param {string} session */
+/**
+ * The draft of a session: what this tab has written there, else what another one has.
+ * @param {string} session "" for the session that does not exist yet
+ */
 export function draft(session) {
-  return get(`draft.${session}`);
+  const key = own(`draft.${session}`);
+  const text = storage('sessionStorage')?.getItem(PREFIX + key) || read(key);
+  drafts.set(session, text);
+  return text;
 }
 
 /** @param {string} session @param {string} text */
 export function putDraft(session, text) {
-  put(`draft.${session}`, text);
+  const before = drafts.get(session) ?? '';
+  if (text === before || !owner || hasLeft()) return;
+  drafts.set(session, text);
+  const key = own(`draft.${session}`);
+  try {
+    storage('sessionStorage')?.setItem(PREFIX + key, text);
+  } catch {
+    // Full: it is stored for all tabs.
+  }
+  // That this tab's field is empty is no reason to forget what is in another one's.
+  if (text || read(key) === before) write(key, text);
 }
 
 /** @param {string} user */
 function forgetDrafts(user) {
   const begins = `${user}.draft.`;
-  const stored = Object.keys(storage() ?? {}).map((key) => (key.startsWith(PREFIX) ? key.slice(PREFIX.length) : ''));
-  for (const key of [...memory.keys(), ...stored]) if (key.startsWith(begins)) write(key, '');
+  for (const key of [...memory.keys(), ...keys('localStorage')]) if (key.startsWith(begins)) write(key, '');
+  for (const key of keys('sessionStorage')) if (key.startsWith(begins)) storage('sessionStorage')?.removeItem(PREFIX + key);
+}
+
+/** Our keys in a storage. @param {'localStorage' | 'sessionStorage'} name */
+function keys(name) {
+  const all = Object.keys(storage(name) ?? {});
+  return all.filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length));
 }
 
 /**

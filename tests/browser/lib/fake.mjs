@@ -38,6 +38,8 @@ export class FakeModel {
     this.rules = [];
     /** @type {Seen[]} */
     this.seen = [];
+    /** The models that it has. */
+    this.models = ['demo', 'qwen3:32b'];
     this.sockets = new Set();
   }
 
@@ -78,10 +80,10 @@ export class FakeModel {
       response.end(JSON.stringify(value));
     };
     if (url.pathname === '/v1/models')
-      return json({ object: 'list', data: ['demo', 'qwen3:32b'].map((id) => ({ id, object: 'model', created: 1, owned_by: 'library' })) });
+      return json({ object: 'list', data: this.models.map((id) => ({ id, object: 'model', created: 1, owned_by: 'library' })) });
     if (url.pathname === '/api/tags')
       return json({
-        models: ['demo', 'qwen3:32b'].map((name) => ({
+        models: this.models.map((name) => ({
           name,
           model: name,
           modified_at: '2026-01-01T00:00:00Z',

@@ -187,12 +187,21 @@ async function shown(page) {
 
 /**
  * Loads the page again with sockets that a test can reach: `__socket` is the latest one, and while `blocked` is set in
- * `sessionStorage` new ones fail as if something on the way did not let them through.
+ * `sessionStorage` new ones fail as if something on the way did not let them through. While `refused` is set there, messages are
+ * answered with that error, as a gateway would answer them.
  * @param {import('playwright-core').Page} page
  */
 export async function controlSockets(page) {
   await page.addInitScript(() => {
     const Native = window.WebSocket;
+    const { send } = Native.prototype;
+    Native.prototype.send = function (data) {
+      const { method, id } = JSON.parse(String(data));
+      const error = method === 'chat.send' && sessionStorage.getItem('refused');
+      if (!error) return send.call(this, data);
+      const answer = JSON.stringify({ type: 'res', id, ok: false, error: JSON.parse(error) });
+      setTimeout(() => this.dispatchEvent(new MessageEvent('message', { data: answer })), 1);
+    };
     /** @type {any} */ (window).WebSocket = function (/** @type {[string, string]} */ ...args) {
       if (sessionStorage.getItem('blocked')) {
         const dead = { readyState: 3, send() {}, close() {}, onclose: /** @type {any} */ (null) };
@@ -203,6 +212,28 @@ export async function controlSockets(page) {
     };
   });
   await page.reload();
+  await online(page);
+}
+
+/**
+ * Takes a page with controlled sockets off the line, and off plain HTTP, which it would try next.
+ * @param {import('playwright-core').Page} page
+ */
+export async function cut(page) {
+  await page.route('**/healthz', (route) => route.abort());
+  await page.evaluate(() => {
+    sessionStorage.setItem('blocked', '1');
+    /** @type {any} */ (window).__socket.close();
+  });
+  await page.getByRole('button', { name: 'Retry now' }).first().waitFor({ state: 'attached' });
+}
+
+/** Lets it back on the line. @param {import('playwright-core').Page} page */
+export async function mend(page) {
+  await page.evaluate(() => {
+    sessionStorage.removeItem('blocked');
+    dispatchEvent(new Event('online'));
+  });
   await online(page);
 }
 

@@ -1,20 +1,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-/** The browser's storage, and pages that use it: each a module of its own, as in a tab of its own. */
-function browser(storage = new Map()) {
-  Object.defineProperty(globalThis, 'localStorage', {
-    configurable: true,
-    value: new Proxy(
-      {
-        getItem: (key) => storage.get(key) ?? null,
-        setItem: (key, value) => void storage.set(key, value),
-        removeItem: (key) => void storage.delete(key),
-      },
-      { ownKeys: () => [...storage.keys()], getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }) },
-    ),
+/** A storage of the browser over `values`. @param {Map<string, string>} values */
+function storage(values) {
+  const methods = {
+    getItem: (key) => values.get(key) ?? null,
+    setItem: (key, value) => void values.set(key, value),
+    removeItem: (key) => void values.delete(key),
+  };
+  return new Proxy(methods, {
+    ownKeys: () => [...values.keys()],
+    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
   });
-  return storage;
+}
+
+/** A browser in which nothing is stored yet; what is stored there for all tabs. */
+function browser(values = new Map()) {
+  Object.defineProperty(globalThis, 'localStorage', { configurable: true, value: storage(values) });
+  enter(new Map());
+  return values;
+}
+
+/** What follows happens in the tab with these values of its own. */
+function enter(values) {
+  Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, value: storage(values) });
 }
 
 let tabs = 0;
@@ -77,6 +86,50 @@ test('after a log out nothing of the drafts is left, and no tab writes one back'
   assert.equal(again.get('theme'), 'dark', 'the look is no text');
   again.putDraft('', 'a new one');
   assert.equal(again.draft(''), 'a new one');
+});
+
+test('a tab that has written nothing leaves the drafts of other tabs alone', async () => {
+  browser();
+  const [first, second] = [new Map(), new Map()];
+  enter(first);
+  const one = await pageOf('u_A');
+  assert.equal(one.draft('ses_1'), '');
+  one.putDraft('ses_1', 'text of the first tab');
+  enter(second);
+  const other = await pageOf('u_A');
+  other.draft('');
+  other.putDraft('', '');
+  const opened = other.draft('ses_1');
+  assert.equal(opened, 'text of the first tab');
+  other.putDraft('ses_1', '');
+  enter(first);
+  const again = await pageOf('u_A');
+  assert.equal(again.draft('ses_1'), 'text of the first tab', 'it is in the first tab, whatever the second does');
+});
+
+test('of two tabs that write in one session each keeps its own', async () => {
+  const storage = browser();
+  const [first, second] = [new Map(), new Map()];
+  enter(first);
+  const one = await pageOf('u_A');
+  one.draft('ses_1');
+  enter(second);
+  const other = await pageOf('u_A');
+  other.draft('ses_1');
+  enter(first);
+  one.putDraft('ses_1', 'one');
+  enter(second);
+  other.putDraft('ses_1', 'other');
+  other.putDraft('ses_1', '');
+  one.putDraft('ses_1', 'one');
+  enter(first);
+  assert.equal((await pageOf('u_A')).draft('ses_1'), 'one');
+  assert.ok(![...storage.values()].includes('other'));
+  enter(new Map());
+  (await pageOf('u_A')).logOut();
+  enter(first);
+  one.leave();
+  assert.deepEqual([...first.values()].filter(Boolean), [], 'a log out reaches the drafts of all tabs');
 });
 
 test('a page whose login was never stored begins as nobody', async () => {

@@ -150,20 +150,20 @@ const key = (extra = {}) => ({
   ...extra,
 });
 const free = { owns: () => false };
-const context = { guard: free, finePointer: true, enterSends: true };
+const context = { guard: free, touch: false, enterSends: true };
 
-test('Enter sends with a fine pointer, and breaks the line on a touch screen', () => {
+test('Enter sends with a keyboard, and breaks the line on a touch screen', () => {
   assert.equal(enterAction(key(), context), 'send');
-  assert.equal(enterAction(key(), { ...context, finePointer: false }), 'newline');
+  assert.equal(enterAction(key(), { ...context, touch: true }), 'newline');
   assert.equal(enterAction(key(), { ...context, enterSends: false }), 'newline');
 });
 
 test('Ctrl+Enter always sends, Shift+Enter never', () => {
-  for (const finePointer of [true, false]) {
+  for (const touch of [true, false]) {
     for (const enterSends of [true, false]) {
-      assert.equal(enterAction(key({ ctrlKey: true }), { guard: free, finePointer, enterSends }), 'send');
-      assert.equal(enterAction(key({ metaKey: true }), { guard: free, finePointer, enterSends }), 'send');
-      assert.equal(enterAction(key({ shiftKey: true }), { guard: free, finePointer, enterSends }), 'newline');
+      assert.equal(enterAction(key({ ctrlKey: true }), { guard: free, touch, enterSends }), 'send');
+      assert.equal(enterAction(key({ metaKey: true }), { guard: free, touch, enterSends }), 'send');
+      assert.equal(enterAction(key({ shiftKey: true }), { guard: free, touch, enterSends }), 'newline');
     }
   }
 });

@@ -16,7 +16,7 @@ const KEEP_MODELS = 8;
 const PAGE = 50;
 
 /**
- * @typedef {'connection' | 'list' | 'open' | 'session' | 'outbox' | 'system' | 'cards' | 'build' | 'limits' | 'stranger'} Topic
+ * @typedef {'connection' | 'list' | 'open' | 'session' | 'outbox' | 'system' | 'cards' | 'build' | 'limits' | 'stranger' | 'back'} Topic
  * @typedef {{id: string, session: string, after: string, card: any}} CardEntry a debug card, and the message it stands after
  */
 
@@ -55,6 +55,10 @@ export class Client {
     this.server = null;
     /** @type {CardEntry[]} */
     this.cards = [];
+    /** Since when there is no connection; 0 while there is one. */
+    this.offlineSince = Date.now();
+    /** Sessions that this page is deleting. @type {Set<string>} */
+    this.removing = new Set();
     /** Runs to be stopped once there is a connection. @type {Set<string>} */
     this.stops = new Set();
     this.outbox = new Outbox({
@@ -150,6 +154,34 @@ export class Client {
     return this.request('chat.stop', run ? { run: run.run } : { session: this.current });
   }
 
+  /**
+   * Shows the branch of the session on screen on which a message is.
+   * @param {string} message
+   */
+  async select(message) {
+    const { model } = this;
+    if (!model) return;
+    const { seq } = await this.request('branch.select', { session: model.id, leaf: message });
+    await this.when('session', () => model.seq >= seq && !(/** @type {any} */ (model).subscribing));
+  }
+
+  /**
+   * Waits until something holds, which a topic may change.
+   * @param {Topic} topic @param {() => boolean} holds
+   * @returns {Promise<void>}
+   */
+  when(topic, holds) {
+    if (holds()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const look = () => {
+        if (!holds()) return;
+        this.listeners.get(topic)?.delete(look);
+        resolve();
+      };
+      this.on(topic, look);
+    });
+  }
+
   /** Loads a page of older messages of the session on screen. */
   async earlier() {
     const model = this.model;
@@ -234,7 +266,10 @@ export class Client {
       again = model.subscribed(await this.request('sub', position)) === 'branch';
       this.markRead();
     } catch (error) {
-      if (/** @type {any} */ (error).code === 'NOT_FOUND') model.onchange({ kind: 'deleted' });
+      if (/** @type {any} */ (error).code === 'NOT_FOUND') {
+        this.models.delete(model.id);
+        model.onchange({ kind: 'deleted' });
+      }
     } finally {
       /** @type {any} */ (model).subscribing = false;
     }
@@ -259,7 +294,9 @@ export class Client {
 
   /** @param {any} state */
   #state(state) {
+    if (state !== 'online') this.offlineSince ||= Date.now();
     if (state === 'online') {
+      this.offlineSince = 0;
       this.loadList().catch(() => {});
       if (this.model) this.#sub(this.model);
       for (const run of this.stops) this.request('chat.stop', { run }).catch(() => {});

@@ -265,6 +265,8 @@ function startRun(model, data, state) {
   }
   const status = state === 'queued' ? 'queued' : 'streaming';
   const message = model.messages.get(id);
+  // It begins with words that we do not have.
+  if (!message && base?.text) return 'branch';
   if (message) {
     // Goes on from where it was cut, or, where that was before its first word, from the beginning.
     if (data.kind === 'continue' && !base.text) message.text = '';

@@ -56,12 +56,12 @@ export class CompositionGuard {
 /**
  * What Enter does in the composer.
  * @param {{key: string, shiftKey: boolean, ctrlKey: boolean, metaKey: boolean, altKey: boolean, isComposing?: boolean, keyCode?: number}} event
- * @param {{guard: {owns(event: any): boolean}, finePointer: boolean, enterSends: boolean}} context
+ * @param {{guard: {owns(event: any): boolean}, touch: boolean, enterSends: boolean}} context
  * @returns {'send' | 'newline' | 'none'} `none`: not our key
  */
-export function enterAction(event, { guard, finePointer, enterSends }) {
+export function enterAction(event, { guard, touch, enterSends }) {
   if (event.key !== 'Enter' || guard.owns(event)) return 'none';
   if (event.ctrlKey || event.metaKey) return 'send';
   if (event.shiftKey || event.altKey) return 'newline';
-  return finePointer && enterSends ? 'send' : 'newline';
+  return enterSends && !touch ? 'send' : 'newline';
 }

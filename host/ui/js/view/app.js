@@ -26,7 +26,7 @@ export class AppView {
     this.sidebar = new SidebarView(client, {
       onnew: () => this.#fresh(),
       onsettings: () => openSettings(client),
-      onpick: (message) => this.#picked(message),
+      onpick: (session, message) => this.#picked(session, message),
       pill: new PillView(client).node,
     });
     this.header = new HeaderView(client, { ondrawer: () => this.#drawer(!this.open), pill: new PillView(client).node });
@@ -60,7 +60,7 @@ export class AppView {
     this.sidebar.node.querySelector('.drawer-close').addEventListener('click', () => this.#drawer(false));
     client.on('open', (detail) => detail?.made && this.#made(detail));
     client.on('build', () => toast(t('build.new'), { ms: 0, action: { label: t('build.reload'), act: () => location.reload() } }));
-    client.on('session', ({ id, change }) => change.kind === 'deleted' && id === client.current && (location.hash = ''));
+    client.on('session', ({ id, change }) => change.kind === 'deleted' && id === client.current && this.#gone(id));
     keys.listen({
       areas: () => [
         ...(this.open
@@ -87,15 +87,31 @@ export class AppView {
   /** Shows what the address names. */
   #route() {
     const id = location.hash.slice(1);
-    this.client.show(/^ses_\w+$/.test(id) ? id : '');
+    // A login link that was opened in this very tab.
+    if (id.startsWith('login=')) return location.reload();
+    const known = /^ses_\w+$/.test(id);
+    if (id && !known) {
+      history.replaceState(null, '', location.pathname);
+      toast(t('session.gone'), { kind: 'error' });
+    }
+    this.client.show(known ? id : '');
     if (this.narrow.matches) this.#drawer(false);
-    else if (!id) this.composer?.focus();
+    else if (!known) this.composer?.focus();
+    return undefined;
+  }
+
+  /** The session on screen is not there, or not any more. @param {string} id */
+  #gone(id) {
+    location.hash = '';
+    if (!this.client.removing.has(id)) toast(t('session.gone'), { kind: 'error' });
   }
 
   /** The first message of a new chat has made a session. @param {{made: string, chat: string}} detail */
   #made({ made, chat }) {
     // Only where that chat is still on screen.
     if (this.client.current || chat !== this.client.chat) return;
+    // In the list of a search it would not be.
+    this.sidebar.clear();
     history.replaceState(null, '', `#${made}`);
     this.#route();
   }
@@ -103,21 +119,22 @@ export class AppView {
   #fresh() {
     if (location.hash.length > 1) location.hash = '';
     else this.client.show('');
+    this.sidebar.clear();
     this.#drawer(this.narrow.matches ? false : this.open);
     this.composer.focus();
   }
 
-  /** A session was chosen in the list. @param {string} [message] where a search found something */
-  #picked(message) {
+  /** A session was chosen in the list. @param {string} session @param {string} [message] where a search found something */
+  async #picked(session, message) {
     if (this.narrow.matches) this.#drawer(false);
+    /** Whether this is still what the reader looks for. */
+    const pick = (this.pick = {});
     if (!message) return;
+    const { client } = this;
     // The session is opened by the link itself; its messages come after that.
-    const done = () => this.client.model?.ready && this.transcript.reveal(message);
-    setTimeout(() => {
-      if (done() !== undefined && this.client.model?.ready) return;
-      const wait = setInterval(() => this.client.model?.ready && (clearInterval(wait), done()), 50);
-      setTimeout(() => clearInterval(wait), 5_000);
-    }, 50);
+    const shown = () => client.current === session && Boolean(client.model?.ready);
+    await client.when('session', () => shown() || this.pick !== pick);
+    if (this.pick === pick) await this.transcript.reveal(message);
   }
 
   #editLast() {

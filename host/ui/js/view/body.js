@@ -8,6 +8,7 @@
 import { h } from '../dom.js';
 import { BlockList } from '../text/blocks.js';
 import { plain } from '../text/markdown.js';
+import { patch } from '../text/patch.js';
 import { block } from '../text/render.js';
 import { CodeView } from './code.js';
 
@@ -66,8 +67,9 @@ export class BodyView {
       const token = JSON.parse(json);
       const old = this.node.children[index];
       const code = /** @type {any} */ (old)?.__code;
-      if (code && token[0] === 'pre' && token[1] === code.language && (token[4] ?? '') === code.info) code.update(token[2], token[3] === 1);
-      else if (old) old.replaceWith(block(token, context));
+      // Without a view of its own: a long block is seldom more than a line longer than before.
+      if (code && token[0] === 'pre' && code.is(token[1], token[4] ?? '')) code.update(token[2], token[3] === 1);
+      else if (old) patch(old, block(token, context));
       else this.node.append(block(token, context));
       this.shown[index] = json;
     });

@@ -61,6 +61,7 @@ export class CodeView {
     this.language = language;
     this.info = info;
     this.source = '';
+    this.closed = false;
     this.coloured = '';
     this.code = h('code');
     this.pre = h('pre', { tabIndex: 0 }, this.code);
@@ -89,8 +90,21 @@ export class CodeView {
     this.update(source, closed);
   }
 
+  /** @param {string} language @param {string} info */
+  is(language, info) {
+    return language === this.language && info === this.info;
+  }
+
+  /** Shows what another view shows, if it is of the same language. @param {CodeView} other @returns {boolean} whether it is */
+  takes(other) {
+    const same = this.is(other.language, other.info);
+    if (same) this.update(other.source, other.closed);
+    return same;
+  }
+
   /** @param {string} source @param {boolean} closed */
   update(source, closed) {
+    this.closed = closed;
     if (source !== this.source) this.#text(source);
     clearTimeout(this.idle);
     if (closed) near.observe(this.node);

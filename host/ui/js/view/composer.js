@@ -10,10 +10,14 @@ import { number, t } from '../i18n.js';
 import * as settings from '../settings.js';
 import { CompositionGuard, enterAction } from '../text/ime.js';
 import { grow } from './grow.js';
-import { SlashMenu } from './slash.js';
+import { SlashMenu, asCommand } from './slash.js';
 import { failure } from './toast.js';
 
 const DRAFT_MS = 200;
+/** The command that the gateway answers, as it reads it: on the first line, and nothing else there. */
+const DEBUG = /^\/debug(?: +(json|watch|req_[\w-]{1,60}))?[ \t]*(?:\n|$)/;
+/** Why messages are held back, where it is not for a failure. @type {Record<string, string>} */
+const HELD = { stopped: 'queue.held.stopped', abandoned: 'queue.held.stopped' };
 /** The count is shown when less than this share is left. */
 const NEARLY_FULL = 0.9;
 
@@ -32,11 +36,12 @@ export class ComposerView {
     this.onsend = onsend;
     this.editLast = editLast;
     this.guard = new CompositionGuard();
-    this.fine = matchMedia('(hover: hover) and (pointer: fine)');
+    // A browser that knows of no pointer at all, as on a remote desktop, has a keyboard.
+    this.touch = matchMedia('(pointer: coarse)');
     this.field = h('textarea.field', {
       rows: 1,
       'aria-label': t('composer.label'),
-      placeholder: this.fine.matches ? t('composer.placeholder') : t('composer.label'),
+      placeholder: this.touch.matches ? t('composer.label') : t('composer.placeholder'),
       autocomplete: 'off',
       enterkeyhint: 'enter',
       'aria-describedby': 'composer-hint',
@@ -55,7 +60,7 @@ export class ComposerView {
       icon('stop'),
     );
     this.queue = h('ul.queue', { 'aria-label': t('queue.label'), hidden: true });
-    this.held = h('p.queue-held', { hidden: true }, t('queue.held'));
+    this.held = h('p.queue-held', { hidden: true });
     this.slash = new SlashMenu(this.field, this.guard, commands);
     this.node = h(
       'form.composer',
@@ -78,6 +83,7 @@ export class ComposerView {
     field.addEventListener('input', () => this.#changed());
     addEventListener('pagehide', () => this.#saveDraft());
     client.on('open', (detail) => this.#opened(detail));
+    client.on('back', (text) => this.add(text));
     for (const topic of /** @type {const} */ (['connection', 'outbox', 'limits', 'system'])) client.on(topic, () => this.#buttons());
     client.on('session', ({ id, change }) => {
       if (id !== client.current || change.kind === 'text') return;
@@ -98,6 +104,12 @@ export class ComposerView {
     this.field.focus();
   }
 
+  /** Gives a text back to the person; what they have written meanwhile stays. @param {string} value */
+  add(value) {
+    const before = this.field.value.trimEnd();
+    this.put(before ? `${before}\n\n${value}` : value);
+  }
+
   /** Sends what is in the field. */
   send() {
     const value = this.field.value;
@@ -106,15 +118,31 @@ export class ComposerView {
       this.#clear();
       return;
     }
+    const debug = DEBUG.exec(asCommand(value));
+    if (debug) {
+      this.#debug(value, debug[1] ?? '');
+      return;
+    }
     this.client.send(value, this.client.current ? {} : this.params());
     this.#clear();
     this.onsend();
   }
 
+  /** Asks for a card. Not a message: it waits for nothing, and is not kept. @param {string} value @param {string} args */
+  async #debug(value, args) {
+    this.#clear();
+    try {
+      this.client.addCard((await this.client.request('cmd', { name: 'debug', args })).card);
+    } catch (error) {
+      failure(error);
+      if (!this.field.value) this.put(value);
+    }
+  }
+
   /** Stops the answer that is being written. */
   stop() {
     // The button goes, and the focus would go with it. On a touch screen the field would bring up the keyboard.
-    if (document.activeElement === this.stopButton && this.fine.matches) this.focus();
+    if (document.activeElement === this.stopButton && !this.touch.matches) this.focus();
     this.client.stop().catch(failure);
   }
 
@@ -127,7 +155,7 @@ export class ComposerView {
   /** @param {KeyboardEvent} event */
   #key(event) {
     if (this.slash.key(event)) return;
-    const action = enterAction(event, { guard: this.guard, finePointer: this.fine.matches, enterSends: settings.get('enter') === 'send' });
+    const action = enterAction(event, { guard: this.guard, touch: this.touch.matches, enterSends: settings.get('enter') === 'send' });
     if (action === 'send') {
       event.preventDefault();
       this.send();
@@ -158,8 +186,8 @@ export class ComposerView {
       this.shownFor = detail.made;
       return this.#saveDraft();
     }
-    if (this.shownFor === client.current && !detail?.draft) return this.#buttons();
-    if (!detail?.draft) this.#saveDraft();
+    if (this.shownFor === client.current) return this.#buttons();
+    this.#saveDraft();
     this.shownFor = client.current;
     this.field.value = settings.draft(client.current);
     this.field.dispatchEvent(new Event('input'));
@@ -188,7 +216,7 @@ export class ComposerView {
   }
 
   #keys() {
-    if (!this.fine.matches) return '';
+    if (this.touch.matches) return '';
     return settings.get('enter') === 'send' ? t('composer.keys') : t('composer.keys.ctrl');
   }
 
@@ -199,8 +227,15 @@ export class ComposerView {
     this.queue.hidden = !items.length;
     // After a failure nothing goes out by itself, and that is not to be guessed.
     this.held.hidden = !items.length || Boolean(client.model?.active);
-    const remove = (/** @type {any} */ item) =>
-      client.request('chat.queue.remove', { session: client.current, cid: item.cid }).catch(failure);
+    text(this.held, t(HELD[client.model?.leaf?.run?.finish ?? ''] ?? 'queue.held'));
+    const remove = async (/** @type {any} */ item) => {
+      try {
+        await client.request('chat.queue.remove', { session: client.current, cid: item.cid });
+        this.add(item.text);
+      } catch (error) {
+        failure(error);
+      }
+    };
     const make = (/** @type {any} */ item) =>
       h(
         'li',

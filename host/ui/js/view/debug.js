@@ -3,7 +3,7 @@
  */
 
 import { fill, h, icon } from '../dom.js';
-import { duration, has, number, size, t, time } from '../i18n.js';
+import { dateTime, duration, has, number, size, t, time } from '../i18n.js';
 import { copyButton } from './copy.js';
 
 /** How long and how often `/debug watch` looks again. */
@@ -159,7 +159,7 @@ function requestTable(requests) {
             null,
             h('td', null, copyButton(request.request_id, { text: request.request_id, label: t('copy.request') })),
             h('td', null, request.model ?? '–'),
-            h('td', null, request.finish ?? '…'),
+            h('td', null, request.finish ? finish(request.finish) : '…'),
             layers.map((layer) => cell(request, layer)),
           ),
         ),
@@ -179,7 +179,7 @@ function traceBody({ request_id, found, layers }) {
         h(
           'section.layer',
           null,
-          h('h3', null, light(layer.found ? 'ok' : 'warn'), has(`layer.${layer.layer}`) ? t(`layer.${layer.layer}`) : layer.layer),
+          h('h3', null, light(traceLevel(layer)), has(`layer.${layer.layer}`) ? t(`layer.${layer.layer}`) : layer.layer),
           layer.found ? tree(layer.facts) : h('p.fine', null, t('debug.nothing')),
         ),
       ),
@@ -187,17 +187,40 @@ function traceBody({ request_id, found, layers }) {
   ];
 }
 
+/** How a request went in a layer. @param {{found: boolean, facts?: any}} layer */
+function traceLevel({ found, facts }) {
+  if (!found) return 'warn';
+  const end = facts.run?.finish;
+  if (end === 'error' || facts.error || (facts.status ?? 0) >= 400) return 'bad';
+  return end === 'interrupted' || end === 'stopped' || end === 'abandoned' || facts.cancelled ? 'warn' : 'ok';
+}
+
+/** @param {string} value */
+function finish(value) {
+  return has(`finish.${value}`) ? t(`finish.${value}`) : value;
+}
+
 /** @param {any} facts @returns {any} */
 function tree(facts) {
-  if (facts === null || facts === '') return '–';
-  if (typeof facts !== 'object') return String(facts);
-  const entries = Object.entries(facts);
-  if (Array.isArray(facts) && facts.every((item) => typeof item !== 'object')) return facts.join(', ');
   return h(
     'dl',
     null,
-    entries.map(([key, item]) =>
-      h('div', { class: item && typeof item === 'object' && 'nested' }, h('dt', null, key), h('dd', null, tree(item))),
-    ),
+    Object.entries(facts).map(([key, item]) => {
+      const nested = item !== null && typeof item === 'object' && !Array.isArray(item);
+      const name = has(`debug.fact.${key}`) ? t(`debug.fact.${key}`) : key;
+      return h('div', { class: nested && 'nested' }, h('dt', null, name), h('dd', null, nested ? tree(item) : fact(key, item)));
+    }),
   );
+}
+
+/** A figure in its unit, which its name tells. @param {string} key @param {any} item @returns {string} */
+function fact(key, item) {
+  if (item === null || item === '') return '–';
+  if (Array.isArray(item)) return item.map((one) => fact(key, one)).join(', ') || '–';
+  if (typeof item === 'boolean') return item ? t('yes') : t('no');
+  if (key === 'received_ms') return dateTime(item);
+  if (typeof item === 'number' && /(^|_)ms$/.test(key)) return duration(item);
+  if (typeof item === 'number' && key.endsWith('_bytes')) return size(item);
+  if (key === 'layer' && has(`layer.${item}`)) return t(`layer.${item}`);
+  return key === 'finish' ? finish(String(item)) : String(item);
 }

@@ -5,6 +5,7 @@
 import { h, text } from '../dom.js';
 import { t } from '../i18n.js';
 import { login } from '../net/rest.js';
+import * as settings from '../settings.js';
 import { errorText } from './toast.js';
 
 /**
@@ -48,6 +49,7 @@ export function loginView({ onlogin, error }) {
 
 /** Loads the page anew and leaves nothing of what was on it: not its memory, not its undo history, not its address. */
 export function startOver() {
+  settings.leave();
   history.replaceState(null, '', location.pathname);
   location.reload();
 }

@@ -44,14 +44,14 @@ export class MessageView {
   /**
    * Shows the message as it is now.
    * @param {Message} message
-   * @param {{run?: RunState, last: boolean}} context
+   * @param {{run?: RunState, last: boolean, lost: boolean}} context `lost`: there is no connection
    */
-  update(message, { run, last }) {
+  update(message, { run, last, lost }) {
     if (this.parked) return;
     this.message = message;
     this.run = run;
     if (message.role === 'user') this.#user(message);
-    else this.#assistant(message, run);
+    else this.#assistant(message, run, lost);
     // All that the rest depends on, but the text: while that grows, nothing else is touched.
     const state = JSON.stringify([message.status, message.run, message.siblings, run?.state, run?.position, last, Boolean(message.text)]);
     if (state === this.state) return;
@@ -82,8 +82,8 @@ export class MessageView {
     if (this.bubble.textContent !== message.text) text(this.bubble, message.text);
   }
 
-  /** @param {Message} message @param {RunState} [run] */
-  #assistant(message, run) {
+  /** @param {Message} message @param {RunState | undefined} run @param {boolean} lost */
+  #assistant(message, run, lost) {
     const live = message.status === 'streaming' || message.status === 'queued';
     this.body.update(message.text ?? '', live);
     set(this.body.node, 'aria-busy', live ? 'true' : null);
@@ -99,9 +99,9 @@ export class MessageView {
         ms: message.reasoning_ms,
       });
     }
-    const waiting = live && !message.text && !(message.reasoning && message.status === 'streaming');
+    const waiting = live && (lost || (!message.text && !(message.reasoning && message.status === 'streaming')));
     this.wait.hidden = !waiting;
-    if (waiting) text(this.wait.lastChild, waitText(message, run));
+    if (waiting) text(this.wait.lastChild, lost ? t('wait.lost') : waitText(message, run));
     this.node.classList.toggle('live', live);
   }
 
@@ -113,14 +113,14 @@ export class MessageView {
         message.run?.error ? errorNote(message.run.error, message.created_at + (message.run.duration_ms ?? 0), last) : endNote(message),
       );
     const live = message.status === 'streaming' || message.status === 'queued';
-    const actions = live ? null : this.#actions(message, last);
+    const actions = live ? null : this.#actions(message);
     // What is always shown stands at the edge: the left one of an answer, the right one of a question.
     if (message.role === 'assistant') fill(this.foot, this.#branches(message), actions, figures(message));
     else fill(this.foot, actions, this.#branches(message));
   }
 
-  /** @param {Message} message @param {boolean} last */
-  #actions(message, last) {
+  /** @param {Message} message */
+  #actions(message) {
     const button = (/** @type {any} */ drawing, /** @type {string} */ action) =>
       h(
         'button.icon-button',
@@ -135,10 +135,9 @@ export class MessageView {
       message.text && copyButton(() => this.message?.text ?? '', { label: t('message.copy') }),
       user && button('edit', 'edit'),
       !user && button('retry', 'regenerate'),
-      // With nothing written there is nothing to go on from, and what was answered to cannot change any more.
+      // With nothing written there is nothing to go on from. Where others follow, it goes on beside itself.
       !user &&
         cut &&
-        last &&
         message.text &&
         h('button.small-button', { type: 'button', 'data-action': 'continue' }, icon('play'), t('message.continue')),
     );

@@ -5,7 +5,6 @@
 import { fill, h, icon, text } from '../dom.js';
 import { number, t } from '../i18n.js';
 import { errorText } from './toast.js';
-import * as settings from '../settings.js';
 
 class PendingView {
   /** @param {import('../net/client.js').Client} client @param {import('../net/outbox.js').Entry} entry */
@@ -47,11 +46,9 @@ class PendingView {
       const { expected_leaf: _, ...rest } = /** @type {any} */ (entry.params);
       client.outbox.retry(entry.cid, rest);
     };
-    // Back into the composer, by way of the draft.
     const takeBack = () => {
       client.outbox.remove(entry.cid);
-      settings.putDraft(client.current, entry.text);
-      client.emit('open', { draft: true });
+      client.emit('back', entry.text);
     };
     fill(
       this.state,

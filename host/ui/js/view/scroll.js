@@ -87,6 +87,11 @@ export class ScrollOwner {
 
   /** Moves to the end if the view is pinned. Never smooth: text arrives faster than an animation ends. */
   follow() {
+    // Where everything is on the screen there is no end to go back to.
+    if (!this.pin.pinned && this.max <= END_PX) {
+      this.pin.pin();
+      this.#show();
+    }
     if (this.pin.pinned) this.#to(this.max);
   }
 

@@ -76,11 +76,13 @@ export async function system(client, session, fresh) {
 
 /** @param {Client} client @param {Session} session */
 export async function remove(client, session) {
+  client.removing.add(session.id);
   try {
     const answer = await client.request('sessions.delete', { session: session.id });
     client.list.upsert({ ...answer.session, deleted_at: answer.session.deleted_at ?? Date.now() });
     client.emit('list');
   } catch (error) {
+    client.removing.delete(session.id);
     return failure(error);
   }
   if (client.current === session.id) location.hash = '';
@@ -89,6 +91,7 @@ export async function remove(client, session) {
       const answer = await client.request('sessions.restore', { session: session.id });
       client.list.upsert(answer.session);
       client.emit('list');
+      client.removing.delete(session.id);
       location.hash = session.id;
     } catch (error) {
       failure(error);

@@ -17,7 +17,7 @@ const SEARCH_MS = 180;
 export class SidebarView {
   /**
    * @param {import('../net/client.js').Client} client
-   * @param {{onnew: () => void, onsettings: () => void, onpick: (message?: string) => void, pill: Element}} actions
+   * @param {{onnew: () => void, onsettings: () => void, onpick: (session: string, message?: string) => void, pill: Element}} actions
    */
   constructor(client, { onnew, onsettings, onpick, pill }) {
     this.client = client;
@@ -123,6 +123,16 @@ export class SidebarView {
     return this.render();
   }
 
+  /** Ends the search: the list is the whole one again. */
+  clear() {
+    clearTimeout(this.timer);
+    if (!this.search.value && !this.found) return;
+    this.search.value = '';
+    this.query = '';
+    this.found = null;
+    this.render();
+  }
+
   render() {
     const { client, found } = this;
     const sessions = found ? found.sessions : client.list.sorted();
@@ -157,7 +167,7 @@ export class SidebarView {
   #item(session) {
     const link = h('a', { href: `#${session.id}` }, h('span.title', { dir: 'auto' }), h('span.snippet', { dir: 'auto' }));
     const hit = () => this.found?.sessions.find((found) => found.id === session.id)?.hits?.find((candidate) => candidate.message)?.message;
-    link.addEventListener('click', () => this.onpick(hit()));
+    link.addEventListener('click', () => this.onpick(session.id, hit()));
     const menu = menuButton({
       label: t('session.menu'),
       items: () => sessionItems(this.client, this.client.list.get(session.id) ?? session),

@@ -14,6 +14,14 @@ import { t } from '../i18n.js';
  * @property {(() => void) | null} run null: the text is sent as it is, the gateway knows it
  */
 
+/**
+ * A text as a command would be written: Chinese input methods give other signs for the key of the slash.
+ * @param {string} value
+ */
+export function asCommand(value) {
+  return value.replace(/^[／、]/, '/');
+}
+
 export class SlashMenu {
   /** @param {HTMLTextAreaElement} field @param {{owns(event: any): boolean}} guard @param {Command[]} commands */
   constructor(field, guard, commands) {
@@ -37,8 +45,9 @@ export class SlashMenu {
 
   /** The text has changed. */
   update() {
-    const { value } = this.field;
-    const wanted = value.startsWith('/') && !value.includes('\n') && value !== this.dismissed;
+    const { value: typed } = this.field;
+    const value = asCommand(typed);
+    const wanted = value.startsWith('/') && !value.includes('\n') && typed !== this.dismissed;
     this.shown = wanted ? this.commands.filter((command) => command.name.startsWith(value.toLowerCase())) : [];
     this.active = 0;
     if (!this.shown.length) return this.#hide();
@@ -90,7 +99,7 @@ export class SlashMenu {
    * @returns {boolean} whether it was one
    */
   run(value) {
-    const command = this.commands.find((candidate) => candidate.name === value.trim());
+    const command = this.commands.find((candidate) => candidate.name === asCommand(value).trim());
     if (!command?.run) return false;
     command.run();
     return true;

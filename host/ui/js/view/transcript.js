@@ -15,6 +15,8 @@ import { pendingView } from './pending.js';
 import { ScrollOwner } from './scroll.js';
 import { failure } from './toast.js';
 
+/** So long without a connection an answer that is being written is said to stand still. */
+const LOST_MS = 1_500;
 /** More messages than this are not all kept in the document. */
 const MOST_LIVE = 400;
 
@@ -67,7 +69,12 @@ export class TranscriptView {
       this.cardCount = count;
       this.#mark('*');
     });
-    client.on('connection', () => this.#mark('*'));
+    client.on('connection', () => {
+      this.#mark('*');
+      clearTimeout(this.lost);
+      // A reconnect that takes a moment is nobody's business.
+      if (!client.online) this.lost = setTimeout(() => this.#mark('*'), LOST_MS);
+    });
     delegate(this.node, 'click', '[data-action]', (_event, button) => {
       const view = /** @type {any} */ (button.closest('.message'))?.__view;
       if (view) act(client, view, button.dataset.action, button.dataset.to);
@@ -176,7 +183,10 @@ export class TranscriptView {
   #message(id) {
     const { model } = this.client;
     const message = model?.messages.get(id);
-    if (message) this.views.get(id)?.update(message, { run: model?.runOf(id), last: model?.order.at(-1) === id });
+    if (!message) return;
+    const { offlineSince } = this.client;
+    const lost = offlineSince > 0 && Date.now() - offlineSince >= LOST_MS;
+    this.views.get(id)?.update(message, { run: model?.runOf(id), last: model?.order.at(-1) === id, lost });
   }
 
   async #earlier() {
@@ -204,8 +214,20 @@ export class TranscriptView {
   /** Shows the message of that id; loads older pages until it is there. @param {string} id */
   async reveal(id) {
     const { model } = this.client;
-    // Bounded: a message of another branch never comes.
-    for (let page = 0; page < 40 && model?.more && !model.messages.has(id); page++) await this.client.earlier();
+    const loaded = async () => {
+      // Bounded: a message of another branch never comes.
+      for (let page = 0; page < 40 && model?.more && !model.messages.has(id); page++) await this.client.earlier();
+      return Boolean(model?.messages.has(id));
+    };
+    try {
+      if (!(await loaded())) {
+        await this.client.select(id);
+        await loaded();
+      }
+    } catch (error) {
+      failure(error);
+    }
+    if (this.client.model !== model) return;
     this.#draw();
     const node = this.views.get(id)?.node;
     if (!node) return;
