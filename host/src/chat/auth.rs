@@ -127,13 +127,15 @@ impl Auth {
     /// Makes a login out of a code or a token.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, or `RATE_LIMITED` after too many failures from that address.
+    /// `UNAUTHENTICATED`, or `RATE_LIMITED` after too many failures with that proof or from that address.
     pub(crate) async fn log_in(
         &self,
         body: &rest::Login,
         address: IpAddr,
     ) -> Result<Fresh, ErrorBody> {
-        self.patience(address)?;
+        let tried = body.code.as_ref().or(body.token.as_ref());
+        let tried = id::digest(tried.map_or("", String::as_str));
+        self.patience(address, &tried)?;
         let found = match (&body.code, &body.token) {
             (Some(code), None) => {
                 let hash = id::digest(code);
@@ -156,7 +158,7 @@ impl Auth {
             (Some(_), Some(_)) | (None, None) => None,
         };
         let Some((user, name, debug, source)) = found else {
-            self.failed(address);
+            self.failed(address, &tried);
             return Err(ErrorBody::new(
                 Code::Unauthenticated,
                 "the code or token is wrong, used or too old",
@@ -222,7 +224,8 @@ impl Auth {
             let row = self.find("program", secret).await?;
             return row.map(login).ok_or_else(denied);
         }
-        self.patience(address)?;
+        let tried = id::digest(secret);
+        self.patience(address, &tried)?;
         match self.entrance(secret) {
             Some(entrance) => Ok(Login {
                 token: entrance.source.clone(),
@@ -234,7 +237,7 @@ impl Auth {
                 source: entrance.source.clone(),
             }),
             None => {
-                self.failed(address);
+                self.failed(address, &tried);
                 Err(denied())
             }
         }
@@ -352,21 +355,17 @@ impl Auth {
         found
     }
 
-    fn patience(&self, address: IpAddr) -> Result<(), ErrorBody> {
-        self.attempts()
-            .check(address, Instant::now())
-            .map_err(|wait| {
-                ErrorBody::new(
-                    Code::RateLimited,
-                    "too many failed logins from this address",
-                )
-                .after(wait)
-            })
+    fn patience(&self, address: IpAddr, tried: &[u8; 32]) -> Result<(), ErrorBody> {
+        let checked = self.attempts().check(address, tried, Instant::now());
+        checked.map_err(|wait| {
+            let message = "too many failed logins with this token, or from this address";
+            ErrorBody::new(Code::RateLimited, message).after(wait)
+        })
     }
 
-    fn failed(&self, address: IpAddr) {
+    fn failed(&self, address: IpAddr, tried: &[u8; 32]) {
         tracing::warn!(%address, "chat: a login failed");
-        self.attempts().failed(address, Instant::now());
+        self.attempts().failed(address, tried, Instant::now());
     }
 
     fn attempts(&self) -> MutexGuard<'_, Attempts> {

@@ -1,19 +1,20 @@
-//! Rates: token buckets for what one user or one socket sends, and a count of failed logins per address.
+//! Rates: token buckets for what one user or one socket sends, and counts of failed logins.
 //!
 //! Pure: the time is an argument.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an address waits after too many failed logins.
+/// How long a secret or an address waits after too many failed logins.
 const PENALTY: Duration = Duration::from_secs(5 * 60);
 /// The time in which failed logins are counted.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered. When there are more, those whose time is over are forgotten first, then any.
-const ADDRESSES: usize = 10_000;
+/// Addresses, and secrets, that are remembered. When there are more, those whose time is over are forgotten first, then any.
+const REMEMBERED: usize = 10_000;
 
 /// A bucket that fills at a steady rate.
 #[derive(Debug, Clone)]
@@ -64,12 +65,19 @@ impl Bucket {
     }
 }
 
-/// Failed logins per address.
+/// Failed logins, of each secret and of each address.
+///
+/// What is tried again and again is no guess but a program with an old token: that counts against the secret, and against the
+/// address, which may be a whole office, only once.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     most: u32,
     addresses: HashMap<IpAddr, Failures>,
+    secrets: HashMap<(IpAddr, Tag), Failures>,
 }
+
+/// A part of the digest of a secret: enough to tell one from another.
+type Tag = [u8; 8];
 
 #[derive(Debug)]
 struct Failures {
@@ -79,55 +87,76 @@ struct Failures {
 }
 
 impl Attempts {
-    /// Allows `most` failures per minute and address.
+    /// Allows `most` failures per minute, of one secret, and of different ones from one address.
     pub(crate) fn new(most: u32) -> Self {
         Self {
             most: most.max(1),
-            addresses: HashMap::new(),
+            ..Self::default()
         }
     }
 
-    /// Whether this address may try.
+    /// Whether a secret may be tried from this address.
     ///
     /// # Errors
     /// How long it has to wait.
-    pub(crate) fn check(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        match self
-            .addresses
-            .get(&group(address))
-            .and_then(|failures| failures.until)
-        {
-            Some(until) if until > now => Err(until - now),
-            Some(_) | None => Ok(()),
+    pub(crate) fn check(
+        &self,
+        address: IpAddr,
+        secret: &[u8; 32],
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let address = group(address);
+        let until = [
+            self.addresses.get(&address),
+            self.secrets.get(&(address, tag(secret))),
+        ];
+        let until = until
+            .into_iter()
+            .flatten()
+            .filter_map(|failures| failures.until);
+        match until.max().filter(|until| *until > now) {
+            Some(until) => Err(until - now),
+            None => Ok(()),
         }
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&mut self, address: IpAddr, now: Instant) {
-        if self.addresses.len() >= ADDRESSES {
-            self.addresses.retain(|_, failures| failures.live(now));
-            if self.addresses.len() >= ADDRESSES {
-                self.addresses.clear();
-            }
-        }
-        let most = self.most;
-        let failures = self.addresses.entry(group(address)).or_insert(Failures {
-            count: 0,
-            since: now,
-            until: None,
-        });
-        if !failures.live(now) {
-            *failures = Failures {
-                count: 0,
-                since: now,
-                until: None,
-            };
-        }
-        failures.count += 1;
-        if failures.count >= most {
-            failures.until = Some(now + PENALTY);
+    pub(crate) fn failed(&mut self, address: IpAddr, secret: &[u8; 32], now: Instant) {
+        let address = group(address);
+        if count(&mut self.secrets, (address, tag(secret)), self.most, now) == 1 {
+            count(&mut self.addresses, address, self.most, now);
         }
     }
+}
+
+/// Counts a failure, and gives how many there are.
+fn count<K: Eq + Hash>(known: &mut HashMap<K, Failures>, key: K, most: u32, now: Instant) -> u32 {
+    if known.len() >= REMEMBERED {
+        known.retain(|_, failures| failures.live(now));
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+    }
+    let fresh = || Failures {
+        count: 0,
+        since: now,
+        until: None,
+    };
+    let failures = known.entry(key).or_insert_with(fresh);
+    if !failures.live(now) {
+        *failures = fresh();
+    }
+    failures.count += 1;
+    if failures.count >= most {
+        failures.until = Some(now + PENALTY);
+    }
+    failures.count
+}
+
+fn tag(secret: &[u8; 32]) -> Tag {
+    let mut tag = Tag::default();
+    tag.copy_from_slice(&secret[..8]);
+    tag
 }
 
 impl Failures {
@@ -171,33 +200,51 @@ mod tests {
         assert_eq!(bucket.take(start + Duration::from_secs(1)), Ok(()));
     }
 
+    /// The digest of one of many secrets.
+    fn secret(n: u8) -> [u8; 32] {
+        [n; 32]
+    }
+
     #[test]
     fn ten_failures_in_a_minute_cost_five_minutes() {
         let (start, address) = (Instant::now(), IpAddr::from([10, 0, 0, 1]));
         let mut attempts = Attempts::new(10);
-        for _ in 0..9 {
-            attempts.failed(address, start);
+        for n in 0..9 {
+            attempts.failed(address, &secret(n), start);
         }
-        assert_eq!(attempts.check(address, start), Ok(()));
-        attempts.failed(address, start);
-        assert_eq!(attempts.check(address, start), Err(PENALTY));
-        assert_eq!(attempts.check(IpAddr::from([10, 0, 0, 2]), start), Ok(()));
-        assert_eq!(attempts.check(address, start + PENALTY), Ok(()));
-        attempts.failed(address, start + PENALTY);
+        let check = |attempts: &Attempts, now| attempts.check(address, &secret(99), now);
+        assert_eq!(check(&attempts, start), Ok(()));
+        attempts.failed(address, &secret(9), start);
+        assert_eq!(check(&attempts, start), Err(PENALTY));
+        let other = IpAddr::from([10, 0, 0, 2]);
+        assert_eq!(attempts.check(other, &secret(99), start), Ok(()));
+        assert_eq!(check(&attempts, start + PENALTY), Ok(()));
+        attempts.failed(address, &secret(10), start + PENALTY);
         assert_eq!(
-            attempts.check(address, start + PENALTY),
+            check(&attempts, start + PENALTY),
             Ok(()),
             "the count starts anew"
         );
     }
 
     #[test]
+    fn one_wrong_secret_again_and_again_locks_nobody_else_out() {
+        let (start, address) = (Instant::now(), IpAddr::from([10, 0, 0, 1]));
+        let mut attempts = Attempts::new(10);
+        for _ in 0..1_000 {
+            attempts.failed(address, &secret(1), start);
+        }
+        assert_eq!(attempts.check(address, &secret(1), start), Err(PENALTY));
+        assert_eq!(attempts.check(address, &secret(2), start), Ok(()));
+    }
+
+    #[test]
     fn slow_failures_are_forgiven() {
         let (start, address) = (Instant::now(), IpAddr::from([10, 0, 0, 1]));
         let mut attempts = Attempts::new(2);
-        attempts.failed(address, start);
-        attempts.failed(address, start + WINDOW);
-        assert_eq!(attempts.check(address, start + WINDOW), Ok(()));
+        attempts.failed(address, &secret(1), start);
+        attempts.failed(address, &secret(2), start + WINDOW);
+        assert_eq!(attempts.check(address, &secret(3), start + WINDOW), Ok(()));
     }
 
     #[test]
@@ -209,12 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_addresses_is_bounded() {
+    fn the_memory_is_bounded() {
         let now = Instant::now();
         let mut attempts = Attempts::new(2);
-        for n in 0..(u32::try_from(ADDRESSES).expect("small") + 5) {
-            attempts.failed(IpAddr::from(n.to_be_bytes()), now);
+        for n in 0..(u32::try_from(REMEMBERED).expect("small") + 5) {
+            attempts.failed(IpAddr::from(n.to_be_bytes()), &secret(1), now);
         }
-        assert!(attempts.addresses.len() <= ADDRESSES);
+        assert!(attempts.addresses.len() <= REMEMBERED);
+        assert!(attempts.secrets.len() <= REMEMBERED);
     }
 }

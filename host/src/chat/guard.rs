@@ -3,12 +3,16 @@
 //! The host rule stops pages that make their name resolve to this machine (DNS rebinding); the origin rule stops pages of other
 //! sites, and other programs on this machine, from opening our socket or writing through our API with the user's cookie.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
 use hyper::header::{self, HeaderName};
+use ipnet::IpNet;
 
 use super::settings::{self, Settings};
+
+/// The field in which proxies say for whom they ask.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What a request's `Origin` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(crate) struct Guard {
     /// Host and port as in `Host`, lower case, with whether it is reached by TLS.
     hosts: Vec<(String, bool)>,
     origins: Vec<String>,
+    /// In front of us; they say who asks.
+    proxies: Vec<IpNet>,
 }
 
 impl Guard {
@@ -53,6 +59,7 @@ impl Guard {
         let mut guard = Self {
             hosts: Vec::new(),
             origins: Vec::new(),
+            proxies: settings.trusted_proxies.clone(),
         };
         for origin in own.chain(settings.origins.iter().cloned()) {
             if let Some(origin) = settings::origin(&origin) {
@@ -86,6 +93,34 @@ impl Guard {
             .map(|(own, secure)| (own.as_str(), *secure))
     }
 
+    /// Who asks: whoever is at the other end of the line, or, if that is a proxy of ours, the last one before our proxies.
+    ///
+    /// # Source
+    /// `X-Forwarded-For`: each proxy adds the address that it saw to the end. What stands before the first one that we do not know
+    /// can be anybody's invention.
+    pub(crate) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+        let ours = |address: IpAddr| {
+            let address = address.to_canonical();
+            self.proxies.iter().any(|proxy| proxy.contains(&address))
+        };
+        let mut address = peer.ip();
+        let fields: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
+        let entries = fields
+            .iter()
+            .rev()
+            .flat_map(|field| field.to_str().unwrap_or_default().rsplit(','));
+        for entry in entries {
+            if !ours(address) {
+                break;
+            }
+            match forwarded(entry.trim()) {
+                Some(before) => address = before,
+                None => break,
+            }
+        }
+        SocketAddr::new(address, peer.port())
+    }
+
     /// What the request's origin says.
     pub(crate) fn origin(&self, headers: &HeaderMap) -> Origin {
         match single(headers, &header::ORIGIN) {
@@ -114,6 +149,13 @@ impl Guard {
     }
 }
 
+/// An address as proxies write it, some of them with a port.
+fn forwarded(entry: &str) -> Option<IpAddr> {
+    let plain = entry.trim_start_matches('[').trim_end_matches(']');
+    let with_port = || entry.parse::<SocketAddr>().ok().map(|address| address.ip());
+    plain.parse().ok().or_else(with_port)
+}
+
 /// The one value of a field: `Some(None)` if absent, `None` if there are several or it is no text.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
@@ -134,6 +176,40 @@ mod tests {
             ..Settings::new()
         };
         Guard::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)))
+    }
+
+    #[test]
+    fn who_asks_is_said_by_our_own_proxies_only() {
+        let settings = Settings {
+            trusted_proxies: vec![
+                "127.0.0.1/32".parse().expect("a network"),
+                "10.0.0.0/8".parse().expect("a network"),
+            ],
+            ..Settings::new()
+        };
+        let guard = Guard::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)));
+        let asks = |peer: &str, fields: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(FORWARDED_FOR, field.parse().expect("a value"));
+            }
+            let peer = format!("{peer}:1").parse().expect("an address");
+            guard.client(peer, &headers).ip().to_string()
+        };
+        assert_eq!(asks("127.0.0.1", &[]), "127.0.0.1");
+        assert_eq!(asks("127.0.0.1", &["192.0.2.7"]), "192.0.2.7");
+        assert_eq!(asks("127.0.0.1", &["192.0.2.7, 10.1.2.3"]), "192.0.2.7");
+        assert_eq!(asks("127.0.0.1", &["192.0.2.7", "10.1.2.3"]), "192.0.2.7");
+        assert_eq!(
+            asks("127.0.0.1", &["8.8.8.8, 192.0.2.7"]),
+            "192.0.2.7",
+            "what a client invents stands in front"
+        );
+        assert_eq!(asks("192.0.2.9", &["8.8.8.8"]), "192.0.2.9", "a stranger");
+        assert_eq!(asks("127.0.0.1", &["192.0.2.7:4711"]), "192.0.2.7");
+        assert_eq!(asks("[::ffff:10.0.0.1]", &["[2001:db8::1]"]), "2001:db8::1");
+        assert_eq!(asks("127.0.0.1", &["8.8.8.8, unknown"]), "127.0.0.1");
+        assert_eq!(asks("10.0.0.1", &["10.0.0.2"]), "10.0.0.2");
     }
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -153,12 +153,17 @@ async fn route(
     let path = request.uri().path().to_owned();
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
     match path.as_str() {
-        "/ws" => socket::upgrade(hub, request, peer),
+        "/ws" => {
+            let peer = hub.guard.client(peer, request.headers());
+            socket::upgrade(hub, request, peer)
+        }
         "/" if get => hub.pages.index(request.headers()),
         "/healthz" if get => text(StatusCode::OK, "ok"),
         "/readyz" if get => rest::ready(hub).await,
+        // Here it counts who is at the other end of the line, not for whom.
         "/metrics" if get && peer.ip().is_loopback() && local(&request) => metrics(hub),
         other => {
+            let peer = hub.guard.client(peer, request.headers());
             if let Some(file) = other.strip_prefix("/assets/").filter(|_| get) {
                 hub.pages.asset(file, request.headers())
             } else if other.starts_with("/api/v1/") {

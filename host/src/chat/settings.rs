@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme};
+use ipnet::IpNet;
 
 use super::wire::rest::Scope;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub access: Vec<Access>,
     /// Origins from which the page is used besides loopback, such as `https://chat.example.com`.
     pub origins: Vec<String>,
+    /// Proxies in front of the gateway, whose `X-Forwarded-For` says who asks. Of all others that field is not read.
+    pub trusted_proxies: Vec<IpNet>,
     /// Certificate and key; absent: plain HTTP.
     pub tls: Option<Tls>,
     /// Allows listening off loopback without TLS.
@@ -103,7 +106,7 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// Bytes that wait for all sockets of one user, for the same. Default 64 MiB.
     pub outbox_bytes_per_user: usize,
-    /// Failed logins per address and minute before five minutes of none. Default 10.
+    /// Failed logins per minute, with one token or with different ones from one address, before five minutes of none. Default 10.
     pub login_failures: u32,
 }
 
@@ -218,6 +221,7 @@ impl Settings {
             store: PathBuf::from("sluicegate.db"),
             access: Vec::new(),
             origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             tls: None,
             allow_plain_remote: false,
             default_model: None,

@@ -135,6 +135,7 @@ pub(super) fn settings(
             })
             .collect(),
         origins: chat.origins.clone(),
+        trusted_proxies: chat.trusted_proxies.clone(),
         tls: chat.tls.as_ref().map(|tls| Tls {
             cert: tls.cert.clone(),
             key: tls.key.clone(),
@@ -189,6 +190,19 @@ mod tests {
         let settings = settings(&chat, None, None);
         assert_eq!(settings.limits, Settings::new().limits);
         assert_eq!(settings.orphan_timeout, Settings::new().orphan_timeout);
+    }
+
+    #[test]
+    fn proxies_are_addresses_and_networks() {
+        let text = "[chat]\ntrusted-proxies = [\"127.0.0.1\", \"10.0.0.0/8\", \"fd00::/8\"]\n";
+        let config = config::parse(text, Path::new(""), &|_| None).expect("right");
+        let settings = settings(&config.chat.expect("on"), None, None);
+        let proxies: Vec<_> = settings
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(proxies, ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]);
     }
 
     #[test]

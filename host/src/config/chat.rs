@@ -1,8 +1,10 @@
 //! The section `[chat]`: the web gateway.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::listener::{Tls, read_tls};
 use super::reader::{Table, Text, Value};
@@ -25,6 +27,8 @@ pub struct Chat {
     pub allow_plain_remote: bool,
     /// Origins from which the page is used, besides this machine's own.
     pub origins: Vec<String>,
+    /// Proxies in front of it, whose `X-Forwarded-For` says who asks.
+    pub trusted_proxies: Vec<IpNet>,
     /// Who may log in with a token; without any, one-time links let in the local user.
     pub users: Vec<User>,
     /// The model where none was chosen; otherwise the first that the proxy lists.
@@ -56,7 +60,7 @@ pub struct ChatLimits {
     pub connections: usize,
     /// Connections from one address at a time; default 128.
     pub connections_per_address: usize,
-    /// Failed logins from one address in a minute, before five minutes of none; default 10.
+    /// Failed logins in a minute, with one token or with different ones from one address, before five minutes of none; default 10.
     pub login_failures: u32,
 }
 
@@ -122,6 +126,7 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
     let key = table.get("key").and_then(|value| secret::read(&value));
     let users = table.get("users").map(|value| value.tables("users"));
     let origins = table.get("origins").and_then(|value| value.items());
+    let trusted_proxies = table.get("trusted-proxies").and_then(|value| value.items());
     let allow_plain_remote = table.flag("allow-plain-remote").unwrap_or(false);
     let model = table.text("model").map(|text| text.text);
     let orphan_timeout = table.duration_or_off("orphan-timeout");
@@ -139,11 +144,28 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
             .flatten()
             .filter_map(|origin| origin.string().map(str::to_owned))
             .collect(),
+        trusted_proxies: trusted_proxies
+            .iter()
+            .flatten()
+            .filter_map(network)
+            .collect(),
         users: users.iter().flatten().filter_map(user).collect(),
         model,
         orphan_timeout: orphan_timeout.unwrap_or(Some(ORPHAN_TIMEOUT)),
         limits,
     })
+}
+
+/// An address, or a network with the length of its prefix.
+fn network(value: &Value<'_>) -> Option<IpNet> {
+    let text = value.string()?;
+    let network = text.parse().or_else(|_| text.parse().map(IpAddr::into));
+    let read: Result<IpNet, _> = network;
+    if read.is_err() {
+        let mend = r#"write "10.0.0.1" or "10.0.0.0/8""#;
+        value.problem("is no address and no network", mend);
+    }
+    read.ok()
 }
 
 fn limits(table: &Table<'_>) -> ChatLimits {

@@ -190,9 +190,9 @@ async fn guessing_is_slowed_also_from_this_machine_and_logins_go_on() {
     let world = World::with(|settings| settings.limits.login_failures = 3).await;
     let (cookie, bind) = browser(&world).await;
     let http = Http::new(&world);
-    for _ in 0..3 {
+    for guess in ["guess", "another guess", "a third one"] {
         assert_eq!(
-            http.post("/api/v1/login", &[], &json!({ "token": "guess" }))
+            http.post("/api/v1/login", &[], &json!({ "token": guess }))
                 .await
                 .status,
             401
@@ -229,6 +229,51 @@ async fn guessing_is_slowed_also_from_this_machine_and_logins_go_on() {
         200,
         "those who are in stay in"
     );
+}
+
+#[tokio::test]
+async fn an_old_token_that_is_tried_again_and_again_locks_nobody_else_out() {
+    let world = World::with(|settings| settings.limits.login_failures = 3).await;
+    let http = Http::new(&world);
+    let log_in = async |token: &str| {
+        let body = json!({ "token": token });
+        http.post("/api/v1/login", &[], &body).await.status
+    };
+    let old = [("authorization", "Bearer an-old-token-of-a-program")];
+    for _ in 0..3 {
+        assert_eq!(http.get("/api/v1/me", &old).await.status, 401);
+    }
+    for _ in 0..20 {
+        assert_eq!(http.get("/api/v1/me", &old).await.status, 429);
+        assert_eq!(log_in("an-old-token-of-a-program").await, 429);
+    }
+    assert_eq!(log_in(ANN).await, 200);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_is_known_one_address_locks_out_itself_alone() {
+    for (proxies, others) in [(vec!["127.0.0.1/32"], 200), (vec![], 429)] {
+        let world = World::with(|settings| {
+            settings.limits.login_failures = 3;
+            settings.trusted_proxies = proxies
+                .iter()
+                .map(|proxy| proxy.parse().expect("a network"))
+                .collect();
+        })
+        .await;
+        let http = Http::new(&world);
+        let log_in = async |from: &str, token: &str| {
+            let fields = [("x-forwarded-for", from)];
+            let body = json!({ "token": token });
+            http.post("/api/v1/login", &fields, &body).await.status
+        };
+        for guess in ["guess", "another guess", "a third one"] {
+            // What the client says of itself does not help it.
+            assert_eq!(log_in("198.51.100.1, 192.0.2.7", guess).await, 401);
+        }
+        assert_eq!(log_in("203.0.113.5, 192.0.2.7", ANN).await, 429);
+        assert_eq!(log_in("192.0.2.8", ANN).await, others);
+    }
 }
 
 #[tokio::test]

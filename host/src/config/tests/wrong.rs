@@ -57,6 +57,14 @@ fn wrong_servers_and_listeners_name_their_key() {
         ("[chat]\nstore = \"redis:x\"", "chat.store"),
         ("[chat]\nstore = \"sqlite:\"", "chat.store"),
         ("[chat]\norphan-timeout = 15", "chat.orphan-timeout"),
+        (
+            "[chat]\ntrusted-proxies = [\"10.0.0.0/33\"]",
+            "chat.trusted-proxies[0]",
+        ),
+        (
+            "[chat]\ntrusted-proxies = [\"10.0.0.1\", \"proxy\"]",
+            "chat.trusted-proxies[1]",
+        ),
         ("[chat]\nlimits = 5", "chat.limits"),
         ("[chat.limits]\nqueue = 0", "chat.limits.queue"),
         ("[chat.limits]\nmessages = 5", "chat.limits.messages"),
