@@ -131,9 +131,6 @@ impl ResponseWriter {
     ) -> Result<(), Interrupt> {
         match self.sent {
             Sent::Nothing => {
-                if !bytes.is_empty() {
-                    record.sends(bytes.len());
-                }
                 self.respond(record, context, bytes);
                 Ok(())
             }
@@ -147,6 +144,9 @@ impl ResponseWriter {
         let head = head::to_client(context, fields);
         record.status = Some(head.status);
         context.head_sent = true;
+        if !body.is_empty() {
+            record.sends(body.len());
+        }
         self.outlet.respond(head, body);
         self.sent = Sent::Head;
     }
@@ -173,10 +173,6 @@ impl ResponseWriter {
                 let kind = HeaderValue::from_static(kind);
                 context.response.insert(CONTENT_TYPE, kind);
             }
-            match &stop {
-                Stop::Reply(_) if !body.is_empty() => record.sends(body.len()),
-                Stop::Reply(_) | Stop::Failure(_) => record.tells(body.len()),
-            }
             self.respond(record, context, body);
             return Ok(());
         }
@@ -184,8 +180,9 @@ impl ResponseWriter {
         let can_be_told = self.at_boundary && !self.announced && framing != Framing::Document;
         let record_of_error = shown.into_bytes(framing);
         if can_be_told && !record_of_error.is_empty() {
-            record.tells(record_of_error.len());
-            return self.outlet.send(record_of_error).await;
+            return self
+                .chunk(record, context, record_of_error, None, true)
+                .await;
         }
         self.outlet.abort().await;
         Ok(())

@@ -76,13 +76,12 @@ impl Record {
         self.attempts += 1;
     }
 
-    /// Bytes of an error go to the client. They are not the first that it waited for.
-    pub(super) fn tells(&mut self, bytes: usize) {
-        self.response_bytes += bytes as u64;
-    }
-
-    /// Bytes of the response's body go to the client.
+    /// Bytes of the body go to the client. Those of an error are not the first that it waited for.
     pub(super) fn sends(&mut self, bytes: usize) {
+        self.response_bytes += bytes as u64;
+        if self.error.is_some() {
+            return;
+        }
         let now = Instant::now();
         match self.last_byte.replace(now) {
             None => {
@@ -92,7 +91,6 @@ impl Record {
             }
             Some(before) => self.route.metrics.gap(now.duration_since(before)),
         }
-        self.response_bytes += bytes as u64;
     }
 
     /// The exchange has failed; says so in the log, which is the only place that does.

@@ -199,7 +199,7 @@ fn failure(version: &Version, error: plugin::Error) -> Failure {
         plugin::Error::Engine(_)
         | plugin::Error::Trap(_)
         | plugin::Error::Deadline { .. }
-        | plugin::Error::Stalled { .. }
+        | plugin::Error::Stalled
         | plugin::Error::Memory { .. }
         | plugin::Error::Output { .. }
         | plugin::Error::Contract(_) => Failure::new(

@@ -155,15 +155,15 @@ where
         let guest = guest.map(text_of);
         let members = match &guest {
             Some(text) => fields::members(text, &fields),
-            None => Ok((Vec::new(), 0)),
+            None => Ok(fields::Members::default()),
         };
-        let (members, more) = members.unwrap_or_else(|_| {
+        let members = members.unwrap_or_else(|_| {
             let text = guest.clone().unwrap_or_default();
             fields.set(field::FIELDS.into(), text.into());
-            (Vec::new(), 0)
+            fields::Members::default()
         });
-        if more > 0 {
-            fields.set("fields_left_out".into(), more.into());
+        if members.left_out > 0 {
+            fields.set("fields_left_out".into(), members.left_out.into());
         }
         let line = line::Line {
             at: (self.clock)(),
@@ -171,7 +171,7 @@ where
             target: metadata.target(),
             message: &message,
             fields: &fields,
-            members: &members,
+            members: &members.list,
         };
         let text = match self.form {
             Form::Json => line.json(),

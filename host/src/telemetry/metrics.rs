@@ -19,6 +19,13 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::names::{label, metric};
 
+mod admission;
+mod counters;
+
+pub use self::admission::AdmissionMetrics;
+
+use self::counters::Counters;
+
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -121,36 +128,6 @@ impl<K: Eq + Hash + Clone, T> Handles<K, T> {
     }
 }
 
-/// Counters of one handle that differ in further labels, made when they are needed.
-#[derive(Debug)]
-struct Counters<L, const N: usize> {
-    family: Family<Labels<N>, Counter>,
-    made: Mutex<HashMap<L, Counter>>,
-}
-
-impl<L: Eq + Hash + Copy, const N: usize> Counters<L, N> {
-    fn of(family: &Family<Labels<N>, Counter>) -> Self {
-        Self {
-            family: family.clone(),
-            made: Mutex::default(),
-        }
-    }
-
-    fn inc(&self, further: L, labels: impl FnOnce(L) -> Labels<N>) {
-        let mut made = self.made.lock().expect("no panic while the lock is held");
-        made.entry(further)
-            .or_insert_with(|| self.family.get_or_create_owned(&labels(further)))
-            .inc();
-    }
-
-    fn forget(&self, labels: impl Fn(L) -> Labels<N>) {
-        let mut made = self.made.lock().expect("no panic while the lock is held");
-        for (further, _) in made.drain() {
-            self.family.remove(&labels(further));
-        }
-    }
-}
-
 /// All metrics of the gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -190,13 +167,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let mut all = Registrar(&mut registry);
         let histograms = |buckets| Family::new_with_constructor(Buckets(buckets));
-        let admission = AdmissionMetrics {
-            bytes: all.add(
-                metric::MEMORY,
-                "Bytes of bodies that are kept for exchanges",
-            ),
-            refused: all.add(metric::REFUSED, "Exchanges for which there was no room"),
-        };
+        let admission = AdmissionMetrics::new(&mut all);
         all.with(
             metric::LOG_DROPPED,
             "Log lines that standard output did not take in time",
@@ -541,26 +512,6 @@ impl Drop for PluginMetrics {
             self.families.versions.remove(&only);
             self.faults.forget(|reason| self.fault_labels(reason));
         });
-    }
-}
-
-/// Counts what exchanges hold, and those for which there is no room. By default nobody sees what it counts.
-#[derive(Debug, Default)]
-pub struct AdmissionMetrics {
-    bytes: Gauge,
-    refused: Family<Labels<1>, Counter>,
-}
-
-impl AdmissionMetrics {
-    /// So many bytes of bodies are kept now.
-    pub fn set_bytes(&self, bytes: usize) {
-        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// There was no room for an exchange; what there was too little of is a word of a closed set.
-    pub fn refused(&self, reason: &'static str) {
-        let labels = [(label::REASON, Value::Word(reason))];
-        self.refused.get_or_create_owned(&labels).inc();
     }
 }
 

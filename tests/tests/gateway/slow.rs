@@ -160,7 +160,7 @@ async fn a_model_server_that_does_not_take_the_body_is_no_fault_of_the_clients()
     let gateway = Setup::before(&upstream)
         .limit("request-body = \"64MiB\"")
         .limit("body-timeout = \"200ms\"")
-        .upstream("timeout = { first-byte = \"600ms\" }")
+        .upstream("timeout = { first-byte = \"3s\" }")
         .filter()
         .start()
         .await;

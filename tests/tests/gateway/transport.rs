@@ -181,7 +181,7 @@ async fn read(response: Response<hyper::body::Incoming>) -> (HeaderMap, Bytes) {
 }
 
 /// A gateway that speaks TLS, and the settings of a client that trusts it.
-async fn with_tls(upstream: &Upstream) -> (Gateway, ClientConfig, TempDir) {
+async fn with_tls(setup: Setup) -> (Gateway, ClientConfig, TempDir) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let folder = tempfile::tempdir().expect("a folder");
@@ -191,11 +191,10 @@ async fn with_tls(upstream: &Upstream) -> (Gateway, ClientConfig, TempDir) {
     );
     std::fs::write(&cert_file, cert.pem()).expect("room for a certificate");
     std::fs::write(&key_file, signing_key.serialize_pem()).expect("room for a key");
-    let gateway = Setup::before(upstream)
+    let gateway = setup
         .listener(&format!(
             "tls = {{ cert = {cert_file:?}, key = {key_file:?} }}"
         ))
-        .chat()
         .start()
         .await;
     let mut roots = RootCertStore::empty();
@@ -229,7 +228,7 @@ async fn connect(
 #[tokio::test]
 async fn chat_and_stream_over_tls_in_both_versions_of_http() {
     let upstream = greets().await;
-    let (gateway, config, _folder) = with_tls(&upstream).await;
+    let (gateway, config, _folder) = with_tls(Setup::before(&upstream).chat()).await;
     for stream in [false, true] {
         for protocol in ["h2", "http/1.1"] {
             let socket = connect(gateway.address(), config.clone(), &[protocol])
@@ -282,10 +281,56 @@ async fn chat_and_stream_over_tls_in_both_versions_of_http() {
     gateway.shutdown().await;
 }
 
+// As in `cut`: how far the connection's task has come decides what is lost, so several threads, and several tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_body_that_is_cut_off_over_tls_gives_all_that_came_before() {
+    let pieces: Vec<String> = (0..200)
+        .map(|number| format!("data: {number}\n\n"))
+        .collect();
+    let body = pieces.concat() + "data: 2";
+    let script = Script::sse_head().pieces(pieces).piece("data: 2").cut();
+    let upstream = Upstream::always(script).await;
+    let (gateway, config, _folder) = with_tls(Setup::before(&upstream).filter()).await;
+    for protocol in ["h2", "http/1.1"] {
+        for _ in 0..25 {
+            let socket = connect(gateway.address(), config.clone(), &[protocol])
+                .await
+                .expect("a handshake");
+            let socket = TokioIo::new(socket);
+            let mut tasks = JoinSet::new();
+            let response = if protocol == "h2" {
+                let handshake = http2::handshake(TokioExecutor::new(), socket).await;
+                let (mut sender, connection) = handshake.expect("HTTP/2");
+                tasks.spawn(async { drop(connection.await) });
+                let request = request("https://localhost".into(), &question(true));
+                sender.send_request(request).await
+            } else {
+                let (mut sender, connection) = http1::handshake(socket).await.expect("HTTP/1.1");
+                tasks.spawn(async { drop(connection.await) });
+                sender
+                    .send_request(request(String::new(), &question(true)))
+                    .await
+            };
+            let mut response = response.expect("a head").into_body();
+            let mut got = Vec::new();
+            let broken = loop {
+                match within("more of the body", response.frame()).await {
+                    Some(Ok(frame)) => got.extend(frame.into_data().unwrap_or_default()),
+                    Some(Err(_)) => break true,
+                    None => break false,
+                }
+            };
+            assert!(broken, "{protocol}: the client is told that it is not all");
+            assert_eq!(String::from_utf8_lossy(&got), body, "{protocol}");
+        }
+    }
+    gateway.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_over_tls_is_seen_by_the_model_server() {
     let upstream = Upstream::always(Script::silent()).await;
-    let (gateway, config, _folder) = with_tls(&upstream).await;
+    let (gateway, config, _folder) = with_tls(Setup::before(&upstream).chat()).await;
     let socket = connect(gateway.address(), config, &["http/1.1"])
         .await
         .expect("a handshake");
@@ -308,7 +353,7 @@ async fn a_client_that_leaves_over_tls_is_seen_by_the_model_server() {
 #[tokio::test]
 async fn a_client_without_tls_on_a_listener_with_tls_gets_nothing_and_harms_nobody() {
     let upstream = greets().await;
-    let (gateway, config, _folder) = with_tls(&upstream).await;
+    let (gateway, config, _folder) = with_tls(Setup::before(&upstream).chat()).await;
     let mut plain = sluicegate_tests::client::Raw::connect(gateway.address()).await;
     plain
         .send("GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")

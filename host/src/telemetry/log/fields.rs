@@ -119,14 +119,10 @@ const MEMBERS: usize = 64;
 ///
 /// # Errors
 /// If the text is no such object.
-pub(super) fn members<'a>(
-    text: &'a str,
-    own: &Fields,
-) -> Result<(Vec<(Cow<'a, str>, &'a RawValue)>, usize), serde_json::Error> {
-    let Members(mut members, more) =
-        serde_json::from_str(if text.is_empty() { "{}" } else { text })?;
-    for at in 0..members.len() {
-        let (before, rest) = members.split_at_mut(at);
+pub(super) fn members<'a>(text: &'a str, own: &Fields) -> Result<Members<'a>, serde_json::Error> {
+    let mut members: Members<'a> = serde_json::from_str(if text.is_empty() { "{}" } else { text })?;
+    for at in 0..members.list.len() {
+        let (before, rest) = members.list.split_at_mut(at);
         let name = &mut rest[0].0;
         while own.has(name)
             || RESERVED.contains(&&**name)
@@ -135,11 +131,16 @@ pub(super) fn members<'a>(
             name.to_mut().push('_');
         }
     }
-    Ok((members, more))
+    Ok(members)
 }
 
-/// The first members of a JSON object in the order of its text, and how many more there are.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>, usize);
+/// The first members of a JSON object, in the order of its text.
+#[derive(Default)]
+pub(super) struct Members<'a> {
+    pub(super) list: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// How many more there are.
+    pub(super) left_out: usize,
+}
 
 /// A member's name, without a copy where it has no escapes.
 #[derive(Deserialize)]
@@ -157,18 +158,20 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(24);
-                let mut more = 0;
-                while members.len() < MEMBERS {
+                let mut members = Members {
+                    list: Vec::with_capacity(24),
+                    left_out: 0,
+                };
+                while members.list.len() < MEMBERS {
                     let Some((Member(name), value)) = map.next_entry()? else {
-                        return Ok(Members(members, more));
+                        return Ok(members);
                     };
-                    members.push((name, value));
+                    members.list.push((name, value));
                 }
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    more += 1;
+                    members.left_out += 1;
                 }
-                Ok(Members(members, more))
+                Ok(members)
             }
         }
 

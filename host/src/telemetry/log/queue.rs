@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
@@ -103,10 +103,7 @@ fn write(
             // Nothing can be done about a log that cannot be written, and it is no reason to stop serving.
             drop(out.write_all(&line));
             waiting.fetch_sub(line.len(), Ordering::AcqRel);
-            next = match lines.try_recv() {
-                Ok(line) => Some(line),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = lines.try_recv().ok();
         }
         drop(out.flush());
         let lost = untold.swap(0, Ordering::AcqRel);
@@ -143,12 +140,10 @@ impl<'q> MakeWriter<'q> for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Sender, channel};
-
     /// Gives on what is written, one message a line, once it may.
     struct Held {
         may: Receiver<()>,
-        written: Sender<Vec<u8>>,
+        written: SyncSender<Vec<u8>>,
     }
 
     impl Write for Held {
@@ -164,8 +159,9 @@ mod tests {
         }
     }
 
-    fn held(waiting: &'static AtomicUsize) -> (Queue, Sender<()>, Receiver<Vec<u8>>) {
-        let ((may, waits), (written, read)) = (channel(), channel());
+    fn held(waiting: &'static AtomicUsize) -> (Queue, SyncSender<()>, Receiver<Vec<u8>>) {
+        // Room for all that a test writes.
+        let ((may, waits), (written, read)) = (sync_channel(1), sync_channel(2 * LINES));
         let out = Held {
             may: waits,
             written,

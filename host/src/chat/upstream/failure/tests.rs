@@ -6,6 +6,7 @@ use super::*;
 use crate::failure::Kind;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_failure_is_blamed_on_its_layer() {
     let cases = [
         (
