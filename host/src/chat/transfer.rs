@@ -3,20 +3,22 @@
 //! An import makes new sessions with new names: a file cannot overwrite anything, and cannot claim another user's sessions.
 //! What runs cost is not imported, because request ids belong to the logs of the machine where they ran.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::store::session::SessionRow;
 use super::store::{self, message, place, schema, session, token};
-use super::wire::message::{Message, Role, Status};
-use super::wire::params::SessionPatch;
+use super::wire::message::{Message, Role};
 use super::wire::session::Session;
 use super::{clock, id};
 use crate::calendar::Moment;
+
+mod import;
+
+pub(crate) use import::Import;
+pub use import::Imported;
 
 /// What a file of ours says it is.
 const FORMAT: &str = "sluicegate.chat";
@@ -88,15 +90,6 @@ struct Exported {
     messages: Vec<Message>,
 }
 
-/// What an import brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Imported {
-    /// Sessions added.
-    pub sessions: usize,
-    /// Messages added.
-    pub messages: usize,
-}
-
 /// All sessions of a user as one JSON document. Those in the bin stay there.
 ///
 /// `store` is the database file; a running gateway may have it open. `user` is a name, as in `Access`.
@@ -116,10 +109,8 @@ pub fn export(store: &Path, user: &str) -> Result<String, Error> {
 pub fn import(store: &Path, user: &str, json: &str) -> Result<Imported, Error> {
     let mut connection = open(store)?;
     let user = user_id(&connection, user)?;
-    let transaction = connection.transaction().map_err(store::Error::from)?;
-    let imported = add(&transaction, &user, json.as_bytes())?;
-    transaction.commit().map_err(store::Error::from)?;
-    Ok(imported)
+    let import = Import::read(&user, json.as_bytes())?;
+    Ok(import.write_with(&mut connection)?)
 }
 
 /// Copies the whole database while it is in use. The copy can be put in the place of the original; browsers then load anew.
@@ -215,127 +206,6 @@ fn one(c: &Connection, user: &str, id: &str) -> Result<Option<Exported>, store::
         session: row.session,
         messages: message::all(c, id)?,
     }))
-}
-
-/// Adds the sessions of a file, within the caller's transaction.
-pub(crate) fn add(c: &Connection, user: &str, json: &[u8]) -> Result<Imported, Error> {
-    let file: File = serde_json::from_slice(json)?;
-    if file.format != FORMAT || file.version != VERSION {
-        return Err(Error::Format {
-            format: file.format,
-            version: file.version,
-        });
-    }
-    let messages = file
-        .sessions
-        .iter()
-        .map(|exported| exported.messages.len())
-        .sum();
-    if file.sessions.len() > SESSIONS || messages > MESSAGES {
-        return Err(Error::TooMany(SESSIONS, MESSAGES));
-    }
-    let sessions = file.sessions.len();
-    for (at, exported) in file.sessions.into_iter().enumerate() {
-        add_one(c, user, exported).map_err(|problem| match problem {
-            Problem::Store(error) => Error::Store(error),
-            Problem::Broken(problem) => Error::Broken {
-                session: at + 1,
-                problem,
-            },
-        })?;
-    }
-    Ok(Imported { sessions, messages })
-}
-
-enum Problem {
-    Store(store::Error),
-    Broken(&'static str),
-}
-
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-fn add_one(c: &Connection, user: &str, exported: Exported) -> Result<(), Problem> {
-    let old = exported.session;
-    let mut row = SessionRow::new(
-        id::new("ses"),
-        user.to_owned(),
-        old.created_at.min(clock::now_ms()),
-    );
-    let patch = SessionPatch {
-        title: Some(Some(old.title)),
-        model: Some(old.model),
-        system: Some(old.system),
-        pinned: Some(old.pinned),
-        archived: Some(old.archived),
-    };
-    super::session::check(&patch)
-        .map_err(|_| Problem::Broken("title, model or system prompt is too long"))?;
-    super::session::apply(patch, &mut row);
-    row.session.titled = old.titled && !row.session.title.is_empty();
-    row.session.preview = old
-        .preview
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(80)
-        .collect();
-    row.session.updated_at = old.updated_at.min(clock::now_ms());
-    let mut names: HashMap<String, String> = HashMap::new();
-    for message in &exported.messages {
-        if names.insert(message.id.clone(), id::new("msg")).is_some() {
-            return Err(Problem::Broken("two messages have one name"));
-        }
-    }
-    row.session.leaf = match &old.leaf {
-        Some(leaf) => Some(
-            names
-                .get(leaf)
-                .ok_or(Problem::Broken("the last message is missing"))?
-                .clone(),
-        ),
-        None => None,
-    };
-    session::insert(c, &row)?;
-    let mut added: std::collections::HashSet<String> = std::collections::HashSet::new();
-    for message in exported.messages {
-        if message.text.len() + message.reasoning.len() > MESSAGE {
-            return Err(Problem::Broken("a message is too long"));
-        }
-        if message
-            .parent
-            .as_ref()
-            .is_some_and(|parent| !added.contains(parent))
-        {
-            return Err(Problem::Broken("a message comes before its parent"));
-        }
-        added.insert(message.id.clone());
-        message::insert(c, &row.session.id, user, &renamed(message, &names))?;
-    }
-    Ok(())
-}
-
-fn renamed(old: Message, names: &HashMap<String, String>) -> Message {
-    let new = |id: &String| names.get(id).cloned();
-    Message {
-        id: new(&old.id).unwrap_or_else(|| id::new("msg")),
-        parent: old.parent.as_ref().and_then(new),
-        edit_of: old.edit_of.as_ref().and_then(new),
-        status: match old.status {
-            Status::Done => Status::Done,
-            Status::Stopped => Status::Stopped,
-            Status::Error => Status::Error,
-            // What was under way where it was exported is not under way here.
-            Status::Queued | Status::Streaming | Status::Interrupted => Status::Interrupted,
-        },
-        run: None,
-        cid: None,
-        siblings: Vec::new(),
-        created_at: old.created_at.min(clock::now_ms()),
-        ..old
-    }
 }
 
 /// The shown branch for people: title and messages, oldest first. `None` if the session is not the user's.

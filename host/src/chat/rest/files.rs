@@ -1,7 +1,5 @@
 //! Downloads and uploads.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -9,8 +7,8 @@ use hyper::{Response, StatusCode};
 use super::Call;
 use crate::chat::http::{self, Body};
 use crate::chat::session::{bad_param, not_found, store_failed};
-use crate::chat::wire::{self, ErrorBody};
-use crate::chat::{id, store, transfer};
+use crate::chat::wire::{self, Code, ErrorBody};
+use crate::chat::{id, transfer};
 
 impl Call<'_> {
     pub(super) async fn export(&self, session: &str) -> Result<Response<Body>, ErrorBody> {
@@ -76,33 +74,15 @@ impl Call<'_> {
 
     pub(super) async fn import(&self, body: Bytes) -> Result<Response<Body>, ErrorBody> {
         let user = self.login.user.id.clone();
-        // A refused file is a value here, but must not leave half of itself behind: the savepoint goes with an error.
-        let problem = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&problem);
-        let added = self
-            .hub
-            .store
-            .write(move |c| match transfer::add(c, &user, &body) {
-                Ok(imported) => Ok(imported),
-                Err(transfer::Error::Store(error)) => Err(error),
-                Err(other) => {
-                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(other.to_string());
-                    Err(store::Error::Closed)
-                }
-            });
-        match added.await {
-            Ok(imported) => Ok(http::json(StatusCode::OK, &imported)),
-            Err(error) => {
-                let problem = problem
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take();
-                Err(problem.map_or_else(
-                    || store_failed(&error),
-                    |problem| bad_param("body", &problem),
-                ))
-            }
-        }
+        // Reading tens of megabytes would hold up the traffic of this thread.
+        let read = tokio::task::spawn_blocking(move || transfer::Import::read(&user, &body));
+        let import = read
+            .await
+            .map_err(|_| ErrorBody::new(Code::Internal, "the file could not be read"))?
+            .map_err(|problem| bad_param("body", &problem.to_string()))?;
+        let added = import.write(&self.hub.store).await;
+        let imported = added.map_err(|error| store_failed(&error))?;
+        Ok(http::json(StatusCode::OK, &imported))
     }
 }
 

@@ -176,6 +176,13 @@ pub(crate) fn names(c: &Connection, user: &str) -> Result<Vec<String>, Error> {
     Ok(rows.collect::<Result<Vec<_>, _>>()?)
 }
 
+/// Puts a session into the bin as of a time, or takes it out, with nothing else of it changed.
+pub(crate) fn put_in_bin(c: &Connection, id: &str, at: Option<u64>) -> Result<(), Error> {
+    c.prepare_cached("UPDATE sessions SET deleted_at = ?2 WHERE id = ?1")?
+        .execute(params![id, at.map(int)])?;
+    Ok(())
+}
+
 /// Removes what went to the bin before `before`, with its messages and their words in the index. Gives the number.
 pub(crate) fn purge(c: &Connection, before: u64) -> Result<usize, Error> {
     c.execute(

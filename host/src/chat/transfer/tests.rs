@@ -1,6 +1,7 @@
 use super::*;
 use crate::chat::store::tests::{message as blank, session as empty, store};
 use crate::chat::store::{connect, message as messages, session as sessions, token};
+use crate::chat::wire::message::Status;
 
 fn file_with(messages: &serde_json::Value) -> String {
     let session = serde_json::json!({
@@ -125,4 +126,79 @@ fn an_export_holds_all_branches_and_a_page_only_the_shown_one() {
         "{text}"
     );
     assert!(branch(&c, "u_2", "s").expect("readable").is_none());
+}
+
+/// A file of one session with so many messages of a kilobyte each.
+fn large(messages: usize) -> String {
+    let messages: Vec<_> = (0..messages)
+        .map(|n| {
+            let parent = (n > 0).then(|| format!("m{}", n - 1));
+            let text = format!("message {n} {}", "word ".repeat(200));
+            serde_json::json!({ "id": format!("m{n}"), "parent": parent, "role": "user", "status": "done", "text": text, "created_at": 1 })
+        })
+        .collect();
+    let last = format!("m{}", messages.len() - 1);
+    file_with(&serde_json::json!(messages)).replace(r#""leaf":"a""#, &format!(r#""leaf":"{last}""#))
+}
+
+#[tokio::test]
+async fn a_large_import_lets_other_writers_in_between() {
+    let world = store();
+    let store = world.store.clone();
+    let import = Import::read(token::LOCAL, large(4_000).as_bytes()).expect("a good file");
+    let steps = import.steps.len();
+    assert!(steps > 10, "{steps} steps");
+    let writing = {
+        let store = store.clone();
+        tokio::spawn(async move { import.write(&store).await })
+    };
+    let mut between = 0;
+    while !writing.is_finished() {
+        let row = empty(&format!("other{between}"), 1);
+        store
+            .write(move |c| sessions::insert(c, &row))
+            .await
+            .expect("written");
+        between += 1;
+        let seen = store.read(|c| {
+            let names = sessions::names(c, token::LOCAL)?.len();
+            let messages: i64 =
+                c.query_row("SELECT count(*) FROM messages", [], |row| row.get(0))?;
+            Ok((names, messages))
+        });
+        let (names, messages) = seen.await.expect("read");
+        assert!(names == between || messages == 4_000, "half of it is seen");
+    }
+    assert!(between > 5, "{between} writes between {steps} steps");
+    let imported = writing.await.expect("it ends").expect("imported");
+    assert_eq!((imported.sessions, imported.messages), (1, 4_000));
+    let names = store.read(|c| sessions::names(c, token::LOCAL)).await;
+    assert_eq!(names.expect("names").len(), between + 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_import_that_fails_half_way_leaves_nothing() {
+    let world = store();
+    let store = world.store.clone();
+    let count = |c: &rusqlite::Connection| {
+        let of = |table| {
+            c.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                row.get(0)
+            })
+        };
+        Ok::<(i64, i64), crate::chat::store::Error>((of("messages")?, of("sessions")?))
+    };
+    // The disk is full after some steps.
+    store
+        .write(|c| {
+            let pages: i64 = c.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            Ok(c.pragma_update(None, "max_page_count", pages + 500)?)
+        })
+        .await
+        .expect("set");
+    let import = Import::read(token::LOCAL, large(4_000).as_bytes()).expect("a good file");
+    import.write(&store).await.expect_err("no room");
+    assert_eq!(store.read(count).await.expect("counted"), (0, 0));
+    store.close().await;
 }
