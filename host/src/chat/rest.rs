@@ -43,11 +43,7 @@ struct Call<'a> {
 
 /// `GET /readyz`.
 pub(crate) async fn ready(hub: &Arc<Hub>) -> Response<Body> {
-    let store = hub
-        .store
-        .read(|c| store::schema::epoch(c).map(drop))
-        .await
-        .is_ok();
+    let store = hub.store.works().await;
     let (health, _) = hub.health.now();
     let ready = store && health.proxy == Reach::Up && !hub.is_stopping();
     let status = if ready {

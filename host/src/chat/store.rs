@@ -31,6 +31,14 @@ const BATCH: usize = 64;
 const READERS: usize = 4;
 /// How long SQLite waits for a lock, such as that of a backup in another process.
 const BUSY: Duration = Duration::from_secs(5);
+/// With less than so much free space a database cannot be relied on: the log of SQLite grows to some megabytes before it is
+/// folded in.
+const ROOM: u64 = 16 << 20;
+/// How long the outcome of a write says whether the next one would succeed: a good one, and a bad one.
+const WELL: Duration = Duration::from_secs(5);
+const ILL: Duration = Duration::from_secs(1);
+/// How long a write may take that only shows whether there can be one.
+const PROBE: Duration = Duration::from_secs(2);
 /// Durations of writes that are remembered for the 95th percentile.
 const SAMPLES: usize = 128;
 
@@ -91,6 +99,31 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether nothing can be written, whatever it is.
+    fn is_of_disk(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    Code::DiskFull
+                        | Code::SystemIoFailure
+                        | Code::ReadOnly
+                        | Code::CannotOpen
+                        | Code::DatabaseCorrupt
+                        | Code::NotADatabase
+                )
+            ),
+            Self::Prepare { .. }
+            | Self::InUse(_)
+            | Self::Network { .. }
+            | Self::Newer { .. }
+            | Self::Closed => false,
+        }
+    }
+}
+
 /// What happens once a transaction is over.
 type Settle = Box<dyn FnOnce(Option<&Arc<rusqlite::Error>>) + Send>;
 /// One write: gives back whether to keep it, and whom to tell. Without a connection it does nothing but say whom to tell.
@@ -109,6 +142,8 @@ struct Inner {
     readers: Mutex<Vec<Connection>>,
     permits: Semaphore,
     durations: Arc<Mutex<Durations>>,
+    /// When something was written last, or could not be, and whether it was.
+    written: Mutex<Option<(Instant, bool)>>,
     path: PathBuf,
     /// Held as long as the store is open; see [`place::lock`].
     _lock: std::fs::File,
@@ -145,6 +180,7 @@ impl Store {
                 readers: Mutex::new(readers),
                 permits: Semaphore::new(READERS),
                 durations,
+                written: Mutex::new(None),
                 path: path.to_owned(),
                 _lock: lock,
             }),
@@ -164,15 +200,25 @@ impl Store {
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
         let writer = lock(&self.inner.writer).clone().ok_or(Error::Closed)?;
+        let inner = Arc::clone(&self.inner);
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let result = connection.map_or(Err(Error::Closed), change);
             let keep = result.is_ok();
             let settle: Settle = Box::new(move |failed| {
-                let result = match failed {
-                    Some(error) => Err(Error::Sqlite(copy(error))),
-                    None => result,
+                let result = match (failed, result) {
+                    (Some(error), Ok(_)) => Err(Error::Sqlite(copy(error))),
+                    // A full disk ends the whole transaction; what comes of that is not the cause.
+                    (Some(_), Err(own)) => Err(own),
+                    (None, result) => result,
                 };
+                match &result {
+                    Ok(_) => *lock(&inner.written) = Some((Instant::now(), true)),
+                    Err(error) if error.is_of_disk() => {
+                        *lock(&inner.written) = Some((Instant::now(), false));
+                    }
+                    Err(_) => {}
+                }
                 // Nobody waits any more: the change stands all the same.
                 drop(tell.send(result));
             });
@@ -210,6 +256,26 @@ impl Store {
         result.await.map_err(|_| Error::Closed)?
     }
 
+    /// Whether something can be read and written now. Writes for that itself, unless something was written a moment ago.
+    pub(crate) async fn works(&self) -> bool {
+        let path = self.inner.path.clone();
+        let free = self.read(move |c| {
+            schema::epoch(c)?;
+            Ok(place::free(&path))
+        });
+        let has_room = free.await.is_ok_and(|free| is_enough(free));
+        let written = *lock(&self.inner.written);
+        let writes = match written {
+            Some((at, true)) if at.elapsed() < WELL => true,
+            Some((at, false)) if at.elapsed() < ILL => false,
+            Some(_) | None => {
+                let probe = tokio::time::timeout(PROBE, self.write(schema::probe));
+                probe.await.is_ok_and(|written| written.is_ok())
+            }
+        };
+        has_room && writes
+    }
+
     /// The 95th percentile of how long the last writes took.
     pub(crate) fn write_p95(&self) -> Duration {
         lock(&self.inner.durations).p95()
@@ -225,6 +291,11 @@ impl Store {
         }
         lock(&self.inner.readers).clear();
     }
+}
+
+/// Whether there is room for a database to grow; where the system does not tell, we shall see.
+fn is_enough(free: Option<u64>) -> bool {
+    free.is_none_or(|free| free >= ROOM)
 }
 
 /// Opens a connection with the settings that all of ours have.

@@ -49,6 +49,12 @@ pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Bytes that are free where the database lies, if the system tells.
+pub(crate) fn free(path: &Path) -> Option<u64> {
+    let place = rustix::fs::statvfs(path).ok()?;
+    place.f_bavail.checked_mul(place.f_frsize)
+}
+
 /// Takes the database for this process. The lock goes with the file handle, also after a crash.
 ///
 /// It is a file of its own beside the database: SQLite's locks are per statement, and closing any handle of the database file

@@ -109,6 +109,15 @@ pub(crate) fn epoch(connection: &Connection) -> Result<String, Error> {
     Ok(connection.query_row("SELECT v FROM meta WHERE k = 'epoch'", [], |row| row.get(0))?)
 }
 
+/// Writes something that means nothing.
+pub(crate) fn probe(connection: &Connection) -> Result<(), Error> {
+    connection.execute(
+        "INSERT INTO meta(k, v) VALUES('probe', ?1) ON CONFLICT(k) DO UPDATE SET v = excluded.v",
+        [int(clock::now_ms())],
+    )?;
+    Ok(())
+}
+
 /// Starts a new epoch: what clients remember of positions no longer counts.
 pub(crate) fn new_epoch(connection: &Connection) -> Result<(), Error> {
     connection.execute("UPDATE meta SET v = ?1 WHERE k = 'epoch'", [id::new("e")])?;

@@ -421,3 +421,34 @@ fn the_ring_of_durations_keeps_the_last_ones() {
     assert_eq!(durations.samples.len(), SAMPLES);
     assert!(durations.p95() >= Duration::from_millis(990));
 }
+
+#[test]
+fn a_disk_that_is_nearly_full_is_not_enough() {
+    assert!(super::is_enough(None));
+    assert!(super::is_enough(Some(super::ROOM)));
+    assert!(!super::is_enough(Some(super::ROOM - 1)));
+    let world = store();
+    assert!(super::place::free(&world.path).is_some_and(|free| free > 0));
+}
+
+#[tokio::test]
+async fn whether_it_works_is_found_out_by_writing() {
+    let world = store();
+    assert!(world.store.works().await);
+    let full = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(13), None);
+    let failed = world
+        .store
+        .write(move |_| Err::<(), _>(full().into()))
+        .await;
+    failed.expect_err("the disk is full");
+    assert!(!world.store.works().await, "known from the last write");
+    tokio::time::sleep(super::ILL).await;
+    assert!(world.store.works().await, "found out anew");
+    let conflict = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(19), None);
+    let failed = world
+        .store
+        .write(move |_| Err::<(), _>(conflict().into()))
+        .await;
+    failed.expect_err("a conflict");
+    assert!(world.store.works().await, "that says nothing of the disk");
+}

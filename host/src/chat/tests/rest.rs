@@ -348,6 +348,42 @@ async fn readiness_follows_the_layers_and_liveness_does_not() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_be_written_is_not_ready() {
+    let world = World::new().await;
+    let http = Http::new(&world);
+    super::eventually("it is ready", async || {
+        http.get("/readyz", &[]).await.status == 200
+    })
+    .await;
+    // A disk that is full: what is there can be read, and nothing can be added.
+    let pages = async |more: i64| {
+        let set = move |c: &rusqlite::Connection| {
+            let pages: i64 = c.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            Ok(c.pragma_update(None, "max_page_count", pages + more)?)
+        };
+        world.chat().hub.store.write(set).await.expect("set");
+    };
+    pages(0).await;
+    let own = bearer(ANN);
+    let fields = [("authorization", own.as_str())];
+    let new = json!({ "system": "no room ".repeat(4_000) });
+    let refused = http.post("/api/v1/sessions", &fields, &new).await;
+    assert_eq!(refused.json["error"]["code"], "STORE_UNAVAILABLE");
+    let ready = http.get("/readyz", &[]).await;
+    assert_eq!(
+        (ready.status, &ready.json["store"]),
+        (503, &json!(false)),
+        "{}",
+        ready.json
+    );
+    pages(1_000).await;
+    super::eventually("it is ready again", async || {
+        http.get("/readyz", &[]).await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_openai_api_is_passed_through_to_those_with_a_token_if_it_is_on() {
     let world = World::with(|settings| settings.passthrough = true).await;
     let http = Http::new(&world);
