@@ -263,7 +263,7 @@ impl Store {
             schema::epoch(c)?;
             Ok(place::free(&path))
         });
-        let has_room = free.await.is_ok_and(|free| is_enough(free));
+        let has_room = free.await.is_ok_and(is_enough);
         let written = *lock(&self.inner.written);
         let writes = match written {
             Some((at, true)) if at.elapsed() < WELL => true,

@@ -148,29 +148,33 @@ async fn a_large_import_lets_other_writers_in_between() {
     let import = Import::read(token::LOCAL, large(4_000).as_bytes()).expect("a good file");
     let steps = import.steps.len();
     assert!(steps > 10, "{steps} steps");
-    let writing = {
-        let store = store.clone();
-        tokio::spawn(async move { import.write(&store).await })
+    let done = std::cell::Cell::new(false);
+    let writing = async {
+        let imported = import.write(&store).await;
+        done.set(true);
+        imported
     };
-    let mut between = 0;
-    while !writing.is_finished() {
-        let row = empty(&format!("other{between}"), 1);
-        store
-            .write(move |c| sessions::insert(c, &row))
-            .await
-            .expect("written");
-        between += 1;
-        let seen = store.read(|c| {
-            let names = sessions::names(c, token::LOCAL)?.len();
-            let messages: i64 =
-                c.query_row("SELECT count(*) FROM messages", [], |row| row.get(0))?;
-            Ok((names, messages))
-        });
-        let (names, messages) = seen.await.expect("read");
-        assert!(names == between || messages == 4_000, "half of it is seen");
-    }
+    let others = async {
+        let mut between = 0;
+        while !done.get() {
+            let row = empty(&format!("other{between}"), 1);
+            let added = store.write(move |c| sessions::insert(c, &row));
+            added.await.expect("written");
+            between += 1;
+            let seen = store.read(|c| {
+                let names = sessions::names(c, token::LOCAL)?.len();
+                let messages: i64 =
+                    c.query_row("SELECT count(*) FROM messages", [], |row| row.get(0))?;
+                Ok((names, messages))
+            });
+            let (names, messages) = seen.await.expect("read");
+            assert!(names == between || messages == 4_000, "half of it is seen");
+        }
+        between
+    };
+    let (imported, between) = tokio::join!(writing, others);
     assert!(between > 5, "{between} writes between {steps} steps");
-    let imported = writing.await.expect("it ends").expect("imported");
+    let imported = imported.expect("imported");
     assert_eq!((imported.sessions, imported.messages), (1, 4_000));
     let names = store.read(|c| sessions::names(c, token::LOCAL)).await;
     assert_eq!(names.expect("names").len(), between + 1);
