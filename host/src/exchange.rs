@@ -50,7 +50,7 @@ use self::record::Record;
 use crate::failure::Failure;
 use crate::pipeline::{Data, End, Passed, Run, Stop, Told};
 use crate::plugin::instance::Loan;
-use crate::server::Peer;
+use crate::server::{self, Peer};
 use crate::snapshot::Snapshot;
 use crate::upstream::body::Limited;
 
@@ -75,6 +75,7 @@ pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) ->
     let connection = Connection {
         multiplexed: request.version() == Version::HTTP_2,
         flush: client.flush.clone(),
+        stream: server::current_stream(),
     };
     let drive = |outlet| drive(core, client, request, outlet);
     let response = outlet::run(finishing, connection, drive).await;
@@ -133,8 +134,6 @@ impl From<Interrupt> for Halt {
 struct Exchange {
     core: Arc<Core>,
     snapshot: Arc<Snapshot>,
-    /// What it may hold, once it is past the gates.
-    admitted: Option<Admitted>,
     /// Bytes of the request body that are kept.
     kept: usize,
     client: ResponseWriter,
@@ -149,6 +148,8 @@ struct Exchange {
     body: Option<Limited>,
     /// Whether the client waits for a go-ahead before it sends its body.
     expects_continue: bool,
+    /// What it may hold, once it is past the gates. The last to be dropped: what it stands for is given back before.
+    admitted: Option<Admitted>,
 }
 
 impl Exchange {
@@ -156,7 +157,9 @@ impl Exchange {
     async fn run(&mut self) -> Result<(), Halt> {
         let entered = self.core.admission.enter().map_err(Failure::from)?;
         self.stages.request_heads(&mut self.context).await?;
-        self.admitted = Some(self.admit(entered)?);
+        let admitted = self.admit(entered)?;
+        self.client.holds(admitted.clone());
+        self.admitted = Some(admitted);
         let body = self.request_body().await?;
         let source = self.attempts(body).await?;
         self.relay(source).await

@@ -79,7 +79,7 @@ impl Gateway {
         let mut listeners = Vec::new();
         for listener in &config.listeners {
             let hosts = listener.hosts.as_deref();
-            let hosts = hosts.map(|names| Hosts::new(names, "listener.hosts"));
+            let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of the `[[listener]]`"));
             listeners.push(Listener::open(listener).await?.with_hosts(hosts));
         }
         let admin_listener = match &config.admin {
@@ -91,7 +91,7 @@ impl Gateway {
                     hosts: None,
                 };
                 let hosts = admin.hosts.as_deref();
-                let hosts = hosts.map(|names| Hosts::new(names, "admin.hosts"));
+                let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of `[admin]`"));
                 Some(Listener::open(&listener).await?.with_hosts(hosts))
             }
             None => None,

@@ -109,7 +109,12 @@ impl Run {
         for index in 0..self.stages.len() {
             self.pending = index;
             if let Err(stop) = request_head(&mut self.stages[index], loan).await {
-                return Err(self.stopped(index, stop));
+                let stop = self.stopped(index, stop);
+                // They see nothing any more, and a client may take its time over the rest of its request.
+                for stage in &mut self.stages[self.pending..] {
+                    stage.release();
+                }
+                return Err(stop);
             }
         }
         self.pending = self.stages.len();

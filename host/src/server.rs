@@ -123,7 +123,8 @@ pub struct Connections {
     pub limits: Arc<config::Limits>,
     /// One permit for each connection.
     pub permits: Arc<Semaphore>,
-    /// Where all permits are taken, the longest idle of these connections ends to make room. `None`: who comes then waits.
+    /// Where all permits are taken, the longest idle of these connections, which speak HTTP/1, ends to make room. `None`: who comes
+    /// then waits.
     pub idle: Option<Arc<Idle>>,
     /// Where connections are tracked.
     pub tasks: TaskTracker,
@@ -177,10 +178,14 @@ async fn permit(connections: &Connections) -> OwnedSemaphorePermit {
     if let Ok(permit) = permits.clone().try_acquire_owned() {
         return permit;
     }
-    if let Some(idle) = &connections.idle {
-        idle.evict();
-    }
-    let permit = permits.acquire_owned().await;
+    let permit = permits.acquire_owned();
+    let permit = match &connections.idle {
+        None => permit.await,
+        Some(idle) => tokio::select! {
+            permit = permit => permit,
+            never = idle.make_room() => match never {},
+        },
+    };
     permit.expect("the semaphore is never closed")
 }
 
@@ -247,9 +252,11 @@ where
             connection.as_mut().graceful_shutdown();
             // What is in the middle of a request head now will not be an exchange any more.
             let half_a_head = async {
-                tokio::time::sleep(HALF_A_HEAD).await;
-                if activity.is_running() {
-                    std::future::pending::<()>().await;
+                loop {
+                    tokio::time::sleep(HALF_A_HEAD).await;
+                    if activity.is_in_a_head() {
+                        break;
+                    }
                 }
             };
             tokio::select! {
@@ -266,6 +273,10 @@ where
 
 fn builder(connections: &Connections) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(connections.tasks.clone()));
+    if connections.idle.is_some() {
+        // Over HTTP/2 a client can keep a response open without taking it, and so is never idle.
+        builder = builder.http1_only();
+    }
     let limits = &connections.limits;
     builder
         .http1()
@@ -297,8 +308,22 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn(future);
+        let token = CancellationToken::new();
+        let cut = token.clone();
+        let stream = async move { drop(cut.run_until_cancelled(future).await) };
+        self.0.spawn(STREAM.scope(token, stream));
     }
+}
+
+tokio::task_local! {
+    /// The stream of HTTP/2 that the task serves.
+    static STREAM: CancellationToken;
+}
+
+/// In a task that serves a stream of HTTP/2: what resets the stream when it is cancelled, whatever of it is still to be sent.
+#[must_use]
+pub fn current_stream() -> Option<CancellationToken> {
+    STREAM.try_with(CancellationToken::clone).ok()
 }
 
 #[cfg(test)]

@@ -44,7 +44,12 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     let normal = if path.bytes().all(stands_as_it_is) && !path.contains("//") {
         Cow::Borrowed(path)
     } else {
-        Cow::Owned(respelled(path)?)
+        let respelled = respelled(path)?;
+        if respelled == path {
+            Cow::Borrowed(path)
+        } else {
+            Cow::Owned(respelled)
+        }
     };
     // Nearly no path has anything that could be one.
     if normal.contains("/.") && normal.split('/').any(is_dot_segment) {

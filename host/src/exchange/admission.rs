@@ -88,7 +88,8 @@ impl Full {
 impl From<Full> for Failure {
     fn from(full: Full) -> Self {
         let message = match full {
-            Full::Entrance | Full::Exchanges => "The gateway is at its limit of exchanges.",
+            Full::Entrance => "The gateway is busy with the heads of other requests.",
+            Full::Exchanges => "The gateway is at its limit of exchanges.",
             Full::Sandboxes => "The gateway is at its limit of sandboxes.",
             Full::Memory => "The gateway is at its limit of memory for bodies.",
         };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 
+use super::admission::Admitted;
 use super::head;
 use super::outlet::{Interrupt, Outlet};
 use super::record::Record;
@@ -68,6 +69,11 @@ impl ResponseWriter {
     /// The framing of what the client gets; `None` as long as that is not settled.
     pub(super) fn framing(&self) -> Option<Framing> {
         self.has_begun().then_some(self.framing)
+    }
+
+    /// What the exchange may hold is held until the client has taken all of the response.
+    pub(super) fn holds(&self, admitted: Admitted) {
+        self.outlet.holds(admitted);
     }
 
     /// Waits until the exchange is taken out of its connection.

@@ -25,10 +25,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Admitted;
 use crate::server::Flush;
 
 /// How often streams are looked at that their connections do not poll. A limit is exceeded by no more than this.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How much of a body the connection takes at a time: the rest counts as the exchange's until it is taken.
+const SLICE: usize = 64 << 10;
 
 /// How long the last event of an exchange that was taken out may wait for a client that takes nothing.
 const LAST: Duration = Duration::from_secs(1);
@@ -134,6 +138,10 @@ impl Finishing {
             return;
         };
         let Some(drive) = place.take() else {
+            // It has ended. A client that does not take the rest keeps it no longer.
+            if why == Interrupt::Gone {
+                shared.connection.reset();
+            }
             return;
         };
         // Before the place is seen to be empty: an exchange that is neither there nor taken out has ended.
@@ -170,7 +178,14 @@ struct Ended(Arc<Shared>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.state().end();
+        let mut state = self.0.state();
+        state.end();
+        let aborted = state.aborted;
+        drop(state);
+        if aborted {
+            // Over HTTP/2 nothing else ends a stream that the client does not take from.
+            self.0.connection.reset();
+        }
     }
 }
 
@@ -188,6 +203,16 @@ pub(super) struct Connection {
     pub(super) multiplexed: bool,
     /// What it has written.
     pub(super) flush: Arc<Flush>,
+    /// What resets the stream, where it is one of HTTP/2.
+    pub(super) stream: Option<CancellationToken>,
+}
+
+impl Connection {
+    fn reset(&self) {
+        if let Some(stream) = &self.stream {
+            stream.cancel();
+        }
+    }
 }
 
 /// The slot of an exchange.
@@ -210,6 +235,8 @@ struct State {
     head: Option<Parts>,
     /// A response that is complete with its head.
     whole: Option<Bytes>,
+    /// What the exchange may hold, until the client has taken all of the response.
+    admitted: Option<Admitted>,
     chunk: Option<Bytes>,
     /// Since when the connection has not polled, after it has got something; `None` while it waits for more.
     unpolled_since: Option<Instant>,
@@ -316,9 +343,18 @@ impl Outlet {
         Some(use_it(&mut state))
     }
 
+    /// What the exchange may hold is held until the client has taken all of the response.
+    pub(super) fn holds(&self, admitted: Admitted) {
+        self.with(|state| state.admitted = Some(admitted));
+    }
+
     /// Gives the whole response at once.
     pub(super) fn respond(&self, head: Parts, body: Bytes) {
         self.with(|state| {
+            if let Some(admitted) = &state.admitted {
+                // It was kept before, by a stage or by the model server's side: what does not fit now has to go out all the same.
+                let _ = admitted.holds(body.len());
+            }
             state.head = Some(head);
             state.whole = Some(body);
             state.wake_connection();
@@ -482,14 +518,20 @@ where
         }
     })
     .await;
-    let whole = running.shared.state().whole.take();
-    let body = match whole {
-        Some(bytes) => Body::Whole(Some(bytes)),
-        None => {
-            running.shared.state().unpolled_since = Some(Instant::now());
-            Body::Chunks(running)
+    let mut state = running.shared.state();
+    let body = match state.whole.take() {
+        Some(bytes) if bytes.len() <= SLICE => Body::Whole(Some(bytes)),
+        large => {
+            state.unpolled_since = Some(Instant::now());
+            if let Some(bytes) = large {
+                state.announced = Some(bytes.len() as u64);
+                state.chunk = Some(bytes);
+            }
+            drop(state);
+            return Response::from_parts(head, Body::Chunks(running));
         }
     };
+    drop(state);
     Response::from_parts(head, body)
 }
 
@@ -540,12 +582,17 @@ impl hyper::body::Body for Body {
         loop {
             let mut state = running.shared.state();
             state.polled_by(cx.waker());
-            if let Some(chunk) = state.chunk.take() {
+            if let Some(mut chunk) = state.chunk.take() {
+                if chunk.len() > SLICE {
+                    state.chunk = Some(chunk.split_off(SLICE));
+                }
                 state.unpolled_since = Some(Instant::now());
                 state.announced = state
                     .announced
                     .map(|left| left.saturating_sub(chunk.len() as u64));
-                if let Some(exchange) = state.exchange.take() {
+                if state.chunk.is_none()
+                    && let Some(exchange) = state.exchange.take()
+                {
                     exchange.wake();
                 }
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));

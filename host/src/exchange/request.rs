@@ -61,7 +61,7 @@ impl Exchange {
                 snapshot.unmatched.clone()
             }
             Found::Nothing => {
-                let message = format!("There is nothing at {}.", parts.uri.path());
+                let message = format!("There is nothing at {}.", parts.uri);
                 refused = refused.or(Some(Failure::new(Kind::NotFound, message).into()));
                 snapshot.unmatched.clone()
             }
@@ -137,6 +137,10 @@ impl Exchange {
                 return Ok(RequestBody::Stream(Some(Box::new(body))));
             }
             Err(error) => {
+                if let Some(admitted) = &self.admitted {
+                    // What was read is let go; the rest will be thrown away. Less always fits.
+                    let _ = admitted.holds(0);
+                }
                 self.body = Some(body);
                 return Err(unreadable(error).into());
             }

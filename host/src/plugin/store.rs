@@ -106,14 +106,19 @@ impl State {
             return Err(wasmtime::Error::new(OutOfTime));
         }
         self.ticks_left -= 1;
+        self.ran_a_tick();
+        Ok(if self.direct {
+            UpdateDeadline::Continue(1)
+        } else {
+            UpdateDeadline::Yield(1)
+        })
+    }
+
+    fn ran_a_tick(&mut self) {
         self.ticks_run += 1;
-        if !self.direct {
-            return Ok(UpdateDeadline::Yield(1));
-        }
-        if self.ticks_run == LONG {
+        if self.direct && self.ticks_run >= LONG {
             self.owner.calls.ran_long();
         }
-        Ok(UpdateDeadline::Continue(1))
     }
 
     /// Gives the next call its budgets; it must have returned at `deadline`. A `direct` one runs on a thread that serves.
@@ -176,7 +181,7 @@ impl State {
         self.host_spent += began.elapsed() + Duration::from_nanos(bytes as u64 / 4);
         while self.host_spent >= TICK {
             self.host_spent -= TICK;
-            self.ticks_run += 1;
+            self.ran_a_tick();
             self.ticks_left = self
                 .ticks_left
                 .checked_sub(1)

@@ -11,18 +11,30 @@ use std::task::Waker;
 use tokio::sync::Notify;
 
 /// What a connection has written, as far as its socket tells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flush {
     /// Flushes that were complete.
     flushes: AtomicU64,
     /// Reads that were tried behind a complete flush.
     rounds: AtomicU64,
-    /// Whether the last that was done on the writing side was a complete flush.
+    /// Whether the last that was done on the writing side, if anything, was a complete flush.
     is_flushed: AtomicBool,
     /// Told of each flush and round.
     changed: Notify,
     /// The task of an HTTP/2 connection, which is not the one that writes the response.
     connection: Mutex<Option<Waker>>,
+}
+
+impl Default for Flush {
+    fn default() -> Self {
+        Self {
+            flushes: AtomicU64::default(),
+            rounds: AtomicU64::default(),
+            is_flushed: AtomicBool::new(true),
+            changed: Notify::default(),
+            connection: Mutex::default(),
+        }
+    }
 }
 
 impl Flush {
@@ -51,6 +63,11 @@ impl Flush {
         self.flushes.fetch_add(1, Ordering::AcqRel);
         self.is_flushed.store(true, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// Whether all that was written is flushed.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.is_flushed.load(Ordering::Acquire)
     }
 
     /// Waits until all that the connection was given before this call is written. Over HTTP/2 that is what the client's window

@@ -28,6 +28,8 @@ pub(super) struct Activity {
     /// HTTP/2 has frames between requests, so octets are not the beginning of a head there.
     multiplexed: AtomicBool,
     flush: Arc<Flush>,
+    /// Some of a request head has come, and not all of it.
+    in_a_head: AtomicBool,
     /// Its place among the idle connections, where one of them may have to make room.
     place: Option<Place>,
 }
@@ -58,8 +60,13 @@ impl Activity {
         self.flush.clone()
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether nothing is there but some of a request head: no exchange, and nothing that is still to be written.
+    pub(super) fn is_in_a_head(&self) -> bool {
+        self.in_a_head.load(Ordering::Relaxed) && !self.is_running() && self.flush.is_flushed()
     }
 
     fn is_multiplexed(&self) -> bool {
@@ -156,6 +163,7 @@ impl<S> Guarded<S> {
             self.head_since.get_or_insert_with(Instant::now);
         }
         self.silent_since = None;
+        self.tells_of_head();
     }
 
     /// No octets are there.
@@ -163,9 +171,15 @@ impl<S> Guarded<S> {
         if self.activity.is_running() {
             self.silent_since = None;
             self.head_since = None;
+            self.tells_of_head();
         } else {
             self.silent_since.get_or_insert_with(Instant::now);
         }
+    }
+
+    fn tells_of_head(&self) {
+        let in_a_head = self.head_since.is_some();
+        self.activity.in_a_head.store(in_a_head, Ordering::Relaxed);
     }
 
     fn deadline(&self) -> Option<Instant> {

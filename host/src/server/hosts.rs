@@ -31,7 +31,7 @@ pub struct Hosts {
 pub enum Foreign {
     /// The name by which the gateway was reached.
     #[error(
-        "The gateway is not known as {host:?}. If that is one of its names, add it to `{key}` in the configuration."
+        "The gateway is not known as {host:?}. If that is one of its names, add it to {key} in the configuration."
     )]
     Host {
         /// As it was sent.
@@ -41,7 +41,7 @@ pub enum Foreign {
     },
     /// The page that sends the request.
     #[error(
-        "Pages of {origin:?} may not use this gateway. If they should, add the host to `{key}` in the configuration."
+        "Pages of {origin:?} may not use this gateway. If they should, add its host to {key} in the configuration."
     )]
     Origin {
         /// As it was sent.
@@ -64,6 +64,9 @@ impl Hosts {
     /// # Errors
     /// [`Foreign`].
     pub fn check(&self, uri: &Uri, fields: &HeaderMap) -> Result<(), Foreign> {
+        if self.names.iter().any(|name| name == "*") {
+            return Ok(());
+        }
         let target = uri.authority().map(Authority::as_str);
         let hosts = || target.into_iter().chain(values(fields, &header::HOST));
         for host in hosts() {
@@ -93,8 +96,8 @@ impl Hosts {
     }
 
     fn has(&self, name: &str) -> bool {
-        let is = |own: &String| own == "*" || own.eq_ignore_ascii_case(name);
-        self.names.iter().any(is)
+        let mut names = self.names.iter();
+        names.any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -106,6 +109,8 @@ fn values<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
 
 /// Without the port, the brackets of an address, and the dot of a complete name.
 fn name(host: &str) -> &str {
+    // Behind a user and a password, which some targets have.
+    let host = host.rsplit('@').next().unwrap_or(host);
     if let Some((address, _)) = host.strip_prefix('[').and_then(|it| it.split_once(']')) {
         return address;
     }
@@ -184,6 +189,8 @@ mod tests {
         assert!(hosts.check(&uri, &HeaderMap::new()).is_err(), "HTTP/2");
         let all = Hosts::new(&["*".to_owned()], "listener.hosts");
         assert_eq!(all.check(&uri, &HeaderMap::new()), Ok(()));
+        let user = Uri::from_static("http://localhost:80@evil.example/v1/models");
+        assert!(hosts.check(&user, &HeaderMap::new()).is_err(), "a user");
     }
 
     #[test]

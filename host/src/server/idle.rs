@@ -1,13 +1,20 @@
 //! Connections on which nothing happens: the longest idle one makes room for a new one where there is no other room.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The idle connections of one listener, the longest idle first.
 #[derive(Debug, Default)]
-pub struct Idle(Mutex<State>);
+pub struct Idle {
+    state: Mutex<State>,
+    /// Told when a connection comes to rest.
+    rested: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,8 +23,19 @@ struct State {
 }
 
 impl Idle {
+    /// Ends connections, the longest idle first, until dropped: one now, and another one whenever one has come to rest.
+    pub(super) async fn make_room(&self) -> Infallible {
+        loop {
+            let mut rested = pin!(self.rested.notified());
+            // Before the look, so that what comes to rest behind it is not missed.
+            rested.as_mut().enable();
+            self.evict();
+            rested.await;
+        }
+    }
+
     /// Ends the connection that has been idle for longest, if there is one.
-    pub(super) fn evict(&self) {
+    fn evict(&self) {
         if let Some((_, evicted)) = self.lock().connections.pop_first() {
             evicted.cancel();
         }
@@ -25,7 +43,7 @@ impl Idle {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here can panic between two changes.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,6 +83,7 @@ impl Place {
         state.connections.insert(number, self.evicted.clone());
         drop(state);
         *self.number() = Some(number);
+        self.idle.rested.notify_waiters();
     }
 
     fn number(&self) -> MutexGuard<'_, Option<u64>> {

@@ -32,7 +32,10 @@ async fn a_page_of_another_site_runs_no_model() {
             assert_error(&response, 403, "forbidden_host_or_origin");
             let error = response.error();
             let message = error["message"].as_str().unwrap_or_default();
-            assert!(message.contains("`listener.hosts`"), "{message}");
+            assert!(
+                message.contains("`hosts` of the `[[listener]]`"),
+                "{message}"
+            );
         }
         assert_eq!(upstream.requests().len(), before);
         for origin in [

@@ -320,3 +320,86 @@ async fn a_stream_without_window_does_not_outlive_its_limits() {
         gateway.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn a_response_that_a_client_does_not_take_counts_until_its_stream_is_reset() {
+    const LENGTH: usize = 3 << 20;
+    let upstream = Upstream::always(Script::status(200).body("x".repeat(LENGTH))).await;
+    let gateway = Setup::before(&upstream)
+        .limit("write-timeout = \"1s\"")
+        .guest(guest::FILTER, "")
+        .start()
+        .await;
+    let socket = TcpStream::connect(gateway.address())
+        .await
+        .expect("it listens");
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(1_024)
+        .handshake(TokioIo::new(socket))
+        .await
+        .expect("HTTP/2");
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    let request = hyper::Request::get(format!("http://{}/x", gateway.address()))
+        .header("x-guest", "response-plan=whole")
+        .body(Empty::<Bytes>::new())
+        .expect("legal");
+    let response = within("the head", sender.send_request(request))
+        .await
+        .expect("a head");
+    let held = "sluicegate_body_memory_bytes";
+    let running = r#"sluicegate_requests_in_flight{route="/*"}"#;
+    sluicegate_tests::eventually("the end of the exchange", async || {
+        (gateway.metric(running).await == 0.0).then_some(())
+    })
+    .await;
+    assert!(
+        gateway.metric(held).await > 0.9 * LENGTH as f64,
+        "it is still kept"
+    );
+    sluicegate_tests::eventually("the end of the stream", async || {
+        (gateway.metric(held).await == 0.0).then_some(())
+    })
+    .await;
+    let body = http_body_util::BodyExt::collect(response.into_body());
+    assert!(
+        within("the end of the body", body).await.is_err(),
+        "it was reset"
+    );
+    // The connection is there for others.
+    let request = hyper::Request::head(format!("http://{}/x", gateway.address()))
+        .body(Empty::<Bytes>::new())
+        .expect("legal");
+    let other = within("another response", sender.send_request(request)).await;
+    assert_eq!(other.expect("a head").status(), 200);
+    drop(sender);
+    driver.abort();
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_its_time_gets_all_of_it_also_during_a_drain() {
+    const LENGTH: usize = 24 << 20;
+    let upstream = Upstream::always(Script::status(200).body("x".repeat(LENGTH))).await;
+    let gateway = Setup::before(&upstream)
+        .server("drain-timeout = \"10m\"")
+        .guest(guest::FILTER, "")
+        .start()
+        .await;
+    let mut raw = Raw::connect(gateway.address()).await;
+    raw.send("GET /x HTTP/1.1\r\nhost: x\r\nx-guest: response-plan=whole\r\n\r\n")
+        .await;
+    let mut answer = raw.head("GET").await;
+    let admin = gateway.admin();
+    let stopping = tokio::spawn(gateway.shutdown());
+    sluicegate_tests::eventually("the drain", async || {
+        (admin.get("/readyz").await.json()["draining"] == true).then_some(())
+    })
+    .await;
+    // Longer than half a request head may take.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    while raw.piece(&mut answer).await.is_some() {}
+    assert_eq!((answer.body.len(), answer.complete), (LENGTH, true));
+    within("the end of the gateway", stopping)
+        .await
+        .expect("no panic");
+}

@@ -143,7 +143,6 @@ const CASES: &[(u16, &str, Code, Layer, bool)] = &[
 ];
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_failure_is_blamed_on_its_layer() {
     for &(status, body, code, layer, retryable) in CASES {
         let error = of_status(status, body.as_bytes(), None);
