@@ -382,13 +382,17 @@ async fn a_client_that_takes_its_time_gets_all_of_it_also_during_a_drain() {
     let upstream = Upstream::always(Script::status(200).body("x".repeat(LENGTH))).await;
     let gateway = Setup::before(&upstream)
         .server("drain-timeout = \"10m\"")
-        .guest(guest::FILTER, "")
+        .guest(
+            guest::FILTER,
+            r#"limits = { memory = "128MiB", cpu = "2s" }"#,
+        )
         .start()
         .await;
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send("GET /x HTTP/1.1\r\nhost: x\r\nx-guest: response-plan=whole\r\n\r\n")
         .await;
     let mut answer = raw.head("GET").await;
+    assert_eq!(answer.status, 200);
     let admin = gateway.admin();
     let stopping = tokio::spawn(gateway.shutdown());
     sluicegate_tests::eventually("the drain", async || {
