@@ -583,8 +583,15 @@ impl hyper::body::Body for Body {
             let mut state = running.shared.state();
             state.polled_by(cx.waker());
             if let Some(mut chunk) = state.chunk.take() {
-                if chunk.len() > SLICE {
-                    state.chunk = Some(chunk.split_off(SLICE));
+                // HTTP/2 takes a chunk as soon as its first byte has room in the client's window. So the last byte goes by itself:
+                // when it is taken, all before it has room, and nothing of it is lost if the body is cut off then.
+                let most = if running.shared.connection.multiplexed {
+                    chunk.len().saturating_sub(1).clamp(1, SLICE)
+                } else {
+                    SLICE
+                };
+                if chunk.len() > most {
+                    state.chunk = Some(chunk.split_off(most));
                 }
                 state.unpolled_since = Some(Instant::now());
                 state.announced = state

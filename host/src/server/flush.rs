@@ -70,8 +70,8 @@ impl Flush {
         self.is_flushed.load(Ordering::Acquire)
     }
 
-    /// Waits until all that the connection was given before this call is written. Over HTTP/2 that is what the client's window
-    /// has room for.
+    /// Waits until all that the connection was given before this call is written; over HTTP/2, as far as the client's window has
+    /// room for it.
     ///
     /// HTTP/1 flushes behind all that it writes. HTTP/2 also flushes in the middle of what is queued, so one turn of its task
     /// must be over: it reads, writes what is queued, and flushes. The turn that is under way now may have looked at the queue

@@ -1,8 +1,13 @@
 //! Bodies that must be cut off, since no error event can be given: all that was sent before arrives first.
 
-use hyper::Method;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sluicegate_tests::client::Response;
-use sluicegate_tests::{Client, Gateway, Script, Setup, Upstream};
+use sluicegate_tests::{Client, Gateway, Script, Setup, Upstream, within};
+use tokio::net::TcpStream;
 
 /// What a body that is cut off may lose depends on how far two tasks have come, so each case is tried as often.
 const RUNS: usize = 25;
@@ -57,4 +62,38 @@ async fn a_document_that_breaks_gives_all_that_came_before_and_its_head() {
             gateway.shutdown().await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_client_with_a_small_window_gets_all_that_came_before_too() {
+    let body = "x".repeat(200_000);
+    let script = Script::status(200).chunked().piece(body.clone()).cut();
+    let (_upstream, gateway) = before(script).await;
+    for _ in 0..RUNS {
+        let socket = TcpStream::connect(gateway.address())
+            .await
+            .expect("it listens");
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(1_000)
+            .handshake(TokioIo::new(socket))
+            .await
+            .expect("HTTP/2");
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        let request = Request::get(format!("http://{}/x", gateway.address()))
+            .body(Empty::<Bytes>::new())
+            .expect("legal");
+        let response = within("the head", sender.send_request(request)).await;
+        let mut incoming = response.expect("a head").into_body();
+        let mut got = 0;
+        let broken = loop {
+            match within("more of the body", incoming.frame()).await {
+                Some(Ok(frame)) => got += frame.into_data().unwrap_or_default().len(),
+                Some(Err(_)) => break true,
+                None => break false,
+            }
+        };
+        assert_eq!((got, broken), (body.len(), true));
+        driver.abort();
+    }
+    gateway.shutdown().await;
 }
