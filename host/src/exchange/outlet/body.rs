@@ -1,0 +1,112 @@
+//! The connection's end of a response: it takes a body chunk by chunk, and lets the exchange go on meanwhile.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::{Aborted, Running, SLICE, lock};
+
+/// A response body.
+pub enum Body {
+    /// Complete from the start.
+    Whole(Option<Bytes>),
+    /// Given chunk by chunk by an exchange that is still running.
+    #[expect(private_interfaces, reason = "only this module makes one")]
+    Chunks(Running),
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Whole(_) => "Whole",
+            Self::Chunks(_) => "Chunks",
+        })
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let running = match self.get_mut() {
+            Self::Whole(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
+            Self::Chunks(running) => running,
+        };
+        let mut goes_on = true;
+        loop {
+            let mut state = running.shared.state();
+            state.polled_by(cx.waker());
+            if let Some(mut chunk) = state.chunk.take() {
+                // HTTP/2 takes a chunk as soon as its first byte has room in the client's window. So the last byte goes by itself:
+                // when it is taken, all before it has room, and nothing of it is lost if the body is cut off then.
+                let most = if running.shared.connection.multiplexed {
+                    chunk.len().saturating_sub(1).clamp(1, SLICE)
+                } else {
+                    SLICE
+                };
+                if chunk.len() > most {
+                    state.chunk = Some(chunk.split_off(most));
+                }
+                state.unpolled_since = Some(Instant::now());
+                state.announced = state
+                    .announced
+                    .map(|left| left.saturating_sub(chunk.len() as u64));
+                if state.chunk.is_none()
+                    && let Some(exchange) = state.exchange.take()
+                {
+                    exchange.wake();
+                }
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+            if state.taken_out && !state.ended {
+                return Poll::Pending;
+            }
+            state.unpolled_since = None;
+            let aborted = state.aborted;
+            drop(state);
+            if !goes_on {
+                return Poll::Ready(aborted.then_some(Err(Aborted)));
+            }
+            goes_on = running.shared.poll(cx);
+            if goes_on && running.shared.state().chunk.is_none() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Chunks(running) => {
+                let ended = lock(&running.shared.drive).is_none();
+                let state = running.shared.state();
+                ended
+                    && state.chunk.is_none()
+                    && !state.aborted
+                    && (state.ended || !state.taken_out)
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Self::Chunks(running) => running
+                .shared
+                .state()
+                .announced
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
