@@ -12,7 +12,7 @@ use crate::config::Limits;
 const RESERVE: u64 = 512;
 
 /// Raises the soft limit as far as the system lets a process do it by itself; gives the limit that is in force then.
-pub(crate) fn raise() -> u64 {
+pub fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -25,13 +25,13 @@ pub(crate) fn raise() -> u64 {
 
 /// The most exchanges for which this many descriptors suffice: each needs one on either side.
 #[must_use]
-pub(crate) fn most_exchanges(descriptors: u64) -> usize {
+pub fn most_exchanges(descriptors: u64) -> usize {
     (left(descriptors) / 2).max(1)
 }
 
 /// The limits as far as this many descriptors go.
 #[must_use]
-pub(crate) fn fit(limits: &Limits, descriptors: u64) -> Limits {
+pub fn fit(limits: &Limits, descriptors: u64) -> Limits {
     let exchanges = limits.exchanges.min(most_exchanges(descriptors));
     let beside = left(descriptors).saturating_sub(exchanges).max(1);
     Limits {

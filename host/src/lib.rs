@@ -12,7 +12,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod demo;
-mod descriptors;
+pub mod descriptors;
 pub mod exchange;
 pub mod failure;
 pub mod framing;
