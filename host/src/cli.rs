@@ -18,8 +18,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, Problem, Problems};
-use crate::telemetry::log;
+use sluicegate_config::{Config, Problem, Problems};
+use sluicegate_telemetry::log;
 
 /// A gateway for language-model traffic whose pipeline is made of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -143,7 +143,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
-    crate::config::load(file, &environment).map_err(|problems| report(&problems))
+    sluicegate_config::load(file, &environment).map_err(|problems| report(&problems))
 }
 
 /// Prints problems for a person.

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import { SessionModel } from '../../host/ui/js/net/session.js';
+import { SessionModel } from '../../host/chat/ui/js/net/session.js';
 import { held } from './lib/fake.mjs';
 import {
   URL_OF_GATEWAY,

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
-use sluicegate::config;
-use sluicegate::lifecycle;
-use sluicegate::plugin::Engine;
+use sluicegate::builtin;
+use sluicegate_config as config;
+use sluicegate_gateway::lifecycle;
+use sluicegate_plugin_host::Engine;
 
 use crate::Client;
 use crate::{Upstream, logs, within};
@@ -35,7 +36,7 @@ impl Gateway {
         logs::capture();
         let config = config::parse(configuration, Path::new("."), &|_| None)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        let inner = lifecycle::Gateway::start(config, engine).await?;
+        let inner = lifecycle::Gateway::start(config, engine, builtin::PLUGINS).await?;
         Ok(Self { inner })
     }
 

@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluicegate::builtin;
-use sluicegate::chat::{Access, Chat, Limits, Secret, Settings};
+use sluicegate_chat::{Access, Chat, Limits, Secret, Settings};
 use tempfile::TempDir;
 
 use crate::{Client, Gateway, within};
@@ -48,7 +47,7 @@ impl Web {
             },
             ..Settings::new()
         };
-        let chat = Chat::start(settings, builtin::page()).await?;
+        let chat = Chat::start(settings, sluicegate_page::FILES).await?;
         Ok(Self {
             chat,
             _store: store,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sluicegate::demo;
+use sluicegate_sim as demo;
 use sluicegate_tests::clients::Language;
 use sluicegate_tests::{Gateway, gateway, program};
 use tokio::net::TcpListener;

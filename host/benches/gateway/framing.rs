@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
-use sluicegate::framing::{Decoder, Event, Framing, Limits, encode};
+use sluicegate_framing::{Decoder, Event, Framing, Limits, encode};
 
 use crate::measure::Bench;
 use crate::stage::LINE;

@@ -20,7 +20,7 @@ mod stage;
 mod stream;
 
 use measure::Bench;
-use sluicegate::plugin::Engine;
+use sluicegate_plugin_host::Engine;
 
 /// As in the program itself: sandboxes and short-lived buffers make many small allocations.
 #[global_allocator]

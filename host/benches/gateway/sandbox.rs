@@ -4,9 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use serde_json::json;
-use sluicegate::plugin::abi::RequestPlan;
-use sluicegate::plugin::instance::Instance;
-use sluicegate::plugin::{Engine, Version};
+use sluicegate_plugin_host::abi::RequestPlan;
+use sluicegate_plugin_host::instance::Instance;
+use sluicegate_plugin_host::{Engine, Version};
 
 use crate::measure::Bench;
 use crate::stage::{self, CHAT};

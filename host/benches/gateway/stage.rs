@@ -8,13 +8,13 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 use sluicegate::builtin;
-use sluicegate::config::{Plugin, SetLimits, Source};
-use sluicegate::pipeline::{Limits, Pipeline, Run};
-use sluicegate::plugin::instance::Loan;
-use sluicegate::plugin::load::load;
-use sluicegate::plugin::{Engine, Version};
-use sluicegate::telemetry::metrics::Metrics;
+use sluicegate_config::{Plugin, SetLimits, Source};
 use sluicegate_contract::{Context, Identity};
+use sluicegate_gateway::pipeline::{Limits, Pipeline, Run};
+use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::load::load;
+use sluicegate_plugin_host::{Engine, Version};
+use sluicegate_telemetry::metrics::Metrics;
 
 /// A chat with one question, as the official clients send it.
 pub(crate) const CHAT: &str = r#"{"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"Why is the sky blue? Answer in one paragraph."}],"model":"qwen3:32b","temperature":0.7,"max_tokens":512,"stream":true}"#;
@@ -38,7 +38,7 @@ pub(crate) fn thousand_keys() -> Value {
 
 /// A shipped plugin with this configuration, or `None` if it is not part of this build.
 pub(crate) async fn version(engine: &Engine, name: &str, config: Value) -> Option<Arc<Version>> {
-    let octets = builtin::find(name)?;
+    let octets = builtin::PLUGINS.find(name).ok()?;
     let plugin = Plugin {
         name: name.to_owned(),
         source: Source::Builtin(name.to_owned()),

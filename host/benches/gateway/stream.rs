@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
-use sluicegate::pipeline::{Data, End, Passed, Pipeline};
-use sluicegate::plugin::abi::{EventParam, ResponsePlan};
-use sluicegate::plugin::instance::{Instance, Loan};
-use sluicegate::plugin::{Engine, Version};
+use sluicegate_gateway::pipeline::{Data, End, Passed, Pipeline};
+use sluicegate_plugin_host::abi::{EventParam, ResponsePlan};
+use sluicegate_plugin_host::instance::{Instance, Loan};
+use sluicegate_plugin_host::{Engine, Version};
 
 use crate::measure::Bench;
 use crate::stage::{self, CHAT, DONE, LINE};

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use super::serve::{logging, signals, wait};
 use super::{Database, environment, load, print, warn};
-use crate::builtin;
-use crate::chat::{self, Access, Chat, Limits, Secret, Settings, Tls};
-use crate::config::{self, Admin};
+use sluicegate_chat::{self as chat, Access, Chat, Limits, Secret, Settings, Tls};
+use sluicegate_config::{self as config, Admin};
 
 /// How long answers under way may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -81,7 +80,7 @@ async fn run(settings: Settings) -> ExitCode {
         Ok(signals) => signals,
         Err(code) => return code,
     };
-    match Chat::start(settings, builtin::page()).await {
+    match Chat::start(settings, sluicegate_page::FILES).await {
         Ok(chat) => {
             println!("{}", greeting(&chat));
             wait(&mut signals).await;
@@ -180,8 +179,10 @@ mod tests {
     use std::path::Path;
 
     use super::settings;
-    use crate::chat::Settings;
-    use crate::config;
+    use sluicegate_chat as chat;
+    use sluicegate_chat::Settings;
+    use sluicegate_config as config;
+    use sluicegate_gateway::failure::Kind;
 
     #[test]
     fn a_file_that_sets_no_limit_leaves_the_web_gateways_own() {
@@ -239,5 +240,49 @@ login-failures = 11
             (limits.connections_per_address, limits.login_failures),
             (9, 11)
         );
+    }
+
+    /// All kinds of the gateway's failures. A new kind does not compile before it has its place here.
+    fn kinds() -> Vec<Kind> {
+        fn after(kind: Kind) -> Option<Kind> {
+            Some(match kind {
+                Kind::InvalidRequest => Kind::Foreign,
+                Kind::Foreign => Kind::NotFound,
+                Kind::NotFound => Kind::MethodNotAllowed,
+                Kind::MethodNotAllowed => Kind::RequestTimeout,
+                Kind::RequestTimeout => Kind::BodyTooLarge,
+                Kind::BodyTooLarge => Kind::UnsupportedCoding,
+                Kind::UnsupportedCoding => Kind::HeadTooLarge,
+                Kind::HeadTooLarge => Kind::Overloaded,
+                Kind::Overloaded => Kind::ShuttingDown,
+                Kind::ShuttingDown => Kind::UpstreamUnreachable,
+                Kind::UpstreamUnreachable => Kind::UpstreamConnectTimeout,
+                Kind::UpstreamConnectTimeout => Kind::UpstreamFirstByteTimeout,
+                Kind::UpstreamFirstByteTimeout => Kind::UpstreamStalled,
+                Kind::UpstreamStalled => Kind::UpstreamIdleTimeout,
+                Kind::UpstreamIdleTimeout => Kind::UpstreamTotalTimeout,
+                Kind::UpstreamTotalTimeout => Kind::UpstreamBroken,
+                Kind::UpstreamBroken => Kind::UpstreamInvalid,
+                Kind::UpstreamInvalid => Kind::PluginFault,
+                Kind::PluginFault => Kind::Refused,
+                Kind::Refused => Kind::Internal,
+                Kind::Internal => return None,
+            })
+        }
+        std::iter::successors(Some(Kind::InvalidRequest), |kind| after(*kind)).collect()
+    }
+
+    #[test]
+    fn every_code_of_the_gateway_has_a_cause() {
+        let kinds = kinds();
+        assert_eq!(
+            kinds.len(),
+            Kind::Internal as usize + 1,
+            "a kind is not reached by the one before it"
+        );
+        for kind in kinds {
+            let code = kind.label();
+            assert!(chat::knows_error(code), "{code} is not in the table");
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use super::chat as page;
 use super::{load, print, report, warn};
-use crate::descriptors;
-use crate::exchange::{Admission, Capacity};
-use crate::plugin::Engine;
-use crate::snapshot::{self, Prepared};
-use crate::telemetry::metrics::Metrics;
+use crate::builtin;
+use sluicegate_gateway::descriptors;
+use sluicegate_gateway::exchange::{Admission, Capacity};
+use sluicegate_gateway::snapshot::{self, Prepared};
+use sluicegate_plugin_host::Engine;
+use sluicegate_telemetry::metrics::Metrics;
 
 /// Validates the file, then loads its plugins with their configurations.
 pub(super) async fn check(file: &Path) -> ExitCode {
@@ -30,7 +31,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         let own = config.listeners.first().map(|listener| listener.listen);
         page::settings(chat, config.admin.as_ref(), own).asks()
     });
-    match snapshot::prepare(config, &engine, &Metrics::new(), None).await {
+    match snapshot::prepare(config, &engine, builtin::PLUGINS, &Metrics::new(), None).await {
         Ok(prepared) => {
             warn(prepared.warnings());
             print(&format!(

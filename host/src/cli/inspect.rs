@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::{BAD_CONFIGURATION, print};
 use crate::builtin;
-use crate::config::{Plugin, SetLimits, Source};
-use crate::plugin::{Engine, load};
-use crate::telemetry::metrics::Metrics;
+use sluicegate_config::{Plugin, SetLimits, Source};
+use sluicegate_plugin_host::{Engine, load};
+use sluicegate_telemetry::metrics::Metrics;
 
 /// Loads the component and prints what there is to know as JSON.
 pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
@@ -89,13 +89,10 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
 
 fn read(file: &Path) -> Result<Arc<[u8]>, String> {
     if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("builtin:")) {
-        return builtin::find(name).map(Arc::from).ok_or_else(|| {
-            let names: Vec<_> = builtin::names().collect();
-            format!(
-                "there is no plugin `{name}` inside; there are {}",
-                names.join(", ")
-            )
-        });
+        return builtin::PLUGINS
+            .find(name)
+            .map(Arc::from)
+            .map_err(|error| format!("{error}; there are {}", error.names));
     }
     std::fs::read(file)
         .map(Arc::from)

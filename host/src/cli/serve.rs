@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use super::chat as page;
 use super::{environment, load, report, warn};
 use crate::builtin;
-use crate::chat::Chat;
-use crate::config::{self, Config, Log};
-use crate::demo::{self, Pace};
-use crate::lifecycle::{Error, Gateway};
-use crate::plugin::Engine;
-use crate::telemetry;
+use sluicegate_chat::Chat;
+use sluicegate_config::{self as config, Config, Log};
+use sluicegate_gateway::lifecycle::{Error, Gateway};
+use sluicegate_plugin_host::Engine;
+use sluicegate_sim::{self as demo, Pace};
+use sluicegate_telemetry as telemetry;
 
 /// How long answers on the chat page may go on after the signal to stop, before the gateway itself drains.
 const CHAT_DRAIN: Duration = Duration::from_secs(10);
@@ -126,7 +126,7 @@ async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitC
         Some(chat) => {
             let settings =
                 page::settings(&chat, admin.as_ref(), gateway.addresses().first().copied());
-            match Chat::start(settings, builtin::page()).await {
+            match Chat::start(settings, sluicegate_page::FILES).await {
                 Ok(chat) => {
                     gateway.show_metrics(chat.metrics());
                     println!("{}", page::greeting(&chat));
@@ -174,7 +174,7 @@ async fn start(config: Config) -> Result<Gateway, ExitCode> {
         eprintln!("sluicegate: {error}");
         ExitCode::FAILURE
     })?;
-    match Gateway::start(config, &engine).await {
+    match Gateway::start(config, &engine, builtin::PLUGINS).await {
         Ok(gateway) => Ok(gateway),
         Err(Error::Configuration(problems)) => Err(report(&problems)),
         Err(error) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Client } from '../../../host/ui/js/net/client.js';
-import { memoryShelf } from '../../../host/ui/js/net/outbox.js';
+import { Client } from '../../../host/chat/ui/js/net/client.js';
+import { memoryShelf } from '../../../host/chat/ui/js/net/outbox.js';
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 

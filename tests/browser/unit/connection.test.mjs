@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { Backoff } from '../../../host/ui/js/net/backoff.js';
-import { Connection } from '../../../host/ui/js/net/connection.js';
+import { Backoff } from '../../../host/chat/ui/js/net/backoff.js';
+import { Connection } from '../../../host/chat/ui/js/net/connection.js';
 
 const microtasks = async () => {
   for (let i = 0; i < 10; i++) await Promise.resolve();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Outbox, memoryShelf } from '../../../host/ui/js/net/outbox.js';
-import { OFFLINE, RequestError } from '../../../host/ui/js/net/wire.js';
+import { Outbox, memoryShelf } from '../../../host/chat/ui/js/net/outbox.js';
+import { OFFLINE, RequestError } from '../../../host/chat/ui/js/net/wire.js';
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SessionModel } from '../../../host/ui/js/net/session.js';
+import { SessionModel } from '../../../host/chat/ui/js/net/session.js';
 
 const user = (id, parent, text = id) => ({ id, parent, role: 'user', status: 'done', text, created_at: 1 });
 const answer = (id, parent, text = id) => ({ id, parent, role: 'assistant', status: 'done', text, created_at: 2 });

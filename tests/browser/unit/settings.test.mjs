@@ -27,8 +27,8 @@ function enter(values) {
 }
 
 let tabs = 0;
-/** @returns {Promise<typeof import('../../../host/ui/js/settings.js')>} */
-const tab = () => import(`../../../host/ui/js/settings.js?tab=${tabs++}`);
+/** @returns {Promise<typeof import('../../../host/chat/ui/js/settings.js')>} */
+const tab = () => import(`../../../host/chat/ui/js/settings.js?tab=${tabs++}`);
 
 async function pageOf(user) {
   const page = await tab();

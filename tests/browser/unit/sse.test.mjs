@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SseSocket } from '../../../host/ui/js/net/sse.js';
+import { SseSocket } from '../../../host/chat/ui/js/net/sse.js';
 
 /** A server whose event stream brings these chunks. @param {string[]} chunks */
 function stream(chunks) {

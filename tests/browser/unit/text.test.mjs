@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { BlockList } from '../../../host/ui/js/text/blocks.js';
-import { CompositionGuard, enterAction } from '../../../host/ui/js/text/ime.js';
-import { isInlineImage, link, split } from '../../../host/ui/js/text/links.js';
-import { Markdown, plain } from '../../../host/ui/js/text/markdown.js';
+import { BlockList } from '../../../host/chat/ui/js/text/blocks.js';
+import { CompositionGuard, enterAction } from '../../../host/chat/ui/js/text/ime.js';
+import { isInlineImage, link, split } from '../../../host/chat/ui/js/text/links.js';
+import { Markdown, plain } from '../../../host/chat/ui/js/text/markdown.js';
 
 /** A parser that knows only blank lines, and counts what it is given. */
 function toy() {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { test } from 'node:test';
-import * as i18n from '../../../host/ui/js/i18n.js';
-import { SessionList } from '../../../host/ui/js/net/list.js';
-import { ScrollPin } from '../../../host/ui/js/view/scroll.js';
+import * as i18n from '../../../host/chat/ui/js/i18n.js';
+import { SessionList } from '../../../host/chat/ui/js/net/list.js';
+import { ScrollPin } from '../../../host/chat/ui/js/view/scroll.js';
 
-const UI = new URL('../../../host/ui/', import.meta.url);
+const UI = new URL('../../../host/chat/ui/', import.meta.url);
 const catalog = async (name) => JSON.parse(await readFile(new URL(`i18n/${name}.json`, UI), 'utf8'));
 
 async function sources() {

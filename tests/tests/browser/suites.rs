@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sluicegate::builtin;
 use sluicegate_tests::web::{OTHER_TOKEN, TOKEN};
 use sluicegate_tests::{Setup, Web, logs, program};
 use tempfile::TempDir;
@@ -47,7 +46,7 @@ async fn the_modules_of_the_page_do_what_their_tests_promise() -> anyhow::Result
     }
     let copy = Copy::make()?;
     let markdown = copy.folder.path().join(MARKDOWN);
-    let (_, module) = builtin::page()
+    let (_, module) = sluicegate_page::FILES
         .iter()
         .find(|(name, _)| *name == MARKDOWN)
         .context("the page has its Markdown module")?;
@@ -132,7 +131,10 @@ impl Copy {
             folder: TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?,
         };
         copy_files(&root.join("tests/browser"), &copy.suites())?;
-        copy_files(&root.join("host/ui"), &copy.folder.path().join("host/ui"))?;
+        copy_files(
+            &root.join("host/chat/ui"),
+            &copy.folder.path().join("host/chat/ui"),
+        )?;
         // What the page loads as modules, Node.js shall take for modules too.
         fs::write(
             copy.folder.path().join("package.json"),

@@ -164,7 +164,7 @@ async fn crowd(kind: Kind) {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_eight_thousand_exchanges_each_kind_can_be_held() {
     // Both ends of the gateway's connections are here, and a shell may give a process few descriptors to begin with.
-    sluicegate::descriptors::raise();
+    sluicegate_gateway::descriptors::raise();
     for kind in [
         Kind::Silent,
         Kind::Streaming,

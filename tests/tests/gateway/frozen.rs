@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sluicegate::demo::{self, Pace, Quirks};
+use sluicegate_sim::{self as demo, Pace, Quirks};
 use sluicegate_tests::upstream::{Request, ollama};
 use sluicegate_tests::{Client, Gateway, Script, Setup, Upstream, eventually, logs};
 use tokio::net::TcpListener;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
-use sluicegate::plugin::Engine;
+use sluicegate_plugin_host::Engine;
 use sluicegate_tests::client::{Raw, Response};
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually, guest};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
-use sluicegate::config;
+use sluicegate_config as config;
 use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Script, Setup, Upstream, eventually, guest};
 
@@ -110,8 +110,9 @@ async fn what_has_not_changed_is_the_same_object_with_its_connections() {
         .await
         .expect("in force");
     let after = core.snapshot.load_full();
-    let target =
-        |snapshot: &sluicegate::snapshot::Snapshot| snapshot.upstreams["ollama"].targets[0].clone();
+    let target = |snapshot: &sluicegate_gateway::snapshot::Snapshot| {
+        snapshot.upstreams["ollama"].targets[0].clone()
+    };
     assert!(Arc::ptr_eq(&target(&before), &target(&after)));
     for (name, plugin) in &before.plugins {
         assert!(Arc::ptr_eq(plugin, &after.plugins[name]), "{name}");

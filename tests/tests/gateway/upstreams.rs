@@ -1,7 +1,7 @@
 //! What `/upstreams` tells of the model servers: their state, version and models in memory.
 
 use serde_json::{Value, json};
-use sluicegate::demo::{self, Pace};
+use sluicegate_sim::{self as demo, Pace};
 use sluicegate_tests::upstream::Request;
 use sluicegate_tests::{Gateway, Script, Setup, Upstream, eventually};
 use tokio::net::TcpListener;

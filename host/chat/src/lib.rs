@@ -1,0 +1,345 @@
+//! The web gateway: a chat page over WebSockets, sessions kept by the server, limits, and `/debug`.
+//!
+//! It is a client of the proxy like any other: it sends `POST {endpoint}/v1/chat/completions` and knows nothing else of it. It
+//! imports nothing of the proxy's modules; the calendar is below both.
+//!
+//! How the parts fit together:
+//!
+//! ```text
+//! http ─┬─ page        the files of the page
+//!       ├─ rest ──┐
+//!       ├─ stream ┼─ request ── hub ── session (one actor each) ── store
+//!       └─ socket ┘                       │
+//!            ▲                            └─ run ── upstream ──▶ the proxy
+//!            └── outbox ◀── events ──────────┘ │
+//!                   ▲                          ▼
+//!                   └───── positions ────── buffer
+//! ```
+//!
+//! Three rules hold everywhere. A run belongs to its session, never to a connection. Everything that a client sees has a position,
+//! so that it can come back to it. Nothing that waits is unbounded: a reader that does not read costs a number.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+mod auth;
+mod bucket;
+mod buffer;
+mod clock;
+mod debug;
+mod guard;
+mod health;
+mod highlight;
+mod http;
+mod hub;
+mod id;
+mod outbox;
+mod page;
+mod pass;
+mod request;
+mod rest;
+mod run;
+mod session;
+mod settings;
+mod slots;
+mod socket;
+mod store;
+mod stream;
+mod telemetry;
+mod transfer;
+mod upstream;
+mod wire;
+
+pub use page::Files;
+pub use settings::{Access, Limits, Problem, Secret, Settings, Timeouts, Tls};
+pub use store::Error as StoreError;
+pub use transfer::{Error as TransferError, Imported, backup, export, import, login_code};
+
+use hub::{Hub, Parts, UNDO_MS};
+use outbox::Frame;
+use settings::base_url;
+use store::{Store, token};
+use upstream::{Dialer, Upstream};
+use wire::Close;
+use wire::event::Notice;
+
+/// Whether an error of the proxy with this code has a cause of its own on the page.
+#[must_use]
+pub fn knows_error(code: &str) -> bool {
+    upstream::knows_error(code)
+}
+
+/// Old rows are removed so often.
+const TIDY: Duration = Duration::from_secs(3600);
+/// Reconnects after a restart are spread over this time.
+const SPREAD_MS: u64 = 3_000;
+/// What is left of a shutdown after its deadline: runs that were interrupted store their text.
+const LAST: Duration = Duration::from_secs(3);
+
+/// Why the web gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Settings that do not fit together, all of them.
+    #[error("the settings of the web gateway do not fit: {}", list(.0))]
+    Settings(Vec<Problem>),
+    /// The database cannot be opened.
+    #[error("the chat database cannot be opened")]
+    Store(#[from] store::Error),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("{path} cannot be used for TLS: {problem}")]
+    Tls {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// A running web gateway.
+pub struct Chat {
+    hub: Arc<Hub>,
+    address: SocketAddr,
+    link: String,
+}
+
+impl Chat {
+    /// Starts the gateway. The proxy need not be there: the page then says so, and notices when it comes.
+    ///
+    /// `files` is the page, path and content of each file; see [`Settings::ui_dir`] for working on it.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing runs then.
+    pub async fn start(settings: Settings, files: Files) -> Result<Self, Error> {
+        let problems = settings.problems();
+        if !problems.is_empty() {
+            return Err(Error::Settings(problems));
+        }
+        let tls = settings.tls.as_ref().map(acceptor).transpose()?;
+        let listen = settings.listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|source| Error::Listen {
+                address: listen,
+                source,
+            })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen {
+            address: listen,
+            source,
+        })?;
+        let hub = assemble(settings, files, address).await?;
+        let code = hub.auth.new_code(token::LOCAL, true).await?;
+        let link = format!("{}/#login={code}", origin(&hub.settings, address));
+        hub.tracker
+            .spawn(http::serve(Arc::clone(&hub), listener, tls));
+        hub.tracker.spawn(health::watch(Arc::clone(&hub)));
+        hub.tracker.spawn(debug::Lag::measure(Arc::clone(&hub)));
+        hub.tracker.spawn(tidy(Arc::clone(&hub)));
+        tracing::info!(%address, endpoint = hub.settings.endpoint, "chat: the web gateway is ready");
+        Ok(Self { hub, address, link })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The link that logs a browser in, once, within ten minutes from the start. It is a secret: print it for the operator only.
+    pub fn login_link(&self) -> String {
+        self.link.clone()
+    }
+
+    /// The gateway's figures at the moment of asking, for an admin interface that shows them with its own; nothing once the
+    /// gateway is gone.
+    ///
+    /// # Shape
+    /// OpenMetrics text without its end mark.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let hub = Arc::downgrade(&self.hub);
+        move || hub.upgrade().map_or_else(String::new, |hub| hub.metrics())
+    }
+
+    /// Stops the gateway: no new messages, goodbye to the browsers, then up to `deadline` for runs under way, then an end with
+    /// their text so far stored.
+    pub async fn shutdown(self, deadline: Duration) {
+        let hub = self.hub;
+        hub.stopping.cancel();
+        farewell(&hub);
+        let until = tokio::time::Instant::now() + deadline;
+        while hub.slots.load() != (0, 0) && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        hub.interrupted.cancel();
+        let until = tokio::time::Instant::now() + LAST;
+        while hub.slots.load() != (0, 0) && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Runs have reported; their sessions store the end before they take anything else.
+        hub.settled(LAST).await;
+        hub.each_conn(|conn| conn.outbox.close(Close::ShuttingDown));
+        // Time for the close frames to leave.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        hub.closed.cancel();
+        hub.tracker.close();
+        if tokio::time::timeout(LAST, hub.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("chat: some tasks did not end in time");
+        }
+        hub.store.close().await;
+        tracing::info!("chat: the web gateway has stopped");
+    }
+}
+
+async fn assemble(
+    settings: Settings,
+    files: Files,
+    address: SocketAddr,
+) -> Result<Arc<Hub>, Error> {
+    let path = settings.store.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&path))
+        .await
+        .map_err(|_| store::Error::Closed)??;
+    let epoch = store
+        .write(|c| {
+            let ended = store::run::repair(c, None, clock::now_ms())?;
+            if ended > 0 {
+                tracing::warn!(ended, "chat: answers that were cut by the last end of the gateway are marked as interrupted");
+            }
+            store::schema::epoch(c)
+        })
+        .await?;
+    let auth = auth::Auth::new(&settings, &store, address.port()).await?;
+    let bad = |what, url: &String| {
+        Error::Settings(vec![Problem::BadUrl {
+            what,
+            url: url.clone(),
+        }])
+    };
+    let endpoint = settings::endpoint(&settings.endpoint)
+        .ok_or_else(|| bad("endpoint", &settings.endpoint))?;
+    let admin = match &settings.admin {
+        Some(url) => Some(base_url(url).ok_or_else(|| bad("admin", url))?),
+        None => None,
+    };
+    let dialer = Dialer::new(endpoint.https || admin.as_ref().is_some_and(|admin| admin.https));
+    let down = |base, key| Upstream::new(base, key, dialer.clone(), settings.timeouts.clone());
+    let upstream = down(endpoint, settings.endpoint_key.as_ref());
+    let admin = admin.map(|base| down(base, settings.admin_key.as_ref()));
+    let guard = guard::Guard::new(&settings, address);
+    let pages = page::Pages::new(files, settings.ui_dir.clone());
+    Ok(Hub::new(Parts {
+        settings,
+        store,
+        epoch,
+        upstream,
+        admin,
+        auth,
+        guard,
+        pages,
+    }))
+}
+
+/// Where the page is, for people on this machine.
+fn origin(settings: &Settings, address: SocketAddr) -> String {
+    if let Some(origin) = settings.origins.first() {
+        return origin.clone();
+    }
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    match address.ip().is_unspecified() {
+        true => format!("{scheme}://localhost:{}", address.port()),
+        false => format!("{scheme}://{address}"),
+    }
+}
+
+/// Tells all browsers when to come back, spread so that they do not all come at once.
+fn farewell(hub: &Hub) {
+    let count = hub.counts().0.max(1) as u64;
+    let place = std::sync::atomic::AtomicU64::new(0);
+    hub.each_conn(|conn| {
+        let place = place.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let reconnect_after_ms = 500 + SPREAD_MS * place / count;
+        let bye = Notice::Bye {
+            reason: "restart",
+            reconnect_after_ms,
+        };
+        conn.outbox.push(Frame::from(wire::text(&bye)));
+    });
+}
+
+/// Removes what nobody needs any more, now and then.
+async fn tidy(hub: Arc<Hub>) {
+    loop {
+        let now = clock::now_ms();
+        let tidied = hub.store.write(move |c| {
+            store::session::purge(c, now.saturating_sub(UNDO_MS))?;
+            store::event::forget(c, now)?;
+            token::forget(c, now)
+        });
+        if let Err(error) = tidied.await {
+            tracing::warn!(%error, "chat: old rows were not removed");
+        }
+        tokio::select! {
+            () = hub.closed.cancelled() => return,
+            () = tokio::time::sleep(TIDY) => {}
+        }
+    }
+}
+
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Error> {
+    let bad = |path: &PathBuf| {
+        let path = path.clone();
+        move |error: String| Error::Tls {
+            path,
+            problem: error,
+        }
+    };
+    let chain = CertificateDer::pem_file_iter(&tls.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(&tls.cert)(error.to_string()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| bad(&tls.key)(error.to_string()))?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| bad(&tls.cert)(error.to_string()))?;
+    // A WebSocket is an upgrade of HTTP/1.1.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test waits for its tasks, or its runtime ends them"
+)]
+mod tests;

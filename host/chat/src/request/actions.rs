@@ -1,0 +1,431 @@
+//! What the requests do, one function each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Asker;
+use crate::hub::HIGHLIGHT_BYTES;
+use crate::session::ask::{Ask, QueueOp, Reply};
+use crate::session::{self as sessions, bad_param, not_found, store_failed};
+use crate::store::session::SessionRow;
+use crate::store::{self, message, search, session};
+use crate::wire::debug::Card;
+use crate::wire::event::{Notice, RunKind};
+use crate::wire::params::{
+    Accepted, Again, CreateSession, Done, Empty, Highlight, Highlighted, ListSessions,
+    MessagePayload, MessagesPage, Models, OneMessage, Options, PageMessages, ReadSession,
+    SelectBranch, Selected, Send, Sent, SessionPatch, SessionPayload, Stop, Stopped, Visible,
+};
+use crate::wire::session::{Session, Sessions};
+use crate::wire::{self, Code, ErrorBody};
+use crate::{clock, debug, id};
+
+/// Messages of a page, at most and if nothing was asked for.
+const PAGE: (usize, usize) = (200, 50);
+/// How long a search may compare.
+const SEARCH: Duration = Duration::from_millis(400);
+
+impl Asker<'_> {
+    pub(super) fn user(&self) -> String {
+        self.login.user.id.clone()
+    }
+
+    async fn ask<T>(
+        &self,
+        session: &str,
+        ask: impl FnOnce(String, Reply<T>) -> Ask,
+    ) -> Result<T, ErrorBody> {
+        let user = self.user();
+        self.hub.ask(session, |reply| ask(user, reply)).await
+    }
+
+    pub(crate) async fn list(&self, ask: ListSessions) -> Result<Sessions, ErrorBody> {
+        let user = self.user();
+        let query = ask.q.clone().unwrap_or_default();
+        let found = self.hub.store.read(move |c| match query.trim() {
+            "" => session::list(c, &user, &ask),
+            words => search::search(c, &user, words, SEARCH),
+        });
+        let mut sessions = found.await.map_err(|error| store_failed(&error))?;
+        self.hub.mark_running(&mut sessions.sessions);
+        Ok(sessions)
+    }
+
+    pub(crate) async fn get(&self, session: String) -> Result<SessionPayload, ErrorBody> {
+        let user = self.user();
+        let found = self
+            .hub
+            .store
+            .read(move |c| session::find(c, &user, &session))
+            .await;
+        let mut session = found
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(|| not_found("session"))?
+            .session;
+        self.hub.mark_running([&mut session]);
+        Ok(SessionPayload { session })
+    }
+
+    pub(crate) async fn create(&self, ask: CreateSession) -> Result<SessionPayload, ErrorBody> {
+        if self.hub.is_stopping() {
+            return Err(self.hub.stopping_error());
+        }
+        let patch = SessionPatch {
+            title: ask.title.map(Some),
+            model: ask.model.map(Some),
+            system: ask.system.map(Some),
+            ..SessionPatch::default()
+        };
+        sessions::check(&patch)?;
+        let mut row = SessionRow::new(id::new("ses"), self.user(), clock::now_ms());
+        sessions::apply(patch, &mut row);
+        let session = row.session.clone();
+        let added = self
+            .hub
+            .store
+            .write(move |c| session::insert(c, &row))
+            .await;
+        added.map_err(|error| store_failed(&error))?;
+        self.tell_list(&session);
+        Ok(SessionPayload { session })
+    }
+
+    fn tell_list(&self, session: &Session) {
+        let notice = Notice::SessionsChanged {
+            session: Box::new(session.clone()),
+        };
+        self.hub
+            .to_user(&self.login.user.id, &wire::text(&notice).into());
+    }
+
+    pub(crate) async fn patch(
+        &self,
+        session: &str,
+        patch: SessionPatch,
+        at: Option<u64>,
+    ) -> Result<SessionPayload, ErrorBody> {
+        let session = self
+            .ask(session, |user, reply| Ask::Patch {
+                patch,
+                at,
+                user,
+                reply,
+            })
+            .await?;
+        Ok(SessionPayload { session })
+    }
+
+    pub(crate) async fn bin(
+        &self,
+        session: &str,
+        deleted: bool,
+    ) -> Result<SessionPayload, ErrorBody> {
+        let session = self
+            .ask(session, |user, reply| Ask::Bin {
+                deleted,
+                user,
+                reply,
+            })
+            .await?;
+        Ok(SessionPayload { session })
+    }
+
+    pub(super) fn show(&self, params: &Visible) -> Empty {
+        if let Some(conn) = self.conn {
+            conn.outbox.show(params.visible);
+        }
+        Empty {}
+    }
+
+    pub(super) async fn unwatch(&self, session: &str) -> Result<Empty, ErrorBody> {
+        if let Some(conn) = self.conn {
+            let conn = conn.outbox.conn.clone();
+            self.hub.give(session, Ask::Unwatch { conn }).await?;
+        }
+        Ok(Empty {})
+    }
+
+    pub(super) async fn read(&self, read: ReadSession) -> Result<SessionPayload, ErrorBody> {
+        let seq = read.seq;
+        let session = self
+            .ask(&read.session, |user, reply| Ask::Read { seq, user, reply })
+            .await?;
+        Ok(SessionPayload { session })
+    }
+
+    pub(super) async fn queue(&self, session: &str, change: QueueOp) -> Result<Done, ErrorBody> {
+        let seq = self
+            .ask(session, |user, reply| Ask::Queue {
+                change,
+                user,
+                reply,
+            })
+            .await?;
+        Ok(Done { seq })
+    }
+
+    pub(super) async fn select(&self, select: SelectBranch) -> Result<Selected, ErrorBody> {
+        let leaf = select.leaf;
+        let (leaf, seq) = self
+            .ask(&select.session, |user, reply| Ask::Select {
+                leaf,
+                user,
+                reply,
+            })
+            .await?;
+        Ok(Selected { leaf, seq })
+    }
+
+    pub(crate) async fn page(&self, ask: PageMessages) -> Result<MessagesPage, ErrorBody> {
+        let user = self.user();
+        let limit = ask.limit.unwrap_or(PAGE.1).clamp(1, PAGE.0);
+        let found = self.hub.store.read(move |c| {
+            let Some(row) = session::find(c, &user, &ask.session)? else {
+                return Ok(None);
+            };
+            let leaf = ask.leaf.or(row.session.leaf);
+            message::page(
+                c,
+                &ask.session,
+                leaf.as_deref(),
+                ask.before.as_deref(),
+                limit,
+            )
+            .map(Some)
+        });
+        let (mut messages, more) = found
+            .await
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(|| not_found("session"))?;
+        self.hub.overlay(&mut messages);
+        Ok(MessagesPage { messages, more })
+    }
+
+    pub(crate) async fn message(&self, ask: OneMessage) -> Result<MessagePayload, ErrorBody> {
+        let user = self.user();
+        let found = self
+            .hub
+            .store
+            .read(move |c| match session::find(c, &user, &ask.session)? {
+                Some(_) => message::find(c, &ask.session, &ask.message),
+                None => Ok(None),
+            });
+        let mut message = found
+            .await
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(|| not_found("message"))?;
+        let stored = wire::message::Position {
+            text: message.text.len(),
+            reasoning: message.reasoning.len(),
+        };
+        let to = self.hub.overlay([&mut message]).unwrap_or(stored);
+        Ok(MessagePayload { message, to })
+    }
+
+    /// A message, or a command in the place of one.
+    pub(crate) async fn send(&self, send: Send) -> Result<Sent, ErrorBody> {
+        if let Some(args) = command(&send.text) {
+            let card = self.command("debug", args).await?;
+            return Ok(Sent {
+                session: send.session,
+                message: None,
+                reply: None,
+                run: None,
+                request_id: None,
+                seq: 0,
+                status: Accepted::Card,
+                dup: false,
+                card: Some(card),
+            });
+        }
+        if !id::plausible(&send.cid) {
+            return Err(bad_param("cid", "1 to 64 letters, digits, `-` and `_`"));
+        }
+        if send.text.trim().is_empty() {
+            return Err(bad_param("text", "the message is empty"));
+        }
+        let most = self.hub.settings.limits.message_chars;
+        if send.text.chars().count() > most {
+            let details = serde_json::json!({ "param": "text", "limit": most });
+            return Err(ErrorBody::new(Code::TooLarge, "the message is too long").details(details));
+        }
+        check_options(&send.options, send.model.as_deref())?;
+        match send.session.clone() {
+            Some(session) => {
+                self.ask(&session, |user, reply| Ask::Send {
+                    send: Box::new(send),
+                    user,
+                    reply,
+                })
+                .await
+            }
+            None => {
+                // Cheap for a message that comes again; the database decides when two come at once.
+                let (user, cid) = (self.user(), send.cid.clone());
+                let known = self
+                    .hub
+                    .store
+                    .read(move |c| store::run::known(c, &user, &cid))
+                    .await;
+                if let Some(known) = known.map_err(|error| store_failed(&error))? {
+                    return self
+                        .ask(&known.session, |user, reply| Ask::Send {
+                            send: Box::new(send),
+                            user,
+                            reply,
+                        })
+                        .await;
+                }
+                let row = SessionRow::new(id::new("ses"), self.user(), clock::now_ms());
+                let user = self.user();
+                self.hub
+                    .ask_new(row, |reply| Ask::Send {
+                        send: Box::new(send),
+                        user,
+                        reply,
+                    })
+                    .await
+            }
+        }
+    }
+
+    pub(super) async fn again(&self, kind: RunKind, again: Again) -> Result<Sent, ErrorBody> {
+        if !id::plausible(&again.cid) {
+            return Err(bad_param("cid", "1 to 64 letters, digits, `-` and `_`"));
+        }
+        check_options(&again.options, again.model.as_deref())?;
+        let session = again.session.clone();
+        self.ask(&session, |user, reply| Ask::Again {
+            kind,
+            again,
+            user,
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) async fn stop(&self, stop: Stop) -> Result<Stopped, ErrorBody> {
+        let session = match (&stop.session, &stop.run) {
+            (Some(session), _) => session.clone(),
+            (None, Some(run)) => match self.hub.session_of(run) {
+                Some(session) => session,
+                // Over already, or never there: stopping twice is no mistake.
+                None => return Ok(Stopped { stopping: false }),
+            },
+            (None, None) => return Err(bad_param("run", "name a run or a session")),
+        };
+        let stopping = self
+            .ask(&session, |user, reply| Ask::Stop {
+                run: stop.run,
+                user,
+                reply,
+            })
+            .await?;
+        Ok(Stopped { stopping })
+    }
+
+    pub(crate) async fn highlight(&self, ask: Highlight) -> Result<Arc<Highlighted>, ErrorBody> {
+        if ask.text.len() > HIGHLIGHT_BYTES {
+            let details = serde_json::json!({ "limit": HIGHLIGHT_BYTES });
+            return Err(
+                ErrorBody::new(Code::TooLarge, "the code is too long to colour").details(details),
+            );
+        }
+        let hub = Arc::clone(self.hub);
+        let work =
+            tokio::task::spawn_blocking(move || hub.highlighter.highlight(&ask.lang, &ask.text));
+        work.await
+            .map_err(|_| ErrorBody::new(Code::Internal, "the grammar broke"))
+    }
+
+    pub(crate) fn models(&self) -> Models {
+        let (health, models) = self.hub.health.now();
+        Models { models, health }
+    }
+
+    pub(crate) async fn command(&self, name: &str, args: Option<&str>) -> Result<Card, ErrorBody> {
+        match name {
+            "debug" => debug::card(self, args.map(str::trim).unwrap_or_default()).await,
+            _ => Err(bad_param("name", "the only command is `debug`")),
+        }
+    }
+}
+
+/// The arguments of `/debug`, if that is the text's first line.
+fn command(text: &str) -> Option<Option<&str>> {
+    let rest = text.lines().next()?.strip_prefix("/debug")?;
+    match rest.trim() {
+        "" => Some(None),
+        args @ ("json" | "watch") if rest.starts_with(' ') => Some(Some(args)),
+        args if rest.starts_with(' ') && args.starts_with("req_") && id::plausible(args) => {
+            Some(Some(args))
+        }
+        _ => None,
+    }
+}
+
+fn check_options(options: &Options, model: Option<&str>) -> Result<(), ErrorBody> {
+    let outside =
+        |value: Option<f64>, most: f64| value.is_some_and(|value| !(0.0..=most).contains(&value));
+    if outside(options.temperature, 2.0) {
+        return Err(bad_param("temperature", "0 to 2"));
+    }
+    if outside(options.top_p, 1.0) {
+        return Err(bad_param("top_p", "0 to 1"));
+    }
+    if options.max_tokens == Some(0) {
+        return Err(bad_param("max_tokens", "at least 1"));
+    }
+    let efforts = ["none", "low", "medium", "high"];
+    if options
+        .reasoning_effort
+        .as_deref()
+        .is_some_and(|effort| !efforts.contains(&effort))
+    {
+        return Err(bad_param("reasoning_effort", "none, low, medium or high"));
+    }
+    if model.is_some_and(|model| model.is_empty() || model.len() > 200) {
+        return Err(bad_param("model", "1 to 200 bytes"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_command_itself_is_a_command() {
+        assert_eq!(command("/debug"), Some(None));
+        assert_eq!(command("/debug \nmore"), Some(None));
+        assert_eq!(command("/debug json"), Some(Some("json")));
+        assert_eq!(command("/debug  watch"), Some(Some("watch")));
+        assert_eq!(command("/debug req_k3f9q2"), Some(Some("req_k3f9q2")));
+        for text in [
+            "",
+            "debug",
+            "//debug",
+            " /debug",
+            "/debugjson",
+            "/debug something",
+            "/debug req_../x",
+            "a\n/debug",
+        ] {
+            assert_eq!(command(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        let bad = |json: &str| {
+            let options = serde_json::from_str(json).expect("options");
+            check_options(&options, None).expect_err("refused").details["param"].clone()
+        };
+        assert_eq!(bad(r#"{"temperature":2.1}"#), "temperature");
+        assert_eq!(bad(r#"{"top_p":-1}"#), "top_p");
+        assert_eq!(bad(r#"{"max_tokens":0}"#), "max_tokens");
+        assert_eq!(bad(r#"{"reasoning_effort":"much"}"#), "reasoning_effort");
+        assert!(check_options(&Options::default(), Some("")).is_err());
+        assert!(check_options(&Options::default(), Some("a/b:7b")).is_ok());
+    }
+}

@@ -1,0 +1,455 @@
+//! The REST API: the same requests as on the socket, login and tokens, downloads and uploads, and answers for programs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::auth::Login;
+use super::guard::{Guard, Origin};
+use super::http::{self, Body};
+use super::hub::Hub;
+use super::request::Asker;
+use super::session::{bad_param, not_found, store_failed};
+use super::wire::params::{CardPayload, ListSessions, PageMessages, Stop};
+use super::wire::rest::{Me, NewToken, UsageReport};
+use super::wire::session::Reach;
+use super::wire::{self, Code, ErrorBody};
+use super::{clock, store, stream as events};
+use sluicegate_telemetry::calendar::Date;
+
+mod account;
+mod files;
+mod program;
+
+/// Bytes of an ordinary body, and of an import.
+const BODY: usize = 1 << 20;
+const IMPORT: usize = 64 << 20;
+/// Days that a usage report covers if nothing was asked for.
+const DAYS: u64 = 31;
+
+/// One request under the rules that hold for all of them.
+struct Call<'a> {
+    hub: &'a Arc<Hub>,
+    login: &'a Login,
+    method: Method,
+    headers: HeaderMap,
+    query: Vec<(String, String)>,
+    peer: SocketAddr,
+}
+
+/// `GET /readyz`.
+pub(crate) async fn ready(hub: &Arc<Hub>) -> Response<Body> {
+    let store = hub.store.works().await;
+    let (health, _) = hub.health.now();
+    let ready = store && health.proxy == Reach::Up && !hub.is_stopping();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    http::json(
+        status,
+        &serde_json::json!({ "ready": ready, "store": store, "health": health }),
+    )
+}
+
+/// `/api/v1/…`.
+pub(crate) async fn answer(
+    hub: &Arc<Hub>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    secure: bool,
+) -> Response<Body> {
+    let result = match admit(hub, &request) {
+        Ok(()) => dispatch(hub, request, peer, secure).await,
+        Err(error) => Err(error),
+    };
+    result.unwrap_or_else(|error| http::error(&error))
+}
+
+/// The rules against requests that other sites cause.
+fn admit(hub: &Hub, request: &Request<Incoming>) -> Result<(), ErrorBody> {
+    let headers = request.headers();
+    if hub.guard.origin(headers) == Origin::Foreign || Guard::cross_site(headers) {
+        return Err(ErrorBody::new(
+            Code::Forbidden,
+            "requests of other sites are refused",
+        ));
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    // Forms cannot send this type, and scripts of other sites would have to ask first.
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    if kind.split(';').next().unwrap_or_default().trim() != "application/json" {
+        return Err(bad_param(
+            "content-type",
+            "content-type must be application/json",
+        ));
+    }
+    if headers.contains_key(header::COOKIE)
+        && !headers.contains_key(header::AUTHORIZATION)
+        && hub.guard.origin(headers) != Origin::Ours
+    {
+        return Err(ErrorBody::new(
+            Code::Forbidden,
+            "a request with a cookie needs our origin",
+        ));
+    }
+    Ok(())
+}
+
+async fn dispatch(
+    hub: &Arc<Hub>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    secure: bool,
+) -> Result<Response<Body>, ErrorBody> {
+    let (head, body) = request.into_parts();
+    let path = head
+        .uri
+        .path()
+        .strip_prefix("/api/v1/")
+        .unwrap_or_default()
+        .to_owned();
+    let segments: Vec<&str> = path.split('/').collect();
+    if (&head.method, segments.as_slice()) == (&Method::POST, ["login"].as_slice()) {
+        return account::log_in(hub, body, peer, secure).await;
+    }
+    let login = hub.auth.check(&head.headers, None, peer.ip()).await?;
+    let query = query(head.uri.query().unwrap_or_default());
+    let call = Call {
+        hub,
+        login: &login,
+        method: head.method,
+        headers: head.headers,
+        query,
+        peer,
+    };
+    if let ["sessions", rest @ ..] = segments.as_slice() {
+        return call.sessions(rest, body).await;
+    }
+    call.other(&segments, body, secure).await
+}
+
+impl Call<'_> {
+    fn asker(&self) -> Asker<'_> {
+        Asker {
+            hub: self.hub,
+            login: self.login,
+            conn: None,
+        }
+    }
+
+    fn param(&self, name: &str) -> Option<String> {
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+    }
+
+    fn number(&self, name: &str) -> Result<Option<usize>, ErrorBody> {
+        self.param(name)
+            .map(|text| text.parse().map_err(|_| bad_param(name, "not a number")))
+            .transpose()
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        matches!(self.param(name).as_deref(), Some("1" | "true"))
+    }
+
+    async fn sessions(&self, path: &[&str], body: Incoming) -> Result<Response<Body>, ErrorBody> {
+        let asker = self.asker();
+        match (self.method.as_str(), path) {
+            ("GET", []) => {
+                let list = ListSessions {
+                    cursor: self.param("cursor"),
+                    limit: self.number("limit")?,
+                    q: self.param("q"),
+                    archived: self.flag("archived"),
+                    deleted: self.flag("deleted"),
+                };
+                Ok(http::json(StatusCode::OK, &asker.list(list).await?))
+            }
+            ("POST", []) => {
+                let create = parse(&http::read(body, BODY).await?)?;
+                Ok(http::json(
+                    StatusCode::CREATED,
+                    &asker.create(create).await?,
+                ))
+            }
+            ("GET", [id]) => Ok(tagged(&asker.get((*id).to_owned()).await?)),
+            ("PATCH", [id]) => {
+                let at = self.if_match()?;
+                let patch = parse(&http::read(body, BODY).await?)?;
+                match asker.patch(id, patch, at).await {
+                    Ok(payload) => Ok(tagged(&payload)),
+                    Err(error) if error.code == Code::LeafChanged => {
+                        let mut response = http::error(&error);
+                        *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+                        Ok(response)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            ("DELETE", [id]) => Ok(tagged(&asker.bin(id, true).await?)),
+            ("POST", [id, "restore"]) => Ok(tagged(&asker.bin(id, false).await?)),
+            ("GET", [id, "messages"]) => {
+                let page = PageMessages {
+                    session: (*id).to_owned(),
+                    before: self.param("before"),
+                    leaf: self.param("leaf"),
+                    limit: self.number("limit")?,
+                };
+                Ok(http::json(StatusCode::OK, &asker.page(page).await?))
+            }
+            ("POST", [id, "messages"]) => {
+                self.message(id, parse(&http::read(body, BODY).await?)?)
+                    .await
+            }
+            ("GET", [id, "export"]) => self.export(id).await,
+            _ => Err(not_found("path")),
+        }
+    }
+
+    async fn other(
+        &self,
+        path: &[&str],
+        body: Incoming,
+        secure: bool,
+    ) -> Result<Response<Body>, ErrorBody> {
+        let asker = self.asker();
+        match (self.method.as_str(), path) {
+            ("GET", ["me"]) => Ok(http::json(
+                StatusCode::OK,
+                &Me {
+                    user: self.login.user.clone(),
+                    build: self.hub.pages.build(),
+                },
+            )),
+            ("POST", ["logout"]) => {
+                self.revoke(&self.login.token.clone()).await?;
+                let mut response = http::empty(StatusCode::NO_CONTENT);
+                account::set_cookie(&mut response, &self.hub.auth.set_cookie("", secure));
+                Ok(response)
+            }
+            ("POST", ["login-codes"]) => self.login_code().await,
+            ("GET", ["tokens"]) => self.tokens().await,
+            ("POST", ["tokens"]) => {
+                let new: NewToken = parse(&http::read(body, BODY).await?)?;
+                if !(1..=64).contains(&new.label.chars().count()) {
+                    return Err(bad_param("label", "1 to 64 characters"));
+                }
+                Ok(http::json(
+                    StatusCode::CREATED,
+                    &self.hub.auth.new_program(self.login, &new.label).await?,
+                ))
+            }
+            ("DELETE", ["tokens", id]) => match self.revoke(id).await? {
+                true => Ok(http::empty(StatusCode::NO_CONTENT)),
+                false => Err(not_found("token")),
+            },
+            ("GET", ["models"]) => Ok(http::json(StatusCode::OK, &asker.models())),
+            ("GET", ["debug"]) => {
+                let card = asker
+                    .command("debug", self.param("args").as_deref())
+                    .await?;
+                Ok(http::json(StatusCode::OK, &CardPayload { card }))
+            }
+            ("GET", ["usage"]) => self.usage().await,
+            ("POST", ["highlight"]) => {
+                let ask = parse(&http::read(body, BODY).await?)?;
+                Ok(http::json(StatusCode::OK, &*asker.highlight(ask).await?))
+            }
+            ("GET", ["export"]) => self.export_all().await,
+            ("POST", ["import"]) => self.import(http::read(body, IMPORT).await?).await,
+            ("GET", ["runs", id]) => self.run(id).await,
+            ("POST", ["runs", id, "stop"]) => {
+                let stop = Stop {
+                    run: Some((*id).to_owned()),
+                    session: None,
+                };
+                Ok(http::json(StatusCode::OK, &asker.stop(stop).await?))
+            }
+            ("GET", ["events"]) => match self.hub.is_stopping() {
+                true => Err(self.hub.stopping_error()),
+                false => Ok(events::open(
+                    self.hub,
+                    self.login.clone(),
+                    self.hub.admit(self.peer.ip())?,
+                )),
+            },
+            ("POST", ["rpc"]) => {
+                let conn = self
+                    .headers
+                    .get("x-sluice-conn")
+                    .and_then(|conn| conn.to_str().ok());
+                let body = http::read(body, self.hub.settings.limits.frame_bytes).await?;
+                Ok(events::rpc(self.hub, self.login, conn, &body).await)
+            }
+            _ => Err(not_found("path")),
+        }
+    }
+
+    fn if_match(&self) -> Result<Option<u64>, ErrorBody> {
+        let Some(field) = self.headers.get(header::IF_MATCH) else {
+            return Ok(None);
+        };
+        let seq = field
+            .to_str()
+            .ok()
+            .and_then(|tag| tag.trim().trim_matches('"').parse().ok());
+        seq.map(Some)
+            .ok_or_else(|| bad_param("if-match", "the tag of an earlier answer"))
+    }
+
+    async fn usage(&self) -> Result<Response<Body>, ErrorBody> {
+        let day = |name: &str| {
+            let start = self.param(name).map(|text| {
+                let date = Date::parse(&text).ok_or_else(|| bad_param(name, "write 2026-07-31"));
+                date.map(Date::start_ms)
+            });
+            start.transpose()
+        };
+        let to = day("to")?
+            .unwrap_or_else(clock::now_ms)
+            .saturating_add(86_400_000);
+        let from = day("from")?.unwrap_or(to.saturating_sub((DAYS + 1) * 86_400_000));
+        let user = self.login.user.id.clone();
+        let days = self
+            .hub
+            .store
+            .read(move |c| store::run::usage(c, &user, from, to))
+            .await;
+        Ok(http::json(
+            StatusCode::OK,
+            &UsageReport {
+                days: days.map_err(|error| store_failed(&error))?,
+            },
+        ))
+    }
+
+    async fn run(&self, id: &str) -> Result<Response<Body>, ErrorBody> {
+        let (user, run) = (self.login.user.id.clone(), id.to_owned());
+        let found = self
+            .hub
+            .store
+            .read(move |c| store::run::find(c, &user, &run))
+            .await;
+        let (_, run) = found
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(|| not_found("run"))?;
+        Ok(http::json(StatusCode::OK, &run))
+    }
+}
+
+fn tagged(payload: &wire::params::SessionPayload) -> Response<Body> {
+    let mut response = http::json(StatusCode::OK, payload);
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", payload.session.seq)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorBody> {
+    serde_json::from_slice(body).map_err(|error| bad_param("body", &error.to_string()))
+}
+
+/// The pairs of a query, decoded. Broken escapes stay as they are.
+fn query(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key), decode(value))
+        })
+        .collect()
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        // A sign, which reading a number would take, is no digit.
+        let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+        let escaped = (bytes[at] == b'%').then(|| digit(at + 1).zip(digit(at + 2)));
+        match escaped.flatten() {
+            Some((high, low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
+                at += 3;
+            }
+            None => {
+                decoded.push(if bytes[at] == b'+' { b' ' } else { bytes[at] });
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded_and_broken_escapes_stay() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(
+            query("q=%E6%8E%92+a&limit=5&x"),
+            [pair("q", "排 a"), pair("limit", "5"), pair("x", "")]
+        );
+        assert_eq!(
+            query("q=100%&r=%zz%4"),
+            [pair("q", "100%"), pair("r", "%zz%4")]
+        );
+        assert_eq!(query("q=%+5&r=%%41"), [pair("q", "% 5"), pair("r", "%A")]);
+        assert_eq!(query(""), []);
+    }
+
+    mod properties {
+        use super::*;
+
+        /// A text as a query may have it: letters as they are, a blank as `+`, anything as an escape of any letter case.
+        fn encode(text: &str, escape: &[u8]) -> String {
+            let mut encoded = String::new();
+            for (byte, how) in text.bytes().zip(escape.iter().cycle()) {
+                match byte {
+                    b'a'..=b'z' if how % 2 == 0 => encoded.push(char::from(byte)),
+                    b' ' if how % 2 == 0 => encoded.push('+'),
+                    _ if how % 3 == 0 => encoded.push_str(&format!("%{byte:02X}")),
+                    _ => encoded.push_str(&format!("%{byte:02x}")),
+                }
+            }
+            encoded
+        }
+
+        proptest::proptest! {
+            #[test]
+            fn a_query_is_read_as_it_was_written(
+                pairs in proptest::collection::vec(("[a-z]\\PC{0,8}", "\\PC{0,12}"), 0..5),
+                escape in proptest::collection::vec(0_u8..6, 1..9),
+            ) {
+                let written: Vec<String> = pairs
+                    .iter()
+                    .map(|(key, value)| format!("{}={}", encode(key, &escape), encode(value, &escape)))
+                    .collect();
+                proptest::prop_assert_eq!(query(&written.join("&")), pairs);
+            }
+
+            #[test]
+            fn any_query_is_no_longer_than_it_was(text in "[%&=+0-9a-fA-F\u{e4}]{0,30}|\\PC{0,30}") {
+                let length: usize = query(&text).iter().map(|(key, value)| key.len() + value.len()).sum();
+                // What is not UTF-8 becomes U+FFFD, three bytes for an escape of three.
+                proptest::prop_assert!(length <= text.len());
+            }
+        }
+    }
+}

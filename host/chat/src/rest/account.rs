@@ -1,0 +1,90 @@
+//! Logging in and out, links for other browsers, and tokens for programs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::{BODY, Call, parse};
+use crate::clock;
+use crate::http::{self, Body};
+use crate::hub::Hub;
+use crate::session::store_failed;
+use crate::store::token;
+use crate::wire::ErrorBody;
+use crate::wire::rest::{LoginCode, Tokens};
+
+pub(super) async fn log_in(
+    hub: &Arc<Hub>,
+    body: Incoming,
+    peer: SocketAddr,
+    secure: bool,
+) -> Result<Response<Body>, ErrorBody> {
+    let body = parse(&http::read(body, BODY).await?)?;
+    let fresh = hub.auth.log_in(&body, peer.ip()).await.inspect_err(|_| {
+        hub.telemetry.login_failures.fetch_add(1, Ordering::Relaxed);
+    })?;
+    let mut response = http::json(StatusCode::OK, &fresh.body);
+    set_cookie(&mut response, &hub.auth.set_cookie(&fresh.cookie, secure));
+    Ok(response)
+}
+
+pub(super) fn set_cookie(response: &mut Response<Body>, cookie: &str) {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+}
+
+impl Call<'_> {
+    pub(super) async fn revoke(&self, token: &str) -> Result<bool, ErrorBody> {
+        let (user, token_id) = (self.login.user.id.clone(), token.to_owned());
+        let revoked = self
+            .hub
+            .store
+            .write(move |c| token::revoke(c, &user, &token_id, clock::now_ms()))
+            .await;
+        let revoked = revoked.map_err(|error| store_failed(&error))?;
+        if revoked {
+            self.hub.close_login(token);
+        }
+        Ok(revoked)
+    }
+
+    pub(super) async fn login_code(&self) -> Result<Response<Body>, ErrorBody> {
+        let code = self
+            .hub
+            .auth
+            .new_code(&self.login.user.id, self.login.debug())
+            .await;
+        let code = code.map_err(|error| store_failed(&error))?;
+        // The link leads to where the user is now: that name works from where the user sits.
+        let (host, secure) = self
+            .hub
+            .guard
+            .host(&self.headers)
+            .unwrap_or(("127.0.0.1", false));
+        let scheme = if secure { "https" } else { "http" };
+        let link = format!("{scheme}://{host}/#login={code}");
+        Ok(http::json(
+            StatusCode::CREATED,
+            &LoginCode {
+                link,
+                expires_at: clock::now_ms() + token::CODE_MS,
+            },
+        ))
+    }
+
+    pub(super) async fn tokens(&self) -> Result<Response<Body>, ErrorBody> {
+        let (user, current) = (self.login.user.id.clone(), self.login.token.clone());
+        let tokens = self
+            .hub
+            .store
+            .read(move |c| token::list(c, &user, &current, clock::now_ms()))
+            .await;
+        let tokens = tokens.map_err(|error| store_failed(&error))?;
+        Ok(http::json(StatusCode::OK, &Tokens { tokens }))
+    }
+}

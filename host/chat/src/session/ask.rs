@@ -1,0 +1,100 @@
+//! What can be asked of a session's actor.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::outbox::Outbox;
+use crate::run::Outcome;
+use crate::wire::ErrorBody;
+use crate::wire::event::RunKind;
+use crate::wire::params::{Again, Send, Sent, SessionPatch, Sub};
+use crate::wire::session::Session;
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(crate) struct Reply<T>(pub(crate) oneshot::Sender<Result<T, ErrorBody>>);
+
+impl<T> Reply<T> {
+    /// Answers. If nobody waits any more the change stands all the same.
+    pub(super) fn give(self, answer: Result<T, ErrorBody>) {
+        drop(self.0.send(answer));
+    }
+}
+
+/// One request to an actor. `user` is who asks.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Tell this connection all changes; the answer goes there as the `res` of request `id`.
+    Watch {
+        outbox: Arc<Outbox>,
+        id: String,
+        params: Sub,
+        user: String,
+    },
+    /// Stop that.
+    Unwatch { conn: String },
+    /// A new message.
+    Send {
+        send: Box<Send>,
+        user: String,
+        reply: Reply<Sent>,
+    },
+    /// Another answer, or more of one.
+    Again {
+        kind: RunKind,
+        again: Again,
+        user: String,
+        reply: Reply<Sent>,
+    },
+    /// Stop the run of that name, or whatever runs. The answer says whether something did.
+    Stop {
+        run: Option<String>,
+        user: String,
+        reply: Reply<bool>,
+    },
+    /// Change the waiting messages. The answer is the position.
+    Queue {
+        change: QueueOp,
+        user: String,
+        reply: Reply<u64>,
+    },
+    /// Show another branch. The answer is its leaf and the position.
+    Select {
+        leaf: String,
+        user: String,
+        reply: Reply<(String, u64)>,
+    },
+    /// Change settings, if the session is still at position `at`, where given.
+    Patch {
+        patch: SessionPatch,
+        at: Option<u64>,
+        user: String,
+        reply: Reply<Session>,
+    },
+    /// Into the bin, or out of it.
+    Bin {
+        deleted: bool,
+        user: String,
+        reply: Reply<Session>,
+    },
+    /// All up to this position was seen.
+    Read {
+        seq: u64,
+        user: String,
+        reply: Reply<Session>,
+    },
+    /// A run that waited has its slot.
+    Started { run: String },
+    /// A run is over.
+    Ended { run: String, outcome: Box<Outcome> },
+}
+
+/// A change of the waiting messages.
+#[derive(Debug)]
+pub(crate) enum QueueOp {
+    /// Take this one back.
+    Remove(String),
+    /// Move this one to that place, from 0.
+    Move(String, usize),
+}

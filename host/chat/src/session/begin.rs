@@ -1,0 +1,225 @@
+//! The beginning of a run: all of it in one transaction, then told, then started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::plan::Plan;
+use super::{Actor, Live, store_failed};
+use crate::buffer::Buffer;
+use crate::run::{self, Moves};
+use crate::slots::Entry;
+use crate::store::message::Turn;
+use crate::store::{self, event, message, session};
+use crate::wire::event::{Event, RunKind, RunStart};
+use crate::wire::message::{Message, Position, QueueItem, Role, RunPhase, RunSummary, Status};
+use crate::wire::params::{Accepted, Sent};
+use crate::wire::{Code, ErrorBody};
+
+impl Actor {
+    /// Stores all that begins with a run, tells it, and starts the run.
+    pub(super) async fn launch(&mut self, plan: Plan, cid: &str) -> Result<Sent, ErrorBody> {
+        let moves = Arc::new(Moves::new(&self.hub));
+        let entry = self.hub.slots.enter(&self.row.user, moves.clone());
+        let place = match &entry {
+            Entry::Now(_) => None,
+            Entry::Later(_, place) => Some(*place),
+            Entry::Full => {
+                let message = "too many answers of this user wait already";
+                return Err(ErrorBody::new(Code::QueueFull, message).after(Duration::from_secs(5)));
+            }
+        };
+        let start = plan.start(place);
+        let mut row = self.next_row();
+        plan.touch(&mut row, self.live.is_some());
+        let first = self.row.session.seq + 1;
+        let write = Write {
+            stored: self.stored,
+            first,
+            queue: plan
+                .queued
+                .then(|| self.queue_items().into_iter().skip(1).collect()),
+            plan,
+            start: start.clone(),
+            row,
+        };
+        let written = self.hub.store.write(move |c| write.store(c)).await;
+        let written = match written {
+            Ok(written) => written,
+            // The same client id came to two sessions, or to two new ones, at once: the other one won.
+            Err(error) if error.conflict() => {
+                return self.known(cid).await?.ok_or_else(|| store_failed(&error));
+            }
+            Err(error) => return Err(store_failed(&error)),
+        };
+        self.stored = true;
+        self.row = written.row;
+        if written.plan.queued {
+            self.queue.remove(0);
+        }
+        let sent = self.begin(entry, &moves, start, &written.plan, written.turns, place);
+        for (seq, event) in (first..).zip(&written.events) {
+            self.tell(seq, event);
+        }
+        if let Some(live) = &self.live {
+            let (buffer, base) = (live.buffer.clone(), live.buffer.base);
+            self.each_watcher(|outbox| outbox.follow(&buffer, base));
+        }
+        self.tell_list();
+        Ok(sent)
+    }
+
+    fn begin(
+        &mut self,
+        entry: Entry,
+        moves: &Moves,
+        start: RunStart,
+        plan: &Plan,
+        turns: Vec<Turn>,
+        place: Option<usize>,
+    ) -> Sent {
+        let (text, reasoning) = plan.before();
+        let limit = self.hub.settings.limits.answer_bytes;
+        let buffer = Buffer::new(&start.run, &start.message, text, reasoning, limit);
+        let stop = self.hub.interrupted.child_token();
+        let task = run::Task {
+            hub: Arc::clone(&self.hub),
+            session: self.row.session.id.clone(),
+            start: start.clone(),
+            system: self.row.session.system.clone(),
+            turns,
+            options: plan.options.clone(),
+            buffer: Arc::clone(&buffer),
+            stop: stop.clone(),
+        };
+        moves.attach(&self.row.user, &start.run);
+        self.hub.begin_run(&self.row.session.id, &buffer);
+        run::spawn(task, entry);
+        let sent = Sent {
+            session: Some(self.row.session.id.clone()),
+            message: plan.asked.as_ref().map(|message| message.id.clone()),
+            reply: Some(start.message.clone()),
+            run: Some(start.run.clone()),
+            request_id: Some(start.request_id.clone()),
+            seq: self.row.session.seq,
+            status: if place.is_some() {
+                Accepted::Waiting
+            } else {
+                Accepted::Started
+            },
+            dup: false,
+            card: None,
+        };
+        let phase = if place.is_some() {
+            RunPhase::Queued
+        } else {
+            RunPhase::Running
+        };
+        self.live = Some(Live {
+            start,
+            buffer,
+            phase,
+            stop,
+            abandoned: false,
+            hold: false,
+            resumes: 0,
+        });
+        sent
+    }
+}
+
+/// All that is stored when a run begins.
+struct Write {
+    stored: bool,
+    first: u64,
+    plan: Plan,
+    start: RunStart,
+    row: session::SessionRow,
+    /// What still waits, if the message waited.
+    queue: Option<Vec<QueueItem>>,
+}
+
+/// What was stored, and what the model will be told.
+struct Written {
+    plan: Plan,
+    row: session::SessionRow,
+    events: Vec<Event>,
+    turns: Vec<Turn>,
+}
+
+impl Write {
+    fn store(mut self, c: &Connection) -> Result<Written, store::Error> {
+        let (owner, user, now) = (
+            self.row.session.id.clone(),
+            self.row.user.clone(),
+            self.start.created_at,
+        );
+        let mut events = Vec::new();
+        if !self.stored {
+            session::insert(c, &self.row)?;
+        }
+        if let Some(queue) = self.queue.take() {
+            store::run::dequeue(c, &owner, &self.plan.cid)?;
+            events.push(Event::QueueChanged { queue });
+        }
+        if let Some(asked) = &self.plan.asked {
+            message::insert(c, &owner, &user, asked)?;
+            let siblings = message::siblings(c, &owner, asked.parent.as_deref(), Role::User)?;
+            events.push(Event::MessageAdded {
+                message: Message {
+                    siblings,
+                    ..asked.clone()
+                },
+            });
+        }
+        let run = &self.start;
+        let waiting = run.position.is_some();
+        if self.plan.fresh {
+            let mut reply = self.plan.reply.clone();
+            reply.status = if waiting {
+                Status::Queued
+            } else {
+                Status::Streaming
+            };
+            reply.run = Some(RunSummary {
+                id: run.run.clone(),
+                request_id: run.request_id.clone(),
+                finish: None,
+                error: None,
+                usage: None,
+                ttft_ms: None,
+                duration_ms: None,
+            });
+            message::insert(c, &owner, &user, &reply)?;
+        }
+        store::run::insert(c, &self.plan.new_run(&owner, &user, run))?;
+        store::run::open(c, &run.message, &run.run, waiting)?;
+        if run.base == Position::default() {
+            message::clear(c, &run.message)?;
+        }
+        let mut told = run.clone();
+        told.siblings = message::siblings(c, &owner, Some(&run.parent), Role::Assistant)?;
+        events.push(if waiting {
+            Event::RunQueued(told)
+        } else {
+            Event::RunStarted(told)
+        });
+        for (seq, event) in (self.first..).zip(&events) {
+            event::append(c, &owner, seq, event, now)?;
+        }
+        session::save(c, &self.row)?;
+        let from = if self.plan.kind == RunKind::Continue {
+            &run.message
+        } else {
+            &run.parent
+        };
+        let turns = message::context(c, &owner, from)?;
+        Ok(Written {
+            plan: self.plan,
+            row: self.row,
+            events,
+            turns,
+        })
+    }
+}

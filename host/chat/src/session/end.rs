@@ -1,0 +1,205 @@
+//! The middle and the end of a run, as its session sees them.
+
+use std::time::Duration;
+
+use super::plan::{PREVIEW, one_line};
+use super::{Actor, Live};
+use crate::run::Outcome;
+use crate::store::{self, event, session};
+use crate::telemetry::Ended;
+use crate::wire::event::{Event, Notice, RunEnd};
+use crate::wire::message::{Finish, RunPhase};
+use crate::wire::{Close, Layer};
+use crate::{clock, wire};
+
+/// Waits between attempts to store the end of a run. The text stays in memory meanwhile.
+const RETRY: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(6),
+];
+
+impl Actor {
+    /// Asks the run to stop; with `hold` the messages behind it wait until somebody acts. Gives whether there was one.
+    pub(super) fn stop(&mut self, run: Option<&str>, hold: bool) -> bool {
+        let Some(live) = self
+            .live
+            .as_mut()
+            .filter(|live| run.is_none_or(|run| run == live.start.run))
+        else {
+            return false;
+        };
+        live.stop.cancel();
+        live.hold = hold;
+        live.phase = RunPhase::Stopping;
+        let notice = Notice::Position {
+            run: live.start.run.clone(),
+            state: RunPhase::Stopping,
+            position: None,
+        };
+        self.notice(&notice);
+        true
+    }
+
+    /// A run that waited is under way.
+    pub(super) async fn started(&mut self, run: &str) {
+        let Some(live) = self.live.as_mut().filter(|live| live.start.run == run) else {
+            return;
+        };
+        if live.phase == RunPhase::Queued {
+            live.phase = RunPhase::Running;
+        }
+        live.start.position = None;
+        let start = live.start.clone();
+        let event = Event::RunStarted(start.clone());
+        let row = self.next_row();
+        let (kept, told) = (row.clone(), event.clone());
+        let written = self
+            .hub
+            .store
+            .write(move |c| {
+                store::run::open(c, &start.message, &start.run, false)?;
+                event::append(
+                    c,
+                    &row.session.id,
+                    row.session.seq,
+                    &event,
+                    row.session.updated_at,
+                )?;
+                session::save(c, &row)
+            })
+            .await;
+        match written {
+            Ok(()) => {
+                self.row = kept;
+                self.tell(self.row.session.seq, &told);
+            }
+            // Only the page's word for it is late; the end of the run says all.
+            Err(error) => tracing::error!(%error, "chat: the start of a run was not stored"),
+        }
+    }
+
+    /// A run is over: stores its text and figures, tells them, logs them, and goes on with what waits.
+    pub(super) async fn ended(&mut self, run: &str, outcome: Outcome) {
+        let Some(live) = self.live.take_if(|live| live.start.run == run) else {
+            return;
+        };
+        let (text, reasoning) = live.buffer.texts_now();
+        let end = live.end(outcome);
+        let mut row = self.next_row();
+        row.answered = row.session.seq;
+        if !text.is_empty() {
+            row.session.preview = one_line(&text, PREVIEW);
+        }
+        let stored = self.store_end(&end, &row, text, reasoning).await;
+        self.log(&live, &end);
+        self.hub.end_run(&live.start.message);
+        let below = |error: &wire::ErrorBody| error.layer != Layer::Gateway;
+        if end.error.as_ref().is_some_and(below) {
+            self.hub.health.doubt();
+        }
+        if !stored {
+            // Clients come back, a new actor loads what is there, and the repair ends the run.
+            self.each_watcher(|outbox| outbox.cut(Close::Internal));
+            self.watchers.clear();
+            return;
+        }
+        self.row = row;
+        let hold = match end.finish {
+            // The next message would most likely fail too, or come to nobody.
+            Finish::Error | Finish::Interrupted | Finish::Abandoned => true,
+            Finish::Stop
+            | Finish::Length
+            | Finish::ContentFilter
+            | Finish::ToolCalls
+            | Finish::Stopped => live.hold,
+        };
+        self.tell(self.row.session.seq, &Event::RunEnded(end));
+        self.tell_list();
+        // What is held waits until somebody acts. In the bin nothing runs.
+        if !hold && self.row.session.deleted_at.is_none() {
+            self.next_in_queue().await;
+        }
+    }
+
+    async fn store_end(
+        &self,
+        end: &RunEnd,
+        row: &session::SessionRow,
+        text: String,
+        reasoning: String,
+    ) -> bool {
+        let texts = std::sync::Arc::new((text, reasoning));
+        for wait in RETRY.map(Some).into_iter().chain([None]) {
+            let (end, row, texts) = (end.clone(), row.clone(), std::sync::Arc::clone(&texts));
+            let written = self
+                .hub
+                .store
+                .write(move |c| {
+                    let now = row.session.updated_at;
+                    store::run::end(c, &end, &texts.0, &texts.1, now)?;
+                    event::append(
+                        c,
+                        &row.session.id,
+                        row.session.seq,
+                        &Event::RunEnded(end),
+                        now,
+                    )?;
+                    session::save(c, &row)
+                })
+                .await;
+            match (written, wait) {
+                (Ok(()), _) => return true,
+                (Err(error), Some(wait)) => {
+                    tracing::warn!(%error, "chat: the end of a run was not stored; trying again");
+                    tokio::time::sleep(wait).await;
+                }
+                (Err(error), None) => {
+                    tracing::error!(%error, "chat: the end of a run was not stored");
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    fn log(&self, live: &Live, end: &RunEnd) {
+        self.hub.telemetry.run_ended(&Ended {
+            end,
+            user: &self.row.user,
+            session: &self.row.session.id,
+            model: &live.start.model,
+            viewers: self
+                .watchers
+                .iter()
+                .filter(|watcher| watcher.strong_count() > 0)
+                .count(),
+            resumes: live.resumes,
+            at: live.start.created_at,
+        });
+    }
+}
+
+impl Live {
+    fn end(&self, outcome: Outcome) -> RunEnd {
+        let finish = match outcome.finish {
+            Finish::Stopped if self.abandoned => Finish::Abandoned,
+            other => other,
+        };
+        RunEnd {
+            run: self.start.run.clone(),
+            message: self.start.message.clone(),
+            finish,
+            error: outcome
+                .error
+                .map(|error: wire::ErrorBody| error.request(&self.start.request_id)),
+            to: self.buffer.end(),
+            usage: outcome.usage,
+            ttft_ms: outcome.ttft.map(clock::millis),
+            reasoning_ms: outcome.reasoning.map(clock::millis),
+            duration_ms: clock::millis(outcome.took),
+            request_id: self.start.request_id.clone(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Messages that wait for the run of their session.
+
+use rusqlite::Connection;
+
+use super::ask::QueueOp;
+use super::{Actor, not_found, store_failed};
+use crate::clock;
+use crate::store::{self, event, session};
+use crate::wire::event::Event;
+use crate::wire::params::{Accepted, Send, Sent};
+use crate::wire::{self, Code, ErrorBody};
+
+impl Actor {
+    /// Puts a message behind, or with `first` before, those that wait.
+    pub(super) async fn enqueue(&mut self, send: Send, first: bool) -> Result<Sent, ErrorBody> {
+        if self.queue.len() >= self.hub.settings.limits.queue {
+            return Err(ErrorBody::new(
+                Code::QueueFull,
+                "too many messages wait in this session",
+            ));
+        }
+        let now = clock::now_ms();
+        let mut queue = self.queue.clone();
+        queue.insert(if first { 0 } else { queue.len() }, (send.clone(), now));
+        let payload = wire::text(&send);
+        let (owner, user, cid) = (
+            self.row.session.id.clone(),
+            self.row.user.clone(),
+            send.cid.clone(),
+        );
+        let add = move |c: &Connection| store::run::enqueue(c, &owner, &user, &send, &payload, now);
+        let seq = match self.store_queue(queue, add).await {
+            Ok(seq) => seq,
+            Err(error) if error.conflict() => {
+                return self.known(&cid).await?.ok_or_else(|| store_failed(&error));
+            }
+            Err(error) => return Err(store_failed(&error)),
+        };
+        Ok(Sent {
+            session: Some(self.row.session.id.clone()),
+            message: None,
+            reply: None,
+            run: None,
+            request_id: None,
+            seq,
+            status: Accepted::Queued,
+            dup: false,
+            card: None,
+        })
+    }
+
+    /// Writes a changed queue after `change`, and tells it.
+    pub(super) async fn store_queue(
+        &mut self,
+        queue: Vec<(Send, u64)>,
+        change: impl FnOnce(&Connection) -> Result<(), store::Error> + std::marker::Send + 'static,
+    ) -> Result<u64, store::Error> {
+        let items = queue
+            .iter()
+            .map(|(send, at)| store::run::queue_item(send, *at))
+            .collect();
+        let event = Event::QueueChanged { queue: items };
+        let order: Vec<String> = queue.iter().map(|(send, _)| send.cid.clone()).collect();
+        let row = self.next_row();
+        let (kept, told) = (row.clone(), event.clone());
+        self.hub
+            .store
+            .write(move |c| {
+                change(c)?;
+                store::run::reorder(c, &row.session.id, &order)?;
+                event::append(
+                    c,
+                    &row.session.id,
+                    row.session.seq,
+                    &event,
+                    row.session.updated_at,
+                )?;
+                session::save(c, &row)
+            })
+            .await?;
+        self.row = kept;
+        self.queue = queue;
+        self.tell(self.row.session.seq, &told);
+        Ok(self.row.session.seq)
+    }
+
+    pub(super) async fn change_queue(
+        &mut self,
+        change: QueueOp,
+        user: &str,
+    ) -> Result<u64, ErrorBody> {
+        self.usable(user)?;
+        match change {
+            QueueOp::Remove(cid) => self.drop_from_queue(&cid).await,
+            QueueOp::Move(cid, to) => {
+                let mut queue = self.queue.clone();
+                let from = queue
+                    .iter()
+                    .position(|(send, _)| send.cid == cid)
+                    .ok_or_else(|| not_found("waiting message"))?;
+                let item = queue.remove(from);
+                queue.insert(to.min(queue.len()), item);
+                self.store_queue(queue, |_| Ok(()))
+                    .await
+                    .map_err(|error| store_failed(&error))
+            }
+        }
+    }
+
+    pub(super) async fn drop_from_queue(&mut self, cid: &str) -> Result<u64, ErrorBody> {
+        let mut queue = self.queue.clone();
+        let from = queue
+            .iter()
+            .position(|(send, _)| send.cid == cid)
+            .ok_or_else(|| not_found("waiting message"))?;
+        queue.remove(from);
+        let (owner, cid) = (self.row.session.id.clone(), cid.to_owned());
+        let removed = self
+            .store_queue(queue, move |c| store::run::dequeue(c, &owner, &cid))
+            .await;
+        removed.map_err(|error| store_failed(&error))
+    }
+}

@@ -1,0 +1,241 @@
+//! The configuration: from TOML and the environment to types that the rest of the code trusts.
+//!
+//! Responsible for what can be known from the file alone, and for saying everything that is wrong at once: with key path,
+//! line and mend. Not responsible for what needs a plugin to be loaded (its role, its schema) or a port to be bound.
+//!
+//! # Shape
+//! The file is read by hand-written readers, one file a section, over a parsed document with positions; the default is
+//! `config/default.toml`. Keys are in kebab case, durations and sizes are strings with a unit.
+//!
+//! # Environment
+//! An empty value counts as unset. A variable wins over the file.
+//!
+//! | variable | does |
+//! | --- | --- |
+//! | `OLLAMA_HOST` | replaces the targets of the upstream with `adapter = "ollama"`, if there is one; in Ollama's own syntax |
+//! | `SLUICEGATE_LISTEN` | replaces the address of the first listener, or makes one |
+//! | `SLUICEGATE_ADMIN_LISTEN` | replaces the address of the admin API, or switches it on |
+//! | `SLUICEGATE_LOG` | replaces `log.level` |
+//! | `SLUICEGATE_LOG_FORMAT` | replaces `log.format` |
+//! | `SLUICEGATE_API_KEY` | one more key, named `default`, for the plugin `auth`, which must be `builtin:auth` |
+//! | `CLAWDBOT_PORT` | replaces the port of `chat.listen`, if there is a `[chat]` |
+//! | `CLAWDBOT_MODEL_ENDPOINT` | replaces `chat.endpoint`, if there is a `[chat]` |
+//!
+//! Besides, `{ env = "NAME" }` takes a secret from any variable.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use self::plugin::Plugins;
+use self::reader::{Context, Table, Value};
+
+mod address;
+mod chat;
+mod listener;
+mod plugin;
+mod problem;
+mod reader;
+mod route;
+mod secret;
+mod server;
+pub mod units;
+mod upstream;
+
+pub use self::address::Target;
+pub use self::chat::{Chat, ChatLimits, User};
+pub use self::listener::{Listener, Tls};
+pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source};
+pub use self::problem::{Problem, Problems};
+pub use self::route::{PathPattern, Route};
+pub use self::secret::Secret;
+pub use self::server::{Admin, Limits, Log, LogFormat, Server};
+pub use self::upstream::{Health, Timeout, Upstream};
+
+/// The configuration that is used where there is no file.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+const OLLAMA_HOST: &str = "OLLAMA_HOST";
+const LISTEN: &str = "SLUICEGATE_LISTEN";
+const ADMIN_LISTEN: &str = "SLUICEGATE_ADMIN_LISTEN";
+const LOG: &str = "SLUICEGATE_LOG";
+const LOG_FORMAT: &str = "SLUICEGATE_LOG_FORMAT";
+const API_KEY: &str = "SLUICEGATE_API_KEY";
+const CHAT_PORT: &str = "CLAWDBOT_PORT";
+const CHAT_ENDPOINT: &str = "CLAWDBOT_MODEL_ENDPOINT";
+
+/// Looks up a variable of the environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A configuration in which every reference leads somewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What holds for the whole proxy.
+    pub server: Server,
+    /// How and how much to log.
+    pub log: Log,
+    /// The admin API; `None`: off.
+    pub admin: Option<Admin>,
+    /// Where requests come in; no two on one address. Empty only if there is a `chat`.
+    pub listeners: Vec<Listener>,
+    /// The upstreams by name.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// The plugins by name.
+    pub plugins: BTreeMap<String, Plugin>,
+    /// The routes in the order of the file; at least one if there is a listener.
+    pub routes: Vec<Route>,
+    /// The web gateway; `None`: off.
+    pub chat: Option<Chat>,
+    /// What is legal and looks wrong; for the log and for `check`.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a configuration; relative paths in it start at `base`.
+///
+/// The files of secrets are read, those of certificates opened, those of plugins left alone.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file. A file that is not TOML gives its first syntax error only.
+pub fn parse(text: &str, base: &Path, env: Env<'_>) -> Result<Config, Problems> {
+    let document = DeTable::parse(text).map_err(|error| Problems(vec![syntax(text, &error)]))?;
+    let cx = Context::new(text, base, env);
+    let config = read(&Table::root(&cx, document.get_ref()));
+    let (mut problems, mut warnings) = cx.into_notes();
+    problem::sort(&mut problems);
+    problem::sort(&mut warnings);
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    Ok(Config { warnings, ..config })
+}
+
+/// Reads a configuration from a file, or the default one. Relative paths start at the file's folder, or here.
+///
+/// # Errors
+/// As [`parse`]; a file that cannot be read is a problem of its own.
+pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Config, Problems> {
+    let Some(file) = file else {
+        return parse(DEFAULT, Path::new(""), env);
+    };
+    let text = fs::read_to_string(file).map_err(|error| {
+        Problems(vec![Problem {
+            key: file.display().to_string(),
+            line: None,
+            message: format!("cannot be read: {error}"),
+            mend: "correct the path, or make the file readable".to_owned(),
+        }])
+    })?;
+    parse(&text, file.parent().unwrap_or(Path::new("")), env)
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> Problem {
+    let line = error.span().map(|span| reader::line_of(text, span.start));
+    Problem {
+        key: String::new(),
+        line,
+        message: format!("not TOML: {}", error.message()),
+        mend: "correct the syntax; other problems show when the file can be parsed".to_owned(),
+    }
+}
+
+/// The sections, and then what holds between them. Without problems noted, the result is valid.
+fn read(root: &Table<'_>) -> Config {
+    let server = server::server(root);
+    let log = server::log(root);
+    let mut listeners = listener::listeners(root);
+    let admin = server::admin(root);
+    let upstreams = upstream::upstreams(root);
+    let mut plugins = plugin::plugins(root);
+    plugin::add_adapters(root, &upstreams, &mut plugins.by_name);
+    let known = route::Known {
+        plugins: &plugins.by_name,
+        upstreams: &upstreams,
+    };
+    let routes = route::routes(root, &known);
+    let chat = chat::chat(root);
+
+    listener::check_exposure(root.cx, &mut listeners, &routes, &plugins.by_name);
+    check_completeness(root, &listeners, &routes, chat.as_ref());
+    warn_of_plain_keys(root, &listeners, &plugins);
+    warn_of_unused(root, &routes, &upstreams, &plugins);
+    root.finish();
+    Config {
+        server,
+        log,
+        admin,
+        listeners: listeners
+            .into_iter()
+            .map(|placed| placed.listener)
+            .collect(),
+        upstreams,
+        plugins: plugins.by_name,
+        routes,
+        chat,
+        warnings: Vec::new(),
+    }
+}
+
+/// Names of plugins and upstreams become labels of metrics and parts of file names.
+fn check_name(value: &Value<'_>, name: &str) {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(legal) {
+        value.problem("is no legal name", "use lower-case letters, digits and -");
+    }
+}
+
+fn check_completeness(
+    root: &Table<'_>,
+    listeners: &[listener::Placed],
+    routes: &[Route],
+    chat: Option<&Chat>,
+) {
+    let (cx, place) = (root.cx, &root.place);
+    if root.get("listener").is_none() && listeners.is_empty() && chat.is_none() {
+        let mend = "add [[listener]] with listen = \"127.0.0.1:8080\"";
+        cx.problem(place, "nothing listens", mend);
+    }
+    if root.get("route").is_none() && routes.is_empty() && !listeners.is_empty() {
+        let mend = "add a [[route]] with path, pipeline and upstream";
+        cx.problem(
+            place,
+            "there is no route for the requests that come in",
+            mend,
+        );
+    }
+}
+
+fn warn_of_plain_keys(root: &Table<'_>, listeners: &[listener::Placed], plugins: &Plugins<'_>) {
+    let exposed = |placed: &listener::Placed| !placed.listener.listen.ip().is_loopback();
+    if !listeners.iter().any(exposed) {
+        return;
+    }
+    for place in &plugins.plain_keys {
+        let message = "is a key in plain text, and a listener is off loopback";
+        let mend = r#"write { env = "NAME" } or { file = "path" } instead"#;
+        root.cx.warning(place, message, mend);
+    }
+}
+
+fn warn_of_unused(
+    root: &Table<'_>,
+    routes: &[Route],
+    upstreams: &BTreeMap<String, Upstream>,
+    plugins: &Plugins<'_>,
+) {
+    for (name, place) in &plugins.headings {
+        let adapts = |upstream: &Upstream| upstream.adapter.as_deref() == Some(name);
+        let uses = |route: &Route| {
+            let mut names = route.pipeline.iter().chain(&route.observers);
+            names.any(|other| other == name)
+        };
+        if !routes.iter().any(uses) && !upstreams.values().any(adapts) {
+            let mend = "put it into a route, or remove it";
+            root.cx.warning(place, "is in no route", mend);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,487 @@
+//! Attempts: asking model servers, one after the other, until one of them decides the exchange.
+//!
+//! An attempt works on a copy of the frozen request, with a fresh adapter. It is decided by what leaves its adapter: a first
+//! event, a complete document, a reply, or a fault; without an adapter, or where that does not look at the body, by the
+//! response head. Until then, what another model server may mend leads to the next attempt: no connection, a connection
+//! that broke, an adapter's fault of 429 or 503, and a target that refuses the gateway's own key. A given-up attempt leaves nothing.
+//!
+//! Until its first byte an attempt is also watched over: one that waits for a model that does nothing is taken back and made
+//! again when the model was unloaded, or made elsewhere. The rule for that is in `upstream::stall`.
+
+use std::mem;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+
+use super::deadlines::Expired;
+use super::delivery::too_late;
+use super::request::unreadable;
+use super::{Exchange, Halt, head};
+use crate::failure::{Failure, Kind};
+use crate::pipeline::data::collect;
+use crate::pipeline::{Data, End, Passed, Stop, content_framing};
+use sluicegate_framing::Framing;
+use sluicegate_plugin_host::Asked;
+use sluicegate_plugin_host::instance::Loan;
+use sluicegate_upstream::client::{self, Unanswered};
+use sluicegate_upstream::stall::Verdict;
+use sluicegate_upstream::{self as upstream, Answer, AnswerBody, Target, Upstream};
+
+mod adapter;
+mod candidates;
+mod watched;
+
+pub(super) use adapter::{Adapter, RequestBody};
+use candidates::{Candidate, last_of, may_be_mended, seconds_of, sooner};
+use watched::Watched;
+
+/// Bytes taken from the model server at a time, as far as they have arrived.
+const CHUNK: usize = 64 * 1024;
+
+/// The response of the attempt that decided the exchange.
+pub(super) struct Source {
+    /// `None` when the model server is let go.
+    body: Option<AnswerBody>,
+    /// What has left the adapter already.
+    pub(super) first: Option<Passed>,
+    /// Bytes of the body, where the model server has announced that and no adapter looks at them.
+    pub(super) announced: Option<u64>,
+    /// The body, if it becomes one event because the client has got the head of a stream already.
+    wrapped: Option<BytesMut>,
+    idle: Duration,
+}
+
+impl Source {
+    /// Lets the model server go.
+    pub(super) fn let_go(&mut self) {
+        self.body = None;
+    }
+
+    /// Bytes that wait for the rest of the body.
+    pub(super) fn buffered(&self) -> usize {
+        self.wrapped.as_ref().map_or(0, BytesMut::len)
+    }
+
+    /// The framing of the events that come in; `None` where bytes do.
+    pub(super) fn events_in(&self, adapter: Option<&Adapter>) -> Option<Framing> {
+        if self.wrapped.is_some() {
+            return Some(Framing::Sse);
+        }
+        adapter.and_then(|adapter| adapter.run.batches())
+    }
+
+    /// What is no stream becomes one event behind the head of a stream, when it is complete.
+    fn wrap(&mut self, passed: Passed, limit: u64) -> Passed {
+        let Some(wrapped) = &mut self.wrapped else {
+            return passed;
+        };
+        let bytes = passed.data.into_bytes(Framing::Document);
+        if let Err(failure) = collect(wrapped, &bytes, limit) {
+            return Passed::failed(failure);
+        }
+        match passed.end {
+            End::Open => Passed::open(Data::default()),
+            End::Last => {
+                let body = wrapped.split().freeze();
+                Passed::last(Data::event(body))
+            }
+            End::Stopped(stopped) => Passed {
+                data: Data::default(),
+                end: End::Stopped(stopped),
+            },
+        }
+    }
+}
+
+/// An attempt that did not lead to an answer.
+enum Lost {
+    Halt(Halt),
+    /// The model does nothing.
+    Stalled(Verdict),
+}
+
+impl<T: Into<Halt>> From<T> for Lost {
+    fn from(halt: T) -> Self {
+        Self::Halt(halt.into())
+    }
+}
+
+impl Exchange {
+    /// Asks model servers until an attempt is decided.
+    pub(super) async fn attempts(&mut self, mut body: RequestBody) -> Result<Source, Halt> {
+        let mut candidates = self.candidates()?;
+        let mut soonest: Option<u64> = None;
+        let Some(mut asked) = candidates.next() else {
+            return Err(Failure::new(Kind::Internal, "There is no model server to ask.").into());
+        };
+        loop {
+            let elsewhere = candidates.has_better();
+            let tried = self.attempt(&asked, &mut body, elsewhere).await;
+            // Whom to ask next is settled before this attempt is given up: meanwhile others may find it down.
+            let mut following = || body.is_whole().then(|| candidates.next()).flatten();
+            let (reason, next) = match tried {
+                Ok(source) => {
+                    let head = self.head_of(&source);
+                    soonest = sooner(soonest, head.and_then(|(_, seconds)| seconds));
+                    match head.and_then(|(status, _)| Some((status, following()?))) {
+                        Some((status, next)) => (format!("status {status}"), next),
+                        None => return Ok(self.adopt(source, soonest)),
+                    }
+                }
+                Err(Lost::Halt(Halt::Stop(Stop::Failure(failure)))) => {
+                    let seconds = failure.field("retry-after").and_then(seconds_of);
+                    soonest = sooner(soonest, seconds);
+                    let next = if may_be_mended(&failure) {
+                        following()
+                    } else {
+                        None
+                    };
+                    match next {
+                        Some(next) => (failure.code().to_owned(), next),
+                        None => {
+                            self.adopt_notes();
+                            return Err(last_of(failure, soonest).into());
+                        }
+                    }
+                }
+                Err(Lost::Halt(halt)) => {
+                    self.adopt_notes();
+                    return Err(halt);
+                }
+                Err(Lost::Stalled(verdict)) => {
+                    let next = match verdict {
+                        Verdict::TakenBack => None,
+                        Verdict::Stalled { .. } => following(),
+                    };
+                    match (next, verdict) {
+                        (Some(next), _) => (STALLED.to_owned(), next),
+                        (None, Verdict::Stalled { is_certain: true }) => {
+                            self.adopt_notes();
+                            return Err(stalled(&asked.upstream).into());
+                        }
+                        (None, Verdict::TakenBack | Verdict::Stalled { .. }) => {
+                            self.give_up(&asked.target, STALLED, "it is made again")
+                                .await;
+                            continue;
+                        }
+                    }
+                }
+            };
+            let then = "another model server is asked";
+            self.give_up(&asked.target, &reason, then).await;
+            asked = next;
+        }
+    }
+
+    /// Status and `retry-after` of a response that no adapter looks at, if its status says that another model server may do
+    /// better.
+    fn head_of(&self, source: &Source) -> Option<(u16, Option<u64>)> {
+        let transparent = self
+            .adapter
+            .as_ref()
+            .is_none_or(|adapter| !adapter.run.holds_head() && adapter.run.batches().is_none());
+        if !transparent || source.first.is_some() {
+            return None;
+        }
+        let context = self
+            .adapter
+            .as_ref()
+            .map_or(&self.context, |adapter| &adapter.context);
+        let seconds = context.response.get(RETRY_AFTER).and_then(seconds_of);
+        matches!(context.status(), 429 | 502..=504).then_some((context.status(), seconds))
+    }
+
+    /// One attempt, until it is decided.
+    async fn attempt(
+        &mut self,
+        asked: &Candidate,
+        body: &mut RequestBody,
+        elsewhere: bool,
+    ) -> Result<Source, Lost> {
+        let Candidate {
+            upstream,
+            target,
+            chosen,
+        } = asked;
+        self.record.begin_attempt(&upstream.name, &target.label);
+        let early = self.context.wants_stream() && self.record.route.pipeline.allows_early_head();
+        let heartbeat = self.snapshot.server.heartbeat.filter(|_| early);
+        self.deadlines
+            .begin_attempt(&upstream.timeout, heartbeat, self.record.attempts == 1);
+        self.client.set_deadline(self.deadlines.total());
+
+        let sent = match self.snapshot.adapters.get(&upstream.name) {
+            Some(version) => {
+                let number = self.record.attempts;
+                let copy = self.context.attempt(number, upstream.name.clone(), *chosen);
+                let asked = Asked {
+                    upstream: upstream.name.clone(),
+                    target: target.label.clone(),
+                    info: target.info(),
+                };
+                let limits = self.snapshot.body_limits();
+                let adapter = Adapter::new(version, asked, Loan::new(copy), limits);
+                let adapter = self.adapter.insert(adapter);
+                adapter.request(&self.client, body).await?
+            }
+            None => {
+                self.adapter = None;
+                body.take()
+            }
+        };
+        let request = match &self.adapter {
+            Some(adapter) => head::to_upstream(&adapter.context, upstream, target, sent),
+            None if *chosen => head::to_upstream(&self.context, upstream, target, sent),
+            None => {
+                let number = self.record.attempts;
+                let copy = self.context.attempt(number, upstream.name.clone(), false);
+                head::to_upstream(&copy, upstream, target, sent)
+            }
+        };
+        let request = request.map_err(no_answer)?;
+        let (mut call, mut watched) = self.watched(upstream, target).await?;
+        (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
+        let connect = upstream.timeout.connect;
+        let answer = {
+            // In its place from the start: every function that it were handed to would have room for it.
+            let answer = pin!(client::send(target, connect, request));
+            watched.wait(self.wait(answer)).await
+        };
+        if let (Some(call), Ok(Err(_)) | Err(Lost::Stalled(_))) = (&mut call, &answer) {
+            call.over();
+        }
+        match answer? {
+            Ok(Answer { head, body }) => {
+                let mut body = body.of_call(call);
+                if !head.status.is_success() {
+                    // The model is not at work for it.
+                    body.call_is_over();
+                }
+                self.decide(upstream, Answer { head, body }, watched).await
+            }
+            Err(Unanswered {
+                error,
+                body: unsent,
+            }) => {
+                body.give_back(unsent);
+                Err(no_answer(error).into())
+            }
+        }
+    }
+
+    /// Waits until the response has decided the attempt.
+    async fn decide(
+        &mut self,
+        upstream: &Upstream,
+        answer: Answer,
+        watched: Watched,
+    ) -> Result<Source, Lost> {
+        let Answer { head, mut body } = answer;
+        let mut source = Source {
+            body: None,
+            first: None,
+            announced: None,
+            wrapped: None,
+            idle: upstream.timeout.idle,
+        };
+        if let Some(adapter) = &mut self.adapter {
+            head::from_upstream(&mut adapter.context, head);
+            adapter
+                .run
+                .open(&mut adapter.context, None)
+                .await
+                .map_err(not_to_repeat)?;
+            if adapter.run.is_transparent() {
+                source.announced = body.announced();
+            } else if adapter.run.batches().is_some() || adapter.run.holds_head() {
+                source.first = Some(self.first(&mut body, watched).await?);
+            }
+        } else {
+            head::from_upstream(&mut self.context, head);
+            source.announced = body.announced();
+        }
+        if source.first.is_some() {
+            self.deadlines.received(source.idle);
+        }
+        source.body = Some(body);
+        Ok(source)
+    }
+
+    /// What leaves the adapter first.
+    async fn first(&mut self, body: &mut AnswerBody, mut watched: Watched) -> Result<Passed, Lost> {
+        loop {
+            let chunk = watched.wait(self.wait(body.next(CHUNK))).await;
+            if let Err(Lost::Stalled(_)) = &chunk {
+                body.call_is_over();
+            }
+            let chunk = chunk?.map_err(no_answer)?;
+            watched.has_begun();
+            let Some(adapter) = &mut self.adapter else {
+                return Ok(Passed::last(Data::default()));
+            };
+            let passed = adapter
+                .run
+                .advance(&mut adapter.context, arrived(chunk.bytes, chunk.last))
+                .await;
+            match passed.end {
+                End::Open if passed.data.is_empty() => self.keeps(0)?,
+                End::Stopped(stopped) if passed.data.is_empty() => {
+                    return Err(not_to_repeat(stopped.stop).into());
+                }
+                _ => return Ok(passed),
+            }
+        }
+    }
+
+    /// The attempt is the one that is answered with: its response, and what its adapter noted and set, are the exchange's.
+    fn adopt(&mut self, mut source: Source, soonest: Option<u64>) -> Source {
+        self.adopt_notes();
+        if let Some(adapter) = &mut self.adapter {
+            self.context.status = adapter.context.status;
+            // A copy: the adapter can still read it.
+            self.context.response = adapter.context.response.clone();
+            adapter.context.body = None;
+        }
+        if let (429 | 503, Some(seconds)) = (self.context.status(), soonest) {
+            self.context.response.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.client.has_early_head() && content_framing(&self.context) != Framing::Sse {
+            source.wrapped = Some(BytesMut::new());
+            let sse = HeaderValue::from_static("text/event-stream");
+            self.context.response.insert(CONTENT_TYPE, sse);
+            let limit = self.snapshot.server.limits.response_body;
+            source.first = source.first.take().map(|first| source.wrap(first, limit));
+        }
+        source
+    }
+
+    /// What the adapter noted and set counts, also if its attempt ended with a failure or the client left.
+    fn adopt_notes(&mut self) {
+        if let Some(adapter) = &mut self.adapter
+            && !adapter.decided
+        {
+            adapter.decided = true;
+            self.context.notes = mem::take(&mut adapter.context.notes);
+            let fields = mem::take(&mut adapter.context.response_fields);
+            for (name, value) in &fields {
+                self.context.response_fields.insert(name, value.clone());
+            }
+        }
+    }
+
+    /// Ends an attempt after which another one follows.
+    async fn give_up(&mut self, target: &Target, reason: &str, then: &str) {
+        tracing::info!(
+            req = &*self.record.id,
+            target_address = &*target.label,
+            reason,
+            "attempt failed; {then}"
+        );
+        if let Some(mut adapter) = self.adapter.take() {
+            adapter.close(&mut self.context, reason, None).await;
+            self.context.spent += adapter.spent();
+        }
+        self.context.status = None;
+        self.context.response.clear();
+    }
+
+    /// The next of a response, through the adapter.
+    pub(super) async fn next(&mut self, source: &mut Source) -> Result<Passed, Halt> {
+        let limit = self.snapshot.server.limits.response_body;
+        self.deadlines.wait_from_now();
+        loop {
+            let Some(body) = &mut source.body else {
+                return Ok(Passed::last(Data::default()));
+            };
+            let passed = match self.wait(body.next(CHUNK)).await {
+                Ok(Ok(chunk)) => {
+                    self.deadlines.received(source.idle);
+                    let passed = arrived(chunk.bytes, chunk.last);
+                    match (self.deadlines.exceeded_total(), &mut self.adapter) {
+                        // A server that always has more never lets the timer be asked.
+                        (Some(limit), _) => Passed::failed(too_late(Expired::Total(limit))),
+                        (None, Some(adapter)) => adapter.advance(&mut self.context, passed).await,
+                        (None, None) => passed,
+                    }
+                }
+                // A failure of the model server begins outside its adapter.
+                Ok(Err(error)) => Passed::failed(no_answer(error)),
+                Err(Halt::Stop(stop)) => Passed::stopped(Data::default(), stop),
+                Err(Halt::Gone) => return Err(Halt::Gone),
+            };
+            let passed = source.wrap(passed, limit);
+            if !passed.data.is_empty() || !matches!(passed.end, End::Open) {
+                return Ok(passed);
+            }
+            if let Err(failure) = self.keeps(source.buffered()) {
+                return Ok(Passed::failed(failure));
+            }
+        }
+    }
+}
+
+/// The reason of an attempt whose model does nothing.
+const STALLED: &str = Kind::UpstreamStalled.label();
+
+fn stalled(upstream: &Upstream) -> Failure {
+    let mend = upstream.vendor.when_stalled();
+    Failure::new(
+        Kind::UpstreamStalled,
+        format!(
+            "The model server is up, but this model has done nothing since a client left; {mend}."
+        ),
+    )
+}
+
+fn arrived(bytes: Bytes, last: bool) -> Passed {
+    let data = Data::Bytes(bytes);
+    if last {
+        Passed::last(data)
+    } else {
+        Passed::open(data)
+    }
+}
+
+/// An adapter's 502 says that asking again will not help.
+fn not_to_repeat(stop: Stop) -> Stop {
+    match stop {
+        Stop::Failure(failure)
+            if failure.kind() == Kind::Refused && failure.status() == StatusCode::BAD_GATEWAY =>
+        {
+            failure.not_to_repeat().into()
+        }
+        other => other,
+    }
+}
+
+/// What it means for the client that the model server gives no response, or not all of one.
+fn no_answer(error: upstream::Error) -> Failure {
+    use upstream::Error;
+    let (kind, message) = match &error {
+        Error::Unreachable { .. } => (
+            Kind::UpstreamUnreachable,
+            "The model server cannot be reached.",
+        ),
+        Error::ConnectTimeout { .. } => (
+            Kind::UpstreamConnectTimeout,
+            "The model server does not take connections.",
+        ),
+        Error::Invalid { .. } => (
+            Kind::UpstreamInvalid,
+            "The model server's response is not HTTP.",
+        ),
+        Error::Broken { .. } => (
+            Kind::UpstreamBroken,
+            "The model server broke its response off.",
+        ),
+        Error::RequestBody(cause) => return unreadable(*cause),
+        Error::Request { .. } => (
+            Kind::Internal,
+            "The request for the model server is not legal HTTP.",
+        ),
+    };
+    Failure::new(kind, message).caused_by(error)
+}

@@ -1,0 +1,67 @@
+//! An attempt under stall detection, until its first byte.
+
+use std::future::pending;
+
+use super::Lost;
+use crate::exchange::{Exchange, Halt};
+use sluicegate_upstream::stall::{Call, Ticket, Verdict};
+use sluicegate_upstream::{Target, Upstream};
+
+/// Whether an attempt can be taken back, and by whom that is told.
+pub(super) struct Watched {
+    /// `None` if nobody looks after it.
+    ticket: Option<Ticket>,
+    /// Whether it can be made again.
+    pub(super) again: bool,
+    /// Whether another model server is left for it.
+    pub(super) elsewhere: bool,
+}
+
+impl Watched {
+    /// Waits for something of the model server, unless that does nothing.
+    pub(super) async fn wait<T>(
+        &mut self,
+        something: impl Future<Output = Result<T, Halt>>,
+    ) -> Result<T, Lost> {
+        tokio::select! {
+            biased;
+            verdict = self.verdict() => Err(Lost::Stalled(verdict)),
+            something = something => Ok(something?),
+        }
+    }
+
+    /// Something has come: from here on it is not taken back.
+    pub(super) fn has_begun(&mut self) {
+        self.ticket = None;
+    }
+
+    async fn verdict(&mut self) -> Verdict {
+        match &mut self.ticket {
+            Some(ticket) => ticket.verdict(self.again, self.elsewhere).await,
+            None => pending().await,
+        }
+    }
+}
+
+impl Exchange {
+    /// Begins to watch over an attempt that asks for a model. Waits while that is being unloaded.
+    pub(super) async fn watched(
+        &mut self,
+        upstream: &Upstream,
+        target: &Target,
+    ) -> Result<(Option<Call>, Watched), Halt> {
+        let model = self.context.note("model");
+        let model = model.and_then(|json| serde_json::from_str::<String>(json).ok());
+        let begun = match model {
+            Some(model) => self.wait(upstream.begin_call(target, &model)).await?,
+            None => None,
+        };
+        let (call, ticket) = begun.unzip();
+        let watched = Watched {
+            ticket,
+            again: false,
+            elsewhere: false,
+        };
+        Ok((call, watched))
+    }
+}

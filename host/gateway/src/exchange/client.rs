@@ -1,0 +1,223 @@
+//! The client's side of an exchange: what it has got so far, and how it is told of the end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use tokio::time::Instant;
+
+use super::admission::Admitted;
+use super::head;
+use super::outlet::{Interrupt, Outlet};
+use super::record::Record;
+use super::tail::Tail;
+use crate::pipeline::{Stop, Stopped, content_framing};
+use sluicegate_framing::Framing;
+use sluicegate_plugin_host::instance::Loan;
+
+/// A comment line of SSE, which clients ignore. One line, without an empty line behind it: after an event with an `id`,
+/// openai-python takes the empty line for an event and fails.
+const HEARTBEAT: &[u8] = b": ping\n";
+
+/// What the client has got so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    /// A head for a stream of events, because the client asked for one and the model server was silent for long.
+    EarlyHead,
+    /// The response's own head.
+    Head,
+}
+
+/// Writes the response: one head, then bytes, then an end.
+pub(super) struct ResponseWriter {
+    outlet: Outlet,
+    sent: Sent,
+    /// The framing of what the client gets.
+    framing: Framing,
+    /// Whether the body has a length that was announced: nothing can be added to it.
+    announced: bool,
+    /// Whether what the client has got so far ends where an event ends.
+    at_boundary: bool,
+    tail: Tail,
+    deadline: Option<(Instant, Duration)>,
+}
+
+impl ResponseWriter {
+    pub(super) fn new(outlet: Outlet) -> Self {
+        Self {
+            outlet,
+            sent: Sent::Nothing,
+            framing: Framing::Document,
+            announced: false,
+            at_boundary: true,
+            tail: Tail::default(),
+            deadline: None,
+        }
+    }
+
+    /// Whether anything has gone to the client.
+    pub(super) fn has_begun(&self) -> bool {
+        self.sent != Sent::Nothing
+    }
+
+    /// Whether the client has got the head of a stream before there was a response.
+    pub(super) fn has_early_head(&self) -> bool {
+        self.sent == Sent::EarlyHead
+    }
+
+    /// The framing of what the client gets; `None` as long as that is not settled.
+    pub(super) fn framing(&self) -> Option<Framing> {
+        self.has_begun().then_some(self.framing)
+    }
+
+    /// What the exchange may hold is held until the client has taken all of the response.
+    pub(super) fn holds(&self, admitted: Admitted) {
+        self.outlet.holds(admitted);
+    }
+
+    /// Waits until the exchange is taken out of its connection.
+    pub(super) async fn interrupted(&self) -> Interrupt {
+        self.outlet.interrupted().await
+    }
+
+    /// When the exchange must have ended, and the limit that says so.
+    pub(super) fn set_deadline(&mut self, deadline: Option<(Instant, Duration)>) {
+        self.deadline = deadline;
+    }
+
+    /// Waits for something, no longer than the client stays.
+    pub(super) async fn unless_gone<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Interrupt> {
+        tokio::select! {
+            biased;
+            why = self.outlet.interrupted() => Err(why),
+            value = future => Ok(value),
+        }
+    }
+
+    /// Gives the client some of the body, and the head before the first of it. `whole_events` says that it ends where an event
+    /// ends; else that is looked for.
+    pub(super) async fn chunk(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+        bytes: Bytes,
+        announced: Option<u64>,
+        whole_events: bool,
+    ) -> Result<(), Interrupt> {
+        if self.sent == Sent::Nothing {
+            self.framing = content_framing(context);
+            self.announced = announced.is_some();
+            // A copy: later phases can still read it.
+            let fields = context.response.clone();
+            let head = head::to_client(context, fields);
+            record.status = Some(head.status);
+            context.head_sent = true;
+            self.outlet.head(head, announced, self.deadline);
+            self.sent = Sent::Head;
+        }
+        let ends_an_event = match self.framing {
+            Framing::Ndjson => bytes.ends_with(b"\n"),
+            Framing::Sse | Framing::Document => self.tail.ends_an_event(&bytes),
+        };
+        self.at_boundary = ends_an_event || whole_events;
+        record.sends(bytes.len());
+        self.outlet.send(bytes).await
+    }
+
+    /// Gives the client the end of the body, or the whole response if nothing has been sent.
+    pub(super) async fn finish(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+        bytes: Bytes,
+    ) -> Result<(), Interrupt> {
+        match self.sent {
+            Sent::Nothing => {
+                self.respond(record, context, bytes);
+                Ok(())
+            }
+            Sent::EarlyHead | Sent::Head if bytes.is_empty() => Ok(()),
+            Sent::EarlyHead | Sent::Head => self.chunk(record, context, bytes, None, true).await,
+        }
+    }
+
+    fn respond(&mut self, record: &mut Record, context: &mut Loan, body: Bytes) {
+        let fields = std::mem::take(&mut context.response);
+        let head = head::to_client(context, fields);
+        record.status = Some(head.status);
+        context.head_sent = true;
+        if !body.is_empty() {
+            record.sends(body.len());
+        }
+        self.outlet.respond(head, body);
+        self.sent = Sent::Head;
+    }
+
+    /// Tells the client of an error: by a response of its own, or by the last event of the stream that has begun. Where no
+    /// event can be given, the body ends as incomplete.
+    pub(super) async fn fail(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+        stopped: Stopped,
+        framing: Framing,
+    ) -> Result<(), Interrupt> {
+        let Stopped { stop, shown, .. } = stopped;
+        if self.sent == Sent::Nothing {
+            let (mut body, mut framing) = shown.into_whole(framing);
+            if let Stop::Failure(failure) = &stop
+                && body.is_empty()
+            {
+                // Stages that made nothing of it leave it as it is.
+                (body, framing) = (failure.body(), Framing::Document);
+            }
+            if let Some(kind) = framing.content_type() {
+                let kind = HeaderValue::from_static(kind);
+                context.response.insert(CONTENT_TYPE, kind);
+            }
+            self.respond(record, context, body);
+            return Ok(());
+        }
+        let framing = self.framing;
+        let can_be_told = self.at_boundary && !self.announced && framing != Framing::Document;
+        let record_of_error = shown.into_bytes(framing);
+        if can_be_told && !record_of_error.is_empty() {
+            return self
+                .chunk(record, context, record_of_error, None, true)
+                .await;
+        }
+        self.outlet.abort().await;
+        Ok(())
+    }
+
+    /// Sends a comment to a client that has, or will have, a stream of events: behind an event, never inside one.
+    pub(super) async fn heartbeat(
+        &mut self,
+        record: &mut Record,
+        context: &mut Loan,
+    ) -> Result<(), Interrupt> {
+        if !self.at_boundary {
+            return Ok(());
+        }
+        if self.sent == Sent::Nothing {
+            self.framing = Framing::Sse;
+            let head = if context.status.is_some() {
+                // There is a response, so its own head can go out.
+                self.sent = Sent::Head;
+                let fields = context.response.clone();
+                head::to_client(context, fields)
+            } else {
+                self.sent = Sent::EarlyHead;
+                head::early(context)
+            };
+            record.status = Some(head.status);
+            context.head_sent = true;
+            self.outlet.head(head, None, self.deadline);
+        }
+        self.outlet.send(Bytes::from_static(HEARTBEAT)).await
+    }
+}

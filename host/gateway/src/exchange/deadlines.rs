@@ -1,0 +1,245 @@
+//! The deadlines of one exchange: when to send a heartbeat, when to give up.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use sluicegate_config::Timeout;
+
+/// What has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// Nothing was sent to the client for a while.
+    Heartbeat,
+    /// The model server has sent nothing of a response body for too long; the limit.
+    FirstByte(Duration),
+    /// The model server has sent nothing more for too long; the limit.
+    Idle(Duration),
+    /// The exchange has taken too long; the limit.
+    Total(Duration),
+}
+
+/// One timer for all deadlines of an exchange. To note that something was received or sent costs no timer operation: the timer
+/// looks at the notes when it fires. There is none before the first attempt.
+pub(super) struct Deadlines {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// How long the model server may be silent.
+    silence: Duration,
+    /// Whether something of a response body has come.
+    began: bool,
+    received: Instant,
+    heartbeat: Option<Duration>,
+    sent: Instant,
+    total: Option<(Instant, Duration)>,
+}
+
+impl Deadlines {
+    /// No deadlines yet.
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            sleep: None,
+            silence: Duration::MAX,
+            began: false,
+            received: now,
+            heartbeat: None,
+            sent: now,
+            total: None,
+        }
+    }
+
+    /// An attempt begins. The limit for the whole exchange is that of the `first` one's upstream.
+    pub(super) fn begin_attempt(
+        &mut self,
+        timeout: &Timeout,
+        heartbeat: Option<Duration>,
+        first: bool,
+    ) {
+        let now = Instant::now();
+        self.silence = timeout.first_byte;
+        self.began = false;
+        self.received = now;
+        self.heartbeat = heartbeat;
+        if first {
+            self.sent = now;
+            self.total = timeout.total.map(|limit| (now + limit, limit));
+        }
+        self.reset();
+    }
+
+    /// When the exchange must have ended, and the limit that says so.
+    pub(super) fn total(&self) -> Option<(Instant, Duration)> {
+        self.total
+    }
+
+    /// Something of a response body came from the model server, which from now on may be silent for `idle`.
+    pub(super) fn received(&mut self, idle: Duration) {
+        self.received = Instant::now();
+        if !self.began {
+            self.began = true;
+            self.silence = idle;
+            self.reset();
+        }
+    }
+
+    /// The limit for the whole exchange, if it was exceeded when something came last.
+    pub(super) fn exceeded_total(&self) -> Option<Duration> {
+        let (deadline, limit) = self.total?;
+        (self.received >= deadline).then_some(limit)
+    }
+
+    /// From now on the model server is waited for: time in which the client was slow is not held against it.
+    pub(super) fn wait_from_now(&mut self) {
+        if self.began {
+            self.received = Instant::now();
+        }
+    }
+
+    /// Something went to the client.
+    pub(super) fn sent(&mut self) {
+        self.sent = Instant::now();
+    }
+
+    /// From now on no heartbeats, or these.
+    pub(super) fn set_heartbeat(&mut self, heartbeat: Option<Duration>) {
+        if self.heartbeat != heartbeat {
+            self.heartbeat = heartbeat;
+            // The timer may have been set when there was none to come.
+            self.reset();
+        }
+    }
+
+    fn reset(&mut self) {
+        let next = self.due_at();
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(next),
+            None => self.sleep = Some(Box::pin(sleep_until(next))),
+        }
+    }
+
+    fn due_at(&self) -> Instant {
+        let mut next = self.received + self.silence;
+        if let Some(heartbeat) = self.heartbeat {
+            next = next.min(self.sent + heartbeat);
+        }
+        if let Some((total, _)) = self.total {
+            next = next.min(total);
+        }
+        next
+    }
+
+    fn due(&self, now: Instant) -> Option<Expired> {
+        if let Some((deadline, limit)) = self.total
+            && now >= deadline
+        {
+            return Some(Expired::Total(limit));
+        }
+        if now >= self.received + self.silence {
+            return Some(if self.began {
+                Expired::Idle(self.silence)
+            } else {
+                Expired::FirstByte(self.silence)
+            });
+        }
+        self.heartbeat
+            .filter(|heartbeat| now >= self.sent + *heartbeat)
+            .map(|_| Expired::Heartbeat)
+    }
+
+    /// Waits for the next deadline.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped.
+    pub(super) async fn next(&mut self) -> Expired {
+        poll_fn(|cx| {
+            loop {
+                let Some(sleep) = &mut self.sleep else {
+                    return Poll::Pending;
+                };
+                std::task::ready!(sleep.as_mut().poll(cx));
+                if let Some(expired) = self.due(Instant::now()) {
+                    return Poll::Ready(expired);
+                }
+                self.reset();
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn deadlines(heartbeat: Option<Duration>, total: Option<Duration>) -> Deadlines {
+        let timeout = Timeout {
+            first_byte: 10 * SECOND,
+            total,
+            ..Timeout::default()
+        };
+        let mut deadlines = Deadlines::new();
+        deadlines.begin_attempt(&timeout, heartbeat, true);
+        deadlines
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_and_received_puts_the_deadlines_off() {
+        let mut deadlines = deadlines(Some(4 * SECOND), None);
+        let began = Instant::now();
+        assert_eq!(deadlines.next().await, Expired::Heartbeat);
+        assert_eq!(began.elapsed().as_secs(), 4);
+        deadlines.sent();
+        assert_eq!(deadlines.next().await, Expired::Heartbeat);
+        assert_eq!(began.elapsed().as_secs(), 8);
+        deadlines.sent();
+        deadlines.received(5 * SECOND);
+        deadlines.set_heartbeat(None);
+        assert_eq!(deadlines.next().await, Expired::Idle(5 * SECOND));
+        assert_eq!(began.elapsed().as_secs(), 13);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn until_something_of_the_body_comes_the_first_byte_is_waited_for() {
+        let mut deadlines = deadlines(None, None);
+        let began = Instant::now();
+        assert_eq!(deadlines.next().await, Expired::FirstByte(10 * SECOND));
+        assert_eq!(began.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heartbeats_that_are_asked_for_later_come_in_time() {
+        let mut deadlines = deadlines(None, None);
+        let began = Instant::now();
+        deadlines.set_heartbeat(Some(4 * SECOND));
+        assert_eq!(deadlines.next().await, Expired::Heartbeat);
+        assert_eq!(began.elapsed().as_secs(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_total_ends_an_exchange_that_is_never_silent() {
+        let mut deadlines = deadlines(None, Some(15 * SECOND));
+        let began = Instant::now();
+        for _ in 0..3 {
+            let quiet = tokio::time::timeout(4 * SECOND, deadlines.next()).await;
+            assert!(quiet.is_err());
+            deadlines.received(10 * SECOND);
+        }
+        assert_eq!(deadlines.next().await, Expired::Total(15 * SECOND));
+        assert_eq!(began.elapsed().as_secs(), 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_attempt_has_its_own_first_byte_and_the_same_total() {
+        let mut deadlines = deadlines(None, Some(15 * SECOND));
+        let began = Instant::now();
+        tokio::time::sleep(8 * SECOND).await;
+        deadlines.begin_attempt(&Timeout::default(), None, false);
+        assert_eq!(deadlines.next().await, Expired::Total(15 * SECOND));
+        assert_eq!(began.elapsed().as_secs(), 15);
+    }
+}

@@ -1,0 +1,112 @@
+//! What comes out of the stages on its way to the client, and the waiting in between.
+
+use std::pin::pin;
+
+use super::deadlines::Expired;
+use super::{Exchange, Halt};
+use crate::failure::{Failure, Kind};
+use crate::pipeline::{End, Output};
+use sluicegate_framing::Framing;
+
+impl Exchange {
+    /// Gives the client what has come out of the stages; true if it was the last.
+    pub(super) async fn deliver(
+        &mut self,
+        output: Output,
+        announced: Option<u64>,
+    ) -> Result<bool, Halt> {
+        self.record.events = self.events();
+        for told in self.stages.take_failures() {
+            self.record.fails(&told);
+        }
+        let Output { data, framing, end } = output;
+        let whole_events = self.stages.batches().is_some();
+        let bytes = data.into_bytes(framing);
+        let (client, record, context) = (&mut self.client, &mut self.record, &mut self.context);
+        match end {
+            End::Open if bytes.is_empty() => return Ok(false),
+            End::Open => {
+                client
+                    .chunk(record, context, bytes, announced, whole_events)
+                    .await?;
+                self.deadlines.sent();
+                return Ok(false);
+            }
+            End::Last => client.finish(record, context, bytes).await?,
+            End::Stopped(stopped) => {
+                if !bytes.is_empty() {
+                    context.restore();
+                    client
+                        .chunk(record, context, bytes, announced, whole_events)
+                        .await?;
+                }
+                client.fail(record, context, *stopped, framing).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Events that came from the model server, as far as anybody looked.
+    pub(super) fn events(&self) -> u64 {
+        match &self.adapter {
+            Some(adapter) => adapter.events(),
+            None => self.stages.events(),
+        }
+    }
+
+    /// Waits for the model server: no longer than the client stays and the deadlines allow, with heartbeats meanwhile.
+    pub(super) async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Halt> {
+        let mut future = pin!(future);
+        loop {
+            let expired = tokio::select! {
+                biased;
+                why = self.client.interrupted() => return Err(why.into()),
+                value = &mut future => return Ok(value),
+                expired = self.deadlines.next() => expired,
+            };
+            match expired {
+                Expired::Heartbeat => {
+                    let (record, context) = (&mut self.record, &mut self.context);
+                    self.client.heartbeat(record, context).await?;
+                    self.deadlines.sent();
+                }
+                expired => return Err(too_late(expired).into()),
+            }
+        }
+    }
+
+    /// Heartbeats go out where the client has, or will have, a stream of server-sent events.
+    pub(super) fn set_heartbeat(&mut self) {
+        let streams = match self.client.framing() {
+            Some(framing) => framing == Framing::Sse,
+            None => !self.stages.holds_head() && self.stages.framing(&self.context) == Framing::Sse,
+        };
+        let heartbeat = self.snapshot.server.heartbeat.filter(|_| streams);
+        self.deadlines.set_heartbeat(heartbeat);
+    }
+}
+
+/// What it means that the gateway stops before the exchange has ended.
+pub(super) fn shutting_down() -> Failure {
+    let message = "The gateway is stopping. Try again in a moment.";
+    Failure::new(Kind::ShuttingDown, message).with_field("retry-after", "1")
+}
+
+/// What it means that the model server, or the whole exchange, took too long.
+pub(super) fn too_late(expired: Expired) -> Failure {
+    match expired {
+        Expired::FirstByte(limit) => Failure::new(
+            Kind::UpstreamFirstByteTimeout,
+            format!("The model server did not begin to answer within {limit:?}."),
+        ),
+        Expired::Idle(limit) => Failure::new(
+            Kind::UpstreamIdleTimeout,
+            format!("The model server sent nothing for {limit:?}."),
+        ),
+        Expired::Total(limit) => Failure::new(
+            Kind::UpstreamTotalTimeout,
+            format!("The exchange took longer than {limit:?}."),
+        ),
+        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is no deadline."),
+    }
+}

@@ -1,0 +1,341 @@
+//! Rules for heads: what of a request is accepted, what is sent on, what comes back.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request;
+use hyper::http::response;
+use hyper::http::uri::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use sluicegate_contract::Context;
+use sluicegate_contract::fields::{GUARDED, strip_hop_by_hop};
+use sluicegate_contract::path::{self, Ambiguous};
+
+use crate::failure::{Failure, Kind};
+use sluicegate_config::Limits;
+use sluicegate_framing::Framing;
+use sluicegate_upstream::{self as upstream, Target, Upstream};
+
+/// The field that carries the request id in both directions.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The longest request id that is taken from a client.
+const ID_MAX: usize = 64;
+
+/// The client's request id if it is well formed, `[A-Za-z0-9_-]{1,64}`; else `req_` and 16 base32 characters.
+pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
+    let given = fields
+        .get(REQUEST_ID)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let well_formed = (1..=ID_MAX).contains(&given.len())
+        && given
+            .iter()
+            .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b'-'));
+    match std::str::from_utf8(given) {
+        Ok(given) if well_formed => given.into(),
+        Ok(_) | Err(_) => new_id(),
+    }
+}
+
+/// 80 random bits in the alphabet of RFC 4648, lower-case.
+fn new_id() -> Arc<str> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let random = random();
+    let mut id = String::with_capacity(20);
+    id.push_str("req_");
+    id.extend(random.map(|octet| char::from(ALPHABET[usize::from(octet & 31)])));
+    id.into()
+}
+
+/// Octets from the system's generator, asked for many at a time: to ask costs more than an id.
+fn random() -> [u8; 16] {
+    const STOCK: usize = 64;
+    thread_local! {
+        static LEFT: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.is_empty() {
+            let mut octets = [0; STOCK * 16];
+            // Without the generator an id is no secret anyway: it may as well be all `a`.
+            let _ = getrandom::fill(&mut octets);
+            let (pieces, _) = octets.as_chunks::<16>();
+            left.extend_from_slice(pieces);
+        }
+        left.pop().unwrap_or_default()
+    })
+}
+
+/// Checks what the gateway itself asks of a request head.
+///
+/// # Errors
+/// [`Kind::HeadTooLarge`], [`Kind::InvalidRequest`] or [`Kind::UnsupportedCoding`].
+pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failure> {
+    let fields = &parts.headers;
+    let bytes: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if fields.len() > limits.headers || bytes as u64 > limits.header_bytes {
+        return Err(Failure::new(
+            Kind::HeadTooLarge,
+            format!(
+                "At most {} header fields and {} bytes of them are taken.",
+                limits.headers, limits.header_bytes
+            ),
+        ));
+    }
+    check_host(parts)?;
+    if !is_only(fields, &header::TRANSFER_ENCODING, b"chunked") {
+        return Err(Failure::new(
+            Kind::InvalidRequest,
+            "The only transfer coding that is taken is `chunked`.",
+        ));
+    }
+    if !is_only(fields, &header::CONTENT_ENCODING, b"identity") {
+        return Err(Failure::new(
+            Kind::UnsupportedCoding,
+            "Request bodies are taken without a content coding only. Send it uncompressed.",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a field has no other value than this, however often it is there.
+fn is_only(fields: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
+    let mut values = fields.get_all(name).iter();
+    values.all(|other| other.as_bytes().eq_ignore_ascii_case(value))
+}
+
+/// A request of HTTP/1.1 has one `Host`, no other has more.
+///
+/// # Source
+/// RFC 9112, section 3.2.
+fn check_host(parts: &request::Parts) -> Result<(), Failure> {
+    let hosts = parts.headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+        let message = "A request has exactly one `Host` field.";
+        return Err(Failure::new(Kind::InvalidRequest, message));
+    }
+    Ok(())
+}
+
+/// Brings the path into the one spelling that routes are matched with and model servers get.
+///
+/// # Errors
+/// [`Kind::InvalidRequest`]; the path is as it was.
+pub(super) fn normalize_path(uri: &mut Uri) -> Result<(), Failure> {
+    let ambiguous = |error: Ambiguous| Failure::new(Kind::InvalidRequest, error.message());
+    let Cow::Owned(mut path) = path::normalize(uri.path()).map_err(ambiguous)? else {
+        return Ok(());
+    };
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = Parts::default();
+    parts.path_and_query = path.parse().ok();
+    *uri = Uri::from_parts(parts).map_err(|error| {
+        Failure::new(Kind::InvalidRequest, "The path is not legal.").caused_by(error)
+    })?;
+    Ok(())
+}
+
+/// The request for the model server.
+///
+/// # Shape
+/// The stages' path and query behind the target's base; the stages' fields without those that are the client's business
+/// with the gateway, and with the upstream's key unless a stage or the adapter set one.
+///
+/// # Source
+/// Ollama answers an empty 403 to a foreign `Host` or `Origin` (its `server/routes.go`, `allowedHostsMiddleware`).
+pub(super) fn to_upstream(
+    context: &Context,
+    upstream: &Upstream,
+    target: &Target,
+    body: upstream::Body,
+) -> Result<Request<upstream::Body>, upstream::Error> {
+    let mut fields = context.request.clone();
+    for name in [
+        header::ORIGIN,
+        header::REFERER,
+        header::COOKIE,
+        header::ACCEPT_ENCODING,
+    ] {
+        fields.remove(name);
+    }
+    for name in &GUARDED {
+        if !context.set_by_stage.has(name) {
+            fields.remove(name);
+        }
+    }
+    fields
+        .entry(header::HOST)
+        .or_insert_with(|| target.authority.clone());
+    if let Some(key) = &upstream.key {
+        fields.entry(header::AUTHORIZATION).or_insert(key.clone());
+    }
+    let client = context.identity.client.to_string();
+    let forwarded = match fields
+        .get(FORWARDED_FOR)
+        .and_then(|value| value.to_str().ok())
+    {
+        Some(before) => format!("{before}, {client}"),
+        None => client,
+    };
+    fields.insert(FORWARDED_FOR, visible(&forwarded));
+    fields.insert(REQUEST_ID, visible(&context.identity.id));
+
+    let question = if context.query.is_empty() { "" } else { "?" };
+    let uri = Uri::try_from(format!(
+        "{}{}{question}{}",
+        target.base, context.path, context.query
+    ))
+    .map_err(|source| upstream::Error::Request {
+        target: target.label.to_string(),
+        source: source.into(),
+    })?;
+    let mut request = Request::new(body);
+    *request.method_mut() = context.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = fields;
+    Ok(request)
+}
+
+/// A value of visible characters, such as an address or a checked request id.
+fn visible(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// Takes the model server's head into the context.
+pub(super) fn from_upstream(context: &mut Context, head: response::Parts) {
+    context.status = Some(head.status);
+    context.response = head.headers;
+    strip_hop_by_hop(&mut context.response);
+    strip_cors(&mut context.response);
+}
+
+/// Which pages may read a response is not for the model server to say: it does not know who may use the gateway.
+fn strip_cors(fields: &mut HeaderMap) {
+    let is_cors = |name: &HeaderName| name.as_str().starts_with("access-control-");
+    if fields.keys().any(is_cors) {
+        let names: Vec<_> = fields
+            .keys()
+            .filter(|name| is_cors(name))
+            .cloned()
+            .collect();
+        for name in names {
+            fields.remove(name);
+        }
+    }
+}
+
+/// The head for the client as the stages have left it.
+pub(super) fn to_client(context: &mut Context, fields: HeaderMap) -> response::Parts {
+    let status = context.status.unwrap_or(StatusCode::OK);
+    parts(context, status, fields)
+}
+
+/// The head of a stream that begins before there is a response.
+pub(super) fn early(context: &mut Context) -> response::Parts {
+    let mut fields = HeaderMap::new();
+    fields.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    parts(context, StatusCode::OK, fields)
+}
+
+fn parts(context: &mut Context, status: StatusCode, fields: HeaderMap) -> response::Parts {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = fields;
+    // `extend` would add to a field of the same name.
+    for (name, value) in context.response_fields.drain() {
+        if let Some(name) = name {
+            parts.headers.insert(name, value);
+        }
+    }
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    if Framing::of_content_type(content_type.map(HeaderValue::as_bytes)) != Framing::Document {
+        // A proxy in front must not gather a stream; nginx needs to be told.
+        for (name, value) in [(header::CACHE_CONTROL, "no-cache"), (ACCEL_BUFFERING, "no")] {
+            parts
+                .headers
+                .entry(name)
+                .or_insert(HeaderValue::from_static(value));
+        }
+    }
+    parts
+        .headers
+        .insert(REQUEST_ID, visible(&context.identity.id));
+    parts
+}
+
+/// Whether the client waits for a go-ahead before it sends its body (RFC 9110, section 10.1.1).
+pub(super) fn expects_continue(fields: &HeaderMap) -> bool {
+    fields
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The method for the stages and the model server: a HEAD is asked for as a GET, and the server leaves the body out.
+pub(super) fn method(request: &Request<Incoming>) -> Method {
+    if request.method() == Method::HEAD {
+        Method::GET
+    } else {
+        request.method().clone()
+    }
+}
+
+#[cfg(test)]
+mod properties;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(id: &str) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        fields.insert(REQUEST_ID, HeaderValue::from_str(id).expect("legal"));
+        fields
+    }
+
+    #[test]
+    fn a_well_formed_request_id_is_kept_and_another_replaced() {
+        assert_eq!(&*request_id(&fields("req_abc-123_X")), "req_abc-123_X");
+        for bad in ["", "a b", "x/y", "ü", &"a".repeat(65)] {
+            let id = request_id(&fields(bad));
+            assert!(
+                id.starts_with("req_") && id.len() == 20,
+                "{bad:?} gave {id}"
+            );
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_path_is_respelled_and_its_query_kept() {
+        for (uri, respelled) in [
+            ("/v1/models", "/v1/models"),
+            ("/raw/%61//b?x=%61&y", "/raw/a/b?x=%61&y"),
+            ("http://host/%61?", "/a?"),
+            ("/a//b", "/a/b"),
+        ] {
+            let mut uri = Uri::from_static(uri);
+            normalize_path(&mut uri).expect("it has one spelling");
+            assert_eq!(uri.to_string(), respelled);
+        }
+        let mut uri = Uri::from_static("/a/%2e%2e/b");
+        let failure = normalize_path(&mut uri).expect_err("it has several");
+        assert_eq!(
+            (failure.status(), uri.path()),
+            (StatusCode::BAD_REQUEST, "/a/%2e%2e/b")
+        );
+    }
+}

@@ -1,0 +1,550 @@
+//! The way from an exchange to the client: one head, then bytes, then an end.
+//!
+//! An exchange is one asynchronous function that hands its response over chunk by chunk. The connection polls it, first until
+//! there is a head, then for each chunk of the body: so it goes on only as fast as the client takes what it gives.
+//!
+//! A connection may stop polling: the client has left, or an HTTP/2 stream has no window. So the exchange lies in a slot that the
+//! connection shares with [`Finishing`], which takes it out in these cases, and when the gateway stops: it is told why, and comes
+//! to its end on a task of its own, where every wait ends.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::Response;
+use hyper::header::CONTENT_LENGTH;
+use hyper::http::response::Parts;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::body::Body;
+
+use super::admission::Admitted;
+use sluicegate_serve::Flush;
+
+mod body;
+
+/// How often streams are looked at that their connections do not poll. A limit is exceeded by no more than this.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How much of a body the connection takes at a time: the rest counts as the exchange's until it is taken.
+const SLICE: usize = 64 << 10;
+
+/// How long the last event of an exchange that was taken out may wait for a client that takes nothing.
+const LAST: Duration = Duration::from_secs(1);
+
+/// The body ended before it was complete; the connection tells the client by not ending it properly.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the exchange failed in the middle of its response")]
+pub struct Aborted;
+
+/// Why an exchange is taken out of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupt {
+    /// The client has left, or takes nothing for too long: there is nobody to tell anything.
+    Gone,
+    /// The exchange has taken too long; the limit.
+    Total(Duration),
+    /// The gateway stops, and has waited long enough.
+    Shutdown,
+}
+
+/// Where exchanges come to their end that no connection polls any more, and what finds them.
+#[derive(Clone, Debug)]
+pub struct Finishing {
+    tasks: TaskTracker,
+    runtime: Handle,
+    exchanges: Arc<Mutex<Live>>,
+    /// Whether all exchanges are to end now.
+    stopping: Arc<AtomicBool>,
+    /// Cancelled when there is nothing left to find.
+    over: CancellationToken,
+}
+
+/// The exchanges that are in a slot, by number.
+#[derive(Debug, Default)]
+struct Live {
+    next: u64,
+    slots: HashMap<u64, Weak<Shared>>,
+}
+
+impl Finishing {
+    /// On the runtime that this is called in. A client may take nothing for `write_timeout`.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[must_use]
+    pub fn start(write_timeout: Duration) -> Self {
+        let finishing = Self {
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+            exchanges: Arc::default(),
+            stopping: Arc::default(),
+            over: CancellationToken::new(),
+        };
+        let (keeper, over) = (finishing.clone(), finishing.over.clone());
+        let keep = async move { keeper.keep(write_timeout).await };
+        finishing
+            .tasks
+            .spawn(async move { over.run_until_cancelled(keep).await });
+        finishing
+    }
+
+    /// Waits until all have come to their end. Every wait of an exchange that was taken out ends, and every call of a plugin
+    /// has a limit, so this does too.
+    pub async fn wait(&self) {
+        self.over.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Ends all exchanges, those that begin later too: each tells its client so, which takes a moment.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        for shared in self.live() {
+            self.take_out(&shared, Interrupt::Shutdown);
+        }
+    }
+
+    /// Looks again and again for exchanges that are over a limit while nobody polls them, and for those that are to stop and
+    /// were just being polled.
+    async fn keep(&self, write_timeout: Duration) {
+        let mut ticks = tokio::time::interval(LOOK);
+        loop {
+            ticks.tick().await;
+            let (now, stops) = (Instant::now(), self.stopping.load(Ordering::Acquire));
+            let stop = stops.then_some(Interrupt::Shutdown);
+            for shared in self.live() {
+                if let Some(why) = shared.overdue(now, write_timeout).or(stop) {
+                    self.take_out(&shared, why);
+                }
+            }
+        }
+    }
+
+    fn live(&self) -> Vec<Arc<Shared>> {
+        let exchanges = self.lock();
+        let slots = exchanges.slots.values();
+        slots.filter_map(Weak::upgrade).collect()
+    }
+
+    /// Takes an exchange out, unless it is being polled right now or has ended: then nothing needs to be done.
+    fn take_out(&self, shared: &Arc<Shared>, why: Interrupt) {
+        let Ok(mut place) = shared.drive.try_lock() else {
+            return;
+        };
+        let Some(drive) = place.take() else {
+            // It has ended. A client that does not take the rest keeps it no longer.
+            if why == Interrupt::Gone {
+                shared.connection.reset();
+            }
+            return;
+        };
+        // Before the place is seen to be empty: an exchange that is neither there nor taken out has ended.
+        let mut state = shared.state();
+        if state.interrupt != Some(Interrupt::Gone) {
+            state.interrupt = Some(why);
+        }
+        state.taken_out = true;
+        drop(state);
+        drop(place);
+        let ended = Ended(shared.clone());
+        let finish = async move {
+            drive.await;
+            drop(ended);
+        };
+        self.tasks.spawn_on(finish, &self.runtime);
+    }
+
+    fn register(&self, shared: &Arc<Shared>) -> u64 {
+        let mut exchanges = self.lock();
+        exchanges.next += 1;
+        let number = exchanges.next;
+        exchanges.slots.insert(number, Arc::downgrade(shared));
+        number
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        lock(&self.exchanges)
+    }
+}
+
+/// Tells the connection that an exchange that was taken out is over, even if it panicked.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.end();
+        let aborted = state.aborted;
+        drop(state);
+        if aborted {
+            // Over HTTP/2 nothing else ends a stream that the client does not take from.
+            self.0.connection.reset();
+        }
+    }
+}
+
+/// What another thread left behind when it panicked is still consistent here: no lock is held over more than an assignment, and
+/// an exchange that panicked is not polled again.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Drive = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The client's connection, as far as the way to it differs.
+pub(super) struct Connection {
+    /// It is one of HTTP/2: the response is a stream among others, with a window of its own.
+    pub(super) multiplexed: bool,
+    /// What it has written.
+    pub(super) flush: Arc<Flush>,
+    /// What resets the stream, where it is one of HTTP/2.
+    pub(super) stream: Option<CancellationToken>,
+}
+
+impl Connection {
+    fn reset(&self) {
+        if let Some(stream) = &self.stream {
+            stream.cancel();
+        }
+    }
+}
+
+/// The slot of an exchange.
+struct Shared {
+    connection: Connection,
+    state: Mutex<State>,
+    /// `None` once the exchange has ended or was taken out. Locked before `state`, never the other way round.
+    drive: Mutex<Option<Drive>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+/// What an exchange and its connection tell each other.
+#[derive(Default)]
+struct State {
+    head: Option<Parts>,
+    /// A response that is complete with its head.
+    whole: Option<Bytes>,
+    /// What the exchange may hold, until the client has taken all of the response.
+    admitted: Option<Admitted>,
+    chunk: Option<Bytes>,
+    /// Since when the connection has not polled, after it has got something; `None` while it waits for more.
+    unpolled_since: Option<Instant>,
+    /// Bytes still to come, where that is known.
+    announced: Option<u64>,
+    /// When the exchange must have ended, and the limit that says so.
+    deadline: Option<(Instant, Duration)>,
+    aborted: bool,
+    /// Told to the exchange once, but for [`Interrupt::Gone`].
+    interrupt: Option<Interrupt>,
+    /// The exchange runs on a task of its own.
+    taken_out: bool,
+    /// The exchange that was taken out has ended.
+    ended: bool,
+    /// The connection's task, once it has polled.
+    connection: Option<Waker>,
+    /// An exchange that was taken out, while it waits for the connection.
+    exchange: Option<Waker>,
+}
+
+impl State {
+    /// What the exchange is to be told.
+    fn interrupted(&mut self) -> Option<Interrupt> {
+        match self.interrupt {
+            Some(Interrupt::Gone) => Some(Interrupt::Gone),
+            Some(Interrupt::Total(_) | Interrupt::Shutdown) => self.interrupt.take(),
+            None => None,
+        }
+    }
+
+    /// The exchange that was taken out has ended: the connection may look again.
+    fn end(&mut self) {
+        self.ended = true;
+        // What the client has not taken by now, it never will. One that takes nothing cannot be told of a proper end either.
+        self.aborted |= self.chunk.take().is_some() || self.interrupt == Some(Interrupt::Gone);
+        self.wake_connection();
+    }
+
+    /// The connection's task polls.
+    fn polled_by(&mut self, task: &Waker) {
+        if !self
+            .connection
+            .as_ref()
+            .is_some_and(|had| had.will_wake(task))
+        {
+            self.connection = Some(task.clone());
+        }
+    }
+
+    /// There is something for the connection, which does not poll an exchange that was taken out by itself.
+    fn wake_connection(&self) {
+        if let Some(connection) = self.connection.as_ref().filter(|_| self.taken_out) {
+            connection.wake_by_ref();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// The limit that is exceeded, if one is that nobody but [`Finishing`] may see.
+    fn overdue(&self, now: Instant, write_timeout: Duration) -> Option<Interrupt> {
+        let state = self.state();
+        if state.taken_out {
+            return None;
+        }
+        let unpolled = now.duration_since(state.unpolled_since?);
+        if let Some((deadline, limit)) = state.deadline
+            && now >= deadline
+            && unpolled >= LOOK
+        {
+            return Some(Interrupt::Total(limit));
+        }
+        // A connection of HTTP/1 that is not taken from sees that by itself, and more exactly.
+        let late = self.connection.multiplexed && unpolled >= write_timeout;
+        late.then_some(Interrupt::Gone)
+    }
+
+    /// Lets the exchange go on; false if it is not here any more.
+    fn poll(&self, cx: &mut Context<'_>) -> bool {
+        let mut place = lock(&self.drive);
+        let Some(mut drive) = place.take() else {
+            return false;
+        };
+        // It is not put back if it panics.
+        if drive.as_mut().poll(cx).is_pending() {
+            *place = Some(drive);
+        }
+        place.is_some()
+    }
+}
+
+/// Where an exchange puts its response.
+#[derive(Clone)]
+pub(super) struct Outlet(Weak<Shared>);
+
+impl Outlet {
+    /// Uses the state; `None` when nobody has the other end any more.
+    fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let shared = self.0.upgrade()?;
+        let mut state = shared.state();
+        Some(use_it(&mut state))
+    }
+
+    /// What the exchange may hold is held until the client has taken all of the response.
+    pub(super) fn holds(&self, admitted: Admitted) {
+        self.with(|state| state.admitted = Some(admitted));
+    }
+
+    /// Gives the whole response at once.
+    pub(super) fn respond(&self, head: Parts, body: Bytes) {
+        self.with(|state| {
+            if let Some(admitted) = &state.admitted {
+                // It was kept before, by a stage or by the model server's side: what does not fit now has to go out all the same.
+                let _ = admitted.holds(body.len());
+            }
+            state.head = Some(head);
+            state.whole = Some(body);
+            state.wake_connection();
+        });
+    }
+
+    /// Gives the head; chunks follow. `announced` is the length of the body, where it is known; `deadline` is when the exchange
+    /// must have ended, and the limit that says so.
+    pub(super) fn head(
+        &self,
+        head: Parts,
+        announced: Option<u64>,
+        deadline: Option<(Instant, Duration)>,
+    ) {
+        self.with(|state| {
+            state.head = Some(head);
+            state.announced = announced;
+            state.deadline = deadline;
+            state.wake_connection();
+        });
+    }
+
+    /// Gives a chunk and waits until the connection has taken it. An exchange that was taken out waits no longer than [`LAST`].
+    ///
+    /// # Errors
+    /// [`Interrupt`]; the chunk is still to be taken then.
+    pub(super) async fn send(&self, chunk: Bytes) -> Result<(), Interrupt> {
+        let taken_out = self.with(|state| {
+            state.chunk = Some(match state.chunk.take() {
+                None => chunk,
+                // The one before was interrupted: the connection takes both.
+                Some(before) => {
+                    let mut both = BytesMut::from(before);
+                    both.extend_from_slice(&chunk);
+                    both.freeze()
+                }
+            });
+            state.wake_connection();
+            state.taken_out
+        });
+        let taken = poll_fn(|cx| {
+            let looked = self.with(|state| {
+                if state.chunk.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                if let Some(why) = state.interrupted() {
+                    return Poll::Ready(Err(why));
+                }
+                if state.taken_out {
+                    state.exchange = Some(cx.waker().clone());
+                }
+                // Else no waker: the connection polls this again by itself after it has taken the chunk.
+                Poll::Pending
+            });
+            looked.unwrap_or(Poll::Ready(Err(Interrupt::Gone)))
+        });
+        if taken_out != Some(true) {
+            return taken.await;
+        }
+        match tokio::time::timeout(LAST, taken).await {
+            Ok(result) => result,
+            Err(_) => Err(Interrupt::Gone),
+        }
+    }
+
+    /// Waits until the exchange is taken out of its connection.
+    pub(super) async fn interrupted(&self) -> Interrupt {
+        // No waker: an exchange that is taken out is polled anew.
+        poll_fn(|_| match self.with(State::interrupted) {
+            Some(None) => Poll::Pending,
+            Some(Some(why)) => Poll::Ready(why),
+            None => Poll::Ready(Interrupt::Gone),
+        })
+        .await
+    }
+
+    /// Ends the body as incomplete, behind all that was sent.
+    pub(super) async fn abort(&self) {
+        let Some(shared) = self.0.upgrade() else {
+            return;
+        };
+        let (flush, multiplexed) = (
+            shared.connection.flush.clone(),
+            shared.connection.multiplexed,
+        );
+        let taken_out = shared.state().taken_out;
+        drop(shared);
+        let written = async {
+            if taken_out {
+                // Else the connection's own limit for a client that takes nothing ends this.
+                let _ = tokio::time::timeout(LAST, flush.wait(multiplexed)).await;
+            } else {
+                flush.wait(multiplexed).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.interrupted() => {}
+            () = written => {}
+        }
+        self.with(|state| state.aborted = true);
+    }
+}
+
+/// The connection's end of an exchange. Dropping it tells the exchange that the client has left, if it has not ended.
+struct Running {
+    shared: Arc<Shared>,
+    finishing: Finishing,
+    /// The number under which it is known.
+    number: u64,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.finishing.lock().slots.remove(&self.number);
+        let drive = lock(&self.shared.drive).take();
+        let mut state = self.shared.state();
+        state.interrupt = Some(Interrupt::Gone);
+        // One that was taken out before may wait for this connection.
+        if let Some(exchange) = state.exchange.take() {
+            exchange.wake();
+        }
+        drop(state);
+        if let Some(drive) = drive {
+            let Finishing { tasks, runtime, .. } = &self.finishing;
+            tasks.spawn_on(drive, runtime);
+        }
+    }
+}
+
+/// Runs an exchange until it has a head; the rest runs as the body is taken.
+pub(super) async fn run<F>(
+    finishing: Finishing,
+    connection: Connection,
+    exchange: impl FnOnce(Outlet) -> F,
+) -> Response<Body>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
+        connection,
+        state: Mutex::default(),
+        drive: Mutex::new(Some(Box::pin(exchange(Outlet(shared.clone()))))),
+    });
+    let number = finishing.register(&shared);
+    let running = Running {
+        shared,
+        finishing,
+        number,
+    };
+    let head = poll_fn(|cx| {
+        // Before it is looked at: it may be taken out at any time, and then has to know whom to wake.
+        running.shared.state().polled_by(cx.waker());
+        let goes_on = running.shared.poll(cx);
+        let mut state = running.shared.state();
+        match state.head.take() {
+            Some(head) => Poll::Ready(head),
+            None if goes_on => Poll::Pending,
+            None if state.taken_out && !state.ended => Poll::Pending,
+            None => unreachable!("an exchange gives a head before it ends"),
+        }
+    })
+    .await;
+    let mut state = running.shared.state();
+    let body = match state.whole.take() {
+        Some(bytes) if bytes.len() <= SLICE => Body::Whole(Some(bytes)),
+        large => {
+            state.unpolled_since = Some(Instant::now());
+            if let Some(bytes) = large {
+                state.announced = Some(bytes.len() as u64);
+                state.chunk = Some(bytes);
+            }
+            drop(state);
+            return Response::from_parts(head, Body::Chunks(running));
+        }
+    };
+    drop(state);
+    Response::from_parts(head, body)
+}
+
+/// The response to HEAD: the same head, with the length that the body would have where that is known, and an end. HTTP/1.1
+/// connections leave a body out by themselves, those of HTTP/2 do not.
+pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    // None at all for an empty one: with 204 and 304 it would be wrong.
+    if let Some(length @ 1..) = hyper::body::Body::size_hint(&body).exact() {
+        head.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(head, Body::Whole(None))
+}

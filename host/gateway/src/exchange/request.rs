@@ -1,0 +1,207 @@
+//! The client's request: its route, its body, and the moment from which it is frozen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request};
+use sluicegate_contract::{Context, Identity, canonical};
+
+use super::admission::Full;
+use super::attempt::RequestBody;
+use super::client::ResponseWriter;
+use super::deadlines::Deadlines;
+use super::outlet::Outlet;
+use super::record::Record;
+use super::{Core, Exchange, Halt, head};
+use crate::failure::{Failure, Kind};
+use crate::pipeline::{self, Run, Stop};
+use crate::route::Found;
+use crate::snapshot::Snapshot;
+use sluicegate_plugin_host::abi::{Field, Reply};
+use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::unix_ms;
+use sluicegate_serve::{Hosts, Peer};
+use sluicegate_upstream::body::{self, Budget, Limited};
+
+/// How long the rest of a request body is read and thrown away before an early response, so that a client which is still
+/// sending gets to see it instead of a reset connection.
+const DISCARD: Duration = Duration::from_secs(2);
+
+impl Exchange {
+    /// Finds the route. Also gives the reason for which the request is refused before anything of it has run, if there is one.
+    pub(super) fn begin(
+        core: Arc<Core>,
+        snapshot: Arc<Snapshot>,
+        client: &Peer,
+        request: Request<Incoming>,
+        outlet: Outlet,
+    ) -> (Self, Option<Stop>) {
+        let method = head::method(&request);
+        let expects_continue = head::expects_continue(request.headers());
+        let id = head::request_id(request.headers());
+        let (mut parts, incoming) = request.into_parts();
+
+        let limits = &snapshot.server.limits;
+        let check_host = |hosts: &Arc<Hosts>| hosts.check(&parts.uri, &parts.headers).err();
+        let foreign = client.hosts.as_ref().and_then(check_host);
+        let foreign = foreign.map(|foreign| Failure::new(Kind::Foreign, foreign.to_string()));
+        let ambiguous = head::normalize_path(&mut parts.uri).err();
+        let illegal = head::check(&parts, limits).err();
+        let is_foreign = foreign.is_some();
+        let mut refused = foreign.or(illegal).or(ambiguous).map(Stop::from);
+        let route = match snapshot.routes.find(&parts.method, parts.uri.path()) {
+            // Nothing is shown to those who have no business here.
+            _ if is_foreign => snapshot.unmatched.clone(),
+            Found::Route(route) => route,
+            Found::OtherMethods(allow) => {
+                refused = refused.or(Some(other_methods(&parts.method, &allow)));
+                snapshot.unmatched.clone()
+            }
+            Found::Nothing => {
+                let message = format!("There is nothing at {}.", parts.uri);
+                refused = refused.or(Some(Failure::new(Kind::NotFound, message).into()));
+                snapshot.unmatched.clone()
+            }
+        };
+        parts.method = method;
+        let path = parts.uri.path().to_owned();
+        let identity = Identity {
+            id,
+            received_ms: unix_ms(),
+            route: route.label.clone(),
+            client: client.address,
+        };
+        let context = Context::new(
+            identity,
+            parts,
+            route.upstream.clone(),
+            snapshot.upstream_names.clone(),
+        );
+        let mut stages = Run::new(&route.pipeline, snapshot.body_limits());
+        if route.pipeline.has_front() {
+            stages.show_front_alone();
+        }
+        let exchange = Self {
+            record: Record::open(core.clone(), route, &context, path),
+            body: Some(Limited::new(
+                incoming,
+                limits.request_body,
+                limits.body_timeout,
+            )),
+            core,
+            snapshot,
+            admitted: None,
+            kept: 0,
+            client: ResponseWriter::new(outlet),
+            context: Loan::new(context),
+            stages,
+            adapter: None,
+            deadlines: Deadlines::new(),
+            expects_continue,
+        };
+        (exchange, refused)
+    }
+
+    /// The request body, through the stages that want to see it. From here on the request is frozen.
+    ///
+    /// A body that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other that no stage
+    /// wants to see is passed on as it arrives, once.
+    pub(super) async fn request_body(&mut self) -> Result<RequestBody, Halt> {
+        let Some(mut body) = self.body.take() else {
+            return Ok(RequestBody::Kept(Bytes::new()));
+        };
+        if let Some(admitted) = self.admitted.clone() {
+            body.set_budget(Budget::new(move |bytes| admitted.holds(bytes).is_ok()));
+        }
+        let wanted = self.stages.wants_body();
+        if !wanted && body.announced() == Some(0) {
+            self.stages.release_request();
+            return Ok(RequestBody::Kept(Bytes::new()));
+        }
+        let read = if wanted {
+            self.client.unless_gone(body.collect()).await?.map(Some)
+        } else {
+            let content_type = self.context.request.get(CONTENT_TYPE);
+            let content_type = content_type.map(|value| value.as_bytes().to_vec());
+            let is_json = |begin: &[u8]| canonical::is_json(content_type.as_deref(), begin);
+            self.client.unless_gone(body.collect_if(is_json)).await?
+        };
+        let bytes = match read {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                self.record.request_bytes = body.announced().unwrap_or(0);
+                self.stages.release_request();
+                return Ok(RequestBody::Stream(Some(Box::new(body))));
+            }
+            Err(error) => {
+                if let Some(admitted) = &self.admitted {
+                    // What was read is let go; the rest will be thrown away. Less always fits.
+                    let _ = admitted.holds(0);
+                }
+                self.body = Some(body);
+                return Err(unreadable(error).into());
+            }
+        };
+        self.record.request_bytes = bytes.len() as u64;
+        self.kept = bytes.len();
+        let result = self.stages.request_body(&mut self.context, bytes).await;
+        // Also where a stage has stopped: those before it, and the log, know what was asked for.
+        let frozen = self.context.freeze();
+        let body = result?;
+        frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
+        self.stages.release_request();
+        Ok(RequestBody::Kept(body))
+    }
+
+    /// Reads what is left of the request body before an early response.
+    pub(super) async fn discard(&mut self) {
+        let Some(mut body) = self.body.take().filter(|_| !self.expects_continue) else {
+            return;
+        };
+        // Whether it ended or not, the response goes out now.
+        let _ = tokio::time::timeout(DISCARD, body.discard()).await;
+    }
+}
+
+/// What a method gets that its path's routes do not take.
+fn other_methods(method: &Method, allow: &str) -> Stop {
+    if method == Method::OPTIONS {
+        let fields = vec![Field {
+            name: "allow".into(),
+            value: allow.into(),
+        }];
+        return Stop::Reply(Reply {
+            status: 204,
+            fields,
+            body: Vec::new(),
+            reason: "options".into(),
+        });
+    }
+    let message = format!("Method {method} is not allowed here. Allowed: {allow}.");
+    Failure::new(Kind::MethodNotAllowed, message)
+        .with_field("allow", allow)
+        .into()
+}
+
+/// What it means for the client that its body cannot be read.
+pub(super) fn unreadable(error: body::Error) -> Failure {
+    use body::Error;
+    match error {
+        Error::TooLarge { limit } => Failure::new(
+            Kind::BodyTooLarge,
+            format!("The request body is larger than the {limit} bytes that the gateway takes."),
+        ),
+        Error::TimedOut { limit } => Failure::new(
+            Kind::RequestTimeout,
+            format!("Nothing of the request body came for {limit:?}."),
+        ),
+        Error::NoMemory => Full::Memory.into(),
+        Error::Broken => Failure::new(
+            Kind::InvalidRequest,
+            "The request body ended early or is not framed as HTTP asks.",
+        ),
+    }
+}

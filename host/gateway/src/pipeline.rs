@@ -1,0 +1,237 @@
+//! Pipelines: the stages of a route, run over an exchange.
+//!
+//! Request phases run first stage to last; here they are. The response, an error or a stage's own reply travels outward, last
+//! stage to first, in [`run`]; what a single stage makes of a body is in [`link`], and what happens after the exchange in
+//! [`observer`]. An adapter runs through the same code as a pipeline of one stage; see `exchange::attempt`.
+
+pub mod data;
+pub mod link;
+pub mod observer;
+pub mod run;
+mod stage;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sluicegate_contract::{RequestPlan, check_request_body};
+
+pub use data::Data;
+pub use link::{End, Passed, Stopped};
+pub use run::{Output, Run, Told, content_framing};
+
+use crate::failure::{Failure, Kind};
+use sluicegate_plugin_host::abi::{self, Reply};
+use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::{Asked, Version};
+use stage::Stage;
+
+/// Events handed to a stage in one call; see `events.batch` in `wit/response.wit`.
+const BATCH_EVENTS: usize = 32;
+/// Bytes of events handed to a stage in one call.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// The bounds of a response body.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a body that is collected for a stage.
+    pub body: u64,
+    /// Bytes of one event.
+    pub event: usize,
+}
+
+/// The stages of a route, client side first, and who is told of its finished exchanges.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The stages.
+    pub stages: Vec<Arc<Version>>,
+    /// For each stage, where it is told of the exchanges that it took part in, if it wants to know.
+    pub watching: Vec<Option<observer::Queue>>,
+    /// Observers of all exchanges.
+    pub observers: Vec<observer::Queue>,
+}
+
+impl Pipeline {
+    /// Whether the first stage is a front: it also sees failures from before the first stage ran.
+    #[must_use]
+    pub fn has_front(&self) -> bool {
+        self.stages
+            .first()
+            .is_some_and(|stage| stage.manifest().front.is_some())
+    }
+
+    /// How many sandboxes one exchange can hold for the stages.
+    #[must_use]
+    pub fn sandboxes(&self) -> usize {
+        self.stages.iter().map(|stage| stage.sandboxes()).sum()
+    }
+
+    /// Whether a response head may go out before there is a response.
+    #[must_use]
+    pub fn allows_early_head(&self) -> bool {
+        self.stages.iter().all(|stage| stage.manifest().early_head)
+    }
+}
+
+/// Why the phases do not go on: a stage's own response, or an error.
+#[derive(Debug)]
+pub enum Stop {
+    /// A stage answers in place of the model server.
+    Reply(Reply),
+    /// The exchange fails.
+    Failure(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Run {
+    /// A run over the stages of a pipeline.
+    #[must_use]
+    pub fn new(pipeline: &Pipeline, limits: Limits) -> Self {
+        let stage = |version: &Arc<Version>| Stage::new(version.clone(), None);
+        Self::of(pipeline.stages.iter().map(stage).collect(), limits, true)
+    }
+
+    /// A run over an adapter alone.
+    #[must_use]
+    pub fn adapter(version: Arc<Version>, asked: Arc<Asked>, limits: Limits) -> Self {
+        Self::of(vec![Stage::new(version, Some(asked))], limits, false)
+    }
+
+    /// Gates and request heads, first stage to last.
+    ///
+    /// # Errors
+    /// [`Stop`] of the first stage that does not let the exchange go on. Only the stages before it see the response then.
+    pub async fn request_heads(&mut self, loan: &mut Loan) -> Result<(), Stop> {
+        for index in 0..self.stages.len() {
+            self.pending = index;
+            if let Err(stop) = request_head(&mut self.stages[index], loan).await {
+                let stop = self.stopped(index, stop);
+                // They see nothing any more, and a client may take its time over the rest of its request.
+                for stage in &mut self.stages[self.pending..] {
+                    stage.release();
+                }
+                return Err(stop);
+            }
+        }
+        self.pending = self.stages.len();
+        Ok(())
+    }
+
+    /// A stage has stopped before the first of its body went out. A front is shown that too, as a response, unless it trapped.
+    fn stopped(&mut self, index: usize, stop: Stop) -> Stop {
+        if matches!(stop, Stop::Failure(_)) && self.stages[index].takes_own_fault() {
+            self.pending = index + 1;
+        }
+        stop
+    }
+
+    /// Whether any stage wants the request body; if not, it need not be read for the stages.
+    #[must_use]
+    pub fn wants_body(&self) -> bool {
+        self.stages
+            .iter()
+            .any(|stage| stage.plan != RequestPlan::Skip)
+    }
+
+    /// The request body, first stage to last. Returns it as it is after the last stage.
+    ///
+    /// # Errors
+    /// [`Stop`] of the first stage that does not let the exchange go on. Only the stages before it see the response then.
+    pub async fn request_body(&mut self, loan: &mut Loan, body: Bytes) -> Result<Bytes, Stop> {
+        loan.body = Some(body.clone());
+        let mut body = body;
+        for index in 0..self.stages.len() {
+            let stage = &mut self.stages[index];
+            if stage.plan == RequestPlan::Skip || stage.is_out() {
+                continue;
+            }
+            self.pending = index;
+            match request_body(stage, loan, &body).await {
+                Ok(Some(new)) => {
+                    body = new;
+                    loan.body = Some(body.clone());
+                }
+                Ok(None) => {}
+                Err(stop) => return Err(self.stopped(index, stop)),
+            }
+        }
+        self.pending = self.stages.len();
+        Ok(body)
+    }
+
+    /// The request phases are over: gives back the instances that no later phase needs.
+    pub fn release_request(&mut self) {
+        for stage in &mut self.stages {
+            if !stage.exports().sees_response() {
+                stage.release();
+            }
+        }
+    }
+}
+
+/// `gate.check`, then `request.head`, as far as they are exported.
+async fn request_head(stage: &mut Stage, loan: &mut Loan) -> Result<(), Stop> {
+    let exports = stage.exports();
+    if exports.gate {
+        match stage.instance().check(loan).await {
+            Ok(Ok(())) => {}
+            Ok(Err(stop)) => return Err(stage.stop(stop)),
+            Err(error) => return Ok(stage.on_error(error)?),
+        }
+    }
+    if exports.request {
+        match stage.instance().request_head(loan).await {
+            Ok(Ok(plan)) => stage.plan = request_plan(plan),
+            Ok(Err(stop)) => return Err(stage.stop(stop)),
+            Err(error) => return Ok(stage.on_error(error)?),
+        }
+    }
+    // A gate alone, such as the one that asks for keys, gives its sandbox back at once.
+    if stage.plan == RequestPlan::Skip && !exports.sees_response() {
+        stage.release();
+    }
+    Ok(())
+}
+
+/// `request.body`; returns what the stage put in its place, if it did.
+async fn request_body(
+    stage: &mut Stage,
+    loan: &mut Loan,
+    body: &Bytes,
+) -> Result<Option<Bytes>, Stop> {
+    let plan = stage.plan;
+    let shown: &[u8] = if plan == RequestPlan::Look { b"" } else { body };
+    match stage.instance().request_body(loan, shown).await {
+        Ok(Ok(new)) => match check_request_body(stage.manifest(), plan, new.is_some()) {
+            Ok(()) => return Ok(new.map(Bytes::from)),
+            Err(violation) => stage.on_violation(violation)?,
+        },
+        Ok(Err(stop)) => return Err(stage.stop(stop)),
+        Err(error) => stage.on_error(error)?,
+    }
+    Ok(None)
+}
+
+const fn request_plan(plan: abi::RequestPlan) -> RequestPlan {
+    match plan {
+        abi::RequestPlan::Skip => RequestPlan::Skip,
+        abi::RequestPlan::Look => RequestPlan::Look,
+        abi::RequestPlan::Whole => RequestPlan::Whole,
+    }
+}
+
+/// What a request gets whose top level says something twice.
+#[must_use]
+pub fn duplicate_member(name: &'static str) -> Failure {
+    let message = format!("`{name}` is there twice. Send it once.");
+    Failure::refused(
+        hyper::StatusCode::BAD_REQUEST,
+        Kind::InvalidRequest.label().into(),
+        message,
+        Some(name.into()),
+    )
+}

@@ -1,0 +1,524 @@
+//! A stage at work on a response body: what comes in, what the stage makes of it, what goes on.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use sluicegate_contract::{ResponsePlan, check_batch, check_end, check_replacement};
+
+use super::data::{Batches, Data, Given, collect, decoded, own};
+use super::stage::Stage;
+use super::{BATCH_BYTES, BATCH_EVENTS, Limits, Stop};
+use crate::failure::Failure;
+use sluicegate_framing::{self as framing, Batch, Decoder, Framing};
+use sluicegate_plugin_host::abi::EventParam;
+use sluicegate_plugin_host::instance::Loan;
+
+/// Some of a body on its way outward, and whether more follows.
+#[derive(Debug)]
+pub struct Passed {
+    /// What there is.
+    pub data: Data,
+    /// What comes after it.
+    pub end: End,
+}
+
+/// What comes after some of a body.
+#[derive(Debug)]
+pub enum End {
+    /// More.
+    Open,
+    /// Nothing: the body is complete.
+    Last,
+    /// Nothing, although the body is not complete.
+    Stopped(Box<Stopped>),
+}
+
+/// Why a body is not complete, and how the stages so far show it.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The reason: the first one, or that of a stage that replaced it.
+    pub stop: Stop,
+    /// The error as the next stage sees it: one event, or what the stages before made of that.
+    pub shown: Data,
+    /// Whether it has taken the place of the response already: status and fields may be what a stage has made of them.
+    pub seen: bool,
+}
+
+impl Stopped {
+    /// The failure takes the place of the response, unless it has already.
+    pub(super) fn take_place(&self, loan: &mut Loan) {
+        if let Stop::Failure(failure) = &self.stop
+            && !self.seen
+        {
+            loan.fail((Some(failure.status()), failure.head()));
+        }
+    }
+}
+
+impl Passed {
+    /// A whole body, or the end of one.
+    #[must_use]
+    pub fn last(data: Data) -> Self {
+        Self {
+            data,
+            end: End::Last,
+        }
+    }
+
+    /// Some of a body.
+    #[must_use]
+    pub fn open(data: Data) -> Self {
+        Self {
+            data,
+            end: End::Open,
+        }
+    }
+
+    /// Some of a body that cannot be completed.
+    #[must_use]
+    pub fn stopped(data: Data, stop: Stop) -> Self {
+        let shown = match &stop {
+            Stop::Failure(failure) => Data::event(failure.body()),
+            Stop::Reply(_) => Data::default(),
+        };
+        Self {
+            data,
+            end: End::Stopped(Box::new(Stopped {
+                stop,
+                shown,
+                seen: false,
+            })),
+        }
+    }
+
+    /// Nothing of a body that cannot be completed.
+    #[must_use]
+    pub fn failed(failure: Failure) -> Self {
+        Self::stopped(Data::default(), failure.into())
+    }
+}
+
+/// How a stage works on the body.
+enum Mode {
+    Whole(BytesMut),
+    Chunks,
+    Events {
+        /// Turns bytes into events; none where events come in.
+        decoder: Option<Box<Decoder>>,
+        out: Framing,
+    },
+}
+
+/// One stage at work on the body.
+pub(super) struct Link {
+    /// Its place in the pipeline.
+    pub(super) stage: usize,
+    mode: Mode,
+    /// The framing of what comes in.
+    incoming: Framing,
+    /// The framing of what goes out.
+    outgoing: Framing,
+    /// Events that it was shown.
+    pub(super) seen: u64,
+}
+
+impl Link {
+    /// A link for a plan that is not `skip`. `batches` says that events come in, and not bytes; `out` is the framing of what
+    /// goes out.
+    pub(super) fn new(
+        stage: usize,
+        plan: ResponsePlan,
+        incoming: Framing,
+        batches: bool,
+        out: Framing,
+        limits: &Limits,
+    ) -> Self {
+        let mode = match plan {
+            ResponsePlan::Whole => Mode::Whole(BytesMut::new()),
+            ResponsePlan::Chunks | ResponsePlan::Skip => Mode::Chunks,
+            ResponsePlan::Sse | ResponsePlan::Ndjson | ResponsePlan::Document => Mode::Events {
+                decoder: (!batches)
+                    .then(|| Box::new(Decoder::new(incoming, decoding(incoming, limits)))),
+                out,
+            },
+        };
+        Self {
+            stage,
+            mode,
+            incoming,
+            outgoing: out,
+            seen: 0,
+        }
+    }
+
+    /// The framing of the events that this link gives, if it gives events.
+    pub(super) fn batches(&self) -> Option<Framing> {
+        match &self.mode {
+            Mode::Events { out, .. } if *out != Framing::Document => Some(*out),
+            Mode::Events { .. } | Mode::Whole(_) | Mode::Chunks => None,
+        }
+    }
+
+    /// The framing of what goes out.
+    pub(super) fn framing(&self) -> Framing {
+        self.outgoing
+    }
+
+    /// Bytes that it waits with for more.
+    pub(super) fn buffered(&self) -> usize {
+        match &self.mode {
+            Mode::Whole(buffer) => buffer.len(),
+            Mode::Events {
+                decoder: Some(decoder),
+                ..
+            } => decoder.buffered(),
+            Mode::Events { decoder: None, .. } | Mode::Chunks => 0,
+        }
+    }
+
+    /// Whether the head is held back until the body is complete.
+    pub(super) fn holds_head(&self) -> bool {
+        match &self.mode {
+            Mode::Whole(_) => true,
+            Mode::Events { out, .. } => *out == Framing::Document,
+            Mode::Chunks => false,
+        }
+    }
+
+    /// Takes some of the body, and what comes after it.
+    pub(super) async fn accept(
+        &mut self,
+        stage: &mut Stage,
+        loan: &mut Loan,
+        passed: Passed,
+        limits: &Limits,
+    ) -> Passed {
+        let last = matches!(passed.end, End::Last);
+        let stopped = match passed.end {
+            End::Stopped(stopped) => Some(stopped),
+            End::Open | End::Last => None,
+        };
+        // What comes before a failure is still of the response.
+        let failed = stopped.as_ref().filter(|stopped| stopped.seen);
+        let failed = failed.and_then(|_| loan.restore());
+        // Whether what stops it here is not the stage's doing.
+        let mut foreign = false;
+        let mut first = match &mut self.mode {
+            Mode::Whole(buffer) => {
+                let bytes = passed.data.into_bytes(self.incoming);
+                match collect(buffer, &bytes, limits.body) {
+                    Ok(()) if last => {
+                        let body = std::mem::take(buffer).freeze();
+                        whole(stage, loan, body).await
+                    }
+                    Ok(()) => Passed::open(Data::default()),
+                    Err(failure) => {
+                        foreign = true;
+                        Passed::failed(failure)
+                    }
+                }
+            }
+            Mode::Chunks => {
+                let bytes = passed.data.into_bytes(self.incoming);
+                if bytes.is_empty() && !last {
+                    Passed::open(Data::default())
+                } else {
+                    chunk(stage, loan, bytes, last).await
+                }
+            }
+            Mode::Events { decoder, out } => {
+                let mut stream = Stream {
+                    stage,
+                    loan,
+                    incoming: self.incoming,
+                    out: *out,
+                    seen: &mut self.seen,
+                };
+                let mut batches = Batches::new(passed.data, decoder.as_deref_mut(), last);
+                let given = stream.take(&mut batches, last).await;
+                foreign = batches.failed();
+                given
+            }
+        };
+        let held = self.holds_head();
+        let stopped = match (first.end, stopped) {
+            (End::Open, Some(stopped)) => {
+                if let Some(failed) = failed {
+                    loan.fail(failed);
+                }
+                stopped
+            }
+            // What the stage itself stopped or ended with comes first.
+            (End::Stopped(stopped), _) if stage.is_shown(&stopped.stop, foreign, held) => stopped,
+            (end, _) => {
+                first.end = end;
+                return first;
+            }
+        };
+        let mut then = self.accept_stop(stage, loan, *stopped).await;
+        // There is data only where a body was held back, and then nothing was given before.
+        if then.data.is_empty() {
+            then.data = first.data;
+        }
+        then
+    }
+
+    /// Shows the stage why the body is not complete.
+    async fn accept_stop(
+        &mut self,
+        stage: &mut Stage,
+        loan: &mut Loan,
+        stopped: Stopped,
+    ) -> Passed {
+        if stage.is_out() {
+            return Passed {
+                data: Data::default(),
+                end: End::Stopped(Box::new(stopped)),
+            };
+        }
+        stopped.take_place(loan);
+        let Stopped { stop, shown, .. } = stopped;
+        let failure = match stop {
+            Stop::Failure(failure) => failure,
+            // A reply is made only where no stage before has seen the head yet.
+            Stop::Reply(_) => return Passed::stopped(Data::default(), stop),
+        };
+        match &self.mode {
+            Mode::Whole(_) => {
+                loan.response = failure.head();
+                let (body, _) = shown.into_whole(self.incoming);
+                whole(stage, loan, body).await
+            }
+            Mode::Chunks => {
+                let bytes = shown.into_bytes(self.incoming);
+                let given = chunk(stage, loan, bytes, true).await;
+                match given.end {
+                    End::Stopped(_) => given,
+                    End::Open | End::Last => still(failure, given.data),
+                }
+            }
+            Mode::Events { out, .. } => {
+                let out = *out;
+                let events = match shown {
+                    Data::Events { events, .. } => events,
+                    Data::Bytes(bytes) => decoded(self.incoming, bytes),
+                };
+                let batch = Batch {
+                    events,
+                    raw: Bytes::new(),
+                };
+                let mut stream = Stream {
+                    stage,
+                    loan,
+                    incoming: self.incoming,
+                    out,
+                    seen: &mut 0,
+                };
+                let mut given = Given::default();
+                match stream.batch(batch, &mut given).await {
+                    Ok(_) if out == Framing::Document => Passed::failed(failure),
+                    Ok(_) => still(failure, given.into_data()),
+                    Err(stop) => Passed::stopped(Data::default(), stop),
+                }
+            }
+        }
+    }
+}
+
+/// The same failure, as the stages so far show it.
+fn still(failure: Failure, shown: Data) -> Passed {
+    Passed {
+        data: Data::default(),
+        end: End::Stopped(Box::new(Stopped {
+            stop: failure.into(),
+            shown,
+            seen: true,
+        })),
+    }
+}
+
+fn decoding(incoming: Framing, limits: &Limits) -> framing::Limits {
+    framing::Limits {
+        // A document is one event, so it has the body's limit.
+        event_bytes: match incoming {
+            Framing::Document => usize::try_from(limits.body).unwrap_or(usize::MAX),
+            Framing::Sse | Framing::Ndjson => limits.event,
+        },
+        batch_events: BATCH_EVENTS,
+        batch_bytes: BATCH_BYTES,
+    }
+}
+
+/// `response.body`
+async fn whole(stage: &mut Stage, loan: &mut Loan, body: Bytes) -> Passed {
+    let bytes = |body| Passed::last(Data::Bytes(body));
+    if stage.is_out() {
+        return bytes(body);
+    }
+    let result = stage.instance().response_body(loan, &body).await;
+    let kept = match result {
+        Ok(Ok(new)) => match check_replacement(stage.manifest(), new.is_some()) {
+            Ok(()) => return bytes(new.map_or(body, Bytes::from)),
+            Err(violation) => stage.on_violation(violation),
+        },
+        Ok(Err(stop)) => return Passed::stopped(Data::default(), stage.stop(stop)),
+        Err(error) => stage.on_error(error),
+    };
+    kept.map_or_else(Passed::failed, |()| bytes(body))
+}
+
+/// `chunks.chunk`
+async fn chunk(stage: &mut Stage, loan: &mut Loan, bytes: Bytes, last: bool) -> Passed {
+    let passed = |bytes| Passed {
+        data: Data::Bytes(bytes),
+        end: if last { End::Last } else { End::Open },
+    };
+    if stage.is_out() {
+        return passed(bytes);
+    }
+    let result = stage.instance().chunk(loan, &bytes, last).await;
+    let kept = match result {
+        Ok(Ok(new)) => match check_replacement(stage.manifest(), new.is_some()) {
+            Ok(()) => return passed(new.map_or(bytes, Bytes::from)),
+            Err(violation) => stage.on_violation(violation),
+        },
+        Ok(Err(fault)) => return Passed::failed(stage.fault(fault)),
+        Err(error) => stage.on_error(error),
+    };
+    kept.map_or_else(Passed::failed, |()| passed(bytes))
+}
+
+/// A stage that sees events, during one call of [`Link::accept`].
+struct Stream<'a> {
+    stage: &'a mut Stage,
+    loan: &'a mut Loan,
+    incoming: Framing,
+    out: Framing,
+    seen: &'a mut u64,
+}
+
+impl Stream<'_> {
+    /// Feeds all pending batches to the stage, then the end of the body if this is the last input.
+    async fn take(&mut self, batches: &mut Batches<'_>, last: bool) -> Passed {
+        let mut given = Given::default();
+        let mut document = None;
+        let end = self.run(batches, last, &mut given, &mut document).await;
+        let data = document.map_or_else(|| given.into_data(), Data::Bytes);
+        match end {
+            Ok(true) => Passed::last(data),
+            Ok(false) => Passed::open(data),
+            // What the stage gave before it stopped still goes on, so that the client gets the same however the stream
+            // was cut.
+            Err(stop) => Passed::stopped(data, stop),
+        }
+    }
+
+    /// Whether the body is complete.
+    async fn run(
+        &mut self,
+        batches: &mut Batches<'_>,
+        last: bool,
+        given: &mut Given,
+        document: &mut Option<Bytes>,
+    ) -> Result<bool, Stop> {
+        let mut ended = false;
+        while !ended && let Some(batch) = batches.next()? {
+            *self.seen += batch.events.len() as u64;
+            ended = self.batch(batch, given).await?;
+        }
+        if last || ended {
+            *document = self.end(given).await?;
+        }
+        Ok(last || ended)
+    }
+
+    /// `events.batch`; true if the stage ends the body.
+    async fn batch(&mut self, mut batch: Batch, given: &mut Given) -> Result<bool, Stop> {
+        let same = self.incoming == self.out;
+        if batch.events.is_empty() {
+            return Ok(false);
+        }
+        if self.stage.is_out() {
+            given.pass(batch, same);
+            return Ok(false);
+        }
+        let view = match params(&batch.events) {
+            Some(view) => view,
+            None => {
+                replace_invalid(&mut batch.events);
+                params(&batch.events).unwrap_or_default()
+            }
+        };
+        let result = self.stage.instance().batch(self.loan, &view).await;
+        let ends = self.loan.take_end_body();
+        let kept = match result {
+            Ok(Ok(new)) => {
+                let count = new.as_ref().map(Vec::len);
+                match check_batch(self.stage.manifest(), self.out, count) {
+                    Ok(()) => {
+                        match new {
+                            Some(events) => given.replace(events),
+                            // Towards a document there is nothing to pass on: the stage has taken the events in.
+                            None if self.out == Framing::Document => {}
+                            None => given.pass(batch, same),
+                        }
+                        return Ok(ends);
+                    }
+                    Err(violation) => self.stage.on_violation(violation),
+                }
+            }
+            Ok(Err(fault)) => return Err(self.stage.fault(fault).into()),
+            Err(error) => self.stage.on_error(error),
+        };
+        kept?;
+        given.pass(batch, same);
+        Ok(false)
+    }
+
+    /// `events.end`: adds last events, or returns the document.
+    async fn end(&mut self, given: &mut Given) -> Result<Option<Bytes>, Stop> {
+        if self.stage.is_out() {
+            return Ok(None);
+        }
+        let result = self.stage.instance().end(self.loan).await;
+        match result {
+            Ok(Ok(mut events)) => {
+                match check_end(self.stage.manifest(), self.out, events.len()) {
+                    Ok(()) if self.out == Framing::Document => {
+                        return Ok(events.pop().map(|event| own(event).data));
+                    }
+                    Ok(()) => given.replace_if_any(events),
+                    Err(violation) => self.stage.on_violation(violation)?,
+                }
+                Ok(None)
+            }
+            Ok(Err(fault)) => Err(self.stage.fault(fault).into()),
+            Err(error) => {
+                self.stage.on_error(error)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The events as a stage sees them, or `None` if the data of one is not UTF-8.
+fn params(events: &[framing::Event]) -> Option<Vec<EventParam<'_>>> {
+    let mut params = Vec::with_capacity(events.len());
+    for event in events {
+        params.push(EventParam {
+            name: &event.name,
+            data: std::str::from_utf8(&event.data).ok()?,
+            id: event.id.as_deref(),
+        });
+    }
+    Some(params)
+}
+
+/// Replaces what is not UTF-8, as SSE prescribes.
+fn replace_invalid(events: &mut [framing::Event]) {
+    for event in events {
+        if let Cow::Owned(text) = String::from_utf8_lossy(&event.data) {
+            event.data = text.into();
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! One stage in one exchange: its instance, and what its results mean.
+
+use std::sync::Arc;
+
+use hyper::{HeaderMap, StatusCode};
+use sluicegate_contract::fields::{self, MAX_BYTES, MAX_COUNT};
+use sluicegate_contract::{Exports, Manifest, RequestPlan, Violation, check_fault, check_reply};
+
+use super::Stop;
+use crate::failure::{Failure, Kind};
+use sluicegate_plugin_host::abi::{self, Field, Reply};
+use sluicegate_plugin_host::instance::Instance;
+use sluicegate_plugin_host::{self as plugin, Asked, Version};
+
+/// A plugin in one exchange, or an adapter in one attempt.
+pub(super) struct Stage {
+    version: Arc<Version>,
+    /// `None` until the first call, and again when there is nothing left to call.
+    instance: Option<Instance>,
+    asked: Option<Arc<Asked>>,
+    /// How it wants to see the request body.
+    pub(super) plan: RequestPlan,
+    /// It has failed, or its instance is given back: nothing of it is called any more.
+    out: bool,
+    /// Something of it was called.
+    took_part: bool,
+    /// It is a front that was shown a fault of its own.
+    was_shown_own: bool,
+}
+
+impl Stage {
+    pub(super) fn new(version: Arc<Version>, asked: Option<Arc<Asked>>) -> Self {
+        Self {
+            version,
+            instance: None,
+            asked,
+            plan: RequestPlan::Skip,
+            out: false,
+            took_part: false,
+            was_shown_own: false,
+        }
+    }
+
+    pub(super) fn exports(&self) -> Exports {
+        self.version.exports()
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        self.version.manifest()
+    }
+
+    /// Whether nothing of it is called any more.
+    pub(super) fn is_out(&self) -> bool {
+        self.out
+    }
+
+    /// Whether it is shown, in the phase that is under way, what stops the body at its place. What is not its own doing is, but to
+    /// an adapter: a failure of the model server begins outside of it. For what is, see
+    /// [`takes_own_fault`](Self::takes_own_fault); where the head is held back, that comes as a response.
+    pub(super) fn is_shown(&mut self, stop: &Stop, foreign: bool, held: bool) -> bool {
+        match stop {
+            Stop::Failure(_) if foreign => self.asked.is_none(),
+            Stop::Failure(_) => !held && self.takes_own_fault(),
+            Stop::Reply(_) => false,
+        }
+    }
+
+    /// Whether it is shown a fault of its own as it is shown those of others: a front is, once, so that a client gets all errors in
+    /// its dialect.
+    pub(super) fn takes_own_fault(&mut self) -> bool {
+        let takes = !self.out && self.manifest().front.is_some();
+        takes && !std::mem::replace(&mut self.was_shown_own, true)
+    }
+
+    /// Whether something of it was called.
+    pub(super) fn took_part(&self) -> bool {
+        self.took_part
+    }
+
+    /// The instance, for the next call.
+    pub(super) fn instance(&mut self) -> &mut Instance {
+        self.took_part = true;
+        let Self {
+            version,
+            instance,
+            asked,
+            ..
+        } = self;
+        instance.get_or_insert_with(|| Instance::new(version, asked.clone()))
+    }
+
+    /// Whether `closing` is the only phase that it has: then that call makes the instance.
+    pub(super) fn only_closes(&self) -> bool {
+        let exports = self.exports();
+        exports.closing && !exports.sees_request() && !exports.sees_response()
+    }
+
+    /// The instance, if it is alive and the component exports `closing`.
+    pub(super) fn closing(&mut self) -> Option<&mut Instance> {
+        self.instance
+            .as_mut()
+            .filter(|_| self.version.exports().closing)
+    }
+
+    /// Nothing but `closing` is left to call: gives the instance back, unless it is exported.
+    pub(super) fn release(&mut self) {
+        if !self.version.exports().closing {
+            self.instance = None;
+            self.out = true;
+        }
+    }
+
+    /// What a failure of the stage means: the exchange fails, or goes on without the stage if it is configured to fail open.
+    pub(super) fn on_error(&mut self, error: plugin::Error) -> Result<(), Failure> {
+        self.instance = None;
+        self.out = true;
+        let version = &self.version;
+        if version.fails_open() && !matches!(error, plugin::Error::Exhausted) {
+            tracing::warn!(plugin = version.name(), %error, "stage failed; the exchange goes on without it");
+            return Ok(());
+        }
+        Err(failure(version, error))
+    }
+
+    /// What it means that a result breaks the contract.
+    pub(super) fn on_violation(&mut self, Violation(text): Violation) -> Result<(), Failure> {
+        self.on_error(plugin::Error::Contract(text))
+    }
+
+    /// A stage's own response or error, if it is one that can be sent.
+    pub(super) fn stop(&mut self, stop: abi::Stop) -> Stop {
+        match stop {
+            abi::Stop::Reply(reply) => self.reply(reply),
+            abi::Stop::Fault(fault) => self.fault(fault).into(),
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) -> Stop {
+        if let Err(Violation(text)) = check_reply(reply.status).and(check_fields(&reply.fields)) {
+            return self.broken_contract(text).into();
+        }
+        tracing::debug!(
+            plugin = self.version.name(),
+            reason = reply.reason,
+            status = reply.status,
+            "stage replies"
+        );
+        Stop::Reply(reply)
+    }
+
+    /// A stage's fault in the client's error format.
+    pub(super) fn fault(&mut self, fault: abi::Fault) -> Failure {
+        let fields = fault.fields.as_deref().unwrap_or_default();
+        if let Err(Violation(text)) = check_fault(fault.status).and(check_fields(fields)) {
+            return self.broken_contract(text);
+        }
+        let fields = legal(fields);
+        let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let failure = Failure::refused(status, fault.code, fault.message, fault.param);
+        failure.with_fields(fields)
+    }
+
+    /// A result that nothing can be made of, also where the stage may fail open: it wanted to end the exchange.
+    fn broken_contract(&mut self, text: String) -> Failure {
+        self.instance = None;
+        self.out = true;
+        failure(&self.version, plugin::Error::Contract(text))
+    }
+}
+
+/// A stage's own response has no more fields than any other head.
+fn check_fields(fields: &[Field]) -> Result<(), Violation> {
+    let bytes: usize = fields
+        .iter()
+        .map(|field| field.name.len() + field.value.len())
+        .sum();
+    if fields.len() <= MAX_COUNT && bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(Violation(format!(
+        "its response has {} header fields with {bytes} bytes, more than {MAX_COUNT} or {MAX_BYTES}",
+        fields.len()
+    )))
+}
+
+/// The fields of a stage's own response that it may set.
+pub(super) fn legal(given: &[Field]) -> HeaderMap {
+    fields::legal(given.iter().map(|field| (&*field.name, &*field.value)))
+}
+
+fn failure(version: &Version, error: plugin::Error) -> Failure {
+    match error {
+        plugin::Error::Exhausted => Failure::new(
+            Kind::Overloaded,
+            "The gateway has no sandbox free. Try again in a moment.",
+        )
+        .with_field("retry-after", "1")
+        .caused_by(error),
+        plugin::Error::Engine(_)
+        | plugin::Error::Trap(_)
+        | plugin::Error::Deadline { .. }
+        | plugin::Error::Stalled
+        | plugin::Error::Memory { .. }
+        | plugin::Error::Output { .. }
+        | plugin::Error::Contract(_) => Failure::new(
+            Kind::PluginFault,
+            format!("The stage `{}` of the gateway failed.", version.name()),
+        )
+        .caused_by(error),
+    }
+}

@@ -1,0 +1,33 @@
+//! `upstream-info`: which model server an adapter's attempt asks, and what that server said of itself.
+
+use sluicegate_contract::json;
+use wasmtime::Result;
+
+use crate::bindings::sluicegate::plugin::upstream_info::Host;
+use crate::store::State;
+
+impl Host for State {
+    fn upstream(&mut self) -> Result<String> {
+        let asked = self.asked.as_ref();
+        Ok(asked
+            .map(|asked| asked.upstream.to_string())
+            .unwrap_or_default())
+    }
+
+    fn target(&mut self) -> Result<String> {
+        let asked = self.asked.as_ref();
+        Ok(asked
+            .map(|asked| asked.target.to_string())
+            .unwrap_or_default())
+    }
+
+    fn json(&mut self, pointer: String) -> Result<Option<String>> {
+        let info = self.asked.as_ref().and_then(|asked| asked.info.clone());
+        let Some(info) = info else {
+            return Ok(None);
+        };
+        self.charged(info.len() + pointer.len(), |_| {
+            json::at(&info, &pointer).map(str::to_owned)
+        })
+    }
+}

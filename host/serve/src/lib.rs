@@ -1,0 +1,379 @@
+//! HTTP towards clients: listeners, connections, TLS. What is done with a request is the caller's.
+
+mod flush;
+mod guard;
+mod hosts;
+mod idle;
+mod tls;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::flush::Flush;
+pub use self::hosts::{Foreign, Hosts};
+pub use self::idle::Idle;
+
+use self::guard::{Activity, Guarded};
+use self::idle::Place;
+use sluicegate_config as config;
+
+/// The pause after an accept that failed, mostly for want of descriptors: time for some to come free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long, once the gateway drains, the rest of a request head may take that has begun. Arbitrary: a head is one packet.
+const HALF_A_HEAD: Duration = Duration::from_secs(1);
+/// Streams of one HTTP/2 connection. RFC 9113 asks for at least 100.
+const STREAMS: u32 = 256;
+/// Header fields that the parser takes, above the configured limit so that the gateway's own answer explains the limit.
+const PARSED_FIELDS: usize = 512;
+
+/// Why a listener cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address as configured.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Certificate or key cannot be used.
+    #[error("{0}")]
+    Tls(#[from] tls::Error),
+}
+
+/// An open listener.
+pub struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    hosts: Option<Arc<Hosts>>,
+}
+
+impl Listener {
+    /// Opens a listener. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`Error`]; the message says what to mend.
+    pub async fn open(config: &config::Listener) -> Result<Self, Error> {
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let failed = |source| Error::Bind {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            hosts: None,
+        })
+    }
+
+    /// With a rule for the hosts and pages of its requests, which whoever handles them applies.
+    #[must_use]
+    pub fn with_hosts(self, hosts: Option<Hosts>) -> Self {
+        Self {
+            hosts: hosts.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// The address, with the port that was taken.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Who sends a request, on which connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The client's address, or that of a proxy in front.
+    pub address: IpAddr,
+    /// What the connection has written.
+    pub flush: Arc<Flush>,
+    /// The rule for the hosts and pages of its requests.
+    pub hosts: Option<Arc<Hosts>>,
+}
+
+/// What all connections of the program share.
+#[derive(Clone)]
+pub struct Connections {
+    /// Limits and times.
+    pub limits: Arc<config::Limits>,
+    /// One permit for each connection.
+    pub permits: Arc<Semaphore>,
+    /// Where all permits are taken, the longest idle of these connections, which speak HTTP/1, ends to make room. `None`: who comes
+    /// then waits.
+    pub idle: Option<Arc<Idle>>,
+    /// Where connections are tracked.
+    pub tasks: TaskTracker,
+    /// Cancelled when no more connections are taken and those that there are end after their exchange.
+    pub drain: CancellationToken,
+    /// Cancelled when connections end at once.
+    pub cut: CancellationToken,
+}
+
+/// Takes connections until drained, and serves each in a task of its own.
+pub async fn accept<H, F, B>(listener: Listener, connections: Connections, handler: H)
+where
+    H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
+    loop {
+        let next = async {
+            let accepted = listener.listener.accept().await;
+            (accepted, permit(&connections).await)
+        };
+        let (accepted, permit) = tokio::select! {
+            biased;
+            () = connections.drain.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let connection = Connection {
+                    stream,
+                    address,
+                    tls: listener.tls.clone(),
+                    hosts: listener.hosts.clone(),
+                    _permit: permit,
+                };
+                let served = serve(connection, connections.clone(), handler.clone());
+                connections.tasks.spawn(served);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits until there is room for one more connection.
+async fn permit(connections: &Connections) -> OwnedSemaphorePermit {
+    let permits = connections.permits.clone();
+    if let Ok(permit) = permits.clone().try_acquire_owned() {
+        return permit;
+    }
+    let permit = permits.acquire_owned();
+    let permit = match &connections.idle {
+        None => permit.await,
+        Some(idle) => tokio::select! {
+            permit = permit => permit,
+            never = idle.make_room() => match never {},
+        },
+    };
+    permit.expect("the semaphore is never closed")
+}
+
+/// A connection that was accepted.
+struct Connection {
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    hosts: Option<Arc<Hosts>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// One connection, to its end.
+async fn serve<H, F, B>(connection: Connection, connections: Connections, handler: H)
+where
+    H: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
+    let Connection {
+        stream,
+        address: peer,
+        tls,
+        hosts,
+        _permit,
+    } = connection;
+    // Small writes, one for each event, must not wait for an acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY cannot be set");
+    }
+    let evicted = CancellationToken::new();
+    let place = |idle: &Arc<Idle>| Place::new(idle.clone(), evicted.clone());
+    let activity = Arc::new(Activity::new(connections.idle.as_ref().map(place)));
+    let guarded = Guarded::new(stream, activity.clone(), &connections.limits);
+    let stream = match tls {
+        None => Either::Left(guarded),
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(guarded)).await {
+            Ok(Ok(stream)) => Either::Right(stream),
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => return tracing::debug!(%peer, "TLS handshake timed out"),
+        },
+    };
+    let client = Peer {
+        address: peer.ip().to_canonical(),
+        flush: activity.flush(),
+        hosts,
+    };
+    let service = service_fn(|request: Request<Incoming>| {
+        let running = activity.begin(&request);
+        let response = handler(client.clone(), request);
+        async move {
+            let response = response.await;
+            Ok::<_, Infallible>(response.map(|body| running.until_end_of(body)))
+        }
+    });
+    let builder = builder(&connections);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = connections.cut.cancelled() => return,
+        () = evicted.cancelled() => return,
+        () = connections.drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            // What is in the middle of a request head now will not be an exchange any more.
+            let half_a_head = async {
+                loop {
+                    tokio::time::sleep(HALF_A_HEAD).await;
+                    if activity.is_in_a_head() {
+                        break;
+                    }
+                }
+            };
+            tokio::select! {
+                result = connection => result,
+                () = connections.cut.cancelled() => return,
+                () = half_a_head => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, error, "connection ended with an error");
+    }
+}
+
+fn builder(connections: &Connections) -> auto::Builder<Tracked> {
+    let mut builder = auto::Builder::new(Tracked(connections.tasks.clone()));
+    if connections.idle.is_some() {
+        // Over HTTP/2 a client can keep a response open without taking it, and so is never idle.
+        builder = builder.http1_only();
+    }
+    let limits = &connections.limits;
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // `Guarded` has the limits of the configuration; hyper's own 30 s would end idle connections before them.
+        .header_read_timeout(None)
+        .max_headers(PARSED_FIELDS.max(limits.headers));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(
+            u32::try_from(limits.header_bytes)
+                .unwrap_or(u32::MAX)
+                .saturating_mul(2),
+        )
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Runs the streams of HTTP/2 connections as tracked tasks.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let token = CancellationToken::new();
+        let cut = token.clone();
+        let stream = async move { drop(cut.run_until_cancelled(future).await) };
+        self.0.spawn(STREAM.scope(token, stream));
+    }
+}
+
+tokio::task_local! {
+    /// The stream of HTTP/2 that the task serves.
+    static STREAM: CancellationToken;
+}
+
+/// In a task that serves a stream of HTTP/2: what resets the stream when it is cancelled, whatever of it is still to be sent.
+#[must_use]
+pub fn current_stream() -> Option<CancellationToken> {
+    STREAM.try_with(CancellationToken::clone).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
+
+    /// A server that answers everything, with these limits.
+    async fn serving(limits: config::Limits) -> (SocketAddr, Connections) {
+        let listener = config::Listener {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            open: false,
+            hosts: None,
+        };
+        let listener = Listener::open(&listener).await.expect("a free port");
+        let address = listener.address();
+        let connections = Connections {
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            limits: Arc::new(limits),
+            idle: None,
+            tasks: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        let handler = |_, _| async { Response::new(Full::new(Bytes::from_static(b"ok"))) };
+        let accepting = accept(listener, connections.clone(), handler);
+        connections.tasks.spawn(accepting);
+        (address, connections)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_stays_as_long_as_is_configured() {
+        let (address, connections) = serving(config::Limits::default()).await;
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let began = Instant::now();
+        let mut buffer = [0; 1024];
+        assert_eq!(stream.read(&mut buffer).await.ok(), Some(0));
+        assert_eq!(began.elapsed().as_secs(), 75, "before the first request");
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .expect("it reads");
+        assert!(stream.read(&mut buffer).await.is_ok_and(|read| read > 0));
+        let began = Instant::now();
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        assert_eq!(began.elapsed().as_secs(), 75, "between two requests");
+        connections.cut.cancel();
+    }
+}

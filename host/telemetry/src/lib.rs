@@ -1,0 +1,8 @@
+//! What the gateway tells its operators: logs and metrics.
+//!
+//! Responsible for their form and their names. Not responsible for what is logged or counted where: that is beside what happens.
+
+pub mod calendar;
+pub mod log;
+pub mod metrics;
+pub mod names;

@@ -1,0 +1,203 @@
+//! Logs: one line an event, on standard output, as JSON or for people.
+//!
+//! Responsible for the form of a line. Standard output, because the gateway has no other use for it and whoever runs it
+//! decides where it goes (the twelve-factor way); errors of the command line go to standard error. Nobody waits for a line to
+//! be written ([`queue`]). Not responsible for what is logged.
+//!
+//! # Shape
+//! A JSON line has `ts`, `level`, `target` and `msg`, then the event's own fields and those of its spans, inner ones first;
+//! where a name comes twice the first counts. A text line has the same in words. No text that comes from outside can forge a
+//! line or a terminal's control sequence: control characters and those that turn the direction of writing are escaped.
+//!
+//! An event of the target `sluicegate::plugin` with a field `fields` is a plugin's: the members of that JSON object become
+//! fields of the line. A member that has the name of a field that is there gets a `_` behind its name.
+
+use std::borrow::Cow;
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::time::SystemTime;
+
+use serde_json::Value;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry};
+
+use self::fields::Fields;
+use self::queue::Queue;
+use super::names::field;
+use sluicegate_config::{Log, LogFormat};
+
+mod fields;
+mod line;
+mod queue;
+
+pub(super) use self::queue::dropped;
+pub use self::queue::flush;
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The level is not a filter.
+    #[error("the log level {level:?} is not a filter")]
+    Level {
+        /// What was configured.
+        level: String,
+        /// What is wrong with it.
+        #[source]
+        source: ParseError,
+    },
+    /// The system gives no thread that writes.
+    #[error("there is no thread for it: {0}")]
+    Thread(#[source] io::Error),
+    /// It has been set up before.
+    #[error("logging is set up already")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets up logging for the process. With `text`, a terminal gets colours, unless `NO_COLOR` is set.
+///
+/// # Errors
+/// [`Error::Level`], which a validated configuration does not have; [`Error::Thread`]; [`Error::Twice`].
+pub fn init(log: &Log) -> Result<(), Error> {
+    let level = |source| Error::Level {
+        level: log.level.clone(),
+        source,
+    };
+    let filter = EnvFilter::builder().parse(&log.level).map_err(level)?;
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let form = match log.format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text => Form::Text {
+            color: io::stdout().is_terminal() && !no_color,
+        },
+    };
+    let queue = Queue::to_stdout().map_err(Error::Thread)?;
+    let lines = Lines::new(form, queue);
+    Registry::default().with(filter).with(lines).try_init()?;
+    Ok(())
+}
+
+/// The form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A JSON object.
+    Json,
+    /// Words for people.
+    Text {
+        /// With a terminal's colours.
+        color: bool,
+    },
+}
+
+/// Writes events as lines.
+#[derive(Debug)]
+pub struct Lines<W> {
+    form: Form,
+    writer: W,
+    clock: fn() -> SystemTime,
+}
+
+impl<W> Lines<W> {
+    /// Lines of this form into what the writer makes, one `write` a line.
+    pub const fn new(form: Form, writer: W) -> Self {
+        Self {
+            form,
+            writer,
+            clock: SystemTime::now,
+        }
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { clock, ..self }
+    }
+}
+
+impl<S, W> Layer<S> for Lines<W>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let message = fields.take("message").map_or_else(String::new, text_of);
+        let guest = match metadata.target() {
+            field::PLUGIN_TARGET => fields.take(field::FIELDS),
+            _ => None,
+        };
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(outer) = span.extensions().get::<Fields>() {
+                fields.add_missing(outer);
+            }
+        }
+        let guest = guest.map(text_of);
+        let members = match &guest {
+            Some(text) => fields::members(text, &fields),
+            None => Ok(fields::Members::default()),
+        };
+        let members = members.unwrap_or_else(|_| {
+            let text = guest.clone().unwrap_or_default();
+            fields.set(field::FIELDS.into(), text.into());
+            fields::Members::default()
+        });
+        if members.left_out > 0 {
+            fields.set("fields_left_out".into(), members.left_out.into());
+        }
+        let line = line::Line {
+            at: (self.clock)(),
+            level: *metadata.level(),
+            target: metadata.target(),
+            message: &message,
+            fields: &fields,
+            members: &members.list,
+        };
+        let text = match self.form {
+            Form::Json => line.json(),
+            Form::Text { color } => line.text(color),
+        };
+        // Nothing can be done about a log that cannot be written, and it is no reason to stop serving.
+        drop(
+            self.writer
+                .make_writer_for(metadata)
+                .write_all(text.as_bytes()),
+        );
+    }
+}
+
+/// A message is a string; anything else would come as its JSON.
+fn text_of(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
+    }
+}
+
+/// A field's name.
+type Name = Cow<'static, str>;
+
+#[cfg(test)]
+mod tests;

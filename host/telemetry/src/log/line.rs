@@ -1,0 +1,197 @@
+//! One line of the log, in both forms.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tracing::Level;
+
+use super::fields::Fields;
+use crate::calendar::Moment;
+use crate::names::field;
+
+/// What a line says.
+pub(super) struct Line<'a> {
+    pub(super) at: SystemTime,
+    pub(super) level: Level,
+    pub(super) target: &'a str,
+    pub(super) message: &'a str,
+    pub(super) fields: &'a Fields,
+    /// A plugin's own fields, as they came.
+    pub(super) members: &'a [(Cow<'a, str>, &'a RawValue)],
+}
+
+/// Why writing into a string cannot fail.
+const TAKES_ALL: &str = "a string takes all that is written into it";
+
+/// Room for a usual line, so that it is not moved as it grows.
+const USUAL: usize = 512;
+
+impl Line<'_> {
+    /// A JSON object and a line end.
+    pub(super) fn json(&self) -> String {
+        let mut out = String::with_capacity(USUAL);
+        let at = moment(self.at).to_string();
+        let level = self.level.as_str().to_ascii_lowercase();
+        let own = [
+            (field::TIME, at.as_str()),
+            (field::LEVEL, &level),
+            (field::TARGET, self.target),
+            (field::MESSAGE, self.message),
+        ];
+        for (name, text) in own {
+            push_name(&mut out, name);
+            push_string(&mut out, text);
+        }
+        for (name, value) in self.fields.iter() {
+            push_name(&mut out, name);
+            push_json(&mut out, value);
+        }
+        for (name, value) in self.members {
+            push_name(&mut out, name);
+            push_raw(&mut out, value.get());
+        }
+        out.push_str("}\n");
+        out
+    }
+
+    /// Time, level, module, message and `name=value` for each field, and a line end.
+    pub(super) fn text(&self, color: bool) -> String {
+        const DIM: &str = "\x1b[2m";
+        const RESET: &str = "\x1b[0m";
+        let (dim, reset) = if color { (DIM, RESET) } else { ("", "") };
+        let paint = if color { paint(self.level) } else { "" };
+        let mut out = String::with_capacity(USUAL);
+        let (at, level, target) = (moment(self.at), self.level.as_str(), self.target);
+        out.push_str(&format!(
+            "{dim}{at}{reset} {paint}{level:5}{reset} {dim}{target}:{reset} "
+        ));
+        push_visible(&mut out, self.message);
+        let mut push = |name: &str, value: &Value| {
+            out.push(' ');
+            out.push_str(dim);
+            push_word(&mut out, name);
+            out.push('=');
+            out.push_str(reset);
+            match value.as_str() {
+                Some(text) => push_word(&mut out, text),
+                None => push_json(&mut out, value),
+            }
+        };
+        for (name, value) in self.fields.iter() {
+            push(name, value);
+        }
+        for (name, value) in self.members {
+            push(name, &value_of(value.get()));
+        }
+        out.push('\n');
+        out
+    }
+}
+
+/// Before 1970 it is the beginning of 1970.
+fn moment(at: SystemTime) -> Moment {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment::from_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The colour of a level.
+const fn paint(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "\x1b[31m",
+        Level::WARN => "\x1b[33m",
+        Level::INFO => "\x1b[32m",
+        Level::DEBUG => "\x1b[34m",
+        Level::TRACE => "\x1b[35m",
+    }
+}
+
+/// Characters that do something to a terminal or to the reading of a line instead of showing: control characters, line and
+/// paragraph separators, and the marks that turn the direction of writing.
+pub(super) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Appends the name of a member, with what stands before and after it.
+fn push_name(out: &mut String, name: &str) {
+    out.push(if out.is_empty() { '{' } else { ',' });
+    push_string(out, name);
+    out.push(':');
+}
+
+/// Appends JSON without hidden characters.
+fn push_json(out: &mut String, value: &Value) {
+    match value {
+        Value::String(text) => push_string(out, text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            write!(out, "{value}").expect(TAKES_ALL);
+        }
+        // Outside strings there is nothing hidden, so that what is hidden can be escaped wherever it stands.
+        Value::Array(_) | Value::Object(_) => push_visible(out, &value.to_string()),
+    }
+}
+
+/// Appends the text of a JSON value without hidden characters.
+fn push_raw(out: &mut String, text: &str) {
+    // Without them, and without the blanks between lines, it can stay as it is.
+    if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        out.push_str(text);
+    } else {
+        push_json(out, &value_of(text));
+    }
+}
+
+/// A JSON value from its text, which was checked to be one; numbers that are too large for one stay text.
+fn value_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+/// Appends a JSON string without hidden characters.
+fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    // Most are names and numbers; only what has something to escape is looked at letter by letter.
+    let plain = |octet: u8| matches!(octet, b' '..=b'~') && octet != b'"' && octet != b'\\';
+    if text.bytes().all(plain) {
+        out.push_str(text);
+    } else {
+        for c in text.chars() {
+            if matches!(c, '"' | '\\') {
+                out.push('\\');
+            }
+            push_char(out, c);
+        }
+    }
+    out.push('"');
+}
+
+/// Appends text, with escapes for what is hidden.
+fn push_visible(out: &mut String, text: &str) {
+    for c in text.chars() {
+        push_char(out, c);
+    }
+}
+
+/// Appends a character, or its escape, which is the same in JSON, if it is hidden.
+fn push_char(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        // All hidden characters are below U+10000, so four digits are enough.
+        c if is_hidden(c) => write!(out, "\\u{:04x}", u32::from(c)).expect(TAKES_ALL),
+        c => out.push(c),
+    }
+}
+
+/// Appends a name or a value that can be told from what is around it: quoted unless it is one plain word.
+fn push_word(out: &mut String, text: &str) {
+    let plain = |c: char| !c.is_whitespace() && !is_hidden(c) && !matches!(c, '"' | '=' | '\\');
+    if !text.is_empty() && text.chars().all(plain) {
+        out.push_str(text);
+    } else {
+        push_string(out, text);
+    }
+}

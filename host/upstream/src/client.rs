@@ -1,0 +1,443 @@
+//! HTTP/1.1 to a model server, driven by the task of its exchange.
+//!
+//! A connection has no task of its own: whoever waits for an answer also moves the octets. So a burst of chunks is
+//! taken in one go without a switch of tasks, and dropping the exchange closes the connection at once, which is what stops
+//! the model. All chunks that one read has brought become one piece, without a buffer for each: that is why this is not a
+//! general HTTP library.
+
+mod content;
+mod head;
+mod sending;
+
+use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::Request;
+use hyper::http::response::Parts;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+
+use self::content::Content;
+use self::head::Head;
+use self::sending::Sending;
+use super::stall::Call;
+use super::{Body, Error, Target, body};
+use sluicegate_telemetry::metrics::TargetMetrics;
+
+/// Octets read at a time at first; doubled, up to [`READ_MAX`], while a server has more.
+const READ_MIN: usize = 8 * 1024;
+/// Octets read at a time at most.
+const READ_MAX: usize = 64 * 1024;
+
+/// A connection's octets, with or without TLS.
+pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+
+/// Why there is no answer on a connection, or no more of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The server closed the connection without a word.
+    #[error("the server closed the connection before it answered")]
+    Closed,
+    /// The server closed the connection in the middle of its answer.
+    #[error("the server closed the connection in the middle of its answer")]
+    Cut,
+    /// What came is no head of an answer, or not one that can be taken.
+    #[error("the head of its answer cannot be read: {0}")]
+    Head(&'static str),
+    /// The chunks of a body make no sense.
+    #[error("a chunk of its answer cannot be read: {0}")]
+    Chunk(&'static str),
+    /// The client's body could not be read to its end while it was being sent on.
+    #[error("the request body ended early")]
+    RequestBody(#[source] body::Error),
+}
+
+impl Broken {
+    /// The error with its target, in the terms of `upstream`.
+    fn at(self, target: &Target) -> Error {
+        let target = target.label.to_string();
+        match self {
+            Self::RequestBody(cause) => Error::RequestBody(cause),
+            Self::Head(_) | Self::Chunk(_) => Error::Invalid {
+                target,
+                source: self,
+            },
+            Self::Io(_) | Self::Closed | Self::Cut => Error::Broken {
+                target,
+                source: self,
+            },
+        }
+    }
+
+    /// Whether this is how a connection looks that the server closed before the request reached it.
+    fn is_stale(&self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset
+                    | std::io::ErrorKind::ConnectionAborted
+                    | std::io::ErrorKind::BrokenPipe
+            ),
+            Self::Cut | Self::Head(_) | Self::Chunk(_) | Self::RequestBody(_) => false,
+        }
+    }
+}
+
+/// A connection with what has been read from it and not been taken.
+pub(super) struct Connection {
+    stream: Stream,
+    buffer: BytesMut,
+    /// How much is read next.
+    read: usize,
+    /// The request, as long as it is not sent to its end.
+    sending: Option<Sending>,
+    /// Whether any of an answer has come, if only an interim one: the server has the request, so it must not be sent again.
+    began: bool,
+    /// Why the request could not be sent to its end. The server may have answered all the same, so that counts only if
+    /// it has not.
+    unsent: Option<std::io::Error>,
+    metrics: Arc<TargetMetrics>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.metrics.disconnected();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, metrics: Arc<TargetMetrics>) -> Self {
+        metrics.connected();
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            read: READ_MIN,
+            sending: None,
+            began: false,
+            unsent: None,
+            metrics,
+        }
+    }
+
+    /// Whether the server has kept the connection open since its last use, and has sent nothing that nobody asked for.
+    pub(super) fn is_usable(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.buffer.is_empty() && self.poll_read(&mut cx).is_pending()
+    }
+
+    /// Reads what has arrived behind what is in the buffer; 0 octets at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        self.buffer.reserve(self.read);
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)?;
+        if let Poll::Ready(size) = read
+            && size == room
+        {
+            self.read = (self.read * 2).min(READ_MAX);
+        }
+        read.map(Ok)
+    }
+
+    /// Sends as much of the request as the server takes.
+    ///
+    /// # Errors
+    /// [`Broken::RequestBody`]; an error of the connection is kept for later.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        let Some(sending) = &mut self.sending else {
+            return Ok(());
+        };
+        match sending.poll(&mut self.stream, cx) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(Broken::Io(error))) => self.unsent = Some(error),
+            Poll::Ready(Err(error)) => return Err(error),
+        }
+        self.sending = None;
+        Ok(())
+    }
+
+    /// Sends the request and waits for the head of the answer, whichever is ready first: a server may answer before it
+    /// has read all.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
+        self.poll_send(cx)?;
+        loop {
+            if let Some(head) = head::take(&mut self.buffer)? {
+                return Poll::Ready(Ok(head));
+            }
+            let lost = match std::task::ready!(self.poll_read(cx)) {
+                Ok(1..) => {
+                    self.began = true;
+                    continue;
+                }
+                // However it broke off.
+                Ok(0) | Err(_) if self.began => return Poll::Ready(Err(Broken::Cut)),
+                Ok(0) => Broken::Closed,
+                Err(error) => error.into(),
+            };
+            return Poll::Ready(Err(self.unsent.take().map_or(lost, Broken::Io)));
+        }
+    }
+}
+
+/// The head of an answer, with the body still to come.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and fields.
+    pub head: Parts,
+    /// The body.
+    pub body: AnswerBody,
+}
+
+/// What has arrived of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Octets; empty only at the end.
+    pub bytes: Bytes,
+    /// Whether these were the last.
+    pub last: bool,
+}
+
+/// The body of an answer. Dropping it before the end closes the connection.
+#[derive(Debug)]
+pub struct AnswerBody {
+    content: Content,
+    /// Whether the connection may be used again.
+    keeps: bool,
+    /// `None` after the end. Its buffer holds octets of the body that were not handed over yet.
+    connection: Option<Connection>,
+    target: Arc<Target>,
+    /// Why nothing more can come, once what came before is handed over.
+    failed: Option<Broken>,
+    /// Is told when something comes, and when that is over.
+    call: Option<Call>,
+}
+
+impl AnswerBody {
+    /// The body behind a head; some of it may be in the buffer already.
+    fn new(head: &Head, mut connection: Connection, target: Arc<Target>) -> Self {
+        let mut body = Self {
+            content: head.content,
+            keeps: head.keeps,
+            connection: None,
+            target,
+            failed: None,
+            call: None,
+        };
+        body.failed = body.take(&mut connection.buffer, 0).err();
+        body.connection = Some(connection);
+        body
+    }
+
+    /// Tells this call what comes; letting the body go before its end is a hang-up then.
+    #[must_use]
+    pub fn of_call(mut self, call: Option<Call>) -> Self {
+        self.call = call;
+        self
+    }
+
+    /// The call is over: letting the body go is no hang-up.
+    pub fn call_is_over(&mut self) {
+        if let Some(mut call) = self.call.take() {
+            call.over();
+        }
+    }
+
+    /// Octets that are still to come, if the server has announced that.
+    #[must_use]
+    pub fn announced(&self) -> Option<u64> {
+        let there = self
+            .connection
+            .as_ref()
+            .map_or(0, |connection| connection.buffer.len() as u64);
+        match self.content {
+            Content::Length(left) => Some(left + there),
+            Content::Chunked(_) | Content::ToEnd => None,
+        }
+    }
+
+    /// All octets that have arrived, waiting only if there are none; at most about `limit` in one piece.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] if the connection ended before the body did, [`Error::Invalid`] if its chunks make no sense.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped before it is ready.
+    pub async fn next(&mut self, limit: usize) -> Result<Piece, Error> {
+        let piece = poll_fn(|cx| self.poll_next(cx, limit)).await;
+        match (&piece, &mut self.call) {
+            (Ok(piece), Some(call)) if !piece.bytes.is_empty() => call.received(),
+            (_, _) => {}
+        }
+        if piece.as_ref().map_or(true, |piece| piece.last) {
+            self.call_is_over();
+        }
+        piece.map_err(|broken| broken.at(&self.target))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Piece, Broken>> {
+        let Some(mut connection) = self.connection.take() else {
+            return Poll::Ready(match self.failed.take() {
+                Some(error) => Err(error),
+                None => Ok(Piece {
+                    bytes: Bytes::new(),
+                    last: true,
+                }),
+            });
+        };
+        if let Err(error) = connection.poll_send(cx) {
+            self.failed.get_or_insert(error);
+        }
+        while self.failed.is_none()
+            && !self.content.is_complete()
+            && connection.buffer.len() < limit
+        {
+            let before = connection.buffer.len();
+            match connection.poll_read(cx) {
+                Poll::Pending if before == 0 => {
+                    self.connection = Some(connection);
+                    return Poll::Pending;
+                }
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) if self.content == Content::ToEnd => {
+                    return Poll::Ready(Ok(Piece {
+                        bytes: connection.buffer.split().freeze(),
+                        last: true,
+                    }));
+                }
+                Poll::Ready(Ok(0)) => self.failed = Some(Broken::Cut),
+                Poll::Ready(Ok(_)) => {
+                    self.failed = self.take(&mut connection.buffer, before).err();
+                }
+                Poll::Ready(Err(error)) => self.failed = Some(error.into()),
+            }
+        }
+        let bytes = connection.buffer.split().freeze();
+        let last = self.failed.is_none() && self.content.is_complete();
+        if last {
+            self.release(connection);
+        } else if let Some(error) = self.failed.take_if(|_| bytes.is_empty()) {
+            return Poll::Ready(Err(error));
+        } else if self.failed.is_none() {
+            self.connection = Some(connection);
+        }
+        Poll::Ready(Ok(Piece { bytes, last }))
+    }
+
+    /// Leaves only the body's own octets of those behind `before` in the buffer.
+    fn take(&mut self, buffer: &mut BytesMut, before: usize) -> Result<(), Broken> {
+        let taken = self.content.take(&mut buffer[before..]);
+        // What comes behind the end belongs to no request: the next answer would be a wrong one.
+        self.keeps &= before + taken.octets == buffer.len();
+        buffer.truncate(before + taken.kept);
+        taken.broken.map_or(Ok(()), Err)
+    }
+
+    /// Gives the connection back for reuse, if it can be used again.
+    fn release(&mut self, mut connection: Connection) {
+        let sent = connection.sending.is_none() && connection.unsent.is_none();
+        if self.keeps && sent {
+            connection.buffer = BytesMut::new();
+            connection.read = READ_MIN;
+            self.target.keep(connection);
+        }
+    }
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Why not.
+    pub error: Error,
+    /// The body, if nothing of it was sent: then it can be sent elsewhere.
+    pub body: Option<Body>,
+}
+
+/// Sends a request to a target and waits for the head of its answer.
+///
+/// `request` has the path for the server, its base included, and `host`. `connect` is how long a new connection may take.
+///
+/// # Errors
+/// [`Unanswered`], all before a single byte of an answer's body.
+///
+/// # Cancel safety
+/// Dropping the future closes the connection.
+pub async fn send(
+    target: &Arc<Target>,
+    connect: Duration,
+    request: Request<Body>,
+) -> Result<Answer, Unanswered> {
+    let answer = send_uncounted(target, connect, request).await;
+    let result = match &answer {
+        Ok(_) => "ok",
+        Err(unanswered) => unanswered.error.label(),
+    };
+    target.metrics.request(result);
+    answer
+}
+
+async fn send_uncounted(
+    target: &Arc<Target>,
+    connect: Duration,
+    request: Request<Body>,
+) -> Result<Answer, Unanswered> {
+    let lost = |error| Unanswered { error, body: None };
+    let (head, body) = request.into_parts();
+    let mut sending = Sending::new(&head, body);
+    if let Some(connection) = target.reuse() {
+        let again = sending.again();
+        match exchange(target, connection, sending).await {
+            Ok(answer) => return Ok(answer),
+            // The server closed a connection that it had kept open, in the moment in which it was to be used again. It has
+            // sent nothing, so the request goes out once more, if its body is still at hand.
+            Err(broken) => match again {
+                Some(again) if broken.is_stale() => sending = again,
+                Some(_) | None => return Err(lost(broken.at(target))),
+            },
+        }
+    }
+    match target.connect(connect).await {
+        Ok(connection) => exchange(target, connection, sending)
+            .await
+            .map_err(|broken| lost(broken.at(target))),
+        Err(error) => Err(Unanswered {
+            error,
+            body: sending.into_unsent(),
+        }),
+    }
+}
+
+/// One request on one connection.
+async fn exchange(
+    target: &Arc<Target>,
+    mut connection: Connection,
+    sending: Sending,
+) -> Result<Answer, Broken> {
+    connection.sending = Some(sending);
+    connection.began = false;
+    let head = poll_fn(|cx| connection.poll_head(cx)).await?;
+    let body = AnswerBody::new(&head, connection, target.clone());
+    Ok(Answer {
+        head: head.parts,
+        body,
+    })
+}
+
+#[cfg(test)]
+mod properties;

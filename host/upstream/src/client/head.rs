@@ -1,0 +1,234 @@
+//! Heads: a request's as octets, and an answer's from octets.
+//!
+//! # Source
+//! RFC 9112, sections 2 to 6 and 9.3.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request;
+use hyper::http::response::Parts;
+use hyper::{Method, Response, StatusCode, Version};
+
+use super::Broken;
+use super::content::Content;
+use crate::Body;
+
+/// Octets of an answer's head. Arbitrary; model servers send some hundred.
+const HEAD_MAX: usize = 64 * 1024;
+/// Fields of an answer's head. Arbitrary as well.
+const FIELDS_MAX: usize = 200;
+
+/// How a request's body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sends {
+    /// As it is: its length is announced, or it is empty.
+    Plain,
+    Chunked,
+}
+
+/// A request's head as octets.
+///
+/// The fields go out as they are; those of the framing are added here and must not be among them.
+pub(super) fn write(request: &request::Parts, body: &Body) -> (Bytes, Sends) {
+    let fields = &request.headers;
+    let size: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    let target = request
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let mut out = BytesMut::with_capacity(size + target.len() + 80);
+    for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    for (name, value) in fields {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    let sends = match body.length() {
+        // A method that usually has a body says so when it has none.
+        Some(0) if !matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
+            Sends::Plain
+        }
+        Some(length) => {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(length.to_string().as_bytes());
+            out.extend_from_slice(b"\r\n");
+            Sends::Plain
+        }
+        None => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            Sends::Chunked
+        }
+    };
+    out.extend_from_slice(b"\r\n");
+    (out.freeze(), sends)
+}
+
+/// An answer's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) parts: Parts,
+    pub(super) content: Content,
+    /// Whether the server lets the connection be used again after the body.
+    pub(super) keeps: bool,
+}
+
+/// Takes the head of the answer from the beginning of `buffer`, and interim ones (1xx) before it; `None` if it has not come
+/// whole yet.
+///
+/// # Errors
+/// [`Broken::Head`] if it is none, or not one of which the body's end can be told.
+pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Broken> {
+    loop {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let parsed = parser.parse_response_with_uninit_headers(&mut response, buffer, &mut fields);
+        let length = match parsed {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if buffer.len() <= HEAD_MAX => return Ok(None),
+            Ok(httparse::Status::Partial) => return Err(Broken::Head("it is too large")),
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(Broken::Head("it has too many fields"));
+            }
+            Err(_) => return Err(Broken::Head("it is not HTTP/1")),
+        };
+        if length > HEAD_MAX {
+            return Err(Broken::Head("it is too large"));
+        }
+        let status = response
+            .code
+            .and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.ok_or(Broken::Head("its status is none"))?;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Broken::Head(
+                "it changes the protocol, which nobody asked for",
+            ));
+        }
+        if status.is_informational() {
+            let _ = buffer.split_to(length);
+            continue;
+        }
+        let version = match response.version {
+            Some(0) => Version::HTTP_10,
+            Some(_) | None => Version::HTTP_11,
+        };
+        let places: Vec<_> = response
+            .headers
+            .iter()
+            .map(|field| {
+                (
+                    place(buffer, field.name.as_bytes()),
+                    place(buffer, field.value),
+                )
+            })
+            .collect();
+        // A copy of its own: fields live as long as the exchange, and the buffer is to be used again.
+        let octets = Bytes::copy_from_slice(&buffer.split_to(length));
+        let fields = read_fields(&octets, &places)?;
+        let (content, keeps) = framing(status, version, &fields)?;
+        let (mut parts, ()) = Response::new(()).into_parts();
+        parts.status = status;
+        parts.version = version;
+        parts.headers = fields;
+        return Ok(Some(Head {
+            parts,
+            content,
+            keeps,
+        }));
+    }
+}
+
+type Place = (usize, usize);
+
+/// Where a part of the buffer is in it.
+fn place(buffer: &[u8], part: &[u8]) -> Place {
+    let start = part.as_ptr() as usize - buffer.as_ptr() as usize;
+    (start, start + part.len())
+}
+
+fn read_fields(octets: &Bytes, places: &[(Place, Place)]) -> Result<HeaderMap, Broken> {
+    let mut fields = HeaderMap::with_capacity(places.len());
+    for ((from, to), (start, end)) in places {
+        let name = HeaderName::from_bytes(&octets[*from..*to]);
+        let value = HeaderValue::from_maybe_shared(octets.slice(*start..*end));
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(Broken::Head("it has a field that is none"));
+        };
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
+/// How the body is framed, and whether the connection can be used again.
+fn framing(
+    status: StatusCode,
+    version: Version,
+    fields: &HeaderMap,
+) -> Result<(Content, bool), Broken> {
+    let keeps = match version {
+        Version::HTTP_10 => has_token(fields, "keep-alive"),
+        _ => !has_token(fields, "close"),
+    };
+    let mut codings = tokens(fields, &header::TRANSFER_ENCODING).peekable();
+    let coded = codings.peek().is_some();
+    let length = content_length(fields)?;
+    if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return Ok((Content::Length(0), keeps && !coded));
+    }
+    if coded {
+        let chunked = codings
+            .next()
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        if !chunked || codings.next().is_some() || version == Version::HTTP_10 {
+            return Err(Broken::Head("its transfer coding was not asked for"));
+        }
+        // Somebody between here and the server may have gone by the length: this connection is not to be trusted again.
+        return Ok((Content::CHUNKED, keeps && length.is_none()));
+    }
+    Ok(match length {
+        Some(length) => (Content::Length(length), keeps),
+        None => (Content::ToEnd, false),
+    })
+}
+
+/// The announced length; the same one several times is one (RFC 9110, section 8.6).
+fn content_length(fields: &HeaderMap) -> Result<Option<u64>, Broken> {
+    let mut found = None;
+    for text in fields.get_all(header::CONTENT_LENGTH) {
+        let text = text.to_str().unwrap_or_default();
+        for text in text.split(',').map(str::trim) {
+            let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+            let length = text.parse().ok().filter(|_| digits);
+            let length = length.ok_or(Broken::Head("its content-length is no number"))?;
+            if *found.get_or_insert(length) != length {
+                return Err(Broken::Head("its content-length is two numbers"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn has_token(fields: &HeaderMap, token: &str) -> bool {
+    tokens(fields, &header::CONNECTION).any(|have| have.eq_ignore_ascii_case(token))
+}
+
+/// The members of a list field; a value that is no text counts as one that nobody knows.
+fn tokens<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    fields
+        .get_all(name)
+        .into_iter()
+        .flat_map(|value| value.to_str().unwrap_or("?").split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Model servers: groups of targets, connections to them, and whether they are there.
+//!
+//! Knows nothing of plugins or of the client. What an error means for the client is decided in `exchange`.
+
+mod ask;
+pub mod body;
+pub mod client;
+pub mod facts;
+pub mod health;
+pub mod stall;
+pub mod target;
+pub mod vendor;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+pub use body::Body;
+pub use client::{Answer, AnswerBody, Broken};
+pub use target::Target;
+pub use vendor::Vendor;
+
+use hyper::header::HeaderValue;
+
+use self::stall::{Call, Ticket};
+use sluicegate_config as config;
+use sluicegate_telemetry::metrics::Metrics;
+
+/// A longer name is no model's, and is not remembered.
+const MODEL_NAME_BYTES: usize = 512;
+
+/// Why a model server gave no answer, or broke off in the middle of one.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection: refused, no route, name not found.
+    #[error("cannot connect to {target}")]
+    Unreachable {
+        /// The target as configured.
+        target: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// No connection within the time.
+    #[error("connecting to {target} took longer than {limit:?}")]
+    ConnectTimeout {
+        /// The target as configured.
+        target: String,
+        /// The limit that was exceeded.
+        limit: Duration,
+    },
+    /// The connection ended before the answer did.
+    #[error("the connection to {target} broke")]
+    Broken {
+        /// The target as configured.
+        target: String,
+        /// How it ended.
+        source: Broken,
+    },
+    /// What came is not an answer of HTTP/1.
+    #[error("what {target} answers is not HTTP/1")]
+    Invalid {
+        /// The target as configured.
+        target: String,
+        /// What is wrong with it.
+        source: Broken,
+    },
+    /// The client's body could not be read to its end while it was being sent on.
+    #[error("the request body ended early")]
+    RequestBody(#[source] body::Error),
+    /// The request is not one that can be sent, such as a path that is none after a rewrite.
+    #[error("the request for {target} is not legal HTTP")]
+    Request {
+        /// The target as configured.
+        target: String,
+        /// What the HTTP library says.
+        source: hyper::http::Error,
+    },
+}
+
+impl Error {
+    /// The metric label: a member of a closed set.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::Broken { .. } => "broken",
+            Self::Invalid { .. } => "invalid",
+            Self::RequestBody(_) => "request_body",
+            Self::Request { .. } => "request",
+        }
+    }
+}
+
+/// A named group of model servers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// The kind of its servers.
+    pub vendor: Vendor,
+    /// The members; at least one.
+    pub targets: Vec<Arc<Target>>,
+    /// The limits for an exchange with any of them.
+    pub timeout: config::Timeout,
+    /// Active health checks, if configured.
+    pub health: Option<config::Health>,
+    /// The `authorization` for its model servers.
+    pub key: Option<HeaderValue>,
+    /// How many model servers are asked for one exchange at most, fallbacks included; at least 1.
+    pub attempts: u32,
+    turn: AtomicUsize,
+}
+
+impl Upstream {
+    /// A group as configured. Targets that `previous` had are taken over, with their connections and what is known of them.
+    ///
+    /// # Errors
+    /// If a target needs TLS and the system's certificates cannot be read, or if the key cannot stand in a header field.
+    pub fn new(
+        upstream: &config::Upstream,
+        vendor: Vendor,
+        previous: Option<&Self>,
+        metrics: &Metrics,
+    ) -> Result<Self, target::Error> {
+        let targets = upstream
+            .targets
+            .iter()
+            .map(|target| {
+                let before = previous.iter().flat_map(|previous| &previous.targets);
+                match before.into_iter().find(|before| before.is(target)) {
+                    Some(before) => Ok(before.clone()),
+                    None => Target::new(&upstream.name, target, metrics).map(Arc::new),
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: upstream.name.as_str().into(),
+            vendor,
+            targets,
+            timeout: upstream.timeout.clone(),
+            health: upstream.health.clone(),
+            key: upstream.key.as_ref().map(bearer).transpose()?,
+            attempts: upstream.attempts,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Where the next exchange begins in the list of targets.
+    pub fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The target whose turn it is, whatever is known of it.
+    #[must_use]
+    pub fn in_turn(&self, turn: usize) -> Arc<Target> {
+        self.targets[turn % self.targets.len()].clone()
+    }
+
+    /// The next target in turn that is not among the `tried` ones and not known to be down; one that is `stalled` only where that is
+    /// asked for.
+    #[must_use]
+    pub fn pick(&self, turn: usize, tried: &[Arc<Target>], stalled: bool) -> Option<Arc<Target>> {
+        let count = self.targets.len();
+        let is_new = |target: &Arc<Target>| !tried.iter().any(|it| Arc::ptr_eq(it, target));
+        (0..count)
+            .map(|step| &self.targets[(turn + step) % count])
+            .find(|target| {
+                !target.is_down() && (stalled || !target.stalls.is_passed_over()) && is_new(target)
+            })
+            .cloned()
+    }
+
+    /// Begins to watch over an attempt at one of its targets, for a model under the name that the target knows; `None` where
+    /// that is switched off, or no model has such a name.
+    ///
+    /// # Cancel safety
+    /// Nothing has begun if the future is dropped.
+    pub async fn begin_call(&self, target: &Target, model: &str) -> Option<(Call, Ticket)> {
+        let stall = self
+            .timeout
+            .stall
+            .filter(|_| model.len() <= MODEL_NAME_BYTES)?;
+        let key = self.vendor.model_key(model);
+        Some(target.stalls.begin(&key, model, stall).await)
+    }
+}
+
+/// `authorization` with a key.
+fn bearer(key: &config::Secret) -> Result<HeaderValue, target::Error> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+        .map_err(|_| target::Error::Key)?;
+    value.set_sensitive(true);
+    Ok(value)
+}

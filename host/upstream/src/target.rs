@@ -1,0 +1,311 @@
+//! One model server: how to connect to it, connections kept for reuse, and whether it is there.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_util::either::Either;
+
+use super::client::{Connection, Stream};
+use super::facts::Facts;
+use super::stall::Stalls;
+use sluicegate_config as config;
+use sluicegate_telemetry::metrics::{Metrics, TargetMetrics};
+
+/// How long an unused connection is kept. Below the 60 s after which common servers and balancers close it themselves.
+const IDLE: Duration = Duration::from_secs(45);
+
+/// Unused connections kept for one target; more are closed after use. Arbitrary; a burst of this size reconnects nothing.
+const KEPT: usize = 1_024;
+
+/// Why a target cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host of an `https` target is not a name that a certificate can have.
+    #[error("`{host}` cannot be verified by a certificate")]
+    ServerName {
+        /// The host as configured.
+        host: String,
+        /// The library's reason.
+        source: InvalidDnsNameError,
+    },
+    /// The authority cannot stand in a `host` field.
+    #[error("`{0}` is not a host")]
+    Authority(String),
+    /// The key cannot stand in an `authorization` field.
+    #[error("the key has characters that no header field can have")]
+    Key,
+}
+
+/// Whether a target is there, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is known yet.
+    Unknown,
+    /// The last check or exchange reached it.
+    Up,
+    /// It is there, but a model does nothing, for this reason.
+    Stalled(String),
+    /// The last check or connection failed, with this reason.
+    Down(String),
+}
+
+/// How long a target that could not be reached is left alone where no health check brings news. Arbitrary; longer than the usual
+/// interval of health checks.
+const DOWN: Duration = Duration::from_secs(10);
+
+/// What is known of a target.
+#[derive(Debug)]
+struct Known {
+    state: State,
+    /// When that was found.
+    since: Instant,
+    /// Whether it was found by the server's answer, or by its not answering: then a connection is no news.
+    beyond_connection: bool,
+}
+
+/// One model server.
+#[derive(Debug)]
+pub struct Target {
+    /// The address as configured, for logs: `http://127.0.0.1:11434`.
+    pub label: Arc<str>,
+    /// What is sent as `host`.
+    pub authority: HeaderValue,
+    /// What stands before every path; "" for none.
+    pub base: String,
+    /// What is known of its models being alive.
+    pub stalls: Arc<Stalls>,
+    config: config::Target,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    idle: Mutex<Vec<(Instant, Connection)>>,
+    state: Mutex<Known>,
+    facts: Mutex<Facts>,
+    info: Mutex<Option<Bytes>>,
+    pub(super) metrics: Arc<TargetMetrics>,
+}
+
+impl Target {
+    /// A target as configured; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`Error`] for a host that cannot be used.
+    pub fn new(upstream: &str, target: &config::Target, metrics: &Metrics) -> Result<Self, Error> {
+        let scheme = if target.tls { "https" } else { "http" };
+        let host = host_of(target).to_owned();
+        let tls = if target.tls {
+            let name = ServerName::try_from(host.clone()).map_err(|source| Error::ServerName {
+                host: host.clone(),
+                source,
+            })?;
+            Some((tls_settings(), name))
+        } else {
+            None
+        };
+        let label = format!("{scheme}://{}{}", target.authority, target.base);
+        Ok(Self {
+            metrics: metrics.target(upstream, &label),
+            label: label.into(),
+            authority: HeaderValue::from_str(&target.authority)
+                .map_err(|_| Error::Authority(target.authority.clone()))?,
+            base: target.base.clone(),
+            stalls: Arc::default(),
+            config: target.clone(),
+            tls,
+            idle: Mutex::default(),
+            state: Mutex::new(Known {
+                state: State::Unknown,
+                since: Instant::now(),
+                beyond_connection: false,
+            }),
+            facts: Mutex::default(),
+            info: Mutex::default(),
+        })
+    }
+
+    /// Whether this is the target that a configuration means: address, TLS and base path are the same.
+    #[must_use]
+    pub fn is(&self, target: &config::Target) -> bool {
+        self.config == *target
+    }
+
+    /// A connection that was used before and still stands, if there is one.
+    pub(super) fn reuse(&self) -> Option<Connection> {
+        let now = Instant::now();
+        loop {
+            let (since, mut connection) = self.lock_idle().pop()?;
+            // Newest first: if this one is too old, so are the others.
+            if now.duration_since(since) > IDLE {
+                self.lock_idle().clear();
+                return None;
+            }
+            if connection.is_usable() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next exchange.
+    pub(super) fn keep(&self, connection: Connection) {
+        let mut idle = self.lock_idle();
+        if idle.len() < KEPT {
+            idle.push((Instant::now(), connection));
+        }
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// [`super::Error::Unreachable`] or [`super::Error::ConnectTimeout`]; the target counts as down then, until a check or
+    /// another exchange reaches it.
+    pub(super) async fn connect(&self, limit: Duration) -> Result<Connection, super::Error> {
+        let unreachable = |source| super::Error::Unreachable {
+            target: self.label.to_string(),
+            source,
+        };
+        let result = match tokio::time::timeout(limit, self.open()).await {
+            Ok(result) => result.map_err(unreachable),
+            Err(_) => Err(super::Error::ConnectTimeout {
+                target: self.label.to_string(),
+                limit,
+            }),
+        };
+        match result {
+            Ok(stream) => {
+                self.set_state(State::Up, false);
+                Ok(Connection::new(stream, self.metrics.clone()))
+            }
+            Err(error) => {
+                self.set_state(State::Down(describe(&error)), false);
+                if let super::Error::Unreachable { .. } = error {
+                    self.stalls.forget();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(&self) -> std::io::Result<Stream> {
+        let stream = TcpStream::connect((host_of(&self.config), self.config.port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(match &self.tls {
+            None => Either::Left(stream),
+            Some((settings, name)) => {
+                let connector = TlsConnector::from(settings.clone());
+                Either::Right(connector.connect(name.clone(), stream).await?)
+            }
+        })
+    }
+
+    /// Whether the target is there, as far as is known.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let state = self.lock_state().state.clone();
+        match (state, self.stalls.reason()) {
+            (State::Unknown | State::Up, Some(reason)) => State::Stalled(reason),
+            (state, _) => state,
+        }
+    }
+
+    /// Whether the target is known not to be there. What is known expires: where no health check brings news, it is asked again.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        let state = self.lock_state();
+        matches!(state.state, State::Down(_)) && state.since.elapsed() < DOWN
+    }
+
+    /// Notes a state, and says so in the log when it is a change. `beyond_connection` says that more was found out than whether
+    /// there can be a connection.
+    pub(super) fn set_state(&self, new: State, beyond_connection: bool) {
+        let mut known = self.lock_state();
+        let stays_down = known.beyond_connection && matches!(known.state, State::Down(_));
+        if stays_down && !beyond_connection && new == State::Up {
+            return;
+        }
+        if std::mem::discriminant(&known.state) != std::mem::discriminant(&new) {
+            match &new {
+                State::Unknown | State::Stalled(_) => {}
+                State::Up => {
+                    tracing::info!(target_address = %self.label, "model server is reachable")
+                }
+                State::Down(reason) => tracing::warn!(
+                    target_address = %self.label,
+                    reason,
+                    "model server cannot be used: is it running, and is this its address?"
+                ),
+            }
+        }
+        *known = Known {
+            state: new,
+            since: Instant::now(),
+            beyond_connection,
+        };
+    }
+
+    /// What the server said of itself in the last health check; nothing unless it is up.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        match self.state() {
+            State::Up | State::Stalled(_) => self.lock_facts().clone(),
+            State::Unknown | State::Down(_) => Facts::default(),
+        }
+    }
+
+    /// What the server last said at its adapter's `info` path.
+    #[must_use]
+    pub fn info(&self) -> Option<Bytes> {
+        self.lock_info().clone()
+    }
+
+    pub(super) fn set_info(&self, new: Option<Bytes>) {
+        *self.lock_info() = new;
+    }
+
+    pub(super) fn set_facts(&self, new: Facts) {
+        *self.lock_facts() = new;
+    }
+
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
+        self.idle.lock().expect("no panic while the lock is held")
+    }
+
+    fn lock_info(&self) -> MutexGuard<'_, Option<Bytes>> {
+        self.info.lock().expect("no panic while the lock is held")
+    }
+
+    fn lock_facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().expect("no panic while the lock is held")
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, Known> {
+        self.state.lock().expect("no panic while the lock is held")
+    }
+}
+
+fn host_of(target: &config::Target) -> &str {
+    target.host.trim_matches(['[', ']'])
+}
+
+/// An error with its cause in one line.
+pub(super) fn describe(error: &super::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// TLS with the system's certificates; ones that cannot be read are left out, as other programs do.
+fn tls_settings() -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(
+        ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth(),
+    )
+}
