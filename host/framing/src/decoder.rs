@@ -4,10 +4,12 @@
 //! grammars themselves are in `sse`, `ndjson` and `document`.
 
 use bytes::Bytes;
+use sluicegate_contract::Framing;
 
 use super::buffer::Buffer;
-use super::scanner::{Draft, Scanner};
-use super::{Batch, Error, Framing, Limits};
+use super::draft::Draft;
+use super::event::{Batch, Error, Limits};
+use super::scanner::Scanner;
 
 /// Cuts a body that arrives in pieces into batches of events.
 ///

@@ -1,6 +1,6 @@
 //! The grammar of a body that is no stream: all of it is one event, when it has ended.
 
-use super::scanner::{Data, Draft};
+use super::draft::{Data, Draft};
 
 /// There is nothing to find before the end.
 #[derive(Debug)]

@@ -5,8 +5,9 @@
 
 use bytes::BytesMut;
 use memchr::{memchr2, memchr2_iter};
+use sluicegate_contract::Framing;
 
-use super::{Event, Framing};
+use super::event::Event;
 
 /// Appends events to `out` in the given framing.
 ///

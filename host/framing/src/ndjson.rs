@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use super::scanner::{Data, Draft};
+use super::draft::{Data, Draft};
 
 /// Where the parser is in the buffer.
 #[derive(Debug, Default)]

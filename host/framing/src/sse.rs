@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr2};
 
-use super::scanner::{Data, Draft, shift};
+use super::draft::{Data, Draft, shift};
 
 const CR: u8 = b'\r';
 const LF: u8 = b'\n';
