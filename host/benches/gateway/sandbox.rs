@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use serde_json::json;
-use sluicegate_plugin_host::abi::RequestPlan;
 use sluicegate_plugin_host::instance::Instance;
+use sluicegate_plugin_host::wit::RequestPlan;
 use sluicegate_plugin_host::{Engine, Version};
 
 use crate::measure::Bench;

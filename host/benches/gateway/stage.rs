@@ -11,7 +11,7 @@ use sluicegate::builtin;
 use sluicegate_config::{Plugin, SetLimits, Source};
 use sluicegate_contract::{Context, Identity};
 use sluicegate_gateway::pipeline::{Limits, Pipeline, Run};
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
 use sluicegate_plugin_host::load::load;
 use sluicegate_plugin_host::{Engine, Version};
 use sluicegate_telemetry::metrics::Metrics;

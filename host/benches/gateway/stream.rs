@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 use sluicegate_gateway::pipeline::{Data, End, Passed, Pipeline};
-use sluicegate_plugin_host::abi::{EventParam, ResponsePlan};
-use sluicegate_plugin_host::instance::{Instance, Loan};
+use sluicegate_plugin_host::wit::{EventParam, ResponsePlan};
 use sluicegate_plugin_host::{Engine, Version};
+use sluicegate_plugin_host::{Loan, instance::Instance};
 
 use crate::measure::Bench;
 use crate::stage::{self, CHAT, DONE, LINE};

@@ -50,7 +50,7 @@ use self::record::Record;
 use crate::failure::Failure;
 use crate::pipeline::{Data, End, Passed, Run, Stop, Told};
 use crate::snapshot::Snapshot;
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
 use sluicegate_serve::{self as server, Peer};
 use sluicegate_upstream::body::Limited;
 

@@ -20,8 +20,8 @@ pub use link::{End, Passed, Stopped};
 pub use run::{Output, Run, Told, content_framing};
 
 use crate::failure::{Failure, Kind};
-use sluicegate_plugin_host::abi::{self, Reply};
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::wit::{self, Reply};
 use sluicegate_plugin_host::{Asked, Version};
 use stage::Stage;
 
@@ -216,11 +216,11 @@ async fn request_body(
     Ok(None)
 }
 
-const fn request_plan(plan: abi::RequestPlan) -> RequestPlan {
+const fn request_plan(plan: wit::RequestPlan) -> RequestPlan {
     match plan {
-        abi::RequestPlan::Skip => RequestPlan::Skip,
-        abi::RequestPlan::Look => RequestPlan::Look,
-        abi::RequestPlan::Whole => RequestPlan::Whole,
+        wit::RequestPlan::Skip => RequestPlan::Skip,
+        wit::RequestPlan::Look => RequestPlan::Look,
+        wit::RequestPlan::Whole => RequestPlan::Whole,
     }
 }
 

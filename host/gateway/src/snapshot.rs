@@ -16,7 +16,7 @@ use crate::route::{Route, Routes};
 use sluicegate_config as config;
 use sluicegate_config::{Config, Plugin, Problem, Problems, Source};
 use sluicegate_plugin_host::load::{self, load};
-use sluicegate_plugin_host::{Builtins, Engine, Version};
+use sluicegate_plugin_host::{Builtins, Engine, Version, manifest};
 use sluicegate_telemetry::metrics::Metrics;
 use sluicegate_upstream::Upstream;
 
@@ -382,7 +382,7 @@ async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 /// A load error as problems of the configuration.
 fn explain(key: &str, error: load::Error) -> Vec<Problem> {
     match error {
-        load::Error::Schema(deviations) => deviations
+        load::Error::Manifest(manifest::Error::Schema(deviations)) => deviations
             .into_iter()
             .map(|(path, text)| {
                 let path = path.replace('/', ".");

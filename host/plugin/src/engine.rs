@@ -1,23 +1,19 @@
 //! The WebAssembly engine: its settings, the pool of sandboxes, the clock of the CPU budgets, and what guests can import.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store,
+};
 
 use super::bindings::All;
+use super::cache::Cache;
+use super::error::Error;
 use super::host::add_io_to_linker;
-use super::image::Image;
-use super::store::State;
-
-/// How often a running guest is looked at. A CPU budget is a number of these.
-///
-/// A tick counts only when a guest has run past it, and at most once however long the thread was off the processor: a
-/// crowded machine does not use up a guest's budget.
-pub(super) const TICK: Duration = Duration::from_millis(2);
+use super::owner::Owner;
+use super::store::{State, TICK};
 
 /// Live sandboxes. An exchange holds one for each filter of its pipeline that still has work to do. With 4 GiB each, this is
 /// about what the kernel has in one piece below a program's own place in the 47 bits of an address (85 TiB).
@@ -42,7 +38,7 @@ const CORE_INSTANCES: u32 = 16;
 const TABLES: u32 = 2;
 
 /// The highest memory limit. JavaScript guests need 96 MiB.
-pub(super) const MEMORY_MAX: usize = 256 << 20;
+const MEMORY_MAX: usize = 256 << 20;
 
 /// Address space for one linear memory where the kernel has that much: all that a guest's 32 bits can name. What is not
 /// memory of the guest's is not mapped, so that its code does not compare each address with the memory's size. That takes a
@@ -61,9 +57,6 @@ const STACKS: u32 = 64;
 /// Threads that wait with guests that sleep, at most. Arbitrary: a plugin that sleeps has no business between client and model.
 const WAITING: usize = 64;
 
-/// Images kept for reuse, newest first: a rollback or a second route with the same plugin costs no compilation.
-const IMAGES: usize = 64;
-
 /// The engine with everything that plugins share. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -73,7 +66,7 @@ struct Inner {
     linker: Linker<State>,
     /// Those that exchanges can hold.
     sandboxes: usize,
-    images: Mutex<VecDeque<([u8; 32], Arc<Image>)>>,
+    images: Cache,
     /// One permit for each thread that waits with a guest.
     waiting: Arc<Semaphore>,
     /// One permit for each thread that computes for a plugin whose calls run long.
@@ -91,7 +84,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the kernel refuses the address space (an `ulimit -v`, for example). Nothing can run without an engine.
-    pub fn new() -> Result<Self, super::Error> {
+    pub fn new() -> Result<Self, Error> {
         Self::with_sandboxes(INSTANCES.min(by_mappings()) - RESERVE)
     }
 
@@ -99,10 +92,10 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::new`].
-    pub fn with_sandboxes(count: u32) -> Result<Self, super::Error> {
-        let start = |error: wasmtime::Error| super::Error::Engine(format!("{error:#}"));
+    pub fn with_sandboxes(count: u32) -> Result<Self, Error> {
+        let start = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
         let no_room = |error: wasmtime::Error| {
-            super::Error::Engine(format!(
+            Error::Engine(format!(
                 "{error:#}. It reserves addresses, not memory: lift the limit of them (`ulimit -v`)"
             ))
         };
@@ -120,7 +113,7 @@ impl Engine {
             wasmtime,
             linker,
             sandboxes: count as usize,
-            images: Mutex::default(),
+            images: Cache::default(),
             waiting: Arc::new(Semaphore::new(WAITING)),
             computing: Arc::new(Semaphore::new(computing())),
         })))
@@ -136,8 +129,13 @@ impl Engine {
         self.0.sandboxes
     }
 
-    pub(super) fn waiting(&self) -> Arc<Semaphore> {
-        self.0.waiting.clone()
+    /// A store for one instance.
+    pub(super) fn store(&self, owner: &Arc<Owner>) -> Store<State> {
+        State::store(owner, &self.0.wasmtime, self.0.waiting.clone())
+    }
+
+    pub(super) fn images(&self) -> &Cache {
+        &self.0.images
     }
 
     pub(super) fn computing(&self) -> &Semaphore {
@@ -146,30 +144,6 @@ impl Engine {
 
     pub(super) fn linker(&self) -> &Linker<State> {
         &self.0.linker
-    }
-
-    /// An image made earlier from the same bytes, configuration and memory limit.
-    pub(super) fn image(&self, key: &[u8; 32]) -> Option<Arc<Image>> {
-        let images = self
-            .0
-            .images
-            .lock()
-            .expect("no panic while the lock is held");
-        images
-            .iter()
-            .find(|(have, _)| have == key)
-            .map(|(_, image)| image.clone())
-    }
-
-    pub(super) fn keep_image(&self, key: [u8; 32], image: Arc<Image>) {
-        let mut images = self
-            .0
-            .images
-            .lock()
-            .expect("no panic while the lock is held");
-        images.retain(|(have, _)| *have != key);
-        images.push_front((key, image));
-        images.truncate(IMAGES);
     }
 }
 

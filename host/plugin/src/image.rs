@@ -9,9 +9,9 @@ use wasmtime::component::{
 };
 use wasmtime_wizer::ComponentInstanceState;
 
-use super::abi::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
-use super::load::{CONTRACT, PACKAGE};
+use super::contract::{CONTRACT, PACKAGE};
 use super::store::State;
+use super::wit::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
 
 /// What all instances of a plugin version start from.
 pub(super) struct Image {

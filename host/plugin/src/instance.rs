@@ -3,120 +3,22 @@
 //! Every call has a CPU budget, a memory limit and an output limit. Whatever goes wrong inside is an [`Error`]; the
 //! instance must not be called again after one. What a stage decides is a value: the inner `Result` of a call.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
-use sluicegate_contract::{Context, Phase};
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
-use tokio::time::{Instant, timeout};
+use sluicegate_contract::Phase;
 use wasmtime::Store;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Instance as Component, Lift, Lower, TypedFunc,
 };
 
-use super::abi::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
+use super::budget::run;
+use super::context::Loan;
+use super::error::Error;
 use super::image::{Batch, Body, Checked, Chunk, End, PlannedRequest, PlannedResponse};
+use super::loaded::Version;
+use super::owner::Owner;
 use super::store::{Asked, State};
-use super::{Error, Owner, Version};
-
-/// How long a call may take by the clock. A guest that computes is stopped by its CPU budget long before; this is for one
-/// that sleeps, or whose turn to compute does not come.
-const WALL: Duration = Duration::from_secs(5);
-
-/// An exchange's context, which is in the sandbox while a guest runs and here the rest of the time.
-#[derive(Debug)]
-pub struct Loan(Option<Box<Context>>);
-
-impl Loan {
-    /// Makes a context lendable.
-    #[must_use]
-    pub fn new(context: Context) -> Self {
-        Self(Some(Box::new(context)))
-    }
-
-    /// Time spent in the stages so far; zero if the exchange was dropped in the middle of a call.
-    #[must_use]
-    pub fn spent(&self) -> Duration {
-        self.0
-            .as_ref()
-            .map_or(Duration::ZERO, |context| context.spent)
-    }
-
-    /// The notes so far; none if the exchange was dropped in the middle of a call.
-    #[must_use]
-    pub fn take_notes(&mut self) -> Vec<(String, String)> {
-        self.0
-            .as_mut()
-            .map(|context| context.notes.take())
-            .unwrap_or_default()
-    }
-}
-
-impl Deref for Loan {
-    type Target = Context;
-    fn deref(&self) -> &Context {
-        self.0
-            .as_ref()
-            .expect("a context is lent only while its exchange awaits the call")
-    }
-}
-
-impl DerefMut for Loan {
-    fn deref_mut(&mut self) -> &mut Context {
-        self.0
-            .as_mut()
-            .expect("a context is lent only while its exchange awaits the call")
-    }
-}
-
-/// Runs one call within its budgets, times it, and returns the result and the time spent.
-async fn run<R>(
-    store: &mut Store<State>,
-    version: &Version,
-    call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-) -> (Result<R, Error>, Duration) {
-    let mut began = Instant::now();
-    let owner = &version.owner;
-    let result = if owner.calls.run_long() {
-        match timeout(WALL, version.engine.computing().acquire()).await {
-            Ok(permit) => {
-                let _permit = permit.expect("the semaphore is never closed");
-                began = Instant::now();
-                let result = aside(|| within_budget(store, version, began, call));
-                if store.data().ran_short() {
-                    owner.calls.ran_short();
-                }
-                result
-            }
-            Err(_) => Err(Error::Exhausted),
-        }
-    } else {
-        within_budget(store, version, began, call)
-    };
-    let spent = began.elapsed();
-    owner.record(spent, result.as_ref().err());
-    (result, spent)
-}
-
-fn within_budget<R>(
-    store: &mut Store<State>,
-    version: &Version,
-    began: Instant,
-    call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-) -> Result<R, Error> {
-    State::begin_call(store, version.owner.limits.cpu, began + WALL, true);
-    call(store).map_err(|error| store.data().explain(&error))
-}
-
-/// Computes on this thread, while another one goes on with what it would have served; where there is only one, it waits.
-fn aside<R>(compute: impl FnOnce() -> R) -> R {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => compute(),
-        _ => block_in_place(compute),
-    }
-}
+use super::wit::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
 
 /// A fresh instance, configured.
 fn instantiate(version: &Version, store: &mut Store<State>) -> wasmtime::Result<Component> {
@@ -136,7 +38,7 @@ fn instantiate(version: &Version, store: &mut Store<State>) -> wasmtime::Result<
 /// [`Error`] if the guest failed; the batch is lost then.
 pub async fn observe(version: &Arc<Version>, batch: &[Summary<'_>]) -> Result<(), Error> {
     let observe = exported(version.image.code.functions.observe, "observer")?;
-    let mut store = State::store(&version.owner, &version.engine);
+    let mut store = version.engine.store(&version.owner);
     let (result, _) = run(&mut store, version, |store| {
         let instance = instantiate(version, store)?;
         let function = instance.get_typed_func::<(&[Summary<'_>],), ()>(&mut *store, observe)?;
@@ -170,7 +72,7 @@ impl Instance {
     /// An instance that its first call makes. `asked` is for adapters.
     #[must_use]
     pub fn new(version: &Arc<Version>, asked: Option<Arc<Asked>>) -> Self {
-        let mut store = State::store(&version.owner, &version.engine);
+        let mut store = version.engine.store(&version.owner);
         store.data_mut().asked = asked;
         Self {
             store,
@@ -221,12 +123,12 @@ impl Instance {
                 // Before the context is lent: `configure` must not see one.
                 None => *component.insert(instantiate(version, store)?),
             };
-            store.data_mut().context = loan.0.take();
+            store.data_mut().context = loan.lend();
             body(store, instance)
         })
         .await;
         if let Some(context) = self.store.data_mut().context.take() {
-            loan.0 = Some(context);
+            loan.give_back(context);
         }
         loan.spent += spent;
         result

@@ -4,11 +4,22 @@ use std::time::Duration;
 
 use sluicegate_contract::SuggestedLimits;
 
-use super::load::Error;
 use sluicegate_config::{MAX_MEMORY, PluginLimits, SetLimits, units};
 
 /// The longest CPU time that a plugin may suggest for a call. Arbitrary; an operator can allow more.
 const MAX_CPU: Duration = Duration::from_secs(10);
+
+/// The manifest suggests a limit that cannot be read or is too large.
+#[derive(Debug, thiserror::Error)]
+#[error("the manifest's `limits.{member}` is {text:?}: it must be {must}")]
+pub struct Error {
+    /// The member of `limits`.
+    pub member: &'static str,
+    /// What stands there.
+    pub text: String,
+    /// What it must be.
+    pub must: &'static str,
+}
 
 /// The limits while the plugin is loaded, before it has suggested any.
 pub(super) fn while_loading(set: &SetLimits) -> PluginLimits {
@@ -23,18 +34,18 @@ pub(super) fn while_loading(set: &SetLimits) -> PluginLimits {
 /// The limits in force.
 ///
 /// # Errors
-/// [`Error::Limit`] for a suggestion that cannot be read or is too large, also where the configuration sets the limit itself:
+/// [`Error`] for a suggestion that cannot be read or is too large, also where the configuration sets the limit itself:
 /// the author should know.
 pub(super) fn resolve(set: &SetLimits, suggested: &SuggestedLimits) -> Result<PluginLimits, Error> {
     let default = PluginLimits::default();
     let memory = suggestion(suggested.memory.as_deref(), units::size, MAX_MEMORY);
-    let memory = memory.map_err(|text| Error::Limit {
+    let memory = memory.map_err(|text| Error {
         member: "memory",
         text,
         must: "a size of at most 256MiB, such as \"64MiB\"",
     })?;
     let cpu = suggestion(suggested.cpu.as_deref(), units::duration, MAX_CPU);
-    let cpu = cpu.map_err(|text| Error::Limit {
+    let cpu = cpu.map_err(|text| Error {
         member: "cpu",
         text,
         must: "a time of at most 10s, such as \"100ms\"",
@@ -104,7 +115,7 @@ mod tests {
             ("1MiB", "5", "cpu"),
         ] {
             let error = resolve(&SetLimits::default(), &suggested(memory, cpu));
-            let Err(Error::Limit { member: found, .. }) = error else {
+            let Err(Error { member: found, .. }) = error else {
                 panic!("{memory} {cpu}");
             };
             assert_eq!(found, member);

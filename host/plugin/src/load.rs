@@ -2,13 +2,10 @@
 //!
 //! The steps are in [`Job::build`], top to bottom. All of it runs on threads that carry no traffic.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::{Method, StatusCode, Uri};
-use sha2::{Digest, Sha256};
-use sluicegate_contract::{Context, Exports, Identity, Manifest};
+use sluicegate_contract::Manifest;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use wasmtime::component::{Component, Instance as ComponentInstance};
@@ -16,19 +13,16 @@ use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wizer::Wizer;
 
 use super::calls::Calls;
-use super::host::unix_ms;
+use super::engine::Engine;
 use super::image::{Code, Configured, Image};
-use super::instance::{Instance, Loan};
+use super::loaded::Version;
+use super::owner::Owner;
 use super::store::State;
-use super::{Engine, Owner, Version};
-use super::{limits, manifest, size};
+use super::{contract, hash, limits, manifest, size, trial};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
 
-/// The contract's package, as it stands in the names of imports and exports.
-pub(super) const PACKAGE: &str = "sluicegate:plugin/";
-/// The version of the contract that this gateway speaks.
-pub const CONTRACT: &str = "0.2.0-draft.1";
+pub use super::contract::CONTRACT;
 
 /// CPU budget for starting, for `describe` and for `configure`, each: an interpreter that starts inside a guest takes seconds.
 const LOAD_CPU: Duration = Duration::from_secs(10);
@@ -36,17 +30,6 @@ const LOAD_CPU: Duration = Duration::from_secs(10);
 const LOAD_WALL: Duration = Duration::from_secs(15);
 /// Bytes of a component at most.
 pub const MAX_BYTES: usize = size::BYTES;
-
-/// WASI interfaces that guests' standard libraries import. What they ask for beyond clocks, randomness and output is
-/// there but answers that there is nothing.
-const WASI: [&str; 6] = [
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
-    "wasi:sockets/",
-];
 
 /// Why a plugin cannot be loaded. Each message says what to mend.
 #[derive(Debug, thiserror::Error)]
@@ -62,50 +45,14 @@ pub enum Error {
     )]
     NotWasm(Vec<u8>),
     /// It would take too much to compile it.
-    #[error(
-        "{what} has {found} {unit}, which is too large to be loaded: at most {most} {unit} are taken"
-    )]
-    TooLarge {
-        /// What is too large.
-        what: &'static str,
-        /// How large it is.
-        found: usize,
-        /// How large it may be.
-        most: usize,
-        /// Of what.
-        unit: &'static str,
-    },
+    #[error(transparent)]
+    TooLarge(#[from] size::TooLarge),
     /// The engine does not accept the component.
     #[error("the component is not valid: {0}")]
     Invalid(String),
-    /// The component exports none of the interfaces that say where it takes part.
-    #[error(
-        "the component must export at least one of sluicegate:plugin/gate, /request, /response, /events, /closing and /observer (see `sluicegate wit`); it exports {0}"
-    )]
-    NoPhases(String),
-    /// The component exports `chunks` and no `response`, so nothing would ever ask for chunks.
-    #[error(
-        "the component exports sluicegate:plugin/chunks without /response, whose plan asks for chunks"
-    )]
-    LonelyChunks,
-    /// The component says that it is two things that exclude each other.
-    #[error(
-        "the manifest says that the plugin is both a front and an adapter; it can be one of them"
-    )]
-    FrontAndAdapter,
-    /// The component was built for another version of the contract.
-    #[error(
-        "the component was built for version {found} of the contract; this gateway speaks {CONTRACT}: rebuild it with the `wit` that `sluicegate wit` prints, or update the gateway"
-    )]
-    Version {
-        /// The version in the export's name.
-        found: String,
-    },
-    /// The component imports something that plugins are not given.
-    #[error(
-        "the component imports {0}, which plugins are not given; they get exchange, log, clock, random and upstream-info"
-    )]
-    Import(String),
+    /// Its imports or exports are not those of a plugin.
+    #[error(transparent)]
+    Exports(#[from] contract::Error),
     /// An export is missing or has other types than the contract says.
     #[error("the component does not follow the contract: {0}")]
     Contract(String),
@@ -117,25 +64,12 @@ pub enum Error {
         /// What the guest did.
         source: super::Error,
     },
-    /// `describe` returned something that is not a manifest.
-    #[error("`describe` did not return a manifest: {0}")]
-    Manifest(serde_json::Error),
-    /// The manifest suggests a limit that is none, or too large.
-    #[error("the manifest's `limits.{member}` is {text:?}: it must be {must}")]
-    Limit {
-        /// The member of `limits`.
-        member: &'static str,
-        /// What stands there.
-        text: String,
-        /// What it must be.
-        must: &'static str,
-    },
-    /// The manifest's `config` is not a JSON Schema.
-    #[error("the manifest's `config` is not a JSON Schema: {0}")]
-    BadSchema(String),
-    /// The configuration deviates from the schema; pairs of a JSON pointer and what is wrong there.
-    #[error("the configuration does not fit: {}", deviations(.0))]
-    Schema(Vec<(String, String)>),
+    /// The manifest is not one, or the configuration does not fit it.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// The manifest suggests a limit that cannot be used.
+    #[error(transparent)]
+    Limit(#[from] limits::Error),
     /// `configure` refused the configuration; the text is the plugin's.
     #[error("the plugin refuses its configuration: {0}")]
     Refused(String),
@@ -144,17 +78,6 @@ pub enum Error {
         "`on-fault = \"open\"` is only for plugins whose manifest says `\"transforms\": false`; this one may change bodies"
     )]
     OpenTransformer,
-}
-
-fn deviations(list: &[(String, String)]) -> String {
-    let one = |(path, text): &(String, String)| {
-        if path.is_empty() {
-            text.clone()
-        } else {
-            format!("{path}: {text}")
-        }
-    };
-    list.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Loads a plugin. Takes a tenth of a second for a small component, seconds for one with an interpreter inside.
@@ -183,9 +106,9 @@ pub async fn load(
     };
     // What the plugin suggests is known only when it has started.
     let loading = limits::while_loading(&plugin.limits);
-    let configuration = configuration(plugin);
-    let key = key(&bytes, &configuration, loading.memory);
-    let image = match engine.image(&key) {
+    let configuration = hash::configuration(plugin);
+    let key = hash::key(&bytes, &configuration, loading.memory);
+    let image = match engine.images().find(&key) {
         Some(image) => image,
         None => {
             let image = Arc::new(
@@ -198,7 +121,7 @@ pub async fn load(
                 )
                 .await?,
             );
-            engine.keep_image(key, image.clone());
+            engine.images().keep(key, image.clone());
             image
         }
     };
@@ -215,35 +138,9 @@ pub async fn load(
         fail_open: plugin.fail_open,
     };
     let version = Arc::new(version);
-    trial(&version).await?;
+    let tried = trial::run(&version).await;
+    tried.map_err(|(function, source)| Error::Guest { function, source })?;
     Ok(version)
-}
-
-/// The configuration as a plugin gets it.
-fn configuration(plugin: &config::Plugin) -> String {
-    if plugin.config.is_null() {
-        "{}".to_owned()
-    } else {
-        plugin.config.to_string()
-    }
-}
-
-/// SHA-256 over component and configuration, in hexadecimal.
-pub(super) fn hash(plugin: &config::Plugin, bytes: &[u8]) -> String {
-    hex(&key(bytes, &configuration(plugin), 0))
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn key(bytes: &[u8], configuration: &str, memory: u64) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(memory.to_le_bytes());
-    hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(bytes);
-    hash.update(configuration);
-    hash.finalize().into()
 }
 
 /// Builds the image on a thread of its own; without a memory capture if Wizer cannot handle the component.
@@ -328,14 +225,11 @@ impl Job {
             (None, self.bytes.to_vec())
         };
         let component = compile(wasmtime, &instrumented)?;
-        let exports = exports(&component, wasmtime)?;
+        let exports = contract::exports(&component, wasmtime).map_err(Error::from)?;
         let (mut store, instance) = self.instantiate(&component).await?;
 
         let manifest = self.describe(&mut store, instance).await?;
-        if manifest.front.is_some() && manifest.adapter.is_some() {
-            return Err(Error::FrontAndAdapter.into());
-        }
-        manifest::check(&manifest, &self.value)?;
+        manifest::check(&manifest, &self.value).map_err(Error::from)?;
         self.configure(&mut store, instance).await?;
 
         let component = match &context {
@@ -358,15 +252,15 @@ impl Job {
             .engine
             .linker()
             .instantiate_pre(&component)
-            .map_err(contract)?;
-        let code = Code::new(exports, pre).map_err(contract)?;
-        let mut store = State::store(&self.owner, &self.engine);
+            .map_err(not_the_contract)?;
+        let code = Code::new(exports, pre).map_err(not_the_contract)?;
+        let mut store = self.engine.store(&self.owner);
         State::begin_call(&mut store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
-        code.check(&mut store).await.map_err(contract)?;
+        code.check(&mut store).await.map_err(not_the_contract)?;
         let image = Image {
             code,
             manifest,
-            hash: self.hash(),
+            hash: hash::of_configured(&self.bytes, &self.configuration),
             configure_per_instance: (!imaged).then(|| self.configuration.clone()),
         };
         Ok(image)
@@ -380,8 +274,8 @@ impl Job {
             .engine
             .linker()
             .instantiate_pre(component)
-            .map_err(contract)?;
-        let mut store = State::store(&self.owner, &self.engine);
+            .map_err(not_the_contract)?;
+        let mut store = self.engine.store(&self.owner);
         let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
         let instance = limited("start", &mut store, start).await?;
         Ok((store, instance))
@@ -394,10 +288,10 @@ impl Job {
     ) -> Result<Manifest, Error> {
         let describe = instance
             .get_typed_func::<(), (String,)>(&mut *store, "describe")
-            .map_err(contract)?;
+            .map_err(not_the_contract)?;
         let call = async |store: &mut Store<State>| describe.call_async(store, ()).await;
         let (text,) = limited("describe", store, call).await?;
-        Manifest::parse(&text).map_err(Error::Manifest)
+        Ok(manifest::parse(&text)?)
     }
 
     async fn configure(
@@ -407,7 +301,7 @@ impl Job {
     ) -> Result<(), Error> {
         let configure = instance
             .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")
-            .map_err(contract)?;
+            .map_err(not_the_contract)?;
         let call = async |store: &mut Store<State>| {
             configure.call_async(store, (&self.configuration,)).await
         };
@@ -417,10 +311,6 @@ impl Job {
             tracing::info!(plugin = self.owner.name, note, "plugin configured");
         }
         Ok(())
-    }
-
-    fn hash(&self) -> String {
-        hex(&key(&self.bytes, &self.configuration, 0))
     }
 }
 
@@ -443,105 +333,8 @@ fn compile(engine: &Wasmtime, bytes: &[u8]) -> Result<Component, Error> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn contract(error: wasmtime::Error) -> Error {
+fn not_the_contract(error: wasmtime::Error) -> Error {
     Error::Contract(format!("{error:#}"))
-}
-
-/// The phase interfaces that a component exports, after a look at its imports. Exports that are none of the contract's are
-/// left alone: some languages' tools add their own.
-fn exports(component: &Component, engine: &Wasmtime) -> Result<Exports, Error> {
-    let component = component.component_type();
-    for (name, _) in component.imports(engine) {
-        match name
-            .strip_prefix(PACKAGE)
-            .and_then(|rest| rest.split_once('@'))
-        {
-            Some((_, version)) => check_version(version)?,
-            None if WASI.iter().any(|prefix| name.starts_with(prefix)) => {}
-            None => return Err(Error::Import(name.to_owned())),
-        }
-    }
-    let mut exports = Exports::default();
-    for (name, _) in component.exports(engine) {
-        let Some((interface, version)) = name
-            .strip_prefix(PACKAGE)
-            .and_then(|rest| rest.split_once('@'))
-        else {
-            continue;
-        };
-        check_version(version)?;
-        match interface {
-            "gate" => exports.gate = true,
-            "request" => exports.request = true,
-            "response" => exports.response = true,
-            "chunks" => exports.chunks = true,
-            "events" => exports.events = true,
-            "closing" => exports.closing = true,
-            "observer" => exports.observer = true,
-            _ => {}
-        }
-    }
-    if exports.chunks && !exports.response {
-        return Err(Error::LonelyChunks);
-    }
-    if exports.is_stage() || exports.observer {
-        return Ok(exports);
-    }
-    let names: Vec<_> = component
-        .exports(engine)
-        // Added by Wizer, to read the memory.
-        .filter(|(name, _)| !name.starts_with("wasmtime:wizer/"))
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    Err(Error::NoPhases(if names.is_empty() {
-        "nothing".into()
-    } else {
-        names.join(", ")
-    }))
-}
-
-/// Accepts the gateway's own version only: until the contract is frozen, every draft may change everything.
-fn check_version(version: &str) -> Result<(), Error> {
-    if version == CONTRACT {
-        Ok(())
-    } else {
-        Err(Error::Version {
-            found: version.to_owned(),
-        })
-    }
-}
-
-/// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange. What it decides there does not
-/// matter; that it traps, or breaks the contract, does.
-async fn trial(version: &Arc<Version>) -> Result<(), Error> {
-    let failed = |function| move |source| Error::Guest { function, source };
-    let mut instance = Instance::new(version, None);
-    instance.make().await.map_err(failed("start"))?;
-    let (mut parts, ()) = hyper::Request::new(()).into_parts();
-    parts.method = Method::POST;
-    parts.uri = Uri::from_static("/v1/chat/completions");
-    let identity = Identity {
-        id: "trial".into(),
-        received_ms: unix_ms(),
-        route: "".into(),
-        client: Ipv4Addr::LOCALHOST.into(),
-    };
-    let mut loan = Loan::new(Context::new(identity, parts, "".into(), Arc::new([])));
-    let exports = version.exports();
-    if exports.gate {
-        let decided = instance.check(&mut loan).await;
-        decided.map(drop).map_err(failed("gate.check"))?;
-    }
-    if exports.request {
-        let decided = instance.request_head(&mut loan).await;
-        decided.map(drop).map_err(failed("request.head"))?;
-    }
-    if exports.response {
-        loan.status = Some(StatusCode::OK);
-        let decided = instance.response_head(&mut loan).await;
-        decided.map(drop).map_err(failed("response.head"))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -559,16 +352,5 @@ mod tests {
             matches!(check_magic(b"#!/bin/sh"), Err(Error::NotWasm(begin)) if begin.len() == 8)
         );
         assert!(matches!(check_magic(b""), Err(Error::NotWasm(_))));
-    }
-
-    #[test]
-    fn only_known_versions_of_the_contract_pass() {
-        assert!(check_version(CONTRACT).is_ok());
-        for unknown in ["0.1.0", "0.2.0", "0.2.0-draft.2", "1.0.0", "0.2", "x"] {
-            assert!(
-                matches!(check_version(unknown), Err(Error::Version { .. })),
-                "{unknown}"
-            );
-        }
     }
 }

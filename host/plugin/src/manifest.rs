@@ -1,16 +1,59 @@
-//! Whether an operator's configuration fits what a plugin's manifest says of it.
+//! Whether a plugin's manifest can be used, and whether an operator's configuration fits it.
 
 use sluicegate_contract::Manifest;
 
-use super::load::Error;
 use super::size;
 
-/// Checks a configuration against the manifest's JSON Schema; without a schema only an empty one passes.
+/// Why a manifest, or a configuration for it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `describe` returned something that is not a manifest.
+    #[error("`describe` did not return a manifest: {0}")]
+    Unreadable(serde_json::Error),
+    /// The component says that it is two things that exclude each other.
+    #[error(
+        "the manifest says that the plugin is both a front and an adapter; it can be one of them"
+    )]
+    FrontAndAdapter,
+    /// The schema would take too much to compile.
+    #[error(transparent)]
+    TooLarge(#[from] size::TooLarge),
+    /// The manifest's `config` is not a JSON Schema.
+    #[error("the manifest's `config` is not a JSON Schema: {0}")]
+    BadSchema(String),
+    /// The configuration deviates from the schema; pairs of a JSON pointer and what is wrong there.
+    #[error("the configuration does not fit: {}", deviations(.0))]
+    Schema(Vec<(String, String)>),
+}
+
+fn deviations(list: &[(String, String)]) -> String {
+    let one = |(path, text): &(String, String)| {
+        if path.is_empty() {
+            text.clone()
+        } else {
+            format!("{path}: {text}")
+        }
+    };
+    list.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// The manifest in what `describe` returned.
 ///
 /// # Errors
-/// [`Error::Schema`] with all deviations, each with the path of the member and without its value, [`Error::TooLarge`]
+/// [`Error::Unreadable`]
+pub(super) fn parse(text: &str) -> Result<Manifest, Error> {
+    Manifest::parse(text).map_err(Error::Unreadable)
+}
+
+/// Checks a manifest, and a configuration against its JSON Schema; without a schema only an empty one passes.
+///
+/// # Errors
+/// [`Error::FrontAndAdapter`], [`Error::Schema`] with all deviations, each with the path of the member and without its value, [`Error::TooLarge`]
 /// for a schema that is, or [`Error::BadSchema`] if the manifest's `config` is not a JSON Schema.
 pub(super) fn check(manifest: &Manifest, configuration: &serde_json::Value) -> Result<(), Error> {
+    if manifest.front.is_some() && manifest.adapter.is_some() {
+        return Err(Error::FrontAndAdapter);
+    }
     let Some(schema) = &manifest.config else {
         let empty = configuration
             .as_object()

@@ -2,8 +2,6 @@
 
 use wasmparser::{Parser, Payload};
 
-use super::load::Error;
-
 /// Bytes of a component. The largest of a known language, Python's, have 19 MB.
 pub(super) const BYTES: usize = 32 << 20;
 
@@ -17,11 +15,27 @@ const FUNCTION_BYTES: usize = 512 << 10;
 /// Subschemas of a configuration's JSON Schema, those that are referred to counted each time. Arbitrary.
 const SUBSCHEMAS: usize = 10_000;
 
+/// It would take too much to compile it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{what} has {found} {unit}, which is too large to be loaded: at most {most} {unit} are taken"
+)]
+pub struct TooLarge {
+    /// What is too large.
+    pub what: &'static str,
+    /// How large it is.
+    pub found: usize,
+    /// How large it may be.
+    pub most: usize,
+    /// Of what.
+    pub unit: &'static str,
+}
+
 /// Checks a component before it is compiled.
 ///
 /// # Errors
-/// [`Error::TooLarge`]. What is no component at all is for the engine to say.
-pub(super) fn check_component(bytes: &[u8]) -> Result<(), Error> {
+/// [`TooLarge`]. What is no component at all is for the engine to say.
+pub(super) fn check_component(bytes: &[u8]) -> Result<(), TooLarge> {
     if bytes.len() > BYTES {
         return Err(too_large("the component", bytes.len(), BYTES, "bytes"));
     }
@@ -56,8 +70,8 @@ pub(super) fn check_component(bytes: &[u8]) -> Result<(), Error> {
 /// Checks a JSON Schema before it is compiled: a short one can refer to itself so often that it is a long one.
 ///
 /// # Errors
-/// [`Error::TooLarge`].
-pub(super) fn check_schema(schema: &serde_json::Value) -> Result<(), Error> {
+/// [`TooLarge`].
+pub(super) fn check_schema(schema: &serde_json::Value) -> Result<(), TooLarge> {
     let mut left = SUBSCHEMAS;
     let mut path = Vec::new();
     if is_small(schema, schema, &mut path, &mut left) {
@@ -113,8 +127,8 @@ fn is_small<'s>(
     }
 }
 
-fn too_large(what: &'static str, found: usize, most: usize, unit: &'static str) -> Error {
-    Error::TooLarge {
+fn too_large(what: &'static str, found: usize, most: usize, unit: &'static str) -> TooLarge {
+    TooLarge {
         what,
         found,
         most,
@@ -181,8 +195,8 @@ mod tests {
         }
         defs.insert("d25".into(), json!({"type": "string"}));
         let grows = json!({"$defs": defs, "$ref": "#/$defs/d0"});
-        assert!(matches!(check_schema(&grows), Err(Error::TooLarge { .. })));
+        assert!(matches!(check_schema(&grows), Err(TooLarge { .. })));
         let wide = json!({"enum": vec![1; SUBSCHEMAS]});
-        assert!(matches!(check_schema(&wide), Err(Error::TooLarge { .. })));
+        assert!(matches!(check_schema(&wide), Err(TooLarge { .. })));
     }
 }

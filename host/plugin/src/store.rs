@@ -11,9 +11,15 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::{Engine, TICK};
+use super::error::Error;
 use super::host::wasi::{Console, context as wasi_context};
-use super::{Error, Owner};
+use super::owner::Owner;
+
+/// How often a running guest is looked at. A CPU budget is a number of these.
+///
+/// A tick counts only when a guest has run past it, and at most once however long the thread was off the processor: a
+/// crowded machine does not use up a guest's budget.
+pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Log lines that one call may write. Arbitrary: enough to debug with, too few to flood a disk.
 const LINES_PER_CALL: u32 = 100;
@@ -76,7 +82,11 @@ struct Wasi {
 
 impl State {
     /// A store for one instance.
-    pub(super) fn store(owner: &Arc<Owner>, engine: &Engine) -> Store<Self> {
+    pub(super) fn store(
+        owner: &Arc<Owner>,
+        engine: &wasmtime::Engine,
+        waiting: Arc<Semaphore>,
+    ) -> Store<Self> {
         let state = Self {
             owner: owner.clone(),
             context: None,
@@ -89,12 +99,12 @@ impl State {
             direct: false,
             deadline: Instant::now(),
             host_spent: Duration::ZERO,
-            waiting: engine.waiting(),
+            waiting,
             memory_used: 0,
             memory_refused: false,
             wasi: None,
         };
-        let mut store = Store::new(engine.wasmtime(), state);
+        let mut store = Store::new(engine, state);
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
         store

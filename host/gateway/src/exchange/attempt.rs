@@ -18,14 +18,14 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::deadlines::Expired;
 use super::delivery::too_late;
-use super::request::unreadable;
+use super::request::body::{RequestBody, unreadable};
 use super::{Exchange, Halt, head};
 use crate::failure::{Failure, Kind};
 use crate::pipeline::data::collect;
 use crate::pipeline::{Data, End, Passed, Stop, content_framing};
 use sluicegate_framing::Framing;
 use sluicegate_plugin_host::Asked;
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
 use sluicegate_upstream::client::{self, Unanswered};
 use sluicegate_upstream::stall::Verdict;
 use sluicegate_upstream::{self as upstream, Answer, AnswerBody, Target, Upstream};
@@ -34,7 +34,7 @@ mod adapter;
 mod candidates;
 mod watched;
 
-pub(super) use adapter::{Adapter, RequestBody};
+pub(super) use adapter::Adapter;
 use candidates::{Candidate, last_of, may_be_mended, seconds_of, sooner};
 use watched::Watched;
 

@@ -13,7 +13,7 @@ use super::record::Record;
 use super::tail::Tail;
 use crate::pipeline::{Stop, Stopped, content_framing};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
 
 /// A comment line of SSE, which clients ignore. One line, without an empty line behind it: after an event with an `id`,
 /// openai-python takes the empty line for an event and fails.

@@ -9,8 +9,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request};
 use sluicegate_contract::{Context, Identity, canonical};
 
-use super::admission::Full;
-use super::attempt::RequestBody;
+use self::body::{RequestBody, unreadable};
 use super::client::ResponseWriter;
 use super::deadlines::Deadlines;
 use super::outlet::Outlet;
@@ -20,11 +19,13 @@ use crate::failure::{Failure, Kind};
 use crate::pipeline::{self, Run, Stop};
 use crate::route::Found;
 use crate::snapshot::Snapshot;
-use sluicegate_plugin_host::abi::{Field, Reply};
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
 use sluicegate_plugin_host::unix_ms;
+use sluicegate_plugin_host::wit::{Field, Reply};
 use sluicegate_serve::{Hosts, Peer};
-use sluicegate_upstream::body::{self, Budget, Limited};
+use sluicegate_upstream::body::{Budget, Limited};
+
+pub(super) mod body;
 
 /// How long the rest of a request body is read and thrown away before an early response, so that a client which is still
 /// sending gets to see it instead of a reset connection.
@@ -184,24 +185,4 @@ fn other_methods(method: &Method, allow: &str) -> Stop {
     Failure::new(Kind::MethodNotAllowed, message)
         .with_field("allow", allow)
         .into()
-}
-
-/// What it means for the client that its body cannot be read.
-pub(super) fn unreadable(error: body::Error) -> Failure {
-    use body::Error;
-    match error {
-        Error::TooLarge { limit } => Failure::new(
-            Kind::BodyTooLarge,
-            format!("The request body is larger than the {limit} bytes that the gateway takes."),
-        ),
-        Error::TimedOut { limit } => Failure::new(
-            Kind::RequestTimeout,
-            format!("Nothing of the request body came for {limit:?}."),
-        ),
-        Error::NoMemory => Full::Memory.into(),
-        Error::Broken => Failure::new(
-            Kind::InvalidRequest,
-            "The request body ended early or is not framed as HTTP asks.",
-        ),
-    }
 }

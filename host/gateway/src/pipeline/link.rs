@@ -10,8 +10,8 @@ use super::stage::Stage;
 use super::{BATCH_BYTES, BATCH_EVENTS, Limits, Stop};
 use crate::failure::Failure;
 use sluicegate_framing::{self as framing, Batch, Decoder, Framing};
-use sluicegate_plugin_host::abi::EventParam;
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::wit::EventParam;
 
 /// Some of a body on its way outward, and whether more follows.
 #[derive(Debug)]

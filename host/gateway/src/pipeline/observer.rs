@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::Method;
 use tokio::sync::mpsc;
 
-use sluicegate_plugin_host::{Version, abi, instance};
+use sluicegate_plugin_host::{Version, instance, wit};
 use sluicegate_telemetry::metrics::PluginMetrics;
 
 /// Summaries that may wait for one observer. When it is full, further ones are dropped and counted.
@@ -116,7 +116,7 @@ async fn observe(
                 .collect()
         })
         .collect();
-    let view: Vec<abi::Summary<'_>> = batch
+    let view: Vec<wit::Summary<'_>> = batch
         .iter()
         .zip(clients.iter().zip(&facts))
         .map(|(summary, (client, facts))| view(summary, client, facts))
@@ -128,8 +128,8 @@ fn view<'a>(
     summary: &'a Summary,
     client: &'a str,
     facts: &'a [(&'a str, &'a str)],
-) -> abi::Summary<'a> {
-    abi::Summary {
+) -> wit::Summary<'a> {
+    wit::Summary {
         id: &summary.id,
         route: &summary.route,
         method: summary.method.as_str(),

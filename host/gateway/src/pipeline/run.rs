@@ -17,8 +17,8 @@ use super::stage::{Stage, legal};
 use super::{Limits, Pipeline, Stop};
 use crate::failure::{Failure, Kind};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::abi;
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::wit;
 
 /// The content type of a stream whose head went out before there was a response.
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -413,14 +413,14 @@ async fn response_head(
     Ok(Some(plan))
 }
 
-const fn response_plan(plan: abi::ResponsePlan) -> ResponsePlan {
+const fn response_plan(plan: wit::ResponsePlan) -> ResponsePlan {
     match plan {
-        abi::ResponsePlan::Skip => ResponsePlan::Skip,
-        abi::ResponsePlan::Whole => ResponsePlan::Whole,
-        abi::ResponsePlan::Chunks => ResponsePlan::Chunks,
-        abi::ResponsePlan::Sse => ResponsePlan::Sse,
-        abi::ResponsePlan::Ndjson => ResponsePlan::Ndjson,
-        abi::ResponsePlan::Document => ResponsePlan::Document,
+        wit::ResponsePlan::Skip => ResponsePlan::Skip,
+        wit::ResponsePlan::Whole => ResponsePlan::Whole,
+        wit::ResponsePlan::Chunks => ResponsePlan::Chunks,
+        wit::ResponsePlan::Sse => ResponsePlan::Sse,
+        wit::ResponsePlan::Ndjson => ResponsePlan::Ndjson,
+        wit::ResponsePlan::Document => ResponsePlan::Document,
     }
 }
 

@@ -8,8 +8,8 @@ use sluicegate_contract::{Exports, Manifest, RequestPlan, Violation, check_fault
 
 use super::Stop;
 use crate::failure::{Failure, Kind};
-use sluicegate_plugin_host::abi::{self, Field, Reply};
 use sluicegate_plugin_host::instance::Instance;
+use sluicegate_plugin_host::wit::{self, Field, Reply};
 use sluicegate_plugin_host::{self as plugin, Asked, Version};
 
 /// A plugin in one exchange, or an adapter in one attempt.
@@ -128,10 +128,10 @@ impl Stage {
     }
 
     /// A stage's own response or error, if it is one that can be sent.
-    pub(super) fn stop(&mut self, stop: abi::Stop) -> Stop {
+    pub(super) fn stop(&mut self, stop: wit::Stop) -> Stop {
         match stop {
-            abi::Stop::Reply(reply) => self.reply(reply),
-            abi::Stop::Fault(fault) => self.fault(fault).into(),
+            wit::Stop::Reply(reply) => self.reply(reply),
+            wit::Stop::Fault(fault) => self.fault(fault).into(),
         }
     }
 
@@ -149,7 +149,7 @@ impl Stage {
     }
 
     /// A stage's fault in the client's error format.
-    pub(super) fn fault(&mut self, fault: abi::Fault) -> Failure {
+    pub(super) fn fault(&mut self, fault: wit::Fault) -> Failure {
         let fields = fault.fields.as_deref().unwrap_or_default();
         if let Err(Violation(text)) = check_fault(fault.status).and(check_fields(fields)) {
             return self.broken_contract(text);

@@ -4,9 +4,9 @@ use hyper::header::{HeaderName, HeaderValue};
 use sluicegate_contract::{Context, IllegalChange};
 use wasmtime::Result;
 
-use crate::abi::{Fault, Field};
 use crate::bindings::sluicegate::plugin::exchange::Host;
 use crate::store::State;
+use crate::wit::{Fault, Field};
 
 impl From<IllegalChange> for Fault {
     fn from(change: IllegalChange) -> Self {

@@ -14,7 +14,7 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::Owner;
+use crate::owner::Owner;
 
 /// The most random bytes of one call: a guest asks for a seed.
 const RANDOM_MAX: u64 = 64 << 10;

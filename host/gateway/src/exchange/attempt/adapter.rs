@@ -9,50 +9,11 @@ use hyper::StatusCode;
 
 use crate::exchange::Halt;
 use crate::exchange::client::ResponseWriter;
-use crate::exchange::request::unreadable;
+use crate::exchange::request::body::{RequestBody, unreadable};
 use crate::pipeline::{Limits, Passed, Run};
-use sluicegate_plugin_host::instance::Loan;
+use sluicegate_plugin_host::Loan;
 use sluicegate_plugin_host::{Asked, Version};
 use sluicegate_upstream as upstream;
-use sluicegate_upstream::body::Limited;
-
-/// The body of a frozen request.
-pub(in crate::exchange) enum RequestBody {
-    /// At hand: it can be sent as often as there are attempts.
-    Kept(Bytes),
-    /// Passed on as it arrives, once; `None` when some of it may be gone.
-    Stream(Option<Box<Limited>>),
-}
-
-impl RequestBody {
-    /// Whether there is still all of it to be sent.
-    pub(super) fn is_whole(&self) -> bool {
-        !matches!(self, Self::Stream(None))
-    }
-
-    /// Whether it can be sent once more whatever became of the last attempt.
-    pub(super) fn is_kept(&self) -> bool {
-        matches!(self, Self::Kept(_))
-    }
-
-    /// The body for one attempt.
-    pub(super) fn take(&mut self) -> upstream::Body {
-        match self {
-            Self::Kept(bytes) => upstream::Body::full(bytes.clone()),
-            Self::Stream(limited) => match limited.take() {
-                Some(limited) => upstream::Body::Stream(limited),
-                None => upstream::Body::full(Bytes::new()),
-            },
-        }
-    }
-
-    /// Takes back what was not sent.
-    pub(super) fn give_back(&mut self, body: Option<upstream::Body>) {
-        if let (Self::Stream(place), Some(upstream::Body::Stream(limited))) = (self, body) {
-            *place = Some(limited);
-        }
-    }
-}
 
 /// An attempt's adapter with its copy of the exchange.
 pub(in crate::exchange) struct Adapter {

@@ -1,0 +1,66 @@
+//! The body of a frozen request, which every attempt sends once more if it can.
+
+use bytes::Bytes;
+
+use crate::exchange::admission::Full;
+use crate::failure::{Failure, Kind};
+use sluicegate_upstream as upstream;
+use sluicegate_upstream::body::{self, Limited};
+
+/// The body of a frozen request.
+pub(in crate::exchange) enum RequestBody {
+    /// At hand: it can be sent as often as there are attempts.
+    Kept(Bytes),
+    /// Passed on as it arrives, once; `None` when some of it may be gone.
+    Stream(Option<Box<Limited>>),
+}
+
+impl RequestBody {
+    /// Whether there is still all of it to be sent.
+    pub(in crate::exchange) fn is_whole(&self) -> bool {
+        !matches!(self, Self::Stream(None))
+    }
+
+    /// Whether it can be sent once more whatever became of the last attempt.
+    pub(in crate::exchange) fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
+    /// The body for one attempt.
+    pub(in crate::exchange) fn take(&mut self) -> upstream::Body {
+        match self {
+            Self::Kept(bytes) => upstream::Body::full(bytes.clone()),
+            Self::Stream(limited) => match limited.take() {
+                Some(limited) => upstream::Body::Stream(limited),
+                None => upstream::Body::full(Bytes::new()),
+            },
+        }
+    }
+
+    /// Takes back what was not sent.
+    pub(in crate::exchange) fn give_back(&mut self, body: Option<upstream::Body>) {
+        if let (Self::Stream(place), Some(upstream::Body::Stream(limited))) = (self, body) {
+            *place = Some(limited);
+        }
+    }
+}
+
+/// What it means for the client that its body cannot be read.
+pub(in crate::exchange) fn unreadable(error: body::Error) -> Failure {
+    use body::Error;
+    match error {
+        Error::TooLarge { limit } => Failure::new(
+            Kind::BodyTooLarge,
+            format!("The request body is larger than the {limit} bytes that the gateway takes."),
+        ),
+        Error::TimedOut { limit } => Failure::new(
+            Kind::RequestTimeout,
+            format!("Nothing of the request body came for {limit:?}."),
+        ),
+        Error::NoMemory => Full::Memory.into(),
+        Error::Broken => Failure::new(
+            Kind::InvalidRequest,
+            "The request body ended early or is not framed as HTTP asks.",
+        ),
+    }
+}

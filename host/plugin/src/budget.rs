@@ -1,0 +1,63 @@
+//! Running one call of a guest within its budgets.
+
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+use tokio::time::{Instant, timeout};
+use wasmtime::Store;
+
+use super::error::Error;
+use super::loaded::Version;
+use super::store::State;
+
+/// How long a call may take by the clock. A guest that computes is stopped by its CPU budget long before; this is for one
+/// that sleeps, or whose turn to compute does not come.
+const WALL: Duration = Duration::from_secs(5);
+
+/// Runs one call within its budgets, times it, and returns the result and the time spent.
+pub(super) async fn run<R>(
+    store: &mut Store<State>,
+    version: &Version,
+    call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+) -> (Result<R, Error>, Duration) {
+    let mut began = Instant::now();
+    let owner = &version.owner;
+    let result = if owner.calls.run_long() {
+        match timeout(WALL, version.engine.computing().acquire()).await {
+            Ok(permit) => {
+                let _permit = permit.expect("the semaphore is never closed");
+                began = Instant::now();
+                let result = aside(|| within_budget(store, version, began, call));
+                if store.data().ran_short() {
+                    owner.calls.ran_short();
+                }
+                result
+            }
+            Err(_) => Err(Error::Exhausted),
+        }
+    } else {
+        within_budget(store, version, began, call)
+    };
+    let spent = began.elapsed();
+    owner.record(spent, result.as_ref().err());
+    (result, spent)
+}
+
+fn within_budget<R>(
+    store: &mut Store<State>,
+    version: &Version,
+    began: Instant,
+    call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+) -> Result<R, Error> {
+    State::begin_call(store, version.owner.limits.cpu, began + WALL, true);
+    call(store).map_err(|error| store.data().explain(&error))
+}
+
+/// Computes on this thread, while another one goes on with what it would have served; where there is only one, it waits.
+fn aside<R>(compute: impl FnOnce() -> R) -> R {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => compute(),
+        _ => block_in_place(compute),
+    }
+}

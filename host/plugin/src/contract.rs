@@ -1,0 +1,132 @@
+//! What the names of a component's imports and exports mean, and which version of the contract they may have.
+
+use sluicegate_contract::Exports;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// The contract's package, as it stands in the names of imports and exports.
+pub(super) const PACKAGE: &str = "sluicegate:plugin/";
+/// The version of the contract that this gateway speaks.
+pub const CONTRACT: &str = "0.2.0-draft.1";
+
+/// WASI interfaces that guests' standard libraries import. What they ask for beyond clocks, randomness and output is
+/// there but answers that there is nothing.
+const WASI: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+/// Why a component is not a plugin for this gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The component exports none of the interfaces that say where it takes part.
+    #[error(
+        "the component must export at least one of sluicegate:plugin/gate, /request, /response, /events, /closing and /observer (see `sluicegate wit`); it exports {0}"
+    )]
+    NoPhases(String),
+    /// The component exports `chunks` and no `response`, so nothing would ever ask for chunks.
+    #[error(
+        "the component exports sluicegate:plugin/chunks without /response, whose plan asks for chunks"
+    )]
+    LonelyChunks,
+    /// The component was built for another version of the contract.
+    #[error(
+        "the component was built for version {found} of the contract; this gateway speaks {CONTRACT}: rebuild it with the `wit` that `sluicegate wit` prints, or update the gateway"
+    )]
+    Version {
+        /// The version in the export's name.
+        found: String,
+    },
+    /// The component imports something that plugins are not given.
+    #[error(
+        "the component imports {0}, which plugins are not given; they get exchange, log, clock, random and upstream-info"
+    )]
+    Import(String),
+}
+
+/// The phase interfaces that a component exports, after a look at its imports. Exports that are none of the contract's are
+/// left alone: some languages' tools add their own.
+///
+/// # Errors
+/// [`Error`]
+pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports, Error> {
+    let component = component.component_type();
+    for (name, _) in component.imports(engine) {
+        match name
+            .strip_prefix(PACKAGE)
+            .and_then(|rest| rest.split_once('@'))
+        {
+            Some((_, version)) => check_version(version)?,
+            None if WASI.iter().any(|prefix| name.starts_with(prefix)) => {}
+            None => return Err(Error::Import(name.to_owned())),
+        }
+    }
+    let mut exports = Exports::default();
+    for (name, _) in component.exports(engine) {
+        let Some((interface, version)) = name
+            .strip_prefix(PACKAGE)
+            .and_then(|rest| rest.split_once('@'))
+        else {
+            continue;
+        };
+        check_version(version)?;
+        match interface {
+            "gate" => exports.gate = true,
+            "request" => exports.request = true,
+            "response" => exports.response = true,
+            "chunks" => exports.chunks = true,
+            "events" => exports.events = true,
+            "closing" => exports.closing = true,
+            "observer" => exports.observer = true,
+            _ => {}
+        }
+    }
+    if exports.chunks && !exports.response {
+        return Err(Error::LonelyChunks);
+    }
+    if exports.is_stage() || exports.observer {
+        return Ok(exports);
+    }
+    let names: Vec<_> = component
+        .exports(engine)
+        // Added by Wizer, to read the memory.
+        .filter(|(name, _)| !name.starts_with("wasmtime:wizer/"))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    Err(Error::NoPhases(if names.is_empty() {
+        "nothing".into()
+    } else {
+        names.join(", ")
+    }))
+}
+
+/// Accepts the gateway's own version only: until the contract is frozen, every draft may change everything.
+fn check_version(version: &str) -> Result<(), Error> {
+    if version == CONTRACT {
+        Ok(())
+    } else {
+        Err(Error::Version {
+            found: version.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_versions_of_the_contract_pass() {
+        assert!(check_version(CONTRACT).is_ok());
+        for unknown in ["0.1.0", "0.2.0", "0.2.0-draft.2", "1.0.0", "0.2", "x"] {
+            assert!(
+                matches!(check_version(unknown), Err(Error::Version { .. })),
+                "{unknown}"
+            );
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What can go wrong with a guest.
+
+use std::time::Duration;
+
+/// What a guest did wrong, or what it could not be given. The instance is gone; other exchanges are untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine could not be set up; only [`Engine::new`](super::Engine::new) gives this.
+    #[error("the WebAssembly engine cannot start: {0}")]
+    Engine(String),
+    /// The guest trapped; the text is the engine's.
+    #[error("it trapped: {0}")]
+    Trap(String),
+    /// A call computed for longer than its budget.
+    #[error("a call used up its CPU budget of {cpu:?}")]
+    Deadline {
+        /// The budget of one call.
+        cpu: Duration,
+    },
+    /// A call did not come back in time although it was not computing.
+    #[error("a call did not return in time: it waits")]
+    Stalled,
+    /// The guest asked for more memory than its limit.
+    #[error("it asked for more than its memory limit of {limit} bytes")]
+    Memory {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A result was larger than the output limit.
+    #[error("it returned {size} bytes, more than its output limit of {limit}")]
+    Output {
+        /// The result's size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A result that the contract does not allow at this point.
+    #[error("it broke the contract: {0}")]
+    Contract(String),
+    /// All sandboxes are taken. Not the guest's fault.
+    #[error("no sandbox is free")]
+    Exhausted,
+}
+
+impl Error {
+    /// The metric label: a member of a closed set.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Engine(_) => "engine",
+            Self::Trap(_) => "trap",
+            Self::Deadline { .. } => "deadline",
+            Self::Stalled => "stalled",
+            Self::Memory { .. } => "memory",
+            Self::Output { .. } => "output",
+            Self::Contract(_) => "contract",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A loaded plugin.
+
+use std::sync::Arc;
+
+use sluicegate_contract::{Exports, Manifest};
+
+use super::engine::Engine;
+use super::hash;
+use super::image::Image;
+use super::owner::Owner;
+use sluicegate_config::{self as config, PluginLimits};
+
+/// One version of a plugin: component, configuration and limits, ready to be instantiated. Immutable.
+pub struct Version {
+    /// What it was made of, beside the component.
+    pub(super) made_of: config::Plugin,
+    pub(super) owner: Arc<Owner>,
+    pub(super) engine: Engine,
+    pub(super) image: Arc<Image>,
+    pub(super) fail_open: bool,
+}
+
+impl Version {
+    /// The name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.owner.name
+    }
+
+    /// SHA-256 over component and configuration, in hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.image.hash
+    }
+
+    /// Whether this is the version that a configuration and a component make: nothing of them has changed.
+    #[must_use]
+    pub fn is(&self, plugin: &config::Plugin, component: &[u8]) -> bool {
+        self.made_of == *plugin && self.hash() == hash::of(plugin, component)
+    }
+
+    /// What the plugin says about itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.image.manifest
+    }
+
+    /// The phase interfaces that the component exports.
+    #[must_use]
+    pub fn exports(&self) -> Exports {
+        self.image.code.exports()
+    }
+
+    /// How many sandboxes an exchange can hold for this plugin between two calls: none for a gate, which is done with one call.
+    #[must_use]
+    pub fn sandboxes(&self) -> usize {
+        let exports = self.exports();
+        if exports.request || exports.sees_response() || exports.closing {
+            self.image.code.sandboxes
+        } else {
+            0
+        }
+    }
+
+    /// Whether an exchange goes on without this stage when it fails.
+    #[must_use]
+    pub fn fails_open(&self) -> bool {
+        self.fail_open
+    }
+
+    /// Whether exchanges start from a memory image; otherwise `configure` runs in each.
+    #[must_use]
+    pub fn is_imaged(&self) -> bool {
+        self.image.configure_per_instance.is_none()
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> &PluginLimits {
+        &self.owner.limits
+    }
+
+    /// Bytes of compiled code.
+    #[must_use]
+    pub fn code_bytes(&self) -> usize {
+        let range = self.image.code.pre.component().image_range();
+        range.end as usize - range.start as usize
+    }
+}
+
+impl Drop for Version {
+    fn drop(&mut self) {
+        self.owner.metrics.version_dropped();
+    }
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Version")
+            .field("name", &self.name())
+            .field("hash", &self.hash())
+            .finish_non_exhaustive()
+    }
+}

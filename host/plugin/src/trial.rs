@@ -1,0 +1,49 @@
+//! The trial of a plugin that was just loaded, before any exchange gets it.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use hyper::{Method, StatusCode, Uri};
+use sluicegate_contract::{Context, Identity};
+
+use super::context::Loan;
+use super::error::Error;
+use super::host::unix_ms;
+use super::instance::Instance;
+use super::loaded::Version;
+
+/// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange. What it decides there does not
+/// matter; that it traps, or breaks the contract, does.
+///
+/// # Errors
+/// The function that failed, and what the guest did.
+pub(super) async fn run(version: &Arc<Version>) -> Result<(), (&'static str, Error)> {
+    let failed = |function| move |error| (function, error);
+    let mut instance = Instance::new(version, None);
+    instance.make().await.map_err(failed("start"))?;
+    let (mut parts, ()) = hyper::Request::new(()).into_parts();
+    parts.method = Method::POST;
+    parts.uri = Uri::from_static("/v1/chat/completions");
+    let identity = Identity {
+        id: "trial".into(),
+        received_ms: unix_ms(),
+        route: "".into(),
+        client: Ipv4Addr::LOCALHOST.into(),
+    };
+    let mut loan = Loan::new(Context::new(identity, parts, "".into(), Arc::new([])));
+    let exports = version.exports();
+    if exports.gate {
+        let decided = instance.check(&mut loan).await;
+        decided.map(drop).map_err(failed("gate.check"))?;
+    }
+    if exports.request {
+        let decided = instance.request_head(&mut loan).await;
+        decided.map(drop).map_err(failed("request.head"))?;
+    }
+    if exports.response {
+        loan.status = Some(StatusCode::OK);
+        let decided = instance.response_head(&mut loan).await;
+        decided.map(drop).map_err(failed("response.head"))?;
+    }
+    Ok(())
+}
