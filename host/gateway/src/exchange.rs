@@ -28,7 +28,6 @@ mod record;
 mod request;
 mod tail;
 
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,10 +166,8 @@ impl Exchange {
 
     /// Lets it in with all that it can hold, now that the stages may have said who asks.
     fn admit(&self, entered: Entered) -> Result<Admitted, Failure> {
-        let route = &self.record.route;
-        let upstreams = iter::once(&self.context.upstream).chain(&route.fallback);
-        let adapter = self.snapshot.adapter_sandboxes(upstreams);
-        let sandboxes = route.pipeline.sandboxes() + adapter;
+        let sandboxes = self.record.route.sandboxes.get(&self.context.upstream);
+        let sandboxes = sandboxes.copied().unwrap_or(0);
         let limits = &self.snapshot.server.limits;
         let limits = admission::Limits {
             exchanges: limits.exchanges,

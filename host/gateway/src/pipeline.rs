@@ -59,12 +59,6 @@ impl Pipeline {
             .is_some_and(|stage| stage.manifest().front.is_some())
     }
 
-    /// How many sandboxes one exchange can hold for the stages.
-    #[must_use]
-    pub fn sandboxes(&self) -> usize {
-        self.stages.iter().map(|stage| stage.sandboxes()).sum()
-    }
-
     /// Whether a response head may go out before there is a response.
     #[must_use]
     pub fn allows_early_head(&self) -> bool {

@@ -22,6 +22,8 @@ pub struct Route {
     pub upstream: Arc<str>,
     /// The upstreams that are asked when that one cannot answer, in this order.
     pub fallback: Vec<Arc<str>>,
+    /// How many sandboxes one exchange can hold, by the upstream that it asks first.
+    pub sandboxes: HashMap<Arc<str>, usize>,
     /// Where its exchanges are counted.
     pub metrics: Arc<RouteMetrics>,
 }
@@ -149,6 +151,7 @@ mod tests {
                 },
                 upstream: "u".into(),
                 fallback: Vec::new(),
+                sandboxes: HashMap::new(),
                 metrics: Arc::default(),
             };
             routes.add(&pattern, Arc::new(route));

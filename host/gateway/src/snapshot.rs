@@ -54,16 +54,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many sandboxes one exchange can hold for its adapter, where it asks one of these upstreams.
-    #[must_use]
-    pub fn adapter_sandboxes<'n>(&self, upstreams: impl Iterator<Item = &'n Arc<str>>) -> usize {
-        let adapters = upstreams.filter_map(|name| self.adapters.get(name));
-        adapters
-            .map(|adapter| adapter.sandboxes())
-            .max()
-            .unwrap_or(0)
-    }
-
     /// The bounds of a response body.
     #[must_use]
     pub fn body_limits(&self) -> Limits {
@@ -154,19 +144,11 @@ pub async fn prepare(
 }
 
 impl Prepared {
-    /// For each route, how many sandboxes one exchange can hold.
+    /// For each route, how many sandboxes one exchange can hold that asks the route's own upstream.
     pub fn sandboxes(&self) -> impl Iterator<Item = (String, usize)> {
         self.config.routes.iter().map(|route| {
-            let version = |name: &String| self.plugins.get(name);
-            let stages = route.pipeline.iter().filter_map(version);
-            let upstreams = std::iter::once(&route.upstream).chain(&route.fallback);
-            let adapters = upstreams.filter_map(|name| {
-                let upstream = self.config.upstreams.get(name)?;
-                version(upstream.adapter.as_ref()?)
-            });
-            let adapter = adapters.map(|it| it.sandboxes()).max();
-            let stages: usize = stages.map(|it| it.sandboxes()).sum();
-            (route.path.to_string(), stages + adapter.unwrap_or(0))
+            let sandboxes = sandboxes(&self.config, &self.plugins, route, &route.upstream);
+            (route.path.to_string(), sandboxes)
         })
     }
 
@@ -203,7 +185,7 @@ impl Prepared {
         let watches = health::watch_all(&config, &upstreams, &adapters, workers, previous);
         let mut routes = Routes::default();
         for configured in &config.routes {
-            let route = route(configured, &plugins, &observers, metrics);
+            let route = route(&config, configured, &plugins, &observers, metrics);
             routes.add(&configured.path, Arc::new(route));
         }
         let observed: BTreeSet<_> = config
@@ -221,6 +203,7 @@ impl Prepared {
             },
             upstream: "".into(),
             fallback: Vec::new(),
+            sandboxes: HashMap::new(),
             metrics: metrics.route(""),
         };
         Snapshot {
@@ -239,6 +222,7 @@ impl Prepared {
 }
 
 fn route(
+    config: &Config,
     configured: &config::Route,
     plugins: &BTreeMap<String, Arc<Version>>,
     observers: &HashMap<String, Observer>,
@@ -271,7 +255,35 @@ fn route(
             .iter()
             .map(|name| name.as_str().into())
             .collect(),
+        sandboxes: config
+            .upstreams
+            .keys()
+            .map(|upstream| {
+                let sandboxes = sandboxes(config, plugins, configured, upstream);
+                (upstream.as_str().into(), sandboxes)
+            })
+            .collect(),
     }
+}
+
+/// How many sandboxes one exchange can hold that asks this upstream, and then the route's fallbacks: those of all stages, and of
+/// one adapter at a time.
+fn sandboxes(
+    config: &Config,
+    plugins: &BTreeMap<String, Arc<Version>>,
+    route: &config::Route,
+    upstream: &String,
+) -> usize {
+    let plugin = |name: &String| plugins.get(name);
+    let stages = route.pipeline.iter().filter_map(plugin);
+    let asked = std::iter::once(upstream).chain(&route.fallback);
+    let adapters = asked.filter_map(|name| {
+        let upstream = config.upstreams.get(name)?;
+        plugin(upstream.adapter.as_ref()?)
+    });
+    let adapter = adapters.map(|adapter| adapter.sandboxes()).max();
+    let stages: usize = stages.map(|stage| stage.sandboxes()).sum();
+    stages + adapter.unwrap_or(0)
 }
 
 fn queues<'n>(
