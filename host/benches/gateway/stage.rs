@@ -8,12 +8,12 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 use sluicegate::builtin;
-use sluicegate_config::{Plugin, SetLimits, Source};
+use sluicegate_config::{self as config, SetLimits, Source};
 use sluicegate_contract::{Context, Identity};
-use sluicegate_gateway::pipeline::{Limits, Pipeline, Run};
-use sluicegate_plugin_host::Loan;
+use sluicegate_gateway::pipeline::{Limits, Pipeline, PipelineRun};
+use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::load::load;
-use sluicegate_plugin_host::{Engine, Version};
+use sluicegate_plugin_host::{Engine, Plugin};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// A chat with one question, as the official clients send it.
@@ -37,9 +37,9 @@ pub(crate) fn thousand_keys() -> Value {
 }
 
 /// A shipped plugin with this configuration, or `None` if it is not part of this build.
-pub(crate) async fn version(engine: &Engine, name: &str, config: Value) -> Option<Arc<Version>> {
+pub(crate) async fn plugin(engine: &Engine, name: &str, config: Value) -> Option<Arc<Plugin>> {
     let octets = builtin::PLUGINS.find(name).ok()?;
-    let plugin = Plugin {
+    let configured = config::Plugin {
         name: name.to_owned(),
         source: Source::Builtin(name.to_owned()),
         fail_open: false,
@@ -48,14 +48,14 @@ pub(crate) async fn version(engine: &Engine, name: &str, config: Value) -> Optio
         secret: false,
     };
     let metrics = Metrics::new().plugin(name);
-    let version = load(engine, &plugin, octets.into(), metrics)
+    let plugin = load(engine, &configured, octets.into(), metrics)
         .await
         .expect("a shipped plugin loads");
-    Some(version)
+    Some(plugin)
 }
 
 /// An exchange at its beginning: a chat from a client with a good key.
-pub(crate) fn loan() -> Loan {
+pub(crate) fn context() -> ExchangeContext {
     let request = Request::post("/v1/chat/completions")
         .header(header::HOST, "127.0.0.1:8080")
         .header(header::AUTHORIZATION, "Bearer sk-bench-0500")
@@ -74,48 +74,48 @@ pub(crate) fn loan() -> Loan {
     };
     let upstreams: Arc<[Arc<str>]> = [UPSTREAM.into()].into();
     let (parts, ()) = request.into_parts();
-    Loan::new(Context::new(identity, parts, UPSTREAM.into(), upstreams))
+    ExchangeContext::new(Context::new(identity, parts, UPSTREAM.into(), upstreams))
 }
 
 /// Puts the head of Ollama's streamed answer into an exchange.
-pub(crate) fn answered(loan: &mut Loan) {
-    loan.status = Some(StatusCode::OK);
-    loan.response.insert(
+pub(crate) fn answered(context: &mut ExchangeContext) {
+    context.status = Some(StatusCode::OK);
+    context.response.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/x-ndjson"),
     );
 }
 
 /// An exchange whose request, with this body, has gone to the model server.
-pub(crate) async fn asked(pipeline: &Pipeline, body: Bytes) -> (Loan, Run) {
-    let mut loan = loan();
+pub(crate) async fn asked(pipeline: &Pipeline, body: Bytes) -> (ExchangeContext, PipelineRun) {
+    let mut context = context();
     let limits = Limits {
         body: 32 << 20,
         event: 8 << 20,
     };
-    let mut run = Run::new(pipeline, limits);
-    run.request_heads(&mut loan)
+    let mut run = PipelineRun::new(pipeline, limits);
+    run.request_heads(&mut context)
         .await
         .unwrap_or_else(|stop| panic!("the request head passes: {stop:?}"));
-    run.request_body(&mut loan, body)
+    run.request_body(&mut context, body)
         .await
         .expect("the request body passes");
-    loan.freeze().expect("nothing is there twice");
+    context.freeze().expect("nothing is there twice");
     run.release_request();
-    (loan, run)
+    (context, run)
 }
 
 /// An exchange that has got as far as the response's body, and the stages that the body runs through.
-pub(crate) async fn streaming(pipeline: &Pipeline, body: Bytes) -> (Loan, Run) {
-    let (mut loan, mut run) = asked(pipeline, body).await;
-    answer(&mut loan, &mut run).await;
-    (loan, run)
+pub(crate) async fn streaming(pipeline: &Pipeline, body: Bytes) -> (ExchangeContext, PipelineRun) {
+    let (mut context, mut run) = asked(pipeline, body).await;
+    answer(&mut context, &mut run).await;
+    (context, run)
 }
 
 /// Takes the exchange to the response's body.
-pub(crate) async fn answer(loan: &mut Loan, run: &mut Run) {
-    answered(loan);
-    run.open(loan, None)
+pub(crate) async fn answer(context: &mut ExchangeContext, run: &mut PipelineRun) {
+    answered(context);
+    run.open(context, None)
         .await
         .unwrap_or_else(|stop| panic!("the response head passes: {stop:?}"));
 }

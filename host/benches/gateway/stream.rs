@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
-use sluicegate_gateway::pipeline::{Data, End, Passed, Pipeline};
+use sluicegate_gateway::pipeline::{Chunk, Data, End, Pipeline};
 use sluicegate_plugin_host::wit::{EventParam, ResponsePlan};
-use sluicegate_plugin_host::{Engine, Version};
-use sluicegate_plugin_host::{Loan, instance::Instance};
+use sluicegate_plugin_host::{Engine, Plugin};
+use sluicegate_plugin_host::{ExchangeContext, instance::Instance};
 
 use crate::measure::Bench;
 use crate::stage::{self, CHAT, DONE, LINE};
@@ -20,20 +20,20 @@ const TOKENS: usize = 64;
 
 /// The adapter alone, and whole chains of stages.
 pub(crate) fn run(bench: &mut Bench, engine: &Engine) {
-    let Some(ollama) = bench.wait(stage::version(engine, "ollama", json!({}))) else {
+    let Some(ollama) = bench.wait(stage::plugin(engine, "ollama", json!({}))) else {
         return;
     };
     adapter(bench, &ollama);
     let stages = vec![ollama];
     chain(bench, "`ollama`", &pipeline(stages.clone()));
-    let Some(aggregate) = bench.wait(stage::version(engine, "aggregate", json!({}))) else {
+    let Some(aggregate) = bench.wait(stage::plugin(engine, "aggregate", json!({}))) else {
         return;
     };
     let stages = [vec![aggregate], stages].concat();
     chain(bench, "`aggregate`, `ollama`", &pipeline(stages.clone()));
 }
 
-fn pipeline(stages: Vec<Arc<Version>>) -> Pipeline {
+fn pipeline(stages: Vec<Arc<Plugin>>) -> Pipeline {
     Pipeline {
         watching: stages.iter().map(|_| None).collect(),
         stages,
@@ -42,8 +42,8 @@ fn pipeline(stages: Vec<Arc<Version>>) -> Pipeline {
 }
 
 /// Calls of `events.batch` and nothing else.
-fn adapter(bench: &mut Bench, ollama: &Arc<Version>) {
-    let (mut loan, mut instance) = bench.wait(ready(ollama));
+fn adapter(bench: &mut Bench, ollama: &Arc<Plugin>) {
+    let (mut context, mut instance) = bench.wait(ready(ollama));
     let data = std::str::from_utf8(LINE).expect("UTF-8");
     for batch in BATCHES {
         let line = EventParam {
@@ -54,29 +54,35 @@ fn adapter(bench: &mut Bench, ollama: &Arc<Version>) {
         let lines = vec![line; batch];
         let title = format!("stream: `ollama`: a line into a chunk, {batch} at a time");
         bench.micros(&title, batch, async || {
-            let events = instance.batch(&mut loan, &lines).await.expect("it answers");
+            let events = instance
+                .batch(&mut context, &lines)
+                .await
+                .expect("it answers");
             assert!(matches!(black_box(events), Ok(Some(_))));
         });
     }
 }
 
 /// An instance that waits for the lines of a stream.
-async fn ready(ollama: &Arc<Version>) -> (Loan, Instance) {
-    let mut loan = stage::loan();
+async fn ready(ollama: &Arc<Plugin>) -> (ExchangeContext, Instance) {
+    let mut context = stage::context();
     let mut instance = Instance::new(ollama, None);
-    let head = instance.request_head(&mut loan).await;
+    let head = instance.request_head(&mut context).await;
     assert!(head.expect("it answers").is_ok());
-    let body = instance.request_body(&mut loan, CHAT.as_bytes()).await;
+    let body = instance.request_body(&mut context, CHAT.as_bytes()).await;
     assert!(body.expect("it answers").is_ok());
-    stage::answered(&mut loan);
-    let head = instance.response_head(&mut loan).await.expect("it answers");
+    stage::answered(&mut context);
+    let head = instance
+        .response_head(&mut context)
+        .await
+        .expect("it answers");
     assert!(matches!(head, Ok(ResponsePlan::Sse)));
-    (loan, instance)
+    (context, instance)
 }
 
 /// Bytes to bytes: decoded, through the stages, encoded; and a whole exchange without its sockets.
 fn chain(bench: &mut Bench, stages: &str, pipeline: &Pipeline) {
-    let (mut loan, mut run) = bench.wait(stage::streaming(
+    let (mut context, mut run) = bench.wait(stage::streaming(
         pipeline,
         Bytes::from_static(CHAT.as_bytes()),
     ));
@@ -84,8 +90,8 @@ fn chain(bench: &mut Bench, stages: &str, pipeline: &Pipeline) {
         let bytes = Bytes::from([LINE, b"\n"].concat().repeat(batch));
         let title = format!("stream: chain of {stages}, per line, {batch} at a time");
         bench.micros(&title, batch, async || {
-            let lines = Passed::open(Data::Bytes(bytes.clone()));
-            let output = run.push(&mut loan, lines).await;
+            let lines = Chunk::open(Data::Bytes(bytes.clone()));
+            let output = run.push(&mut context, lines).await;
             assert!(matches!(output.end, End::Open), "{:?}", output.end);
             black_box(output.data.into_bytes(output.framing));
         });
@@ -104,10 +110,10 @@ fn exchanges(bench: &mut Bench, stages: &str, pipeline: &Pipeline, flight: usize
         for _ in 0..flight {
             asked.push(stage::asked(pipeline, Bytes::from_static(CHAT.as_bytes())).await);
         }
-        for (mut loan, mut run) in asked {
-            stage::answer(&mut loan, &mut run).await;
-            let lines = Passed::last(Data::Bytes(bytes.clone()));
-            let output = run.push(&mut loan, lines).await;
+        for (mut context, mut run) in asked {
+            stage::answer(&mut context, &mut run).await;
+            let lines = Chunk::last(Data::Bytes(bytes.clone()));
+            let output = run.push(&mut context, lines).await;
             assert!(matches!(output.end, End::Last), "{:?}", output.end);
             black_box(output.data.into_bytes(output.framing));
         }

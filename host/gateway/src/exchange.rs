@@ -44,12 +44,12 @@ use self::attempt::{Adapter, Source};
 use self::client::ResponseWriter;
 use self::deadlines::{Deadlines, Expired};
 use self::delivery::{shutting_down, too_late};
-use self::outlet::{Connection, Interrupt, Outlet};
+use self::outlet::{Connection, ConnectionHandle, Interrupt};
 use self::record::Record;
 use crate::failure::Failure;
-use crate::pipeline::{Data, End, Passed, Run, Stop, Told};
+use crate::pipeline::{Chunk, Data, End, FailureReport, PipelineRun, Stop};
 use crate::snapshot::Snapshot;
-use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_serve::{self as server, Peer};
 use sluicegate_upstream::body::Limited;
 
@@ -76,7 +76,7 @@ pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) ->
         flush: client.flush.clone(),
         stream: server::current_stream(),
     };
-    let drive = |outlet| drive(core, client, request, outlet);
+    let drive = |connection| drive(core, client, request, connection);
     let response = outlet::run(finishing, connection, drive).await;
     if head_only {
         outlet::without_body(response)
@@ -86,9 +86,14 @@ pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) ->
 }
 
 /// One exchange: find its route, run it, tell the client how it ended, and close it.
-async fn drive(core: Arc<Core>, client: Peer, request: Request<Incoming>, outlet: Outlet) {
+async fn drive(
+    core: Arc<Core>,
+    client: Peer,
+    request: Request<Incoming>,
+    connection: ConnectionHandle,
+) {
     let snapshot = core.snapshot.load_full();
-    let (mut exchange, refused) = Exchange::begin(core, snapshot, &client, request, outlet);
+    let (mut exchange, refused) = Exchange::begin(core, snapshot, &client, request, connection);
     let result = match refused {
         Some(stop) => Err(stop.into()),
         None => exchange.run().await,
@@ -138,8 +143,8 @@ struct Exchange {
     client: ResponseWriter,
     record: Record,
     /// What the stages see.
-    context: Loan,
-    stages: Run,
+    context: ExchangeContext,
+    stages: PipelineRun,
     /// The adapter of the last attempt.
     adapter: Option<Adapter>,
     deadlines: Deadlines,
@@ -157,7 +162,7 @@ impl Exchange {
         let entered = self.core.admission.enter().map_err(Failure::from)?;
         self.stages.request_heads(&mut self.context).await?;
         let admitted = self.admit(entered)?;
-        self.client.holds(admitted.clone());
+        self.client.hold(admitted.clone());
         self.admitted = Some(admitted);
         let body = self.request_body().await?;
         let source = self.attempts(body).await?;
@@ -185,11 +190,11 @@ impl Exchange {
     }
 
     /// Counts what is kept for it: the request body, what of the response waits for more in the stages, and `waiting` before them.
-    fn keeps(&self, waiting: usize) -> Result<(), Failure> {
+    fn hold_bytes(&self, waiting: usize) -> Result<(), Failure> {
         let adapter = self.adapter.as_ref().map_or(0, Adapter::buffered);
         let bytes = self.kept + waiting + adapter + self.stages.buffered();
         match &self.admitted {
-            Some(admitted) => Ok(admitted.holds(bytes)?),
+            Some(admitted) => Ok(admitted.set_bytes(bytes)?),
             None => Ok(()),
         }
     }
@@ -202,9 +207,9 @@ impl Exchange {
             .open(&mut self.context, source.events_in(self.adapter.as_ref()))
             .await;
         self.set_heartbeat();
-        let mut passed = match (opened, source.first.take()) {
+        let mut chunk = match (opened, source.first.take()) {
             (Err(stop), _) => {
-                source.let_go();
+                source.close();
                 self.stages.enter(&mut self.context, stop).await
             }
             (Ok(()), Some(first)) => first,
@@ -212,30 +217,30 @@ impl Exchange {
         };
         let announced = source.announced.filter(|_| self.stages.is_transparent());
         loop {
-            if !matches!(passed.end, End::Open) {
+            if !matches!(chunk.end, End::Open) {
                 // Before the client takes the rest.
-                source.let_go();
+                source.close();
             }
-            let output = self.stages.push(&mut self.context, passed).await;
+            let output = self.stages.push(&mut self.context, chunk).await;
             let ended = !matches!(output.end, End::Open);
             if ended {
-                source.let_go();
+                source.close();
             }
             self.set_heartbeat();
-            passed = match self.deliver(output, announced).await {
+            chunk = match self.deliver(output, announced).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => match self.keeps(source.buffered()) {
+                Ok(false) => match self.hold_bytes(source.buffered()) {
                     Ok(()) => self.next(&mut source).await?,
-                    Err(failure) => Passed::failed(failure),
+                    Err(failure) => Chunk::failed(failure),
                 },
                 // A limit while the client takes nothing. The stages have seen an end: they must not see another.
                 Err(Halt::Stop(stop)) if ended => {
                     if let Stop::Failure(failure) = &stop {
-                        self.record.fails(&Told::of(failure));
+                        self.record.fail(&FailureReport::of(failure));
                     }
                     return Err(Halt::Gone);
                 }
-                Err(Halt::Stop(stop)) => Passed::stopped(Data::default(), stop),
+                Err(Halt::Stop(stop)) => Chunk::stopped(Data::default(), stop),
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };
         }
@@ -246,14 +251,14 @@ impl Exchange {
         if !self.client.has_begun() {
             self.discard().await;
         }
-        let mut passed = self.stages.enter(&mut self.context, stop).await;
+        let mut chunk = self.stages.enter(&mut self.context, stop).await;
         loop {
-            let output = self.stages.push(&mut self.context, passed).await;
+            let output = self.stages.push(&mut self.context, chunk).await;
             if self.deliver(output, None).await? {
                 return Ok(());
             }
             // What is entered is complete, so this is not reached; a body that ends is an end in any case.
-            passed = Passed::last(Data::default());
+            chunk = Chunk::last(Data::default());
         }
     }
 
@@ -284,7 +289,7 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// The runtime is going down in the middle of an exchange: what is known of it is still told.
+    /// The runtime is going down in the middle of an exchange: what is known of it is still recorded.
     fn drop(&mut self) {
         if !self.record.has_ended() {
             self.record.client_left();

@@ -134,8 +134,8 @@ pub struct Failure {
     fields: Option<Box<HeaderMap>>,
     /// Whether clients are told not to repeat the request.
     final_answer: bool,
-    /// Whether it was told: to the log and to the record of the exchange.
-    told: bool,
+    /// Whether it was reported: to the log and to the record of the exchange.
+    reported: bool,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -152,7 +152,7 @@ impl Failure {
             param: None,
             fields: None,
             final_answer: kind.is_useless_to_repeat(),
-            told: false,
+            reported: false,
             cause: None,
         }
     }
@@ -206,8 +206,8 @@ impl Failure {
     }
 
     /// Whether it was not told yet; from now on it counts as told.
-    pub fn is_news(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+    pub fn mark_reported(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported, true)
     }
 
     /// The kind, for metrics and for decisions.

@@ -16,13 +16,13 @@ use bytes::Bytes;
 use sluicegate_contract::{RequestPlan, check_request_body};
 
 pub use data::Data;
-pub use link::{End, Passed, Stopped};
-pub use run::{Output, Run, Told, content_framing};
+pub use link::{Chunk, End, Stopped};
+pub use run::{FailureReport, Output, PipelineRun, content_framing};
 
 use crate::failure::{Failure, Kind};
-use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::wit::{self, Reply};
-use sluicegate_plugin_host::{Asked, Version};
+use sluicegate_plugin_host::{Plugin, TargetInfo};
 use stage::Stage;
 
 /// Events handed to a stage in one call; see `events.batch` in `wit/response.wit`.
@@ -43,7 +43,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Pipeline {
     /// The stages.
-    pub stages: Vec<Arc<Version>>,
+    pub stages: Vec<Arc<Plugin>>,
     /// For each stage, where it is told of the exchanges that it took part in, if it wants to know.
     pub watching: Vec<Option<observer::Queue>>,
     /// Observers of all exchanges.
@@ -81,28 +81,28 @@ impl From<Failure> for Stop {
     }
 }
 
-impl Run {
+impl PipelineRun {
     /// A run over the stages of a pipeline.
     #[must_use]
     pub fn new(pipeline: &Pipeline, limits: Limits) -> Self {
-        let stage = |version: &Arc<Version>| Stage::new(version.clone(), None);
+        let stage = |plugin: &Arc<Plugin>| Stage::new(plugin.clone(), None);
         Self::of(pipeline.stages.iter().map(stage).collect(), limits, true)
     }
 
     /// A run over an adapter alone.
     #[must_use]
-    pub fn adapter(version: Arc<Version>, asked: Arc<Asked>, limits: Limits) -> Self {
-        Self::of(vec![Stage::new(version, Some(asked))], limits, false)
+    pub fn adapter(plugin: Arc<Plugin>, target: Arc<TargetInfo>, limits: Limits) -> Self {
+        Self::of(vec![Stage::new(plugin, Some(target))], limits, false)
     }
 
     /// Gates and request heads, first stage to last.
     ///
     /// # Errors
     /// [`Stop`] of the first stage that does not let the exchange go on. Only the stages before it see the response then.
-    pub async fn request_heads(&mut self, loan: &mut Loan) -> Result<(), Stop> {
+    pub async fn request_heads(&mut self, context: &mut ExchangeContext) -> Result<(), Stop> {
         for index in 0..self.stages.len() {
             self.pending = index;
-            if let Err(stop) = request_head(&mut self.stages[index], loan).await {
+            if let Err(stop) = request_head(&mut self.stages[index], context).await {
                 let stop = self.stopped(index, stop);
                 // They see nothing any more, and a client may take its time over the rest of its request.
                 for stage in &mut self.stages[self.pending..] {
@@ -135,19 +135,23 @@ impl Run {
     ///
     /// # Errors
     /// [`Stop`] of the first stage that does not let the exchange go on. Only the stages before it see the response then.
-    pub async fn request_body(&mut self, loan: &mut Loan, body: Bytes) -> Result<Bytes, Stop> {
-        loan.body = Some(body.clone());
+    pub async fn request_body(
+        &mut self,
+        context: &mut ExchangeContext,
+        body: Bytes,
+    ) -> Result<Bytes, Stop> {
+        context.body = Some(body.clone());
         let mut body = body;
         for index in 0..self.stages.len() {
             let stage = &mut self.stages[index];
-            if stage.plan == RequestPlan::Skip || stage.is_out() {
+            if stage.plan == RequestPlan::Skip || stage.is_finished() {
                 continue;
             }
             self.pending = index;
-            match request_body(stage, loan, &body).await {
+            match request_body(stage, context, &body).await {
                 Ok(Some(new)) => {
                     body = new;
-                    loan.body = Some(body.clone());
+                    context.body = Some(body.clone());
                 }
                 Ok(None) => {}
                 Err(stop) => return Err(self.stopped(index, stop)),
@@ -168,19 +172,19 @@ impl Run {
 }
 
 /// `gate.check`, then `request.head`, as far as they are exported.
-async fn request_head(stage: &mut Stage, loan: &mut Loan) -> Result<(), Stop> {
+async fn request_head(stage: &mut Stage, context: &mut ExchangeContext) -> Result<(), Stop> {
     let exports = stage.exports();
     if exports.gate {
-        match stage.instance().check(loan).await {
+        match stage.instance().check(context).await {
             Ok(Ok(())) => {}
-            Ok(Err(stop)) => return Err(stage.stop(stop)),
+            Ok(Err(stop)) => return Err(stage.checked_stop(stop)),
             Err(error) => return Ok(stage.on_error(error)?),
         }
     }
     if exports.request {
-        match stage.instance().request_head(loan).await {
+        match stage.instance().request_head(context).await {
             Ok(Ok(plan)) => stage.plan = request_plan(plan),
-            Ok(Err(stop)) => return Err(stage.stop(stop)),
+            Ok(Err(stop)) => return Err(stage.checked_stop(stop)),
             Err(error) => return Ok(stage.on_error(error)?),
         }
     }
@@ -194,17 +198,17 @@ async fn request_head(stage: &mut Stage, loan: &mut Loan) -> Result<(), Stop> {
 /// `request.body`; returns what the stage put in its place, if it did.
 async fn request_body(
     stage: &mut Stage,
-    loan: &mut Loan,
+    context: &mut ExchangeContext,
     body: &Bytes,
 ) -> Result<Option<Bytes>, Stop> {
     let plan = stage.plan;
     let shown: &[u8] = if plan == RequestPlan::Look { b"" } else { body };
-    match stage.instance().request_body(loan, shown).await {
+    match stage.instance().request_body(context, shown).await {
         Ok(Ok(new)) => match check_request_body(stage.manifest(), plan, new.is_some()) {
             Ok(()) => return Ok(new.map(Bytes::from)),
             Err(violation) => stage.on_violation(violation)?,
         },
-        Ok(Err(stop)) => return Err(stage.stop(stop)),
+        Ok(Err(stop)) => return Err(stage.checked_stop(stop)),
         Err(error) => stage.on_error(error)?,
     }
     Ok(None)

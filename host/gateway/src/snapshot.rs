@@ -14,9 +14,9 @@ use tokio_util::task::TaskTracker;
 use crate::pipeline::{Limits, Pipeline, observer};
 use crate::route::{Route, Routes};
 use sluicegate_config as config;
-use sluicegate_config::{Config, Plugin, Problem, Problems, Source};
+use sluicegate_config::{Config, Problem, Problems, Source};
 use sluicegate_plugin_host::load::{self, load};
-use sluicegate_plugin_host::{Builtins, Engine, Version, manifest};
+use sluicegate_plugin_host::{Builtins, Engine, Plugin, manifest};
 use sluicegate_telemetry::metrics::Metrics;
 use sluicegate_upstream::Upstream;
 
@@ -40,9 +40,9 @@ pub struct Snapshot {
     /// Their names, for stages that choose one.
     pub upstream_names: Arc<[Arc<str>]>,
     /// The adapters of upstreams that have one, by the upstream's name.
-    pub adapters: HashMap<Arc<str>, Arc<Version>>,
+    pub adapters: HashMap<Arc<str>, Arc<Plugin>>,
     /// All plugins by their name in the configuration.
-    pub plugins: BTreeMap<String, Arc<Version>>,
+    pub plugins: BTreeMap<String, Arc<Plugin>>,
     /// Limits and times for all exchanges.
     pub server: config::Server,
     /// The queues of the plugins that observe.
@@ -68,7 +68,7 @@ impl Snapshot {
 /// A plugin that observes, and the entrance to its queue.
 #[derive(Clone, Debug)]
 struct Observer {
-    version: Arc<Version>,
+    plugin: Arc<Plugin>,
     queue: observer::Queue,
 }
 
@@ -91,7 +91,7 @@ pub struct Workers {
 pub struct Prepared {
     config: Config,
     warnings: Vec<Problem>,
-    plugins: BTreeMap<String, Arc<Version>>,
+    plugins: BTreeMap<String, Arc<Plugin>>,
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
 }
 
@@ -173,7 +173,7 @@ impl Prepared {
             tracing::warn!(key, mend, "configuration: {key} {message}");
         }
         let observers = start_observers(&plugins, workers, metrics, previous);
-        let adapters: HashMap<Arc<str>, Arc<Version>> = config
+        let adapters: HashMap<Arc<str>, Arc<Plugin>> = config
             .upstreams
             .values()
             .filter_map(|upstream| {
@@ -224,7 +224,7 @@ impl Prepared {
 fn route(
     config: &Config,
     configured: &config::Route,
-    plugins: &BTreeMap<String, Arc<Version>>,
+    plugins: &BTreeMap<String, Arc<Plugin>>,
     observers: &HashMap<String, Observer>,
     metrics: &Metrics,
 ) -> Route {
@@ -270,7 +270,7 @@ fn route(
 /// one adapter at a time.
 fn sandboxes(
     config: &Config,
-    plugins: &BTreeMap<String, Arc<Version>>,
+    plugins: &BTreeMap<String, Arc<Plugin>>,
     route: &config::Route,
     upstream: &String,
 ) -> usize {
@@ -298,23 +298,23 @@ fn queues<'n>(
 }
 
 fn start_observers(
-    plugins: &BTreeMap<String, Arc<Version>>,
+    plugins: &BTreeMap<String, Arc<Plugin>>,
     workers: &Workers,
     metrics: &Metrics,
     previous: Option<&Snapshot>,
 ) -> HashMap<String, Observer> {
     let observing = plugins
         .iter()
-        .filter(|(_, version)| version.exports().observer);
-    let start = |(name, version): (&String, &Arc<Version>)| {
+        .filter(|(_, plugin)| plugin.exports().observer);
+    let start = |(name, plugin): (&String, &Arc<Plugin>)| {
         let before = previous.and_then(|previous| previous.observers.get(name));
-        if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.version, version)) {
+        if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.plugin, plugin)) {
             return (name.clone(), before.clone());
         }
-        let (queue, worker) = observer::start(version.clone(), metrics.plugin(name));
+        let (queue, worker) = observer::start(plugin.clone(), metrics.plugin(name));
         workers.observing.spawn_on(worker, &workers.observers);
-        let version = version.clone();
-        (name.clone(), Observer { version, queue })
+        let plugin = plugin.clone();
+        (name.clone(), Observer { plugin, queue })
     };
     observing.map(start).collect()
 }
@@ -334,16 +334,16 @@ async fn load_plugins(
     metrics: &Metrics,
     previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Arc<Version>> {
-    let loads = config.plugins.values().map(async |plugin| {
-        let bytes = component(plugin, builtins).await?;
-        load_plugin(plugin, bytes, engine, metrics, previous).await
+) -> BTreeMap<String, Arc<Plugin>> {
+    let loads = config.plugins.values().map(async |configured| {
+        let bytes = component(configured, builtins).await?;
+        load_plugin(configured, bytes, engine, metrics, previous).await
     });
     let mut plugins = BTreeMap::new();
-    for (plugin, loaded) in config.plugins.values().zip(join_all(loads).await) {
+    for (configured, loaded) in config.plugins.values().zip(join_all(loads).await) {
         match loaded {
-            Ok(version) => {
-                plugins.insert(plugin.name.clone(), version);
+            Ok(plugin) => {
+                plugins.insert(configured.name.clone(), plugin);
             }
             Err(found) => problems.extend(found),
         }
@@ -352,7 +352,7 @@ async fn load_plugins(
 }
 
 /// The bytes of a plugin's component.
-async fn component(plugin: &Plugin, builtins: Builtins) -> Result<Arc<[u8]>, Vec<Problem>> {
+async fn component(plugin: &config::Plugin, builtins: Builtins) -> Result<Arc<[u8]>, Vec<Problem>> {
     let key = format!("plugin.{}.source", plugin.name);
     match &plugin.source {
         Source::Builtin(name) => builtins.find(name).map(Arc::from).map_err(|error| {
@@ -367,19 +367,19 @@ async fn component(plugin: &Plugin, builtins: Builtins) -> Result<Arc<[u8]>, Vec
 }
 
 async fn load_plugin(
-    plugin: &Plugin,
+    configured: &config::Plugin,
     bytes: Arc<[u8]>,
     engine: &Engine,
     metrics: &Metrics,
     previous: Option<&Snapshot>,
-) -> Result<Arc<Version>, Vec<Problem>> {
-    let before = previous.and_then(|previous| previous.plugins.get(&plugin.name));
-    if let Some(before) = before.filter(|before| before.is(plugin, &bytes)) {
+) -> Result<Arc<Plugin>, Vec<Problem>> {
+    let before = previous.and_then(|previous| previous.plugins.get(&configured.name));
+    if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
         return Ok(before.clone());
     }
-    load(engine, plugin, bytes, metrics.plugin(&plugin.name))
+    load(engine, configured, bytes, metrics.plugin(&configured.name))
         .await
-        .map_err(|error| explain(&format!("plugin.{}", plugin.name), error))
+        .map_err(|error| explain(&format!("plugin.{}", configured.name), error))
 }
 
 /// A component's file; no more of it than a component may have, and a byte that says that it has more.
@@ -423,14 +423,13 @@ fn explain(key: &str, error: load::Error) -> Vec<Problem> {
 /// Stages belong in pipelines, observers beside them, adapters to upstreams, and a front comes first.
 fn check_places(
     config: &Config,
-    plugins: &BTreeMap<String, Arc<Version>>,
+    plugins: &BTreeMap<String, Arc<Plugin>>,
     problems: &mut Vec<Problem>,
 ) {
     for (at, route) in config.routes.iter().enumerate() {
         for (index, name) in route.pipeline.iter().enumerate() {
-            if let Some(version) = plugins.get(name)
-                && let Some((message, mend)) =
-                    misplaced_stage(name, version, index, &route.upstream)
+            if let Some(plugin) = plugins.get(name)
+                && let Some((message, mend)) = misplaced_stage(name, plugin, index, &route.upstream)
             {
                 problems.push(problem(
                     format!("route[{at}].pipeline[{index}]"),
@@ -442,7 +441,7 @@ fn check_places(
         for (index, name) in route.observers.iter().enumerate() {
             if plugins
                 .get(name)
-                .is_some_and(|version| !version.exports().observer)
+                .is_some_and(|plugin| !plugin.exports().observer)
             {
                 problems.push(problem(
                     format!("route[{at}].observers[{index}]"),
@@ -456,8 +455,8 @@ fn check_places(
     }
     for upstream in config.upstreams.values() {
         let adapter = upstream.adapter.as_ref();
-        if let Some((name, version)) = adapter.and_then(|name| plugins.get_key_value(name))
-            && version.manifest().adapter.is_none()
+        if let Some((name, plugin)) = adapter.and_then(|name| plugins.get_key_value(name))
+            && plugin.manifest().adapter.is_none()
         {
             problems.push(problem(
                 format!("upstream.{}.adapter", upstream.name),
@@ -471,18 +470,18 @@ fn check_places(
 /// What is wrong with a plugin at this place of a pipeline, and how to mend it.
 fn misplaced_stage(
     name: &str,
-    version: &Version,
+    plugin: &Plugin,
     index: usize,
     upstream: &str,
 ) -> Option<(String, String)> {
-    let manifest = version.manifest();
+    let manifest = plugin.manifest();
     if manifest.adapter.is_some() {
         return Some((
             format!("the plugin `{name}` is an adapter, which belongs to an upstream"),
             format!("remove it here, and add adapter = \"{name}\" to [upstream.{upstream}]"),
         ));
     }
-    if !version.exports().is_stage() {
+    if !plugin.exports().is_stage() {
         return Some((
             format!("the plugin `{name}` is an observer"),
             "name it under `observers`".into(),
@@ -499,7 +498,7 @@ fn misplaced_stage(
 
 fn upstreams(
     config: &Config,
-    plugins: &BTreeMap<String, Arc<Version>>,
+    plugins: &BTreeMap<String, Arc<Plugin>>,
     metrics: &Metrics,
     previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use wasmtime::Store;
 
 use super::error::Error;
-use super::loaded::Version;
+use super::loaded::Plugin;
 use super::store::State;
 
 /// How long a call may take by the clock. A guest that computes is stopped by its CPU budget long before; this is for one
@@ -18,17 +18,17 @@ const WALL: Duration = Duration::from_secs(5);
 /// Runs one call within its budgets, times it, and returns the result and the time spent.
 pub(super) async fn run<R>(
     store: &mut Store<State>,
-    version: &Version,
+    plugin: &Plugin,
     call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
 ) -> (Result<R, Error>, Duration) {
     let mut began = Instant::now();
-    let owner = &version.owner;
+    let owner = &plugin.owner;
     let result = if owner.calls.run_long() {
-        match timeout(WALL, version.engine.computing().acquire()).await {
+        match timeout(WALL, plugin.engine.computing().acquire()).await {
             Ok(permit) => {
                 let _permit = permit.expect("the semaphore is never closed");
                 began = Instant::now();
-                let result = aside(|| within_budget(store, version, began, call));
+                let result = aside(|| within_budget(store, plugin, began, call));
                 if store.data().ran_short() {
                     owner.calls.ran_short();
                 }
@@ -37,7 +37,7 @@ pub(super) async fn run<R>(
             Err(_) => Err(Error::Exhausted),
         }
     } else {
-        within_budget(store, version, began, call)
+        within_budget(store, plugin, began, call)
     };
     let spent = began.elapsed();
     owner.record(spent, result.as_ref().err());
@@ -46,11 +46,11 @@ pub(super) async fn run<R>(
 
 fn within_budget<R>(
     store: &mut Store<State>,
-    version: &Version,
+    plugin: &Plugin,
     began: Instant,
     call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Error> {
-    State::begin_call(store, version.owner.limits.cpu, began + WALL, true);
+    State::begin_call(store, plugin.owner.limits.cpu, began + WALL, true);
     call(store).map_err(|error| store.data().explain(&error))
 }
 

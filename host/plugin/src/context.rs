@@ -7,9 +7,9 @@ use sluicegate_contract::Context;
 
 /// An exchange's context, which is in the sandbox while a guest runs and here the rest of the time.
 #[derive(Debug)]
-pub struct Loan(Option<Box<Context>>);
+pub struct ExchangeContext(Option<Box<Context>>);
 
-impl Loan {
+impl ExchangeContext {
     /// Makes a context lendable.
     #[must_use]
     pub fn new(context: Context) -> Self {
@@ -44,7 +44,7 @@ impl Loan {
     }
 }
 
-impl Deref for Loan {
+impl Deref for ExchangeContext {
     type Target = Context;
     fn deref(&self) -> &Context {
         self.0
@@ -53,7 +53,7 @@ impl Deref for Loan {
     }
 }
 
-impl DerefMut for Loan {
+impl DerefMut for ExchangeContext {
     fn deref_mut(&mut self) -> &mut Context {
         self.0
             .as_mut()

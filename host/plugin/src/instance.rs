@@ -12,18 +12,18 @@ use wasmtime::component::{
 };
 
 use super::budget::run;
-use super::context::Loan;
+use super::context::ExchangeContext;
 use super::error::Error;
 use super::image::{Batch, Body, Checked, Chunk, End, PlannedRequest, PlannedResponse};
-use super::loaded::Version;
+use super::loaded::Plugin;
 use super::owner::Owner;
-use super::store::{Asked, State};
+use super::store::{State, TargetInfo};
 use super::wit::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
 
 /// A fresh instance, configured.
-fn instantiate(version: &Version, store: &mut Store<State>) -> wasmtime::Result<Component> {
-    let instance = version.image.code.pre.instantiate(&mut *store)?;
-    if let Some(configuration) = &version.image.configure_per_instance {
+fn instantiate(plugin: &Plugin, store: &mut Store<State>) -> wasmtime::Result<Component> {
+    let instance = plugin.image.code.pre.instantiate(&mut *store)?;
+    if let Some(configuration) = &plugin.image.configure_per_instance {
         let configure = instance
             .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")?;
         let (configured,) = configure.call(&mut *store, (configuration,))?;
@@ -36,11 +36,11 @@ fn instantiate(version: &Version, store: &mut Store<State>) -> wasmtime::Result<
 ///
 /// # Errors
 /// [`Error`] if the guest failed; the batch is lost then.
-pub async fn observe(version: &Arc<Version>, batch: &[Summary<'_>]) -> Result<(), Error> {
-    let observe = exported(version.image.code.functions.observe, "observer")?;
-    let mut store = version.engine.store(&version.owner);
-    let (result, _) = run(&mut store, version, |store| {
-        let instance = instantiate(version, store)?;
+pub async fn observe(plugin: &Arc<Plugin>, batch: &[Summary<'_>]) -> Result<(), Error> {
+    let observe = exported(plugin.image.code.functions.observe, "observer")?;
+    let mut store = plugin.engine.store(&plugin.owner);
+    let (result, _) = run(&mut store, plugin, |store| {
+        let instance = instantiate(plugin, store)?;
         let function = instance.get_typed_func::<(&[Summary<'_>],), ()>(&mut *store, observe)?;
         function.call(store, (batch,))
     })
@@ -59,7 +59,7 @@ fn exported<T>(function: Option<T>, interface: &str) -> Result<T, Error> {
 /// A plugin at work on one exchange, or on one attempt.
 pub struct Instance {
     store: Store<State>,
-    version: Arc<Version>,
+    plugin: Arc<Plugin>,
     /// `None` until the first call, which makes it.
     component: Option<Component>,
     /// `events.batch`, from the first batch on: a stream calls it again and again.
@@ -69,14 +69,14 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An instance that its first call makes. `asked` is for adapters.
+    /// An instance that its first call makes. `target` is for adapters.
     #[must_use]
-    pub fn new(version: &Arc<Version>, asked: Option<Arc<Asked>>) -> Self {
-        let mut store = version.engine.store(&version.owner);
-        store.data_mut().asked = asked;
+    pub fn new(plugin: &Arc<Plugin>, target: Option<Arc<TargetInfo>>) -> Self {
+        let mut store = plugin.engine.store(&plugin.owner);
+        store.data_mut().target = target;
         Self {
             store,
-            version: version.clone(),
+            plugin: plugin.clone(),
             component: None,
             batch: None,
             chunk: None,
@@ -90,12 +90,12 @@ impl Instance {
     pub async fn make(&mut self) -> Result<(), Error> {
         let Self {
             store,
-            version,
+            plugin,
             component,
             ..
         } = self;
-        let (result, _) = run(store, version, |store| {
-            *component = Some(instantiate(version, store)?);
+        let (result, _) = run(store, plugin, |store| {
+            *component = Some(instantiate(plugin, store)?);
             Ok(())
         })
         .await;
@@ -106,38 +106,38 @@ impl Instance {
     /// happened.
     async fn phase<R>(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
         phase: Phase,
         body: impl FnOnce(&mut Store<State>, Component) -> wasmtime::Result<R>,
     ) -> Result<R, Error> {
-        loan.phase = phase;
+        context.phase = phase;
         let Self {
             store,
-            version,
+            plugin,
             component,
             ..
         } = self;
-        let (result, spent) = run(store, version, |store| {
+        let (result, spent) = run(store, plugin, |store| {
             let instance = match component {
                 Some(instance) => *instance,
                 // Before the context is lent: `configure` must not see one.
-                None => *component.insert(instantiate(version, store)?),
+                None => *component.insert(instantiate(plugin, store)?),
             };
-            store.data_mut().context = loan.lend();
+            store.data_mut().context = context.lend();
             body(store, instance)
         })
         .await;
-        if let Some(context) = self.store.data_mut().context.take() {
-            loan.give_back(context);
+        if let Some(lent) = self.store.data_mut().context.take() {
+            context.give_back(lent);
         }
-        loan.spent += spent;
+        context.spent += spent;
         result
     }
 
     /// Runs a phase that is called once.
     async fn once<P, R>(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
         phase: Phase,
         function: ComponentExportIndex,
         arguments: P,
@@ -146,7 +146,7 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        self.phase(loan, phase, |store, instance| {
+        self.phase(context, phase, |store, instance| {
             let function = instance.get_typed_func::<P, R>(&mut *store, function)?;
             function.call(store, arguments)
         })
@@ -157,9 +157,12 @@ impl Instance {
     ///
     /// # Errors
     /// [`Error`] if the guest failed, here and in all phases below.
-    pub async fn check(&mut self, loan: &mut Loan) -> Result<Result<(), Stop>, Error> {
-        let function = exported(self.version.image.code.functions.check, "gate")?;
-        let (result,): Checked = self.once(loan, Phase::Gate, function, ()).await?;
+    pub async fn check(
+        &mut self,
+        context: &mut ExchangeContext,
+    ) -> Result<Result<(), Stop>, Error> {
+        let function = exported(self.plugin.image.code.functions.check, "gate")?;
+        let (result,): Checked = self.once(context, Phase::Gate, function, ()).await?;
         self.bounded(result, |()| 0)
     }
 
@@ -169,10 +172,11 @@ impl Instance {
     /// See [`Instance::check`].
     pub async fn request_head(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
     ) -> Result<Result<RequestPlan, Stop>, Error> {
-        let [function, _] = exported(self.version.image.code.functions.request, "request")?;
-        let (result,): PlannedRequest = self.once(loan, Phase::RequestHead, function, ()).await?;
+        let [function, _] = exported(self.plugin.image.code.functions.request, "request")?;
+        let (result,): PlannedRequest =
+            self.once(context, Phase::RequestHead, function, ()).await?;
         self.bounded(result, |_| 0)
     }
 
@@ -182,12 +186,12 @@ impl Instance {
     /// See [`Instance::check`].
     pub async fn request_body(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
         body: &[u8],
     ) -> Result<Result<Option<Vec<u8>>, Stop>, Error> {
-        let [_, function] = exported(self.version.image.code.functions.request, "request")?;
+        let [_, function] = exported(self.plugin.image.code.functions.request, "request")?;
         let (result,): Body = self
-            .once(loan, Phase::RequestBody, function, (body,))
+            .once(context, Phase::RequestBody, function, (body,))
             .await?;
         self.bounded(result, |body| body.as_ref().map_or(0, Vec::len))
     }
@@ -198,10 +202,12 @@ impl Instance {
     /// See [`Instance::check`].
     pub async fn response_head(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
     ) -> Result<Result<ResponsePlan, Stop>, Error> {
-        let [function, _] = exported(self.version.image.code.functions.response, "response")?;
-        let (result,): PlannedResponse = self.once(loan, Phase::ResponseHead, function, ()).await?;
+        let [function, _] = exported(self.plugin.image.code.functions.response, "response")?;
+        let (result,): PlannedResponse = self
+            .once(context, Phase::ResponseHead, function, ())
+            .await?;
         self.bounded(result, |_| 0)
     }
 
@@ -211,12 +217,12 @@ impl Instance {
     /// See [`Instance::check`].
     pub async fn response_body(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
         body: &[u8],
     ) -> Result<Result<Option<Vec<u8>>, Stop>, Error> {
-        let [_, function] = exported(self.version.image.code.functions.response, "response")?;
+        let [_, function] = exported(self.plugin.image.code.functions.response, "response")?;
         let (result,): Body = self
-            .once(loan, Phase::ResponseBody, function, (body,))
+            .once(context, Phase::ResponseBody, function, (body,))
             .await?;
         self.bounded(result, |body| body.as_ref().map_or(0, Vec::len))
     }
@@ -227,14 +233,14 @@ impl Instance {
     /// See [`Instance::check`].
     pub async fn chunk(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
         bytes: &[u8],
         last: bool,
     ) -> Result<Result<Option<Vec<u8>>, Fault>, Error> {
-        let index = exported(self.version.image.code.functions.chunk, "chunks")?;
+        let index = exported(self.plugin.image.code.functions.chunk, "chunks")?;
         let mut chunk = self.chunk.take();
         let result = self
-            .phase(loan, Phase::Chunk, |store, instance| {
+            .phase(context, Phase::Chunk, |store, instance| {
                 let function = match chunk {
                     Some(function) => function,
                     None => *chunk.insert(instance.get_typed_func(&mut *store, index)?),
@@ -256,13 +262,13 @@ impl Instance {
     /// See [`Instance::check`].
     pub async fn batch(
         &mut self,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
         events: &[EventParam<'_>],
     ) -> Result<Result<Option<Vec<EventResult>>, Fault>, Error> {
-        let [index, _] = exported(self.version.image.code.functions.events, "events")?;
+        let [index, _] = exported(self.plugin.image.code.functions.events, "events")?;
         let mut batch = self.batch.take();
         let result = self
-            .phase(loan, Phase::Events, |store, instance| {
+            .phase(context, Phase::Events, |store, instance| {
                 let function = match batch {
                     Some(function) => function,
                     None => *batch.insert(instance.get_typed_func(&mut *store, index)?),
@@ -282,9 +288,12 @@ impl Instance {
     ///
     /// # Errors
     /// See [`Instance::check`].
-    pub async fn end(&mut self, loan: &mut Loan) -> Result<Result<Vec<EventResult>, Fault>, Error> {
-        let [_, function] = exported(self.version.image.code.functions.events, "events")?;
-        let (result,): End = self.once(loan, Phase::End, function, ()).await?;
+    pub async fn end(
+        &mut self,
+        context: &mut ExchangeContext,
+    ) -> Result<Result<Vec<EventResult>, Fault>, Error> {
+        let [_, function] = exported(self.plugin.image.code.functions.events, "events")?;
+        let (result,): End = self.once(context, Phase::End, function, ()).await?;
         if let Ok(events) = &result {
             self.check_events(events)?;
         }
@@ -295,9 +304,13 @@ impl Instance {
     ///
     /// # Errors
     /// See [`Instance::check`].
-    pub async fn closed(&mut self, loan: &mut Loan, error: &str) -> Result<(), Error> {
-        let function = exported(self.version.image.code.functions.closed, "closing")?;
-        self.once(loan, Phase::Closing, function, (error,)).await
+    pub async fn closed(
+        &mut self,
+        context: &mut ExchangeContext,
+        error: &str,
+    ) -> Result<(), Error> {
+        let function = exported(self.plugin.image.code.functions.closed, "closing")?;
+        self.once(context, Phase::Closing, function, (error,)).await
     }
 
     fn check_events(&self, events: &[EventResult]) -> Result<(), Error> {
@@ -320,7 +333,7 @@ impl Instance {
     }
 
     fn owner(&self) -> &Owner {
-        &self.version.owner
+        &self.plugin.owner
     }
 }
 

@@ -28,10 +28,10 @@ mod trial;
 pub mod wit;
 
 pub use builtins::{Builtins, NoSuchBuiltin};
-pub use context::Loan;
+pub use context::ExchangeContext;
 pub use engine::Engine;
 pub use error::Error;
-pub use loaded::Version;
-pub use store::Asked;
+pub use loaded::Plugin;
+pub use store::TargetInfo;
 
 pub use host::unix_ms;

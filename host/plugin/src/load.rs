@@ -1,4 +1,4 @@
-//! Loading: from a component's bytes and the operator's configuration to a [`Version`].
+//! Loading: from a component's bytes and the operator's configuration to a [`Plugin`].
 //!
 //! The steps are in [`Job::build`], top to bottom. All of it runs on threads that carry no traffic.
 
@@ -15,7 +15,7 @@ use wasmtime_wizer::Wizer;
 use super::calls::Calls;
 use super::engine::Engine;
 use super::image::{Code, Configured, Image};
-use super::loaded::Version;
+use super::loaded::Plugin;
 use super::owner::Owner;
 use super::store::State;
 use super::{contract, hash, limits, manifest, size, trial};
@@ -92,21 +92,21 @@ pub enum Error {
 /// Dropping the future lets the work run to its end on its own thread; the result is then lost.
 pub async fn load(
     engine: &Engine,
-    plugin: &config::Plugin,
+    configured: &config::Plugin,
     bytes: Arc<[u8]>,
     metrics: Arc<PluginMetrics>,
-) -> Result<Arc<Version>, Error> {
+) -> Result<Arc<Plugin>, Error> {
     let owner = |limits| {
         Arc::new(Owner {
-            name: plugin.name.clone(),
+            name: configured.name.clone(),
             limits,
             metrics: metrics.clone(),
             calls: Calls::default(),
         })
     };
     // What the plugin suggests is known only when it has started.
-    let loading = limits::while_loading(&plugin.limits);
-    let configuration = hash::configuration(plugin);
+    let loading = limits::while_loading(&configured.limits);
+    let configuration = hash::configuration(configured);
     let key = hash::key(&bytes, &configuration, loading.memory);
     let image = match engine.images().find(&key) {
         Some(image) => image,
@@ -117,7 +117,7 @@ pub async fn load(
                     &owner(loading),
                     &bytes,
                     &configuration,
-                    &plugin.config,
+                    &configured.config,
                 )
                 .await?,
             );
@@ -125,22 +125,22 @@ pub async fn load(
             image
         }
     };
-    if plugin.fail_open && image.manifest.transforms {
+    if configured.fail_open && image.manifest.transforms {
         return Err(Error::OpenTransformer);
     }
-    let owner = owner(limits::resolve(&plugin.limits, &image.manifest.limits)?);
+    let owner = owner(limits::resolve(&configured.limits, &image.manifest.limits)?);
     owner.metrics.version_live();
-    let version = Version {
-        made_of: plugin.clone(),
+    let plugin = Plugin {
+        made_of: configured.clone(),
         owner,
         engine: engine.clone(),
         image,
-        fail_open: plugin.fail_open,
+        fail_open: configured.fail_open,
     };
-    let version = Arc::new(version);
-    let tried = trial::run(&version).await;
+    let plugin = Arc::new(plugin);
+    let tried = trial::run(&plugin).await;
     tried.map_err(|(function, source)| Error::Guest { function, source })?;
-    Ok(version)
+    Ok(plugin)
 }
 
 /// Builds the image on a thread of its own; without a memory capture if Wizer cannot handle the component.

@@ -11,7 +11,7 @@ use super::owner::Owner;
 use sluicegate_config::{self as config, PluginLimits};
 
 /// One version of a plugin: component, configuration and limits, ready to be instantiated. Immutable.
-pub struct Version {
+pub struct Plugin {
     /// What it was made of, beside the component.
     pub(super) made_of: config::Plugin,
     pub(super) owner: Arc<Owner>,
@@ -20,7 +20,7 @@ pub struct Version {
     pub(super) fail_open: bool,
 }
 
-impl Version {
+impl Plugin {
     /// The name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -33,7 +33,7 @@ impl Version {
         &self.image.hash
     }
 
-    /// Whether this is the version that a configuration and a component make: nothing of them has changed.
+    /// Whether this configuration and this component would make the same version: nothing of them has changed.
     #[must_use]
     pub fn is(&self, plugin: &config::Plugin, component: &[u8]) -> bool {
         self.made_of == *plugin && self.hash() == hash::of(plugin, component)
@@ -88,15 +88,15 @@ impl Version {
     }
 }
 
-impl Drop for Version {
+impl Drop for Plugin {
     fn drop(&mut self) {
         self.owner.metrics.version_dropped();
     }
 }
 
-impl std::fmt::Debug for Version {
+impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Version")
+        f.debug_struct("Plugin")
             .field("name", &self.name())
             .field("hash", &self.hash())
             .finish_non_exhaustive()

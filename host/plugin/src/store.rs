@@ -35,7 +35,7 @@ const CHARGED: usize = 4 << 10;
 
 /// The model server that an adapter's attempt asks.
 #[derive(Debug)]
-pub struct Asked {
+pub struct TargetInfo {
     /// The upstream's name.
     pub upstream: Arc<str>,
     /// The target's address as configured.
@@ -50,7 +50,7 @@ pub(super) struct State {
     /// The context of the exchange during a call.
     pub(super) context: Option<Box<Context>>,
     /// For an adapter: whom its attempt asks.
-    pub(super) asked: Option<Arc<Asked>>,
+    pub(super) target: Option<Arc<TargetInfo>>,
     /// Log lines left in this call, and bytes of them.
     lines_left: u32,
     log_bytes_left: usize,
@@ -90,7 +90,7 @@ impl State {
         let state = Self {
             owner: owner.clone(),
             context: None,
-            asked: None,
+            target: None,
             lines_left: LINES_PER_CALL,
             log_bytes_left: LOG_BYTES_PER_CALL,
             cpu: Duration::ZERO,

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use hyper::{Method, StatusCode, Uri};
 use sluicegate_contract::{Context, Identity};
 
-use super::context::Loan;
+use super::context::ExchangeContext;
 use super::error::Error;
 use super::host::unix_ms;
 use super::instance::Instance;
-use super::loaded::Version;
+use super::loaded::Plugin;
 
 /// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange. What it decides there does not
 /// matter; that it traps, or breaks the contract, does.
 ///
 /// # Errors
 /// The function that failed, and what the guest did.
-pub(super) async fn run(version: &Arc<Version>) -> Result<(), (&'static str, Error)> {
+pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<(), (&'static str, Error)> {
     let failed = |function| move |error| (function, error);
-    let mut instance = Instance::new(version, None);
+    let mut instance = Instance::new(plugin, None);
     instance.make().await.map_err(failed("start"))?;
     let (mut parts, ()) = hyper::Request::new(()).into_parts();
     parts.method = Method::POST;
@@ -30,19 +30,19 @@ pub(super) async fn run(version: &Arc<Version>) -> Result<(), (&'static str, Err
         route: "".into(),
         client: Ipv4Addr::LOCALHOST.into(),
     };
-    let mut loan = Loan::new(Context::new(identity, parts, "".into(), Arc::new([])));
-    let exports = version.exports();
+    let mut context = ExchangeContext::new(Context::new(identity, parts, "".into(), Arc::new([])));
+    let exports = plugin.exports();
     if exports.gate {
-        let decided = instance.check(&mut loan).await;
+        let decided = instance.check(&mut context).await;
         decided.map(drop).map_err(failed("gate.check"))?;
     }
     if exports.request {
-        let decided = instance.request_head(&mut loan).await;
+        let decided = instance.request_head(&mut context).await;
         decided.map(drop).map_err(failed("request.head"))?;
     }
     if exports.response {
-        loan.status = Some(StatusCode::OK);
-        let decided = instance.response_head(&mut loan).await;
+        context.status = Some(StatusCode::OK);
+        let decided = instance.response_head(&mut context).await;
         decided.map(drop).map_err(failed("response.head"))?;
     }
     Ok(())

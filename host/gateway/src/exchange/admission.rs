@@ -244,7 +244,7 @@ struct Place {
 
 impl Admitted {
     /// The exchange holds so many bytes of bodies now. What does not fit is not counted, and is to be let go.
-    pub(super) fn holds(&self, bytes: usize) -> Result<(), Full> {
+    pub(super) fn set_bytes(&self, bytes: usize) -> Result<(), Full> {
         // In steps, so that a body that comes in small chunks costs little here.
         let bytes = bytes / UNCOUNTED * UNCOUNTED;
         let Place {
@@ -378,16 +378,16 @@ mod tests {
         let admission = admission(100, 1_000);
         let first = admit(&admission, "a", 100).expect("a place");
         let second = admit(&admission, "a", 100).expect("a place");
-        assert_eq!(first.holds(UNCOUNTED - 1), Ok(()));
+        assert_eq!(first.set_bytes(UNCOUNTED - 1), Ok(()));
         assert_eq!(admission.lock().all.bytes, 0, "everybody may have these");
-        assert_eq!(first.holds(12 * UNCOUNTED), Ok(()));
-        assert_eq!(second.holds(5 * UNCOUNTED), Err(Full::Memory));
-        assert_eq!(second.holds(4 * UNCOUNTED), Ok(()));
+        assert_eq!(first.set_bytes(12 * UNCOUNTED), Ok(()));
+        assert_eq!(second.set_bytes(5 * UNCOUNTED), Err(Full::Memory));
+        assert_eq!(second.set_bytes(4 * UNCOUNTED), Ok(()));
         let other = admit(&admission, "b", 100).expect("a place");
-        assert_eq!(other.holds(3 * UNCOUNTED), Err(Full::Memory));
-        assert_eq!(other.holds(2 * UNCOUNTED), Ok(()), "of the eighth");
-        assert_eq!(first.holds(0), Ok(()));
-        assert_eq!(second.holds(14 * UNCOUNTED), Ok(()));
+        assert_eq!(other.set_bytes(3 * UNCOUNTED), Err(Full::Memory));
+        assert_eq!(other.set_bytes(2 * UNCOUNTED), Ok(()), "of the eighth");
+        assert_eq!(first.set_bytes(0), Ok(()));
+        assert_eq!(second.set_bytes(14 * UNCOUNTED), Ok(()));
         drop((first, second, other));
         assert_eq!(admission.lock().all, Held::default());
     }

@@ -22,10 +22,10 @@ use super::request::body::{RequestBody, unreadable};
 use super::{Exchange, Halt, head};
 use crate::failure::{Failure, Kind};
 use crate::pipeline::data::collect;
-use crate::pipeline::{Data, End, Passed, Stop, content_framing};
+use crate::pipeline::{Chunk, Data, End, Stop, content_framing};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::Asked;
-use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::ExchangeContext;
+use sluicegate_plugin_host::TargetInfo;
 use sluicegate_upstream::client::{self, Unanswered};
 use sluicegate_upstream::stall::Verdict;
 use sluicegate_upstream::{self as upstream, Answer, AnswerBody, Target, Upstream};
@@ -46,7 +46,7 @@ pub(super) struct Source {
     /// `None` when the model server is let go.
     body: Option<AnswerBody>,
     /// What has left the adapter already.
-    pub(super) first: Option<Passed>,
+    pub(super) first: Option<Chunk>,
     /// Bytes of the body, where the model server has announced that and no adapter looks at them.
     pub(super) announced: Option<u64>,
     /// The body, if it becomes one event because the client has got the head of a stream already.
@@ -56,7 +56,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Lets the model server go.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn close(&mut self) {
         self.body = None;
     }
 
@@ -74,21 +74,21 @@ impl Source {
     }
 
     /// What is no stream becomes one event behind the head of a stream, when it is complete.
-    fn wrap(&mut self, passed: Passed, limit: u64) -> Passed {
+    fn wrap(&mut self, chunk: Chunk, limit: u64) -> Chunk {
         let Some(wrapped) = &mut self.wrapped else {
-            return passed;
+            return chunk;
         };
-        let bytes = passed.data.into_bytes(Framing::Document);
+        let bytes = chunk.data.into_bytes(Framing::Document);
         if let Err(failure) = collect(wrapped, &bytes, limit) {
-            return Passed::failed(failure);
+            return Chunk::failed(failure);
         }
-        match passed.end {
-            End::Open => Passed::open(Data::default()),
+        match chunk.end {
+            End::Open => Chunk::open(Data::default()),
             End::Last => {
                 let body = wrapped.split().freeze();
-                Passed::last(Data::event(body))
+                Chunk::last(Data::event(body))
             }
-            End::Stopped(stopped) => Passed {
+            End::Stopped(stopped) => Chunk {
                 data: Data::default(),
                 end: End::Stopped(stopped),
             },
@@ -97,13 +97,13 @@ impl Source {
 }
 
 /// An attempt that did not lead to an answer.
-enum Lost {
+enum AttemptError {
     Halt(Halt),
     /// The model does nothing.
     Stalled(Verdict),
 }
 
-impl<T: Into<Halt>> From<T> for Lost {
+impl<T: Into<Halt>> From<T> for AttemptError {
     fn from(halt: T) -> Self {
         Self::Halt(halt.into())
     }
@@ -114,12 +114,12 @@ impl Exchange {
     pub(super) async fn attempts(&mut self, mut body: RequestBody) -> Result<Source, Halt> {
         let mut candidates = self.candidates()?;
         let mut soonest: Option<u64> = None;
-        let Some(mut asked) = candidates.next() else {
+        let Some(mut candidate) = candidates.next() else {
             return Err(Failure::new(Kind::Internal, "There is no model server to ask.").into());
         };
         loop {
             let elsewhere = candidates.has_better();
-            let tried = self.attempt(&asked, &mut body, elsewhere).await;
+            let tried = self.attempt(&candidate, &mut body, elsewhere).await;
             // Whom to ask next is settled before this attempt is given up: meanwhile others may find it down.
             let mut following = || body.is_whole().then(|| candidates.next()).flatten();
             let (reason, next) = match tried {
@@ -131,7 +131,7 @@ impl Exchange {
                         None => return Ok(self.adopt(source, soonest)),
                     }
                 }
-                Err(Lost::Halt(Halt::Stop(Stop::Failure(failure)))) => {
+                Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
                     let seconds = failure.field("retry-after").and_then(seconds_of);
                     soonest = sooner(soonest, seconds);
                     let next = if may_be_mended(&failure) {
@@ -147,11 +147,11 @@ impl Exchange {
                         }
                     }
                 }
-                Err(Lost::Halt(halt)) => {
+                Err(AttemptError::Halt(halt)) => {
                     self.adopt_notes();
                     return Err(halt);
                 }
-                Err(Lost::Stalled(verdict)) => {
+                Err(AttemptError::Stalled(verdict)) => {
                     let next = match verdict {
                         Verdict::TakenBack => None,
                         Verdict::Stalled { .. } => following(),
@@ -160,10 +160,10 @@ impl Exchange {
                         (Some(next), _) => (STALLED.to_owned(), next),
                         (None, Verdict::Stalled { is_certain: true }) => {
                             self.adopt_notes();
-                            return Err(stalled(&asked.upstream).into());
+                            return Err(stalled(&candidate.upstream).into());
                         }
                         (None, Verdict::TakenBack | Verdict::Stalled { .. }) => {
-                            self.give_up(&asked.target, STALLED, "it is made again")
+                            self.give_up(&candidate.target, STALLED, "it is made again")
                                 .await;
                             continue;
                         }
@@ -171,8 +171,8 @@ impl Exchange {
                 }
             };
             let then = "another model server is asked";
-            self.give_up(&asked.target, &reason, then).await;
-            asked = next;
+            self.give_up(&candidate.target, &reason, then).await;
+            candidate = next;
         }
     }
 
@@ -197,15 +197,15 @@ impl Exchange {
     /// One attempt, until it is decided.
     async fn attempt(
         &mut self,
-        asked: &Candidate,
+        candidate: &Candidate,
         body: &mut RequestBody,
         elsewhere: bool,
-    ) -> Result<Source, Lost> {
+    ) -> Result<Source, AttemptError> {
         let Candidate {
             upstream,
             target,
             chosen,
-        } = asked;
+        } = candidate;
         self.record.begin_attempt(&upstream.name, &target.label);
         let early = self.context.wants_stream() && self.record.route.pipeline.allows_early_head();
         let heartbeat = self.snapshot.server.heartbeat.filter(|_| early);
@@ -214,16 +214,16 @@ impl Exchange {
         self.client.set_deadline(self.deadlines.total());
 
         let sent = match self.snapshot.adapters.get(&upstream.name) {
-            Some(version) => {
+            Some(plugin) => {
                 let number = self.record.attempts;
                 let copy = self.context.attempt(number, upstream.name.clone(), *chosen);
-                let asked = Asked {
+                let target = TargetInfo {
                     upstream: upstream.name.clone(),
                     target: target.label.clone(),
                     info: target.info(),
                 };
                 let limits = self.snapshot.body_limits();
-                let adapter = Adapter::new(version, asked, Loan::new(copy), limits);
+                let adapter = Adapter::new(plugin, target, ExchangeContext::new(copy), limits);
                 let adapter = self.adapter.insert(adapter);
                 adapter.request(&self.client, body).await?
             }
@@ -250,7 +250,7 @@ impl Exchange {
             let answer = pin!(client::send(target, connect, request));
             watched.wait(self.wait(answer)).await
         };
-        if let (Some(call), Ok(Err(_)) | Err(Lost::Stalled(_))) = (&mut call, &answer) {
+        if let (Some(call), Ok(Err(_)) | Err(AttemptError::Stalled(_))) = (&mut call, &answer) {
             call.over();
         }
         match answer? {
@@ -278,7 +278,7 @@ impl Exchange {
         upstream: &Upstream,
         answer: Answer,
         watched: Watched,
-    ) -> Result<Source, Lost> {
+    ) -> Result<Source, AttemptError> {
         let Answer { head, mut body } = answer;
         let mut source = Source {
             body: None,
@@ -311,27 +311,31 @@ impl Exchange {
     }
 
     /// What leaves the adapter first.
-    async fn first(&mut self, body: &mut AnswerBody, mut watched: Watched) -> Result<Passed, Lost> {
+    async fn first(
+        &mut self,
+        body: &mut AnswerBody,
+        mut watched: Watched,
+    ) -> Result<Chunk, AttemptError> {
         loop {
             let chunk = watched.wait(self.wait(body.next(CHUNK))).await;
-            if let Err(Lost::Stalled(_)) = &chunk {
+            if let Err(AttemptError::Stalled(_)) = &chunk {
                 body.call_is_over();
             }
             let chunk = chunk?.map_err(no_answer)?;
             watched.has_begun();
             let Some(adapter) = &mut self.adapter else {
-                return Ok(Passed::last(Data::default()));
+                return Ok(Chunk::last(Data::default()));
             };
-            let passed = adapter
+            let chunk = adapter
                 .run
                 .advance(&mut adapter.context, arrived(chunk.bytes, chunk.last))
                 .await;
-            match passed.end {
-                End::Open if passed.data.is_empty() => self.keeps(0)?,
-                End::Stopped(stopped) if passed.data.is_empty() => {
+            match chunk.end {
+                End::Open if chunk.data.is_empty() => self.hold_bytes(0)?,
+                End::Stopped(stopped) if chunk.data.is_empty() => {
                     return Err(not_to_repeat(stopped.stop).into());
                 }
-                _ => return Ok(passed),
+                _ => return Ok(chunk),
             }
         }
     }
@@ -389,35 +393,35 @@ impl Exchange {
     }
 
     /// The next of a response, through the adapter.
-    pub(super) async fn next(&mut self, source: &mut Source) -> Result<Passed, Halt> {
+    pub(super) async fn next(&mut self, source: &mut Source) -> Result<Chunk, Halt> {
         let limit = self.snapshot.server.limits.response_body;
         self.deadlines.wait_from_now();
         loop {
             let Some(body) = &mut source.body else {
-                return Ok(Passed::last(Data::default()));
+                return Ok(Chunk::last(Data::default()));
             };
-            let passed = match self.wait(body.next(CHUNK)).await {
+            let chunk = match self.wait(body.next(CHUNK)).await {
                 Ok(Ok(chunk)) => {
                     self.deadlines.received(source.idle);
-                    let passed = arrived(chunk.bytes, chunk.last);
+                    let chunk = arrived(chunk.bytes, chunk.last);
                     match (self.deadlines.exceeded_total(), &mut self.adapter) {
                         // A server that always has more never lets the timer be asked.
-                        (Some(limit), _) => Passed::failed(too_late(Expired::Total(limit))),
-                        (None, Some(adapter)) => adapter.advance(&mut self.context, passed).await,
-                        (None, None) => passed,
+                        (Some(limit), _) => Chunk::failed(too_late(Expired::Total(limit))),
+                        (None, Some(adapter)) => adapter.advance(&mut self.context, chunk).await,
+                        (None, None) => chunk,
                     }
                 }
                 // A failure of the model server begins outside its adapter.
-                Ok(Err(error)) => Passed::failed(no_answer(error)),
-                Err(Halt::Stop(stop)) => Passed::stopped(Data::default(), stop),
+                Ok(Err(error)) => Chunk::failed(no_answer(error)),
+                Err(Halt::Stop(stop)) => Chunk::stopped(Data::default(), stop),
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };
-            let passed = source.wrap(passed, limit);
-            if !passed.data.is_empty() || !matches!(passed.end, End::Open) {
-                return Ok(passed);
+            let chunk = source.wrap(chunk, limit);
+            if !chunk.data.is_empty() || !matches!(chunk.end, End::Open) {
+                return Ok(chunk);
             }
-            if let Err(failure) = self.keeps(source.buffered()) {
-                return Ok(Passed::failed(failure));
+            if let Err(failure) = self.hold_bytes(source.buffered()) {
+                return Ok(Chunk::failed(failure));
             }
         }
     }
@@ -436,12 +440,12 @@ fn stalled(upstream: &Upstream) -> Failure {
     )
 }
 
-fn arrived(bytes: Bytes, last: bool) -> Passed {
+fn arrived(bytes: Bytes, last: bool) -> Chunk {
     let data = Data::Bytes(bytes);
     if last {
-        Passed::last(data)
+        Chunk::last(data)
     } else {
-        Passed::open(data)
+        Chunk::open(data)
     }
 }
 

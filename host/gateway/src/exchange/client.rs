@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use super::admission::Admitted;
 use super::head;
-use super::outlet::{Interrupt, Outlet};
+use super::outlet::{ConnectionHandle, Interrupt};
 use super::record::Record;
 use super::tail::Tail;
 use crate::pipeline::{Stop, Stopped, content_framing};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::ExchangeContext;
 
 /// A comment line of SSE, which clients ignore. One line, without an empty line behind it: after an event with an `id`,
 /// openai-python takes the empty line for an event and fails.
@@ -31,7 +31,7 @@ enum Sent {
 
 /// Writes the response: one head, then bytes, then an end.
 pub(super) struct ResponseWriter {
-    outlet: Outlet,
+    connection: ConnectionHandle,
     sent: Sent,
     /// The framing of what the client gets.
     framing: Framing,
@@ -44,9 +44,9 @@ pub(super) struct ResponseWriter {
 }
 
 impl ResponseWriter {
-    pub(super) fn new(outlet: Outlet) -> Self {
+    pub(super) fn new(connection: ConnectionHandle) -> Self {
         Self {
-            outlet,
+            connection,
             sent: Sent::Nothing,
             framing: Framing::Document,
             announced: false,
@@ -72,13 +72,13 @@ impl ResponseWriter {
     }
 
     /// What the exchange may hold is held until the client has taken all of the response.
-    pub(super) fn holds(&self, admitted: Admitted) {
-        self.outlet.holds(admitted);
+    pub(super) fn hold(&self, admitted: Admitted) {
+        self.connection.hold(admitted);
     }
 
     /// Waits until the exchange is taken out of its connection.
     pub(super) async fn interrupted(&self) -> Interrupt {
-        self.outlet.interrupted().await
+        self.connection.interrupted().await
     }
 
     /// When the exchange must have ended, and the limit that says so.
@@ -93,17 +93,17 @@ impl ResponseWriter {
     ) -> Result<T, Interrupt> {
         tokio::select! {
             biased;
-            why = self.outlet.interrupted() => Err(why),
+            why = self.connection.interrupted() => Err(why),
             value = future => Ok(value),
         }
     }
 
     /// Gives the client some of the body, and the head before the first of it. `whole_events` says that it ends where an event
     /// ends; else that is looked for.
-    pub(super) async fn chunk(
+    pub(super) async fn write_chunk(
         &mut self,
         record: &mut Record,
-        context: &mut Loan,
+        context: &mut ExchangeContext,
         bytes: Bytes,
         announced: Option<u64>,
         whole_events: bool,
@@ -116,7 +116,7 @@ impl ResponseWriter {
             let head = head::to_client(context, fields);
             record.status = Some(head.status);
             context.head_sent = true;
-            self.outlet.head(head, announced, self.deadline);
+            self.connection.head(head, announced, self.deadline);
             self.sent = Sent::Head;
         }
         let ends_an_event = match self.framing {
@@ -125,14 +125,14 @@ impl ResponseWriter {
         };
         self.at_boundary = ends_an_event || whole_events;
         record.sends(bytes.len());
-        self.outlet.send(bytes).await
+        self.connection.send(bytes).await
     }
 
     /// Gives the client the end of the body, or the whole response if nothing has been sent.
     pub(super) async fn finish(
         &mut self,
         record: &mut Record,
-        context: &mut Loan,
+        context: &mut ExchangeContext,
         bytes: Bytes,
     ) -> Result<(), Interrupt> {
         match self.sent {
@@ -141,11 +141,13 @@ impl ResponseWriter {
                 Ok(())
             }
             Sent::EarlyHead | Sent::Head if bytes.is_empty() => Ok(()),
-            Sent::EarlyHead | Sent::Head => self.chunk(record, context, bytes, None, true).await,
+            Sent::EarlyHead | Sent::Head => {
+                self.write_chunk(record, context, bytes, None, true).await
+            }
         }
     }
 
-    fn respond(&mut self, record: &mut Record, context: &mut Loan, body: Bytes) {
+    fn respond(&mut self, record: &mut Record, context: &mut ExchangeContext, body: Bytes) {
         let fields = std::mem::take(&mut context.response);
         let head = head::to_client(context, fields);
         record.status = Some(head.status);
@@ -153,7 +155,7 @@ impl ResponseWriter {
         if !body.is_empty() {
             record.sends(body.len());
         }
-        self.outlet.respond(head, body);
+        self.connection.respond(head, body);
         self.sent = Sent::Head;
     }
 
@@ -162,7 +164,7 @@ impl ResponseWriter {
     pub(super) async fn fail(
         &mut self,
         record: &mut Record,
-        context: &mut Loan,
+        context: &mut ExchangeContext,
         stopped: Stopped,
         framing: Framing,
     ) -> Result<(), Interrupt> {
@@ -187,10 +189,10 @@ impl ResponseWriter {
         let record_of_error = shown.into_bytes(framing);
         if can_be_told && !record_of_error.is_empty() {
             return self
-                .chunk(record, context, record_of_error, None, true)
+                .write_chunk(record, context, record_of_error, None, true)
                 .await;
         }
-        self.outlet.abort().await;
+        self.connection.abort().await;
         Ok(())
     }
 
@@ -198,7 +200,7 @@ impl ResponseWriter {
     pub(super) async fn heartbeat(
         &mut self,
         record: &mut Record,
-        context: &mut Loan,
+        context: &mut ExchangeContext,
     ) -> Result<(), Interrupt> {
         if !self.at_boundary {
             return Ok(());
@@ -216,8 +218,8 @@ impl ResponseWriter {
             };
             record.status = Some(head.status);
             context.head_sent = true;
-            self.outlet.head(head, None, self.deadline);
+            self.connection.head(head, None, self.deadline);
         }
-        self.outlet.send(Bytes::from_static(HEARTBEAT)).await
+        self.connection.send(Bytes::from_static(HEARTBEAT)).await
     }
 }

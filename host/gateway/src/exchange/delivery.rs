@@ -16,8 +16,8 @@ impl Exchange {
         announced: Option<u64>,
     ) -> Result<bool, Halt> {
         self.record.events = self.events();
-        for told in self.stages.take_failures() {
-            self.record.fails(&told);
+        for report in self.stages.take_failures() {
+            self.record.fail(&report);
         }
         let Output { data, framing, end } = output;
         let whole_events = self.stages.batches().is_some();
@@ -27,7 +27,7 @@ impl Exchange {
             End::Open if bytes.is_empty() => return Ok(false),
             End::Open => {
                 client
-                    .chunk(record, context, bytes, announced, whole_events)
+                    .write_chunk(record, context, bytes, announced, whole_events)
                     .await?;
                 self.deadlines.sent();
                 return Ok(false);
@@ -37,7 +37,7 @@ impl Exchange {
                 if !bytes.is_empty() {
                     context.restore();
                     client
-                        .chunk(record, context, bytes, announced, whole_events)
+                        .write_chunk(record, context, bytes, announced, whole_events)
                         .await?;
                 }
                 client.fail(record, context, *stopped, framing).await?;

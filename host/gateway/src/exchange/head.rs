@@ -263,7 +263,7 @@ fn parts(context: &mut Context, status: StatusCode, fields: HeaderMap) -> respon
     }
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     if Framing::of_content_type(content_type.map(HeaderValue::as_bytes)) != Framing::Document {
-        // A proxy in front must not gather a stream; nginx needs to be told.
+        // A proxy in front must not buffer a stream; nginx has to be told so.
         for (name, value) in [(header::CACHE_CONTROL, "no-cache"), (ACCEL_BUFFERING, "no")] {
             parts
                 .headers

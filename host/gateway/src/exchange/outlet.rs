@@ -40,7 +40,7 @@ const SLICE: usize = 64 << 10;
 /// How long the last event of an exchange that was taken out may wait for a client that takes nothing.
 const LAST: Duration = Duration::from_secs(1);
 
-/// The body ended before it was complete; the connection tells the client by not ending it properly.
+/// The body ended before it was complete; the connection shows this to the client by not ending it properly.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the exchange failed in the middle of its response")]
 pub struct Aborted;
@@ -72,7 +72,7 @@ pub struct Finishing {
 #[derive(Debug, Default)]
 struct Live {
     next: u64,
-    slots: HashMap<u64, Weak<Shared>>,
+    slots: HashMap<u64, Weak<Slot>>,
 }
 
 impl Finishing {
@@ -108,8 +108,8 @@ impl Finishing {
     /// Ends all exchanges, those that begin later too: each tells its client so, which takes a moment.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        for shared in self.live() {
-            self.take_out(&shared, Interrupt::Shutdown);
+        for slot in self.live() {
+            self.take_out(&slot, Interrupt::Shutdown);
         }
     }
 
@@ -121,41 +121,41 @@ impl Finishing {
             ticks.tick().await;
             let (now, stops) = (Instant::now(), self.stopping.load(Ordering::Acquire));
             let stop = stops.then_some(Interrupt::Shutdown);
-            for shared in self.live() {
-                if let Some(why) = shared.overdue(now, write_timeout).or(stop) {
-                    self.take_out(&shared, why);
+            for slot in self.live() {
+                if let Some(why) = slot.overdue(now, write_timeout).or(stop) {
+                    self.take_out(&slot, why);
                 }
             }
         }
     }
 
-    fn live(&self) -> Vec<Arc<Shared>> {
+    fn live(&self) -> Vec<Arc<Slot>> {
         let exchanges = self.lock();
         let slots = exchanges.slots.values();
         slots.filter_map(Weak::upgrade).collect()
     }
 
     /// Takes an exchange out, unless it is being polled right now or has ended: then nothing needs to be done.
-    fn take_out(&self, shared: &Arc<Shared>, why: Interrupt) {
-        let Ok(mut place) = shared.drive.try_lock() else {
+    fn take_out(&self, slot: &Arc<Slot>, why: Interrupt) {
+        let Ok(mut place) = slot.drive.try_lock() else {
             return;
         };
         let Some(drive) = place.take() else {
             // It has ended. A client that does not take the rest keeps it no longer.
             if why == Interrupt::Gone {
-                shared.connection.reset();
+                slot.connection.reset();
             }
             return;
         };
         // Before the place is seen to be empty: an exchange that is neither there nor taken out has ended.
-        let mut state = shared.state();
+        let mut state = slot.state();
         if state.interrupt != Some(Interrupt::Gone) {
             state.interrupt = Some(why);
         }
         state.taken_out = true;
         drop(state);
         drop(place);
-        let ended = Ended(shared.clone());
+        let ended = Ended(slot.clone());
         let finish = async move {
             drive.await;
             drop(ended);
@@ -163,11 +163,11 @@ impl Finishing {
         self.tasks.spawn_on(finish, &self.runtime);
     }
 
-    fn register(&self, shared: &Arc<Shared>) -> u64 {
+    fn register(&self, slot: &Arc<Slot>) -> u64 {
         let mut exchanges = self.lock();
         exchanges.next += 1;
         let number = exchanges.next;
-        exchanges.slots.insert(number, Arc::downgrade(shared));
+        exchanges.slots.insert(number, Arc::downgrade(slot));
         number
     }
 
@@ -177,7 +177,7 @@ impl Finishing {
 }
 
 /// Tells the connection that an exchange that was taken out is over, even if it panicked.
-struct Ended(Arc<Shared>);
+struct Ended(Arc<Slot>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -219,16 +219,16 @@ impl Connection {
 }
 
 /// The slot of an exchange.
-struct Shared {
+struct Slot {
     connection: Connection,
     state: Mutex<State>,
     /// `None` once the exchange has ended or was taken out. Locked before `state`, never the other way round.
     drive: Mutex<Option<Drive>>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Shared")
+        f.write_str("Slot")
     }
 }
 
@@ -248,7 +248,7 @@ struct State {
     /// When the exchange must have ended, and the limit that says so.
     deadline: Option<(Instant, Duration)>,
     aborted: bool,
-    /// Told to the exchange once, but for [`Interrupt::Gone`].
+    /// Reported to the exchange once, except for [`Interrupt::Gone`].
     interrupt: Option<Interrupt>,
     /// The exchange runs on a task of its own.
     taken_out: bool,
@@ -261,7 +261,7 @@ struct State {
 }
 
 impl State {
-    /// What the exchange is to be told.
+    /// The interrupt that the exchange has not seen yet.
     fn interrupted(&mut self) -> Option<Interrupt> {
         match self.interrupt {
             Some(Interrupt::Gone) => Some(Interrupt::Gone),
@@ -297,7 +297,7 @@ impl State {
     }
 }
 
-impl Shared {
+impl Slot {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -336,18 +336,18 @@ impl Shared {
 
 /// Where an exchange puts its response.
 #[derive(Clone)]
-pub(super) struct Outlet(Weak<Shared>);
+pub(super) struct ConnectionHandle(Weak<Slot>);
 
-impl Outlet {
+impl ConnectionHandle {
     /// Uses the state; `None` when nobody has the other end any more.
     fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> Option<T> {
-        let shared = self.0.upgrade()?;
-        let mut state = shared.state();
+        let slot = self.0.upgrade()?;
+        let mut state = slot.state();
         Some(use_it(&mut state))
     }
 
     /// What the exchange may hold is held until the client has taken all of the response.
-    pub(super) fn holds(&self, admitted: Admitted) {
+    pub(super) fn hold(&self, admitted: Admitted) {
         self.with(|state| state.admitted = Some(admitted));
     }
 
@@ -356,7 +356,7 @@ impl Outlet {
         self.with(|state| {
             if let Some(admitted) = &state.admitted {
                 // It was kept before, by a stage or by the model server's side: what does not fit now has to go out all the same.
-                let _ = admitted.holds(body.len());
+                let _ = admitted.set_bytes(body.len());
             }
             state.head = Some(head);
             state.whole = Some(body);
@@ -436,15 +436,12 @@ impl Outlet {
 
     /// Ends the body as incomplete, behind all that was sent.
     pub(super) async fn abort(&self) {
-        let Some(shared) = self.0.upgrade() else {
+        let Some(slot) = self.0.upgrade() else {
             return;
         };
-        let (flush, multiplexed) = (
-            shared.connection.flush.clone(),
-            shared.connection.multiplexed,
-        );
-        let taken_out = shared.state().taken_out;
-        drop(shared);
+        let (flush, multiplexed) = (slot.connection.flush.clone(), slot.connection.multiplexed);
+        let taken_out = slot.state().taken_out;
+        drop(slot);
         let written = async {
             if taken_out {
                 // Else the connection's own limit for a client that takes nothing ends this.
@@ -463,18 +460,18 @@ impl Outlet {
 }
 
 /// The connection's end of an exchange. Dropping it tells the exchange that the client has left, if it has not ended.
-struct Running {
-    shared: Arc<Shared>,
+struct ExchangeHandle {
+    slot: Arc<Slot>,
     finishing: Finishing,
     /// The number under which it is known.
     number: u64,
 }
 
-impl Drop for Running {
+impl Drop for ExchangeHandle {
     fn drop(&mut self) {
         self.finishing.lock().slots.remove(&self.number);
-        let drive = lock(&self.shared.drive).take();
-        let mut state = self.shared.state();
+        let drive = lock(&self.slot.drive).take();
+        let mut state = self.slot.state();
         state.interrupt = Some(Interrupt::Gone);
         // One that was taken out before may wait for this connection.
         if let Some(exchange) = state.exchange.take() {
@@ -492,27 +489,27 @@ impl Drop for Running {
 pub(super) async fn run<F>(
     finishing: Finishing,
     connection: Connection,
-    exchange: impl FnOnce(Outlet) -> F,
+    exchange: impl FnOnce(ConnectionHandle) -> F,
 ) -> Response<Body>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
+    let slot = Arc::new_cyclic(|slot: &Weak<Slot>| Slot {
         connection,
         state: Mutex::default(),
-        drive: Mutex::new(Some(Box::pin(exchange(Outlet(shared.clone()))))),
+        drive: Mutex::new(Some(Box::pin(exchange(ConnectionHandle(slot.clone()))))),
     });
-    let number = finishing.register(&shared);
-    let running = Running {
-        shared,
+    let number = finishing.register(&slot);
+    let exchange = ExchangeHandle {
+        slot,
         finishing,
         number,
     };
     let head = poll_fn(|cx| {
         // Before it is looked at: it may be taken out at any time, and then has to know whom to wake.
-        running.shared.state().polled_by(cx.waker());
-        let goes_on = running.shared.poll(cx);
-        let mut state = running.shared.state();
+        exchange.slot.state().polled_by(cx.waker());
+        let goes_on = exchange.slot.poll(cx);
+        let mut state = exchange.slot.state();
         match state.head.take() {
             Some(head) => Poll::Ready(head),
             None if goes_on => Poll::Pending,
@@ -521,7 +518,7 @@ where
         }
     })
     .await;
-    let mut state = running.shared.state();
+    let mut state = exchange.slot.state();
     let body = match state.whole.take() {
         Some(bytes) if bytes.len() <= SLICE => Body::Whole(Some(bytes)),
         large => {
@@ -531,7 +528,7 @@ where
                 state.chunk = Some(bytes);
             }
             drop(state);
-            return Response::from_parts(head, Body::Chunks(running));
+            return Response::from_parts(head, Body::Chunks(exchange));
         }
     };
     drop(state);

@@ -9,7 +9,7 @@ use sluicegate_contract::Context;
 use tokio::time::Instant;
 
 use super::Core;
-use crate::pipeline::Told;
+use crate::pipeline::FailureReport;
 use crate::pipeline::observer::{CLIENT_CLOSED, Queue, Summary};
 use crate::route::Route;
 
@@ -94,9 +94,9 @@ impl Record {
     }
 
     /// The exchange has failed; says so in the log, which is the only place that does.
-    pub(super) fn fails(&mut self, told: &Told) {
-        told.log(&self.id, &self.route.label);
-        self.error = Some((told.code.clone(), told.label));
+    pub(super) fn fail(&mut self, report: &FailureReport) {
+        report.log(&self.id, &self.route.label);
+        self.error = Some((report.code.clone(), report.label));
     }
 
     /// The client has left before the end. What had gone wrong before that stays the error.

@@ -12,14 +12,14 @@ use sluicegate_contract::{Context, Identity, canonical};
 use self::body::{RequestBody, unreadable};
 use super::client::ResponseWriter;
 use super::deadlines::Deadlines;
-use super::outlet::Outlet;
+use super::outlet::ConnectionHandle;
 use super::record::Record;
 use super::{Core, Exchange, Halt, head};
 use crate::failure::{Failure, Kind};
-use crate::pipeline::{self, Run, Stop};
+use crate::pipeline::{self, PipelineRun, Stop};
 use crate::route::Found;
 use crate::snapshot::Snapshot;
-use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::unix_ms;
 use sluicegate_plugin_host::wit::{Field, Reply};
 use sluicegate_serve::{Hosts, Peer};
@@ -38,7 +38,7 @@ impl Exchange {
         snapshot: Arc<Snapshot>,
         client: &Peer,
         request: Request<Incoming>,
-        outlet: Outlet,
+        connection: ConnectionHandle,
     ) -> (Self, Option<Stop>) {
         let method = head::method(&request);
         let expects_continue = head::expects_continue(request.headers());
@@ -81,7 +81,7 @@ impl Exchange {
             route.upstream.clone(),
             snapshot.upstream_names.clone(),
         );
-        let mut stages = Run::new(&route.pipeline, snapshot.body_limits());
+        let mut stages = PipelineRun::new(&route.pipeline, snapshot.body_limits());
         if route.pipeline.has_front() {
             stages.show_front_alone();
         }
@@ -96,8 +96,8 @@ impl Exchange {
             snapshot,
             admitted: None,
             kept: 0,
-            client: ResponseWriter::new(outlet),
-            context: Loan::new(context),
+            client: ResponseWriter::new(connection),
+            context: ExchangeContext::new(context),
             stages,
             adapter: None,
             deadlines: Deadlines::new(),
@@ -115,7 +115,7 @@ impl Exchange {
             return Ok(RequestBody::Kept(Bytes::new()));
         };
         if let Some(admitted) = self.admitted.clone() {
-            body.set_budget(Budget::new(move |bytes| admitted.holds(bytes).is_ok()));
+            body.set_budget(Budget::new(move |bytes| admitted.set_bytes(bytes).is_ok()));
         }
         let wanted = self.stages.wants_body();
         if !wanted && body.announced() == Some(0) {
@@ -140,7 +140,7 @@ impl Exchange {
             Err(error) => {
                 if let Some(admitted) = &self.admitted {
                     // What was read is let go; the rest will be thrown away. Less always fits.
-                    let _ = admitted.holds(0);
+                    let _ = admitted.set_bytes(0);
                 }
                 self.body = Some(body);
                 return Err(unreadable(error).into());

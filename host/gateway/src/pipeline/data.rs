@@ -98,29 +98,32 @@ pub(super) fn decoded(framing: Framing, bytes: Bytes) -> Vec<Event> {
 
 /// What a stage gives for one input.
 #[derive(Default)]
-pub(super) struct Given {
+pub(super) struct StepOutput {
     events: Vec<Event>,
-    raw: Raw,
+    raw: Verbatim,
 }
 
 /// Whether the events still stand for the bytes from which they were read.
 #[derive(Default)]
-enum Raw {
+enum Verbatim {
     #[default]
-    Nothing,
-    Exactly(Bytes),
+    Empty,
+    Unchanged(Bytes),
     Changed,
 }
 
-impl Given {
+impl StepOutput {
     /// Adds an unchanged batch; `same` says that its framing stays the same too.
     pub(super) fn pass(&mut self, batch: Batch, same: bool) {
-        self.raw = match (std::mem::replace(&mut self.raw, Raw::Changed), batch.raw) {
-            (Raw::Nothing, raw) if same && !raw.is_empty() => Raw::Exactly(raw),
-            (Raw::Exactly(before), raw) if same && !raw.is_empty() => {
-                Raw::Exactly([before, raw].concat().into())
+        self.raw = match (
+            std::mem::replace(&mut self.raw, Verbatim::Changed),
+            batch.raw,
+        ) {
+            (Verbatim::Empty, raw) if same && !raw.is_empty() => Verbatim::Unchanged(raw),
+            (Verbatim::Unchanged(before), raw) if same && !raw.is_empty() => {
+                Verbatim::Unchanged([before, raw].concat().into())
             }
-            (Raw::Nothing | Raw::Exactly(_) | Raw::Changed, _) => Raw::Changed,
+            (Verbatim::Empty | Verbatim::Unchanged(_) | Verbatim::Changed, _) => Verbatim::Changed,
         };
         self.events.extend(batch.events);
     }
@@ -134,14 +137,14 @@ impl Given {
 
     /// Adds a stage's own events.
     pub(super) fn replace(&mut self, events: Vec<EventResult>) {
-        self.raw = Raw::Changed;
+        self.raw = Verbatim::Changed;
         self.events.extend(events.into_iter().map(own));
     }
 
     pub(super) fn into_data(self) -> Data {
         let raw = match self.raw {
-            Raw::Exactly(raw) => Some(raw),
-            Raw::Nothing | Raw::Changed => None,
+            Verbatim::Unchanged(raw) => Some(raw),
+            Verbatim::Empty | Verbatim::Changed => None,
         };
         Data::Events {
             events: self.events,

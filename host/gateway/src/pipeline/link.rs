@@ -5,17 +5,17 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 use sluicegate_contract::{ResponsePlan, check_batch, check_end, check_replacement};
 
-use super::data::{Batches, Data, Given, collect, decoded, own};
+use super::data::{Batches, Data, StepOutput, collect, decoded, own};
 use super::stage::Stage;
 use super::{BATCH_BYTES, BATCH_EVENTS, Limits, Stop};
 use crate::failure::Failure;
 use sluicegate_framing::{self as framing, Batch, Decoder, Framing};
-use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::wit::EventParam;
 
 /// Some of a body on its way outward, and whether more follows.
 #[derive(Debug)]
-pub struct Passed {
+pub struct Chunk {
     /// What there is.
     pub data: Data,
     /// What comes after it.
@@ -46,16 +46,16 @@ pub struct Stopped {
 
 impl Stopped {
     /// The failure takes the place of the response, unless it has already.
-    pub(super) fn take_place(&self, loan: &mut Loan) {
+    pub(super) fn take_place(&self, context: &mut ExchangeContext) {
         if let Stop::Failure(failure) = &self.stop
             && !self.seen
         {
-            loan.fail((Some(failure.status()), failure.head()));
+            context.fail((Some(failure.status()), failure.head()));
         }
     }
 }
 
-impl Passed {
+impl Chunk {
     /// A whole body, or the end of one.
     #[must_use]
     pub fn last(data: Data) -> Self {
@@ -110,7 +110,7 @@ enum Mode {
 }
 
 /// One stage at work on the body.
-pub(super) struct Link {
+pub(super) struct BodyStep {
     /// Its place in the pipeline.
     pub(super) stage: usize,
     mode: Mode,
@@ -122,8 +122,8 @@ pub(super) struct Link {
     pub(super) seen: u64,
 }
 
-impl Link {
-    /// A link for a plan that is not `skip`. `batches` says that events come in, and not bytes; `out` is the framing of what
+impl BodyStep {
+    /// A step for a plan that is not `skip`. `batches` says that events come in, and not bytes; `out` is the framing of what
     /// goes out.
     pub(super) fn new(
         stage: usize,
@@ -151,7 +151,7 @@ impl Link {
         }
     }
 
-    /// The framing of the events that this link gives, if it gives events.
+    /// The framing of the events that this step gives, if it gives events.
     pub(super) fn batches(&self) -> Option<Framing> {
         match &self.mode {
             Mode::Events { out, .. } if *out != Framing::Document => Some(*out),
@@ -189,62 +189,62 @@ impl Link {
     pub(super) async fn accept(
         &mut self,
         stage: &mut Stage,
-        loan: &mut Loan,
-        passed: Passed,
+        context: &mut ExchangeContext,
+        chunk: Chunk,
         limits: &Limits,
-    ) -> Passed {
-        let last = matches!(passed.end, End::Last);
-        let stopped = match passed.end {
+    ) -> Chunk {
+        let last = matches!(chunk.end, End::Last);
+        let stopped = match chunk.end {
             End::Stopped(stopped) => Some(stopped),
             End::Open | End::Last => None,
         };
         // What comes before a failure is still of the response.
         let failed = stopped.as_ref().filter(|stopped| stopped.seen);
-        let failed = failed.and_then(|_| loan.restore());
+        let failed = failed.and_then(|_| context.restore());
         // Whether what stops it here is not the stage's doing.
         let mut foreign = false;
         let mut first = match &mut self.mode {
             Mode::Whole(buffer) => {
-                let bytes = passed.data.into_bytes(self.incoming);
+                let bytes = chunk.data.into_bytes(self.incoming);
                 match collect(buffer, &bytes, limits.body) {
                     Ok(()) if last => {
                         let body = std::mem::take(buffer).freeze();
-                        whole(stage, loan, body).await
+                        call_body(stage, context, body).await
                     }
-                    Ok(()) => Passed::open(Data::default()),
+                    Ok(()) => Chunk::open(Data::default()),
                     Err(failure) => {
                         foreign = true;
-                        Passed::failed(failure)
+                        Chunk::failed(failure)
                     }
                 }
             }
             Mode::Chunks => {
-                let bytes = passed.data.into_bytes(self.incoming);
+                let bytes = chunk.data.into_bytes(self.incoming);
                 if bytes.is_empty() && !last {
-                    Passed::open(Data::default())
+                    Chunk::open(Data::default())
                 } else {
-                    chunk(stage, loan, bytes, last).await
+                    call_chunk(stage, context, bytes, last).await
                 }
             }
             Mode::Events { decoder, out } => {
                 let mut stream = Stream {
                     stage,
-                    loan,
+                    context,
                     incoming: self.incoming,
                     out: *out,
                     seen: &mut self.seen,
                 };
-                let mut batches = Batches::new(passed.data, decoder.as_deref_mut(), last);
-                let given = stream.take(&mut batches, last).await;
+                let mut batches = Batches::new(chunk.data, decoder.as_deref_mut(), last);
+                let output = stream.take(&mut batches, last).await;
                 foreign = batches.failed();
-                given
+                output
             }
         };
         let held = self.holds_head();
         let stopped = match (first.end, stopped) {
             (End::Open, Some(stopped)) => {
                 if let Some(failed) = failed {
-                    loan.fail(failed);
+                    context.fail(failed);
                 }
                 stopped
             }
@@ -255,8 +255,8 @@ impl Link {
                 return first;
             }
         };
-        let mut then = self.accept_stop(stage, loan, *stopped).await;
-        // There is data only where a body was held back, and then nothing was given before.
+        let mut then = self.accept_stop(stage, context, *stopped).await;
+        // There is data only where a body was held back, and then there was no output before.
         if then.data.is_empty() {
             then.data = first.data;
         }
@@ -267,34 +267,34 @@ impl Link {
     async fn accept_stop(
         &mut self,
         stage: &mut Stage,
-        loan: &mut Loan,
+        context: &mut ExchangeContext,
         stopped: Stopped,
-    ) -> Passed {
-        if stage.is_out() {
-            return Passed {
+    ) -> Chunk {
+        if stage.is_finished() {
+            return Chunk {
                 data: Data::default(),
                 end: End::Stopped(Box::new(stopped)),
             };
         }
-        stopped.take_place(loan);
+        stopped.take_place(context);
         let Stopped { stop, shown, .. } = stopped;
         let failure = match stop {
             Stop::Failure(failure) => failure,
             // A reply is made only where no stage before has seen the head yet.
-            Stop::Reply(_) => return Passed::stopped(Data::default(), stop),
+            Stop::Reply(_) => return Chunk::stopped(Data::default(), stop),
         };
         match &self.mode {
             Mode::Whole(_) => {
-                loan.response = failure.head();
+                context.response = failure.head();
                 let (body, _) = shown.into_whole(self.incoming);
-                whole(stage, loan, body).await
+                call_body(stage, context, body).await
             }
             Mode::Chunks => {
                 let bytes = shown.into_bytes(self.incoming);
-                let given = chunk(stage, loan, bytes, true).await;
-                match given.end {
-                    End::Stopped(_) => given,
-                    End::Open | End::Last => still(failure, given.data),
+                let output = call_chunk(stage, context, bytes, true).await;
+                match output.end {
+                    End::Stopped(_) => output,
+                    End::Open | End::Last => still(failure, output.data),
                 }
             }
             Mode::Events { out, .. } => {
@@ -309,16 +309,16 @@ impl Link {
                 };
                 let mut stream = Stream {
                     stage,
-                    loan,
+                    context,
                     incoming: self.incoming,
                     out,
                     seen: &mut 0,
                 };
-                let mut given = Given::default();
-                match stream.batch(batch, &mut given).await {
-                    Ok(_) if out == Framing::Document => Passed::failed(failure),
-                    Ok(_) => still(failure, given.into_data()),
-                    Err(stop) => Passed::stopped(Data::default(), stop),
+                let mut output = StepOutput::default();
+                match stream.batch(batch, &mut output).await {
+                    Ok(_) if out == Framing::Document => Chunk::failed(failure),
+                    Ok(_) => still(failure, output.into_data()),
+                    Err(stop) => Chunk::stopped(Data::default(), stop),
                 }
             }
         }
@@ -326,8 +326,8 @@ impl Link {
 }
 
 /// The same failure, as the stages so far show it.
-fn still(failure: Failure, shown: Data) -> Passed {
-    Passed {
+fn still(failure: Failure, shown: Data) -> Chunk {
+    Chunk {
         data: Data::default(),
         end: End::Stopped(Box::new(Stopped {
             stop: failure.into(),
@@ -350,48 +350,53 @@ fn decoding(incoming: Framing, limits: &Limits) -> framing::Limits {
 }
 
 /// `response.body`
-async fn whole(stage: &mut Stage, loan: &mut Loan, body: Bytes) -> Passed {
-    let bytes = |body| Passed::last(Data::Bytes(body));
-    if stage.is_out() {
+async fn call_body(stage: &mut Stage, context: &mut ExchangeContext, body: Bytes) -> Chunk {
+    let bytes = |body| Chunk::last(Data::Bytes(body));
+    if stage.is_finished() {
         return bytes(body);
     }
-    let result = stage.instance().response_body(loan, &body).await;
+    let result = stage.instance().response_body(context, &body).await;
     let kept = match result {
         Ok(Ok(new)) => match check_replacement(stage.manifest(), new.is_some()) {
             Ok(()) => return bytes(new.map_or(body, Bytes::from)),
             Err(violation) => stage.on_violation(violation),
         },
-        Ok(Err(stop)) => return Passed::stopped(Data::default(), stage.stop(stop)),
+        Ok(Err(stop)) => return Chunk::stopped(Data::default(), stage.checked_stop(stop)),
         Err(error) => stage.on_error(error),
     };
-    kept.map_or_else(Passed::failed, |()| bytes(body))
+    kept.map_or_else(Chunk::failed, |()| bytes(body))
 }
 
 /// `chunks.chunk`
-async fn chunk(stage: &mut Stage, loan: &mut Loan, bytes: Bytes, last: bool) -> Passed {
-    let passed = |bytes| Passed {
+async fn call_chunk(
+    stage: &mut Stage,
+    context: &mut ExchangeContext,
+    bytes: Bytes,
+    last: bool,
+) -> Chunk {
+    let chunk = |bytes| Chunk {
         data: Data::Bytes(bytes),
         end: if last { End::Last } else { End::Open },
     };
-    if stage.is_out() {
-        return passed(bytes);
+    if stage.is_finished() {
+        return chunk(bytes);
     }
-    let result = stage.instance().chunk(loan, &bytes, last).await;
+    let result = stage.instance().chunk(context, &bytes, last).await;
     let kept = match result {
         Ok(Ok(new)) => match check_replacement(stage.manifest(), new.is_some()) {
-            Ok(()) => return passed(new.map_or(bytes, Bytes::from)),
+            Ok(()) => return chunk(new.map_or(bytes, Bytes::from)),
             Err(violation) => stage.on_violation(violation),
         },
-        Ok(Err(fault)) => return Passed::failed(stage.fault(fault)),
+        Ok(Err(fault)) => return Chunk::failed(stage.fault_to_failure(fault)),
         Err(error) => stage.on_error(error),
     };
-    kept.map_or_else(Passed::failed, |()| passed(bytes))
+    kept.map_or_else(Chunk::failed, |()| chunk(bytes))
 }
 
-/// A stage that sees events, during one call of [`Link::accept`].
+/// A stage that sees events, during one call of [`BodyStep::accept`].
 struct Stream<'a> {
     stage: &'a mut Stage,
-    loan: &'a mut Loan,
+    context: &'a mut ExchangeContext,
     incoming: Framing,
     out: Framing,
     seen: &'a mut u64,
@@ -399,17 +404,17 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     /// Feeds all pending batches to the stage, then the end of the body if this is the last input.
-    async fn take(&mut self, batches: &mut Batches<'_>, last: bool) -> Passed {
-        let mut given = Given::default();
+    async fn take(&mut self, batches: &mut Batches<'_>, last: bool) -> Chunk {
+        let mut output = StepOutput::default();
         let mut document = None;
-        let end = self.run(batches, last, &mut given, &mut document).await;
-        let data = document.map_or_else(|| given.into_data(), Data::Bytes);
+        let end = self.run(batches, last, &mut output, &mut document).await;
+        let data = document.map_or_else(|| output.into_data(), Data::Bytes);
         match end {
-            Ok(true) => Passed::last(data),
-            Ok(false) => Passed::open(data),
+            Ok(true) => Chunk::last(data),
+            Ok(false) => Chunk::open(data),
             // What the stage gave before it stopped still goes on, so that the client gets the same however the stream
             // was cut.
-            Err(stop) => Passed::stopped(data, stop),
+            Err(stop) => Chunk::stopped(data, stop),
         }
     }
 
@@ -418,28 +423,28 @@ impl Stream<'_> {
         &mut self,
         batches: &mut Batches<'_>,
         last: bool,
-        given: &mut Given,
+        output: &mut StepOutput,
         document: &mut Option<Bytes>,
     ) -> Result<bool, Stop> {
         let mut ended = false;
         while !ended && let Some(batch) = batches.next()? {
             *self.seen += batch.events.len() as u64;
-            ended = self.batch(batch, given).await?;
+            ended = self.batch(batch, output).await?;
         }
         if last || ended {
-            *document = self.end(given).await?;
+            *document = self.end(output).await?;
         }
         Ok(last || ended)
     }
 
     /// `events.batch`; true if the stage ends the body.
-    async fn batch(&mut self, mut batch: Batch, given: &mut Given) -> Result<bool, Stop> {
+    async fn batch(&mut self, mut batch: Batch, output: &mut StepOutput) -> Result<bool, Stop> {
         let same = self.incoming == self.out;
         if batch.events.is_empty() {
             return Ok(false);
         }
-        if self.stage.is_out() {
-            given.pass(batch, same);
+        if self.stage.is_finished() {
+            output.pass(batch, same);
             return Ok(false);
         }
         let view = match params(&batch.events) {
@@ -449,50 +454,50 @@ impl Stream<'_> {
                 params(&batch.events).unwrap_or_default()
             }
         };
-        let result = self.stage.instance().batch(self.loan, &view).await;
-        let ends = self.loan.take_end_body();
+        let result = self.stage.instance().batch(self.context, &view).await;
+        let ends = self.context.take_end_body();
         let kept = match result {
             Ok(Ok(new)) => {
                 let count = new.as_ref().map(Vec::len);
                 match check_batch(self.stage.manifest(), self.out, count) {
                     Ok(()) => {
                         match new {
-                            Some(events) => given.replace(events),
+                            Some(events) => output.replace(events),
                             // Towards a document there is nothing to pass on: the stage has taken the events in.
                             None if self.out == Framing::Document => {}
-                            None => given.pass(batch, same),
+                            None => output.pass(batch, same),
                         }
                         return Ok(ends);
                     }
                     Err(violation) => self.stage.on_violation(violation),
                 }
             }
-            Ok(Err(fault)) => return Err(self.stage.fault(fault).into()),
+            Ok(Err(fault)) => return Err(self.stage.fault_to_failure(fault).into()),
             Err(error) => self.stage.on_error(error),
         };
         kept?;
-        given.pass(batch, same);
+        output.pass(batch, same);
         Ok(false)
     }
 
     /// `events.end`: adds last events, or returns the document.
-    async fn end(&mut self, given: &mut Given) -> Result<Option<Bytes>, Stop> {
-        if self.stage.is_out() {
+    async fn end(&mut self, output: &mut StepOutput) -> Result<Option<Bytes>, Stop> {
+        if self.stage.is_finished() {
             return Ok(None);
         }
-        let result = self.stage.instance().end(self.loan).await;
+        let result = self.stage.instance().end(self.context).await;
         match result {
             Ok(Ok(mut events)) => {
                 match check_end(self.stage.manifest(), self.out, events.len()) {
                     Ok(()) if self.out == Framing::Document => {
                         return Ok(events.pop().map(|event| own(event).data));
                     }
-                    Ok(()) => given.replace_if_any(events),
+                    Ok(()) => output.replace_if_any(events),
                     Err(violation) => self.stage.on_violation(violation)?,
                 }
                 Ok(None)
             }
-            Ok(Err(fault)) => Err(self.stage.fault(fault).into()),
+            Ok(Err(fault)) => Err(self.stage.fault_to_failure(fault).into()),
             Err(error) => {
                 self.stage.on_error(error)?;
                 Ok(None)

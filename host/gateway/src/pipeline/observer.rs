@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::Method;
 use tokio::sync::mpsc;
 
-use sluicegate_plugin_host::{Version, instance, wit};
+use sluicegate_plugin_host::{Plugin, instance, wit};
 use sluicegate_telemetry::metrics::PluginMetrics;
 
 /// Summaries that may wait for one observer. When it is full, further ones are dropped and counted.
@@ -72,15 +72,15 @@ impl Queue {
 
 /// A queue and what empties it. The future ends when all clones of the queue are gone and all summaries are delivered.
 pub fn start(
-    version: Arc<Version>,
+    plugin: Arc<Plugin>,
     metrics: Arc<PluginMetrics>,
 ) -> (Queue, impl Future<Output = ()>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (Queue { sender, metrics }, deliver(version, receiver))
+    (Queue { sender, metrics }, deliver(plugin, receiver))
 }
 
 /// While it gathers, it is not waiting for the queue, so that no exchange of a busy gateway has to wake it up.
-async fn deliver(version: Arc<Version>, mut receiver: mpsc::Receiver<Arc<Summary>>) {
+async fn deliver(plugin: Arc<Plugin>, mut receiver: mpsc::Receiver<Arc<Summary>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
         if batch.len() < BATCH {
@@ -91,15 +91,15 @@ async fn deliver(version: Arc<Version>, mut receiver: mpsc::Receiver<Arc<Summary
                 batch.push(summary);
             }
         }
-        if let Err(error) = observe(&version, &batch).await {
-            tracing::warn!(plugin = version.name(), %error, lost = batch.len(), "observer failed");
+        if let Err(error) = observe(&plugin, &batch).await {
+            tracing::warn!(plugin = plugin.name(), %error, lost = batch.len(), "observer failed");
         }
         batch.clear();
     }
 }
 
 async fn observe(
-    version: &Arc<Version>,
+    plugin: &Arc<Plugin>,
     batch: &[Arc<Summary>],
 ) -> Result<(), sluicegate_plugin_host::Error> {
     let clients: Vec<String> = batch
@@ -121,7 +121,7 @@ async fn observe(
         .zip(clients.iter().zip(&facts))
         .map(|(summary, (client, facts))| view(summary, client, facts))
         .collect();
-    instance::observe(version, &view).await
+    instance::observe(plugin, &view).await
 }
 
 fn view<'a>(

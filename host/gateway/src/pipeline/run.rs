@@ -11,39 +11,39 @@ use hyper::header::{self, HeaderValue};
 use sluicegate_contract::{ResponsePlan, check_response_plan};
 
 use super::data::Data;
-use super::link::{End, Link, Passed};
+use super::link::{BodyStep, Chunk, End};
 use super::observer;
 use super::stage::{Stage, legal};
 use super::{Limits, Pipeline, Stop};
 use crate::failure::{Failure, Kind};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::Loan;
+use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::wit;
 
 /// The content type of a stream whose head went out before there was a response.
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The stages of one exchange at work. For an attempt's adapter: that one.
-pub struct Run {
+pub struct PipelineRun {
     pub(super) stages: Vec<Stage>,
     /// How many stages, from the first, have not seen the response head yet, and are to see it.
     pub(super) pending: usize,
     /// The stages that work on the body, the model server's side first.
-    links: Vec<Link>,
+    steps: Vec<BodyStep>,
     /// The framing of the events that come in; `None` where bytes do.
     source: Option<Framing>,
     limits: Limits,
     /// Events that came from the model server, as far as a stage looked.
     events: u64,
     /// Failures that arose and were not told yet.
-    failures: Vec<Told>,
-    /// Whether failures are told. Those of an attempt count only if it is the one that is answered with.
-    tells: bool,
+    failures: Vec<FailureReport>,
+    /// Whether failures are reported. Those of an attempt count only if it is the one that is answered with.
+    reports_failures: bool,
 }
 
 /// What is told of a failure when it arises: it may be replaced on its way, or shown in another form.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct FailureReport {
     /// The code that the client sees.
     pub code: String,
     /// The metric label: a member of a closed set.
@@ -53,7 +53,7 @@ pub struct Told {
     cause: String,
 }
 
-impl Told {
+impl FailureReport {
     /// What is told of this failure.
     #[must_use]
     pub fn of(failure: &Failure) -> Self {
@@ -95,17 +95,17 @@ pub struct Output {
     pub end: End,
 }
 
-impl Run {
-    pub(super) fn of(stages: Vec<Stage>, limits: Limits, tells: bool) -> Self {
+impl PipelineRun {
+    pub(super) fn of(stages: Vec<Stage>, limits: Limits, reports_failures: bool) -> Self {
         Self {
             stages,
             pending: 0,
-            links: Vec::new(),
+            steps: Vec::new(),
             source: None,
             limits,
             events: 0,
             failures: Vec::new(),
-            tells,
+            reports_failures,
         }
     }
 
@@ -121,43 +121,43 @@ impl Run {
     }
 
     /// The failures since the last call, oldest first.
-    pub fn take_failures(&mut self) -> Vec<Told> {
+    pub fn take_failures(&mut self) -> Vec<FailureReport> {
         std::mem::take(&mut self.failures)
     }
 
     /// Whether no stage looks at the body: it can be passed on as it comes, with its length.
     #[must_use]
     pub fn is_transparent(&self) -> bool {
-        self.links.is_empty()
+        self.steps.is_empty()
     }
 
     /// Bytes that the stages wait with for more.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.links.iter().map(Link::buffered).sum()
+        self.steps.iter().map(BodyStep::buffered).sum()
     }
 
     /// Whether a stage holds the head back.
     #[must_use]
     pub fn holds_head(&self) -> bool {
-        self.links.last().is_some_and(Link::holds_head)
+        self.steps.last().is_some_and(BodyStep::holds_head)
     }
 
     /// The framing of the events that come out, if events come out and not bytes.
     #[must_use]
     pub fn batches(&self) -> Option<Framing> {
-        match self.links.last() {
-            Some(link) => link.batches(),
+        match self.steps.last() {
+            Some(step) => step.batches(),
             None => self.source,
         }
     }
 
     /// The framing of the body that comes out.
     #[must_use]
-    pub fn framing(&self, loan: &Loan) -> Framing {
-        match self.links.last() {
-            Some(link) => link.framing(),
-            None => self.source.unwrap_or_else(|| content_framing(loan)),
+    pub fn framing(&self, context: &ExchangeContext) -> Framing {
+        match self.steps.last() {
+            Some(step) => step.framing(),
+            None => self.source.unwrap_or_else(|| content_framing(context)),
         }
     }
 
@@ -165,71 +165,81 @@ impl Run {
     /// come in, `None` where bytes will.
     ///
     /// # Errors
-    /// [`Stop`] of the first stage that does not let the response pass; [`Run::enter`] takes it further.
-    pub async fn open(&mut self, loan: &mut Loan, source: Option<Framing>) -> Result<(), Stop> {
-        self.links.clear();
+    /// [`Stop`] of the first stage that does not let the response pass; [`PipelineRun::enter`] takes it further.
+    pub async fn open(
+        &mut self,
+        context: &mut ExchangeContext,
+        source: Option<Framing>,
+    ) -> Result<(), Stop> {
+        self.steps.clear();
         self.source = source;
-        loan.replaced = None;
+        context.replaced = None;
         while self.pending > 0 && !self.holds_head() {
             self.pending -= 1;
             let index = self.pending;
             let batches = self.batches();
-            let incoming = batches.unwrap_or_else(|| content_framing(loan));
+            let incoming = batches.unwrap_or_else(|| content_framing(context));
             let stage = &mut self.stages[index];
-            let plan = match response_head(stage, loan, incoming).await {
+            let plan = match response_head(stage, context, incoming).await {
                 Ok(Some(plan)) => plan,
                 Ok(None) => continue,
                 Err(stop) => return Err(self.stopped(index, stop)),
             };
-            if is_coded(loan) {
+            if is_coded(context) {
                 let failure = Failure::new(
                     Kind::UpstreamInvalid,
                     "The model server's response has a content coding that was not asked for.",
                 );
                 return Err(self.stopped(index, failure.into()));
             }
-            let out = plan.events().unwrap_or_else(|| content_framing(loan));
+            let out = plan.events().unwrap_or_else(|| content_framing(context));
             // Behind an early head there is a stream of events, whatever a stage would rather give.
             let out = match out {
-                Framing::Ndjson if loan.head_sent => Framing::Sse,
+                Framing::Ndjson if context.head_sent => Framing::Sse,
                 out => out,
             };
             if plan.events().is_some() {
-                set_content_type(loan, out);
+                set_content_type(context, out);
             }
             let events = batches.is_some();
-            self.links
-                .push(Link::new(index, plan, incoming, events, out, &self.limits));
+            self.steps.push(BodyStep::new(
+                index,
+                plan,
+                incoming,
+                events,
+                out,
+                &self.limits,
+            ));
         }
         if self.pending == 0 {
             // Nobody can ask any more.
-            loan.body = None;
+            context.body = None;
         }
         Ok(())
     }
 
     /// Lets a stop take the place of the response, and shows its head to the stages that have not seen one. Returns the body,
-    /// for [`Run::push`].
-    pub async fn enter(&mut self, loan: &mut Loan, stop: Stop) -> Passed {
+    /// for [`PipelineRun::push`].
+    pub async fn enter(&mut self, context: &mut ExchangeContext, stop: Stop) -> Chunk {
         let mut stop = stop;
         loop {
             let (body, failure): (Bytes, _) = match stop {
                 Stop::Reply(reply) => {
-                    loan.status = StatusCode::from_u16(reply.status).ok();
-                    loan.response = legal(&reply.fields);
+                    context.status = StatusCode::from_u16(reply.status).ok();
+                    context.response = legal(&reply.fields);
                     (reply.body.into(), None)
                 }
                 Stop::Failure(mut failure) => {
-                    self.tell_failure(&mut failure);
-                    loan.status = Some(failure.status());
-                    loan.response = failure.head();
+                    self.report_failure(&mut failure);
+                    context.status = Some(failure.status());
+                    context.response = failure.head();
                     (failure.body(), Some(failure))
                 }
             };
             // What is no stream becomes one event where the client has got the head of a stream.
-            let wraps = loan.head_sent && content_framing(loan) != Framing::Sse;
+            let wraps = context.head_sent && content_framing(context) != Framing::Sse;
             let (source, data) = if wraps {
-                loan.response.insert(header::CONTENT_TYPE, SSE);
+                context.response.insert(header::CONTENT_TYPE, SSE);
                 // An event without data would break openai-python.
                 let nothing = Data::Events {
                     events: Vec::new(),
@@ -244,10 +254,10 @@ impl Run {
             } else {
                 (None, Data::Bytes(body))
             };
-            match (self.open(loan, source).await, failure) {
+            match (self.open(context, source).await, failure) {
                 // In a stream nothing comes after an error, not even an end.
-                (Ok(()), Some(failure)) if wraps => return Passed::failed(failure),
-                (Ok(()), _) => return Passed::last(data),
+                (Ok(()), Some(failure)) if wraps => return Chunk::failed(failure),
+                (Ok(()), _) => return Chunk::last(data),
                 (Err(next), _) => stop = next,
             }
         }
@@ -257,20 +267,20 @@ impl Run {
     ///
     /// # Shape
     /// What a stage gave before it stopped still comes out. After an end, nothing may follow.
-    pub async fn push(&mut self, loan: &mut Loan, passed: Passed) -> Output {
-        let mut passed = passed;
+    pub async fn push(&mut self, context: &mut ExchangeContext, chunk: Chunk) -> Output {
+        let mut chunk = chunk;
         loop {
             let held = self.holds_head();
-            passed = self.advance(loan, passed).await;
+            chunk = self.advance(context, chunk).await;
             if !held {
-                let framing = self.framing(loan);
+                let framing = self.framing(context);
                 return Output {
-                    data: passed.data,
+                    data: chunk.data,
                     framing,
-                    end: passed.end,
+                    end: chunk.end,
                 };
             }
-            passed = match passed.end {
+            chunk = match chunk.end {
                 End::Open => {
                     return Output {
                         data: Data::default(),
@@ -278,72 +288,72 @@ impl Run {
                         end: End::Open,
                     };
                 }
-                End::Last => match self.resume(loan, passed.data).await {
+                End::Last => match self.resume(context, chunk.data).await {
                     Ok(body) => body,
-                    Err(stop) => self.enter(loan, stop).await,
+                    Err(stop) => self.enter(context, stop).await,
                 },
                 End::Stopped(stopped) => {
-                    let stop = match self.links.last() {
-                        Some(link) => self.stopped(link.stage, stopped.stop),
+                    let stop = match self.steps.last() {
+                        Some(step) => self.stopped(step.stage, stopped.stop),
                         None => stopped.stop,
                     };
-                    self.enter(loan, stop).await
+                    self.enter(context, stop).await
                 }
             };
         }
     }
 
     /// The body that a stage held back is complete: the stages before it see it as a response of its own.
-    async fn resume(&mut self, loan: &mut Loan, data: Data) -> Result<Passed, Stop> {
+    async fn resume(&mut self, context: &mut ExchangeContext, data: Data) -> Result<Chunk, Stop> {
         let body = data.into_bytes(Framing::Document);
-        if loan.head_sent && content_framing(loan) != Framing::Sse {
-            loan.response.insert(header::CONTENT_TYPE, SSE);
-            self.open(loan, Some(Framing::Sse)).await?;
-            return Ok(Passed::last(Data::event(body)));
+        if context.head_sent && content_framing(context) != Framing::Sse {
+            context.response.insert(header::CONTENT_TYPE, SSE);
+            self.open(context, Some(Framing::Sse)).await?;
+            return Ok(Chunk::last(Data::event(body)));
         }
-        self.open(loan, None).await?;
-        Ok(Passed::last(Data::Bytes(body)))
+        self.open(context, None).await?;
+        Ok(Chunk::last(Data::Bytes(body)))
     }
 
     /// Takes some of the body through the stages that work on it, and no further.
-    pub async fn advance(&mut self, loan: &mut Loan, passed: Passed) -> Passed {
-        let mut passed = passed;
-        self.tell(&mut passed.end);
-        for at in 0..self.links.len() {
-            let link = &mut self.links[at];
-            let stage = &mut self.stages[link.stage];
-            passed = link.accept(stage, loan, passed, &self.limits).await;
+    pub async fn advance(&mut self, context: &mut ExchangeContext, chunk: Chunk) -> Chunk {
+        let mut chunk = chunk;
+        self.report(&mut chunk.end);
+        for at in 0..self.steps.len() {
+            let step = &mut self.steps[at];
+            let stage = &mut self.stages[step.stage];
+            chunk = step.accept(stage, context, chunk, &self.limits).await;
             if at == 0 {
-                self.events = self.events.max(link.seen);
+                self.events = self.events.max(step.seen);
             }
-            self.tell(&mut passed.end);
+            self.report(&mut chunk.end);
         }
         // In an adapter it is no response yet: it may lead to the next attempt.
-        if self.tells
-            && let End::Stopped(stopped) = &passed.end
+        if self.reports_failures
+            && let End::Stopped(stopped) = &chunk.end
         {
-            stopped.take_place(loan);
+            stopped.take_place(context);
         }
-        passed
+        chunk
     }
 
     /// Notes a failure that was not told yet.
-    fn tell(&mut self, end: &mut End) {
+    fn report(&mut self, end: &mut End) {
         if let End::Stopped(stopped) = end
             && let Stop::Failure(failure) = &mut stopped.stop
         {
-            self.tell_failure(failure);
+            self.report_failure(failure);
         }
     }
 
-    fn tell_failure(&mut self, failure: &mut Failure) {
-        if self.tells && failure.is_news() {
-            self.failures.push(Told::of(failure));
+    fn report_failure(&mut self, failure: &mut Failure) {
+        if self.reports_failures && failure.mark_reported() {
+            self.failures.push(FailureReport::of(failure));
         }
     }
 
     /// `closing.closed`, last stage to first, in each instance that is alive.
-    pub async fn close(&mut self, loan: &mut Loan, error: &str) {
+    pub async fn close(&mut self, context: &mut ExchangeContext, error: &str) {
         for stage in self.stages.iter_mut().rev() {
             if stage.only_closes() {
                 stage.instance();
@@ -351,14 +361,14 @@ impl Run {
             let Some(instance) = stage.closing() else {
                 continue;
             };
-            if let Err(error) = instance.closed(loan, error).await {
+            if let Err(error) = instance.closed(context, error).await {
                 // Nothing depends on it any more.
                 let _ = stage.on_error(error);
             }
         }
     }
 
-    /// The queues of the stages that took part and want to be told.
+    /// The queues of the stages that took part and observe.
     pub fn watching<'p>(
         &self,
         pipeline: &'p Pipeline,
@@ -375,14 +385,14 @@ impl Run {
 /// `response.head`; returns how the stage wants to see the body, or `None` if it does not.
 async fn response_head(
     stage: &mut Stage,
-    loan: &mut Loan,
+    context: &mut ExchangeContext,
     incoming: Framing,
 ) -> Result<Option<ResponsePlan>, Stop> {
     let exports = stage.exports();
-    if stage.is_out() || !exports.sees_response() {
+    if stage.is_finished() || !exports.sees_response() {
         return Ok(None);
     }
-    if !stage.manifest().wants_response(|name| loan.note(name)) {
+    if !stage.manifest().wants_response(|name| context.note(name)) {
         stage.release();
         return Ok(None);
     }
@@ -394,9 +404,9 @@ async fn response_head(
             Framing::Document => None,
         });
     }
-    let plan = match stage.instance().response_head(loan).await {
+    let plan = match stage.instance().response_head(context).await {
         Ok(Ok(plan)) => response_plan(plan),
-        Ok(Err(stop)) => return Err(stage.stop(stop)),
+        Ok(Err(stop)) => return Err(stage.checked_stop(stop)),
         Err(error) => {
             stage.on_error(error)?;
             return Ok(None);
@@ -425,26 +435,29 @@ const fn response_plan(plan: wit::ResponsePlan) -> ResponsePlan {
 }
 
 /// Sets the content type of what goes out if the stage has forgotten to.
-fn set_content_type(loan: &mut Loan, out: Framing) {
-    if content_framing(loan) != out {
+fn set_content_type(context: &mut ExchangeContext, out: Framing) {
+    if content_framing(context) != out {
         let value = out.content_type().unwrap_or("application/json");
-        loan.response
+        context
+            .response
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
     }
 }
 
 /// How the body is framed, by the response's content type.
 #[must_use]
-pub fn content_framing(loan: &Loan) -> Framing {
+pub fn content_framing(context: &ExchangeContext) -> Framing {
     Framing::of_content_type(
-        loan.response
+        context
+            .response
             .get(header::CONTENT_TYPE)
             .map(HeaderValue::as_bytes),
     )
 }
 
-fn is_coded(loan: &Loan) -> bool {
-    loan.response
+fn is_coded(context: &ExchangeContext) -> bool {
+    context
+        .response
         .get(header::CONTENT_ENCODING)
         .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

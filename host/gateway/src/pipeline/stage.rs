@@ -10,18 +10,18 @@ use super::Stop;
 use crate::failure::{Failure, Kind};
 use sluicegate_plugin_host::instance::Instance;
 use sluicegate_plugin_host::wit::{self, Field, Reply};
-use sluicegate_plugin_host::{self as plugin, Asked, Version};
+use sluicegate_plugin_host::{self as plugin, Plugin, TargetInfo};
 
 /// A plugin in one exchange, or an adapter in one attempt.
 pub(super) struct Stage {
-    version: Arc<Version>,
+    plugin: Arc<Plugin>,
     /// `None` until the first call, and again when there is nothing left to call.
     instance: Option<Instance>,
-    asked: Option<Arc<Asked>>,
+    target: Option<Arc<TargetInfo>>,
     /// How it wants to see the request body.
     pub(super) plan: RequestPlan,
     /// It has failed, or its instance is given back: nothing of it is called any more.
-    out: bool,
+    finished: bool,
     /// Something of it was called.
     took_part: bool,
     /// It is a front that was shown a fault of its own.
@@ -29,29 +29,29 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(version: Arc<Version>, asked: Option<Arc<Asked>>) -> Self {
+    pub(super) fn new(plugin: Arc<Plugin>, target: Option<Arc<TargetInfo>>) -> Self {
         Self {
-            version,
+            plugin,
             instance: None,
-            asked,
+            target,
             plan: RequestPlan::Skip,
-            out: false,
+            finished: false,
             took_part: false,
             was_shown_own: false,
         }
     }
 
     pub(super) fn exports(&self) -> Exports {
-        self.version.exports()
+        self.plugin.exports()
     }
 
     pub(super) fn manifest(&self) -> &Manifest {
-        self.version.manifest()
+        self.plugin.manifest()
     }
 
     /// Whether nothing of it is called any more.
-    pub(super) fn is_out(&self) -> bool {
-        self.out
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// Whether it is shown, in the phase that is under way, what stops the body at its place. What is not its own doing is, but to
@@ -59,7 +59,7 @@ impl Stage {
     /// [`takes_own_fault`](Self::takes_own_fault); where the head is held back, that comes as a response.
     pub(super) fn is_shown(&mut self, stop: &Stop, foreign: bool, held: bool) -> bool {
         match stop {
-            Stop::Failure(_) if foreign => self.asked.is_none(),
+            Stop::Failure(_) if foreign => self.target.is_none(),
             Stop::Failure(_) => !held && self.takes_own_fault(),
             Stop::Reply(_) => false,
         }
@@ -68,7 +68,7 @@ impl Stage {
     /// Whether it is shown a fault of its own as it is shown those of others: a front is, once, so that a client gets all errors in
     /// its dialect.
     pub(super) fn takes_own_fault(&mut self) -> bool {
-        let takes = !self.out && self.manifest().front.is_some();
+        let takes = !self.finished && self.manifest().front.is_some();
         takes && !std::mem::replace(&mut self.was_shown_own, true)
     }
 
@@ -81,12 +81,12 @@ impl Stage {
     pub(super) fn instance(&mut self) -> &mut Instance {
         self.took_part = true;
         let Self {
-            version,
+            plugin,
             instance,
-            asked,
+            target,
             ..
         } = self;
-        instance.get_or_insert_with(|| Instance::new(version, asked.clone()))
+        instance.get_or_insert_with(|| Instance::new(plugin, target.clone()))
     }
 
     /// Whether `closing` is the only phase that it has: then that call makes the instance.
@@ -99,27 +99,27 @@ impl Stage {
     pub(super) fn closing(&mut self) -> Option<&mut Instance> {
         self.instance
             .as_mut()
-            .filter(|_| self.version.exports().closing)
+            .filter(|_| self.plugin.exports().closing)
     }
 
     /// Nothing but `closing` is left to call: gives the instance back, unless it is exported.
     pub(super) fn release(&mut self) {
-        if !self.version.exports().closing {
+        if !self.plugin.exports().closing {
             self.instance = None;
-            self.out = true;
+            self.finished = true;
         }
     }
 
     /// What a failure of the stage means: the exchange fails, or goes on without the stage if it is configured to fail open.
     pub(super) fn on_error(&mut self, error: plugin::Error) -> Result<(), Failure> {
         self.instance = None;
-        self.out = true;
-        let version = &self.version;
-        if version.fails_open() && !matches!(error, plugin::Error::Exhausted) {
-            tracing::warn!(plugin = version.name(), %error, "stage failed; the exchange goes on without it");
+        self.finished = true;
+        let plugin = &self.plugin;
+        if plugin.fails_open() && !matches!(error, plugin::Error::Exhausted) {
+            tracing::warn!(plugin = plugin.name(), %error, "stage failed; the exchange goes on without it");
             return Ok(());
         }
-        Err(failure(version, error))
+        Err(plugin_failure(plugin, error))
     }
 
     /// What it means that a result breaks the contract.
@@ -128,19 +128,19 @@ impl Stage {
     }
 
     /// A stage's own response or error, if it is one that can be sent.
-    pub(super) fn stop(&mut self, stop: wit::Stop) -> Stop {
+    pub(super) fn checked_stop(&mut self, stop: wit::Stop) -> Stop {
         match stop {
-            wit::Stop::Reply(reply) => self.reply(reply),
-            wit::Stop::Fault(fault) => self.fault(fault).into(),
+            wit::Stop::Reply(reply) => self.checked_reply(reply),
+            wit::Stop::Fault(fault) => self.fault_to_failure(fault).into(),
         }
     }
 
-    fn reply(&mut self, reply: Reply) -> Stop {
+    fn checked_reply(&mut self, reply: Reply) -> Stop {
         if let Err(Violation(text)) = check_reply(reply.status).and(check_fields(&reply.fields)) {
             return self.broken_contract(text).into();
         }
         tracing::debug!(
-            plugin = self.version.name(),
+            plugin = self.plugin.name(),
             reason = reply.reason,
             status = reply.status,
             "stage replies"
@@ -149,7 +149,7 @@ impl Stage {
     }
 
     /// A stage's fault in the client's error format.
-    pub(super) fn fault(&mut self, fault: wit::Fault) -> Failure {
+    pub(super) fn fault_to_failure(&mut self, fault: wit::Fault) -> Failure {
         let fields = fault.fields.as_deref().unwrap_or_default();
         if let Err(Violation(text)) = check_fault(fault.status).and(check_fields(fields)) {
             return self.broken_contract(text);
@@ -163,8 +163,8 @@ impl Stage {
     /// A result that nothing can be made of, also where the stage may fail open: it wanted to end the exchange.
     fn broken_contract(&mut self, text: String) -> Failure {
         self.instance = None;
-        self.out = true;
-        failure(&self.version, plugin::Error::Contract(text))
+        self.finished = true;
+        plugin_failure(&self.plugin, plugin::Error::Contract(text))
     }
 }
 
@@ -188,7 +188,7 @@ pub(super) fn legal(given: &[Field]) -> HeaderMap {
     fields::legal(given.iter().map(|field| (&*field.name, &*field.value)))
 }
 
-fn failure(version: &Version, error: plugin::Error) -> Failure {
+fn plugin_failure(plugin: &Plugin, error: plugin::Error) -> Failure {
     match error {
         plugin::Error::Exhausted => Failure::new(
             Kind::Overloaded,
@@ -204,7 +204,7 @@ fn failure(version: &Version, error: plugin::Error) -> Failure {
         | plugin::Error::Output { .. }
         | plugin::Error::Contract(_) => Failure::new(
             Kind::PluginFault,
-            format!("The stage `{}` of the gateway failed.", version.name()),
+            format!("The stage `{}` of the gateway failed.", plugin.name()),
         )
         .caused_by(error),
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{Snapshot, Workers, problem};
 use sluicegate_config::{self as config, Config, Problem};
-use sluicegate_plugin_host::Version;
+use sluicegate_plugin_host::Plugin;
 use sluicegate_upstream::health::{self, Probe};
 use sluicegate_upstream::{Target, Upstream, Vendor};
 
@@ -31,7 +31,7 @@ pub(super) struct Watch {
 pub(super) fn watch_all(
     config: &Config,
     upstreams: &HashMap<Arc<str>, Arc<Upstream>>,
-    adapters: &HashMap<Arc<str>, Arc<Version>>,
+    adapters: &HashMap<Arc<str>, Arc<Plugin>>,
     workers: &Workers,
     previous: Option<&Snapshot>,
 ) -> Vec<Arc<Watch>> {
@@ -98,7 +98,7 @@ fn probe(
 /// Adds the upstreams whose health check has no path, neither from the configuration nor from the adapter.
 pub(super) fn check(
     config: &Config,
-    plugins: &BTreeMap<String, Arc<Version>>,
+    plugins: &BTreeMap<String, Arc<Plugin>>,
     problems: &mut Vec<Problem>,
 ) {
     for upstream in config.upstreams.values() {
@@ -114,7 +114,7 @@ pub(super) fn check(
 }
 
 /// Targets whose address ends in the beginning of an API's paths: every request to them would be a 404.
-pub(super) fn warnings(config: &Config, plugins: &BTreeMap<String, Arc<Version>>) -> Vec<Problem> {
+pub(super) fn warnings(config: &Config, plugins: &BTreeMap<String, Arc<Plugin>>) -> Vec<Problem> {
     let mut warnings = Vec::new();
     for upstream in config.upstreams.values() {
         let vendor = adapter(upstream, plugins).map(|adapter| adapter.vendor.as_str());
@@ -143,15 +143,15 @@ pub(super) fn warnings(config: &Config, plugins: &BTreeMap<String, Arc<Version>>
 /// What kind of servers an upstream has.
 pub(super) fn vendor(
     upstream: &config::Upstream,
-    plugins: &BTreeMap<String, Arc<Version>>,
+    plugins: &BTreeMap<String, Arc<Plugin>>,
 ) -> Vendor {
     adapter(upstream, plugins).map_or(Vendor::Other, |adapter| Vendor::named(&adapter.vendor))
 }
 
 fn adapter<'p>(
     upstream: &config::Upstream,
-    plugins: &'p BTreeMap<String, Arc<Version>>,
+    plugins: &'p BTreeMap<String, Arc<Plugin>>,
 ) -> Option<&'p Adapter> {
-    let version = plugins.get(upstream.adapter.as_deref()?)?;
-    version.manifest().adapter.as_ref()
+    let plugin = plugins.get(upstream.adapter.as_deref()?)?;
+    plugin.manifest().adapter.as_ref()
 }

@@ -8,21 +8,21 @@ use crate::store::State;
 
 impl Host for State {
     fn upstream(&mut self) -> Result<String> {
-        let asked = self.asked.as_ref();
-        Ok(asked
-            .map(|asked| asked.upstream.to_string())
+        let target = self.target.as_ref();
+        Ok(target
+            .map(|target| target.upstream.to_string())
             .unwrap_or_default())
     }
 
     fn target(&mut self) -> Result<String> {
-        let asked = self.asked.as_ref();
-        Ok(asked
-            .map(|asked| asked.target.to_string())
+        let target = self.target.as_ref();
+        Ok(target
+            .map(|target| target.target.to_string())
             .unwrap_or_default())
     }
 
     fn json(&mut self, pointer: String) -> Result<Option<String>> {
-        let info = self.asked.as_ref().and_then(|asked| asked.info.clone());
+        let info = self.target.as_ref().and_then(|target| target.info.clone());
         let Some(info) = info else {
             return Ok(None);
         };

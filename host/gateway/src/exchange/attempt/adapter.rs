@@ -10,23 +10,28 @@ use hyper::StatusCode;
 use crate::exchange::Halt;
 use crate::exchange::client::ResponseWriter;
 use crate::exchange::request::body::{RequestBody, unreadable};
-use crate::pipeline::{Limits, Passed, Run};
-use sluicegate_plugin_host::Loan;
-use sluicegate_plugin_host::{Asked, Version};
+use crate::pipeline::{Chunk, Limits, PipelineRun};
+use sluicegate_plugin_host::ExchangeContext;
+use sluicegate_plugin_host::{Plugin, TargetInfo};
 use sluicegate_upstream as upstream;
 
 /// An attempt's adapter with its copy of the exchange.
 pub(in crate::exchange) struct Adapter {
-    pub(super) run: Run,
-    pub(super) context: Loan,
+    pub(super) run: PipelineRun,
+    pub(super) context: ExchangeContext,
     /// Whether its attempt is the one that is answered with: its notes are those of the exchange.
     pub(super) decided: bool,
 }
 
 impl Adapter {
-    pub(super) fn new(version: &Arc<Version>, asked: Asked, context: Loan, limits: Limits) -> Self {
+    pub(super) fn new(
+        plugin: &Arc<Plugin>,
+        target: TargetInfo,
+        context: ExchangeContext,
+        limits: Limits,
+    ) -> Self {
         Self {
-            run: Run::adapter(version.clone(), Arc::new(asked), limits),
+            run: PipelineRun::adapter(plugin.clone(), Arc::new(target), limits),
             context,
             decided: false,
         }
@@ -76,14 +81,14 @@ impl Adapter {
     }
 
     /// Takes some of the response through the adapter. Once its attempt has decided the exchange, its notes are the exchange's.
-    pub(super) async fn advance(&mut self, exchange: &mut Loan, passed: Passed) -> Passed {
+    pub(super) async fn advance(&mut self, exchange: &mut ExchangeContext, chunk: Chunk) -> Chunk {
         self.share_notes(exchange);
-        let passed = self.run.advance(&mut self.context, passed).await;
+        let chunk = self.run.advance(&mut self.context, chunk).await;
         self.share_notes(exchange);
-        passed
+        chunk
     }
 
-    fn share_notes(&mut self, exchange: &mut Loan) {
+    fn share_notes(&mut self, exchange: &mut ExchangeContext) {
         if self.decided {
             mem::swap(&mut self.context.notes, &mut exchange.notes);
         }
@@ -92,7 +97,7 @@ impl Adapter {
     /// `closing.closed`
     pub(in crate::exchange) async fn close(
         &mut self,
-        exchange: &mut Loan,
+        exchange: &mut ExchangeContext,
         error: &str,
         status: Option<StatusCode>,
     ) {

@@ -2,12 +2,12 @@
 
 use std::future::pending;
 
-use super::Lost;
+use super::AttemptError;
 use crate::exchange::{Exchange, Halt};
 use sluicegate_upstream::stall::{Call, Ticket, Verdict};
 use sluicegate_upstream::{Target, Upstream};
 
-/// Whether an attempt can be taken back, and by whom that is told.
+/// Whether an attempt can be taken back, and who decides that.
 pub(super) struct Watched {
     /// `None` if nobody looks after it.
     ticket: Option<Ticket>,
@@ -22,10 +22,10 @@ impl Watched {
     pub(super) async fn wait<T>(
         &mut self,
         something: impl Future<Output = Result<T, Halt>>,
-    ) -> Result<T, Lost> {
+    ) -> Result<T, AttemptError> {
         tokio::select! {
             biased;
-            verdict = self.verdict() => Err(Lost::Stalled(verdict)),
+            verdict = self.verdict() => Err(AttemptError::Stalled(verdict)),
             something = something => Ok(something?),
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::{Aborted, Running, SLICE, lock};
+use super::{Aborted, ExchangeHandle, SLICE, lock};
 
 /// A response body.
 pub enum Body {
@@ -15,7 +15,7 @@ pub enum Body {
     Whole(Option<Bytes>),
     /// Given chunk by chunk by an exchange that is still running.
     #[expect(private_interfaces, reason = "only this module makes one")]
-    Chunks(Running),
+    Chunks(ExchangeHandle),
 }
 
 impl std::fmt::Debug for Body {
@@ -35,20 +35,20 @@ impl hyper::body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        let running = match self.get_mut() {
+        let exchange = match self.get_mut() {
             Self::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
-            Self::Chunks(running) => running,
+            Self::Chunks(exchange) => exchange,
         };
         let mut goes_on = true;
         loop {
-            let mut state = running.shared.state();
+            let mut state = exchange.slot.state();
             state.polled_by(cx.waker());
             if let Some(mut chunk) = state.chunk.take() {
                 // HTTP/2 takes a chunk as soon as its first byte has room in the client's window. So the last byte goes by itself:
                 // when it is taken, all before it has room, and nothing of it is lost if the body is cut off then.
-                let most = if running.shared.connection.multiplexed {
+                let most = if exchange.slot.connection.multiplexed {
                     chunk.len().saturating_sub(1).clamp(1, SLICE)
                 } else {
                     SLICE
@@ -76,8 +76,8 @@ impl hyper::body::Body for Body {
             if !goes_on {
                 return Poll::Ready(aborted.then_some(Err(Aborted)));
             }
-            goes_on = running.shared.poll(cx);
-            if goes_on && running.shared.state().chunk.is_none() {
+            goes_on = exchange.slot.poll(cx);
+            if goes_on && exchange.slot.state().chunk.is_none() {
                 return Poll::Pending;
             }
         }
@@ -86,9 +86,9 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Chunks(running) => {
-                let ended = lock(&running.shared.drive).is_none();
-                let state = running.shared.state();
+            Self::Chunks(exchange) => {
+                let ended = lock(&exchange.slot.drive).is_none();
+                let state = exchange.slot.state();
                 ended
                     && state.chunk.is_none()
                     && !state.aborted
@@ -102,8 +102,8 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Self::Chunks(running) => running
-                .shared
+            Self::Chunks(exchange) => exchange
+                .slot
                 .state()
                 .announced
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
