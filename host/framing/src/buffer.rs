@@ -1,17 +1,17 @@
-//! The octets that have arrived and are not yet part of a batch.
+//! The bytes that have arrived and are not yet part of a batch.
 //!
-//! Responsible for not copying where it can be avoided: a piece that arrives on an empty buffer is kept as it is. Only a
-//! piece that continues an unfinished event is copied, behind that event, into a buffer that grows by doubling, so that a
-//! long event in small pieces costs linear time.
+//! Responsible for not copying where it can be avoided: a chunk that arrives on an empty buffer is kept as it is. Only a
+//! chunk that continues an unfinished event is copied, behind that event, into a buffer that grows by doubling, so that a
+//! long event in small chunks costs linear time.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Grows at its end, is taken from its beginning.
 #[derive(Debug)]
 pub(super) enum Buffer {
-    /// The caller's piece, or what is left of it.
+    /// The caller's chunk, or what is left of it.
     Shared(Bytes),
-    /// Several pieces; not empty.
+    /// Several chunks; not empty.
     Joined(BytesMut),
 }
 
@@ -29,20 +29,20 @@ impl Buffer {
         }
     }
 
-    pub(super) fn push(&mut self, piece: Bytes) {
+    pub(super) fn push(&mut self, chunk: Bytes) {
         match self {
-            Self::Shared(rest) if rest.is_empty() => *self = Self::Shared(piece),
+            Self::Shared(rest) if rest.is_empty() => *self = Self::Shared(chunk),
             Self::Shared(rest) => {
-                let mut joined = BytesMut::with_capacity(rest.len() + piece.len());
+                let mut joined = BytesMut::with_capacity(rest.len() + chunk.len());
                 joined.extend_from_slice(rest);
-                joined.extend_from_slice(&piece);
+                joined.extend_from_slice(&chunk);
                 *self = Self::Joined(joined);
             }
-            Self::Joined(joined) => joined.extend_from_slice(&piece),
+            Self::Joined(joined) => joined.extend_from_slice(&chunk),
         }
     }
 
-    /// Takes the first `count` octets, which must be there.
+    /// Takes the first `count` bytes, which must be there.
     pub(super) fn take(&mut self, count: usize) -> Bytes {
         match self {
             Self::Shared(bytes) => bytes.split_to(count),

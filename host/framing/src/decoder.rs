@@ -1,4 +1,4 @@
-//! The decoder: from pieces of a body to batches of events.
+//! The decoder: from chunks of a body to batches of events.
 //!
 //! Responsible for what the grammars share: the byte order mark, the size limit, what goes into one batch, and the end. The
 //! grammars themselves are in `sse`, `ndjson` and `document`.
@@ -11,12 +11,12 @@ use super::draft::Draft;
 use super::event::{Batch, Error, Limits};
 use super::scanner::Scanner;
 
-/// Cuts a body that arrives in pieces into batches of events.
+/// Cuts a body that arrives in chunks into batches of events.
 ///
-/// Give it a piece with [`feed`](Self::feed), take batches with [`next_batch`](Self::next_batch) until there is none, and at
-/// the end of the body call [`finish`](Self::finish) until there is none. How the input is cut into pieces decides the
-/// batches and never the events. Memory is bounded by `event_bytes` plus the largest piece, as long as the batches are
-/// taken before the next piece is given.
+/// Give it a chunk with [`feed`](Self::feed), take batches with [`next_batch`](Self::next_batch) until there is none, and at
+/// the end of the body call [`finish`](Self::finish) until there is none. How the input is cut into chunks decides the
+/// batches and never the events. Memory is bounded by `event_bytes` plus the largest chunk, as long as the batches are
+/// taken before the next chunk is given.
 ///
 /// # Shape
 /// SSE follows the WHATWG parser (HTML Living Standard, "Server-sent events", read August 2026) with one exception: an event
@@ -58,9 +58,9 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece of the body.
+    /// Takes the next chunk of the body.
     ///
-    /// The piece is kept without a copy when the one before it ended with an event, as is usual; events are then slices of
+    /// The chunk is kept without a copy when the one before it ended with an event, as is usual; events are then slices of
     /// it. After an error or after `finish` it is dropped.
     pub fn feed(&mut self, bytes: Bytes) {
         if self.failure.is_none() && !self.finished {
@@ -121,7 +121,7 @@ impl Decoder {
         Ok(batch)
     }
 
-    /// Drops a byte order mark at the beginning; false if more octets are needed to tell.
+    /// Drops a byte order mark at the beginning; false if more bytes are needed to tell.
     fn skip_byte_order_mark(&mut self) -> bool {
         const MARK: &[u8] = b"\xef\xbb\xbf";
         let input = self.buffer.as_slice();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::event::Event;
 
-/// A found event, still as places in the buffer, whose octets may not yet be frozen.
+/// A found event, still as places in the buffer, whose bytes may not yet be frozen.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) name: Range<usize>,
@@ -30,7 +30,7 @@ impl Draft {
         let data = match self.data {
             Data::None => Bytes::new(),
             Data::Line(range) => raw.slice(range),
-            Data::Joined(octets) => Bytes::from(octets),
+            Data::Joined(bytes) => Bytes::from(bytes),
         };
         Event { name, data, id }
     }
@@ -51,7 +51,7 @@ pub(super) enum Data {
     /// No data line so far.
     #[default]
     None,
-    /// One piece of the buffer.
+    /// One chunk of the buffer.
     Line(Range<usize>),
     /// Several lines, which had to be copied together.
     Joined(Vec<u8>),

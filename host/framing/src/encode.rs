@@ -1,4 +1,4 @@
-//! Events to octets.
+//! Events to bytes.
 //!
 //! Responsible for framing that no event can break out of: whatever a plugin puts into a name or into data, the reader at
 //! the other end sees exactly the events that were given.
@@ -17,7 +17,7 @@ use super::event::Event;
 /// - NDJSON: the data and LF. CR and LF inside the data become a blank, which JSON allows wherever it allows them. Names and ids are lost.
 /// - Document: the data, one event after the other.
 pub fn encode(framing: Framing, events: &[Event], out: &mut BytesMut) {
-    // Field names, blanks and line ends of a usual event come to less than 32 octets.
+    // Field names, blanks and line ends of a usual event come to less than 32 bytes.
     let size = events.iter().map(|e| {
         let id = e.id.as_ref().map_or(0, |id| id.len() + 8);
         e.name.len() + id + e.data.len() + 32
@@ -61,11 +61,11 @@ fn sse(event: &Event, out: &mut BytesMut) {
     }
 }
 
-/// Appends `octets` with a blank for every CR and LF.
-fn one_line(octets: &[u8], out: &mut BytesMut) {
+/// Appends `bytes` with a blank for every CR and LF.
+fn one_line(bytes: &[u8], out: &mut BytesMut) {
     let begin = out.len();
-    out.extend_from_slice(octets);
-    for at in memchr2_iter(b'\r', b'\n', octets) {
+    out.extend_from_slice(bytes);
+    for at in memchr2_iter(b'\r', b'\n', bytes) {
         out[begin + at] = b' ';
     }
 }

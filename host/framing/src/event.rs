@@ -8,7 +8,7 @@ pub enum Error {
     /// One event, with the comments and blank lines before it, is longer than [`Limits::event_bytes`].
     #[error("an event is larger than {limit} bytes")]
     TooLarge {
-        /// The limit, in octets.
+        /// The limit, in bytes.
         limit: usize,
     },
 }
@@ -16,11 +16,11 @@ pub enum Error {
 /// One record of a body, without its framing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Event {
-    /// The SSE `event:` value, "" where there is none. Octets that are not UTF-8 become U+FFFD.
+    /// The SSE `event:` value, "" where there is none. Bytes that are not UTF-8 become U+FFFD.
     pub name: String,
-    /// The SSE `data:` lines joined by LF, the NDJSON line without its end, or the document. Octets as they came.
+    /// The SSE `data:` lines joined by LF, the NDJSON line without its end, or the document. Bytes as they came.
     pub data: Bytes,
-    /// The SSE `id:` value of this very event, if it has one. Octets that are not UTF-8 become U+FFFD.
+    /// The SSE `id:` value of this very event, if it has one. Bytes that are not UTF-8 become U+FFFD.
     pub id: Option<String>,
 }
 
@@ -39,14 +39,14 @@ impl Event {
 /// How much a decoder keeps and hands over at once.
 ///
 /// # Units
-/// Octets and counts. 0 as a batch limit means one event a batch.
+/// Bytes and counts. 0 as a batch limit means one event a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest event, from the end of the one before it to its last octet before the blank line or line feed.
+    /// The longest event, from the end of the one before it to its last byte before the blank line or line feed.
     pub event_bytes: usize,
     /// The most events in a batch.
     pub batch_events: usize,
-    /// The most octets of input behind a batch, unless a single event is longer.
+    /// The most bytes of input behind a batch, unless a single event is longer.
     pub batch_bytes: usize,
 }
 
@@ -72,6 +72,6 @@ impl Default for Limits {
 pub struct Batch {
     /// The events, in order.
     pub events: Vec<Event>,
-    /// The octets that they came from, for forwarding an unchanged batch as it is.
+    /// The bytes that they came from, for forwarding an unchanged batch as it is.
     pub raw: Bytes,
 }

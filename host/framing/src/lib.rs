@@ -1,4 +1,4 @@
-//! Event streams: octets in, whole events out, and back.
+//! Event streams: bytes in, whole events out, and back.
 //!
 //! Responsible for everything about how a streamed body is cut into records: server-sent events, newline-delimited JSON,
 //! and bodies that are no stream at all. A plugin never sees half an event because of this module. Not responsible for

@@ -13,12 +13,12 @@ const WIDE: Limits = Limits {
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Feeds the pieces, takes what there is after each, and finishes.
-fn batches(framing: Framing, limits: Limits, pieces: &[&[u8]]) -> Result<Vec<Batch>, Error> {
+/// Feeds the chunks, takes what there is after each, and finishes.
+fn batches(framing: Framing, limits: Limits, chunks: &[&[u8]]) -> Result<Vec<Batch>, Error> {
     let mut decoder = Decoder::new(framing, limits);
     let mut all = Vec::new();
-    for piece in pieces {
-        decoder.feed(Bytes::copy_from_slice(piece));
+    for chunk in chunks {
+        decoder.feed(Bytes::copy_from_slice(chunk));
         while let Some(batch) = decoder.next_batch()? {
             all.push(batch);
         }
@@ -29,31 +29,31 @@ fn batches(framing: Framing, limits: Limits, pieces: &[&[u8]]) -> Result<Vec<Bat
     Ok(all)
 }
 
-fn decode(framing: Framing, pieces: &[&[u8]]) -> Vec<Event> {
-    let batches = batches(framing, WIDE, pieces).expect("within the limits");
+fn decode(framing: Framing, chunks: &[&[u8]]) -> Vec<Event> {
+    let batches = batches(framing, WIDE, chunks).expect("within the limits");
     batches.into_iter().flat_map(|batch| batch.events).collect()
 }
 
-/// `input` in pieces of these sizes, which are repeated as often as needed.
+/// `input` in chunks of these sizes, which are repeated as often as needed.
 fn cut<'a>(mut input: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
-    let mut pieces = Vec::new();
+    let mut chunks = Vec::new();
     for size in sizes.iter().cycle() {
         if input.is_empty() {
             break;
         }
-        let (piece, rest) = input.split_at((*size).min(input.len()));
-        pieces.push(piece);
+        let (chunk, rest) = input.split_at((*size).min(input.len()));
+        chunks.push(chunk);
         input = rest;
     }
-    pieces
+    chunks
 }
 
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1_usize..9, 1..20)
 }
 
-/// Any octets, among which the words of the grammars are more likely than chance would have them.
-fn octets() -> impl Strategy<Value = Vec<u8>> {
+/// Any bytes, among which the words of the grammars are more likely than chance would have them.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let words: &'static [&[u8]] = &[
         b"data",
         b"data:",
@@ -89,10 +89,7 @@ fn octets() -> impl Strategy<Value = Vec<u8>> {
 /// The lines of a stream, and what stands behind the last line end.
 fn lines(mut input: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let mut lines = Vec::new();
-    while let Some(end) = input
-        .iter()
-        .position(|octet| matches!(octet, b'\r' | b'\n'))
-    {
+    while let Some(end) = input.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
         let crlf = input[end..].starts_with(b"\r\n");
         lines.push(&input[..end]);
         input = &input[end + 1 + usize::from(crlf)..];
@@ -122,7 +119,7 @@ fn by_the_standard(input: &[u8]) -> Vec<(String, Vec<u8>)> {
             }
             continue;
         }
-        let colon = line.iter().position(|octet| *octet == b':');
+        let colon = line.iter().position(|byte| *byte == b':');
         let (field, value) = line.split_at(colon.unwrap_or(line.len()));
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -147,16 +144,16 @@ fn pairs(events: Vec<Event>) -> Vec<(String, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn any_octets_are_the_events_that_the_standard_finds(octets in octets(), sizes in sizes()) {
-        let found = pairs(decode(Framing::Sse, &cut(&octets, &sizes)));
-        prop_assert_eq!(found, by_the_standard(&octets));
+    fn any_bytes_are_the_events_that_the_standard_finds(bytes in bytes(), sizes in sizes()) {
+        let found = pairs(decode(Framing::Sse, &cut(&bytes, &sizes)));
+        prop_assert_eq!(found, by_the_standard(&bytes));
     }
 
     #[test]
-    fn any_octets_are_the_lines_that_are_not_blank(octets in octets(), sizes in sizes()) {
-        let found = pairs(decode(Framing::Ndjson, &cut(&octets, &sizes)));
-        let text = octets.strip_prefix(MARK).unwrap_or(&octets);
-        let lines = text.split(|octet| *octet == b'\n');
+    fn any_bytes_are_the_lines_that_are_not_blank(bytes in bytes(), sizes in sizes()) {
+        let found = pairs(decode(Framing::Ndjson, &cut(&bytes, &sizes)));
+        let text = bytes.strip_prefix(MARK).unwrap_or(&bytes);
+        let lines = text.split(|byte| *byte == b'\n');
         let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let expected: Vec<_> = lines
             .filter(|line| !line.trim_ascii().is_empty())
@@ -167,14 +164,14 @@ proptest! {
 
     /// What is forwarded unchanged is what came: nothing is put in but the end of a last event that was cut off.
     #[test]
-    fn raw_octets_are_those_that_came(
+    fn raw_bytes_are_those_that_came(
         framing in prop::sample::select(vec![Framing::Sse, Framing::Ndjson]),
-        octets in octets(),
+        bytes in bytes(),
         sizes in sizes(),
     ) {
-        let batches = batches(framing, WIDE, &cut(&octets, &sizes)).expect("within the limits");
+        let batches = batches(framing, WIDE, &cut(&bytes, &sizes)).expect("within the limits");
         let raw = batches.iter().flat_map(|batch| batch.raw.to_vec()).collect::<Vec<u8>>();
-        let came = octets.strip_prefix(MARK).unwrap_or(&octets);
+        let came = bytes.strip_prefix(MARK).unwrap_or(&bytes);
         let missing: &[u8] = if framing == Framing::Sse { b"\n\n" } else { b"\n" };
         let without = raw.strip_suffix(missing).unwrap_or(&raw);
         prop_assert!(came.starts_with(&raw) || came.starts_with(without), "{raw:?}");
@@ -182,21 +179,21 @@ proptest! {
 
     /// Names, ids and data included, whatever they are: no event can become two, or lose something.
     #[test]
-    fn events_are_read_as_they_were_written(octets in octets(), sizes in sizes()) {
-        let events = decode(Framing::Sse, &[&octets]);
+    fn events_are_read_as_they_were_written(bytes in bytes(), sizes in sizes()) {
+        let events = decode(Framing::Sse, &[&bytes]);
         let mut written = BytesMut::new();
         encode(Framing::Sse, &events, &mut written);
         prop_assert_eq!(decode(Framing::Sse, &cut(&written, &sizes)), events);
     }
 
     #[test]
-    fn records_are_read_as_they_were_written_but_for_line_ends_in_them(octets in octets(), sizes in sizes()) {
-        let events = decode(Framing::Ndjson, &[&octets]);
+    fn records_are_read_as_they_were_written_but_for_line_ends_in_them(bytes in bytes(), sizes in sizes()) {
+        let events = decode(Framing::Ndjson, &[&bytes]);
         // Whatever comes first, a byte order mark at the beginning of a record stays.
         let mut written = BytesMut::from("\n");
         encode(Framing::Ndjson, &events, &mut written);
         let read = pairs(decode(Framing::Ndjson, &cut(&written, &sizes)));
-        let blank = |octet| if octet == b'\r' { b' ' } else { octet };
+        let blank = |byte| if byte == b'\r' { b' ' } else { byte };
         let given = pairs(events).into_iter().map(|(name, data)| (name, data.into_iter().map(blank).collect::<Vec<u8>>()));
         prop_assert_eq!(read, given.collect::<Vec<_>>());
     }
@@ -204,14 +201,14 @@ proptest! {
     #[test]
     fn no_event_is_longer_than_its_limit(
         framing in prop::sample::select(vec![Framing::Sse, Framing::Ndjson, Framing::Document]),
-        octets in octets(),
+        bytes in bytes(),
         sizes in sizes(),
         limit in 0_usize..40,
     ) {
         let limits = Limits { event_bytes: limit, batch_events: 3, batch_bytes: 30 };
         let mut decoder = Decoder::new(framing, limits);
-        let pieces = cut(&octets, &sizes);
-        let largest = pieces.iter().map(|piece| piece.len()).max().unwrap_or(0);
+        let chunks = cut(&bytes, &sizes);
+        let largest = chunks.iter().map(|chunk| chunk.len()).max().unwrap_or(0);
         let check = |batch: Option<Batch>| {
             let events = batch.into_iter().flat_map(|batch| batch.events).collect::<Vec<_>>();
             for event in &events {
@@ -219,8 +216,8 @@ proptest! {
             }
             Ok(!events.is_empty())
         };
-        for piece in pieces {
-            decoder.feed(Bytes::copy_from_slice(piece));
+        for chunk in chunks {
+            decoder.feed(Bytes::copy_from_slice(chunk));
             loop {
                 let Ok(batch) = decoder.next_batch() else {
                     prop_assert!(decoder.buffer.as_slice().is_empty(), "what nobody can have is kept");
@@ -228,7 +225,7 @@ proptest! {
                 };
                 if !check(batch)? { break }
             }
-            // Besides, up to four octets of a terminator or of the mark.
+            // Besides, up to four bytes of a terminator or of the mark.
             prop_assert!(decoder.buffer.as_slice().len() <= limit + largest + 4);
         }
         while let Ok(batch) = decoder.finish() {

@@ -52,7 +52,7 @@ impl Scanner {
         }
     }
 
-    /// The first `by` octets of the buffer, which hold whole events, are gone.
+    /// The first `by` bytes of the buffer, which hold whole events, are gone.
     pub(super) fn rebase(&mut self, by: usize) {
         match self {
             Self::Sse(scanner) => scanner.rebase(by),

@@ -1,6 +1,6 @@
 //! The grammar of `text/event-stream`: lines, fields, and the blank line that ends an event.
 //!
-//! Responsible for the rules of the WHATWG parser over whatever has arrived so far; each octet is searched once however the
+//! Responsible for the rules of the WHATWG parser over whatever has arrived so far; each byte is searched once however the
 //! input is cut. Not responsible for the byte order mark, limits and batches, which are the decoder's.
 
 use std::mem;
@@ -16,13 +16,13 @@ const LF: u8 = b'\n';
 /// Where the parser is in the buffer.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// Where the octets of the event in the making begin: after the terminator of the one before it.
+    /// Where the bytes of the event in the making begin: after the terminator of the one before it.
     start: usize,
     /// Where the current line begins.
     line: usize,
     /// How far the current line has been searched for its end.
     searched: usize,
-    /// The line before ended with a CR that was the last octet at hand: an LF that follows belongs to it.
+    /// The line before ended with a CR that was the last byte at hand: an LF that follows belongs to it.
     after_cr: bool,
     name: Range<usize>,
     id: Option<Range<usize>>,
@@ -109,19 +109,19 @@ impl Scanner {
 
     /// Takes one line that is not blank.
     fn field(&mut self, input: &[u8], line: Range<usize>) {
-        let octets = &input[line.clone()];
-        let (name, value) = match memchr(b':', octets) {
+        let bytes = &input[line.clone()];
+        let (name, value) = match memchr(b':', bytes) {
             Some(colon) => {
-                let blank = usize::from(octets.get(colon + 1) == Some(&b' '));
-                (&octets[..colon], line.start + colon + 1 + blank..line.end)
+                let blank = usize::from(bytes.get(colon + 1) == Some(&b' '));
+                (&bytes[..colon], line.start + colon + 1 + blank..line.end)
             }
-            None => (octets, line.end..line.end),
+            None => (bytes, line.end..line.end),
         };
         match name {
             b"data" => self.data.add_line(input, value),
             b"event" => self.name = value,
             b"id" => self.id = Some(value),
-            // Comments, `retry` and whatever else; they stay in the raw octets.
+            // Comments, `retry` and whatever else; they stay in the raw bytes.
             _ => {}
         }
     }

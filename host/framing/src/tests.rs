@@ -11,12 +11,12 @@ const WIDE: Limits = Limits {
     batch_bytes: 64 << 10,
 };
 
-/// Feeds the pieces, takes what there is after each, and finishes.
-fn batches(framing: Framing, limits: Limits, pieces: &[&[u8]]) -> Result<Vec<Batch>, Error> {
+/// Feeds the chunks, takes what there is after each, and finishes.
+fn batches(framing: Framing, limits: Limits, chunks: &[&[u8]]) -> Result<Vec<Batch>, Error> {
     let mut decoder = Decoder::new(framing, limits);
     let mut all = Vec::new();
-    for piece in pieces {
-        decoder.feed(Bytes::copy_from_slice(piece));
+    for chunk in chunks {
+        decoder.feed(Bytes::copy_from_slice(chunk));
         while let Some(batch) = decoder.next_batch()? {
             all.push(batch);
         }
@@ -174,7 +174,7 @@ fn sse_one_byte_order_mark_is_dropped_and_a_second_is_part_of_the_field_name() {
 }
 
 #[test]
-fn sse_data_keeps_octets_and_a_name_is_made_utf8() {
+fn sse_data_keeps_bytes_and_a_name_is_made_utf8() {
     let found = decode(Framing::Sse, b"event: a\xff\ndata: \0\xff\xfe\n\n");
     assert_eq!(found[0].name, "a\u{fffd}");
     assert_eq!(&found[0].data[..], b"\0\xff\xfe");
@@ -192,7 +192,7 @@ fn sse_event_before_a_missing_blank_line_is_dispatched() {
         let all = batches(Framing::Sse, WIDE, &[input.as_bytes()]).expect("small");
         assert_eq!(events_of(&all), [event("", "a")], "{input:?}");
         assert_eq!(raw_of(&all), raw.as_bytes(), "{input:?}");
-        // What is written after it is a new event, and the forwarded octets say the same.
+        // What is written after it is a new event, and the forwarded bytes say the same.
         let next = [&raw_of(&all)[..], b"data: b\n\n"].concat();
         assert_eq!(
             decode(Framing::Sse, &next),
@@ -236,26 +236,26 @@ fn ndjson_is_split_at_lf_only_and_blank_lines_are_skipped() {
 
 #[test]
 fn document_is_one_event_at_the_end_even_if_empty() {
-    let pieces: &[&[u8]] = &[b"\xef\xbb\xbf{", b"", b"\n\n}"];
-    let all = batches(Framing::Document, WIDE, pieces).expect("small");
+    let chunks: &[&[u8]] = &[b"\xef\xbb\xbf{", b"", b"\n\n}"];
+    let all = batches(Framing::Document, WIDE, chunks).expect("small");
     assert_eq!(events_of(&all), [event("", "\u{feff}{\n\n}")]);
     assert_eq!(all[0].raw, all[0].events[0].data);
     assert_eq!(decode(Framing::Document, b""), [event("", "")]);
 }
 
 #[test]
-fn whole_piece_is_not_copied() {
-    let inside = |piece: &Bytes, part: &Bytes| piece.as_ptr_range().contains(&part.as_ptr());
+fn whole_chunks_is_not_copied() {
+    let inside = |chunk: &Bytes, part: &Bytes| chunk.as_ptr_range().contains(&part.as_ptr());
     for (framing, text) in [
         (Framing::Sse, "data: a\n\ndata: b\n\n"),
         (Framing::Ndjson, "{}\n[]\n"),
     ] {
-        let piece = Bytes::copy_from_slice(text.as_bytes());
+        let chunk = Bytes::copy_from_slice(text.as_bytes());
         let mut decoder = Decoder::new(framing, WIDE);
-        decoder.feed(piece.clone());
+        decoder.feed(chunk.clone());
         let batch = decoder.next_batch().expect("small").expect("complete");
-        assert!(inside(&piece, &batch.raw));
-        assert!(batch.events.iter().all(|e| inside(&piece, &e.data)));
+        assert!(inside(&chunk, &batch.raw));
+        assert!(batch.events.iter().all(|e| inside(&chunk, &e.data)));
     }
 }
 
@@ -286,7 +286,7 @@ fn batch_holds_what_has_arrived_up_to_both_limits() {
     assert_eq!(sizes(three, b"1\n23456789\n0\n"), [1, 1, 1]);
 }
 
-/// Events of exactly and of one octet more than the limit of 10, with what counts.
+/// Events of exactly and of one byte more than the limit of 10, with what counts.
 const AT_THE_LIMIT: [(Framing, &str, &str); 7] = [
     (Framing::Sse, "data: abc\n\n", "data: abcd\n\n"),
     (Framing::Sse, "data: ab\r\n\r\n", "data: abc\r\n\r\n"),
@@ -327,7 +327,7 @@ fn endless_comments_and_blank_lines_are_refused() {
         event_bytes: 1000,
         ..WIDE
     };
-    for (framing, piece) in [
+    for (framing, chunk) in [
         (Framing::Sse, ": ping\n\n"),
         (Framing::Sse, "id: 1\n\n"),
         (Framing::Sse, "\r"),
@@ -335,10 +335,10 @@ fn endless_comments_and_blank_lines_are_refused() {
     ] {
         let mut decoder = Decoder::new(framing, limits);
         let failed = (0..=1000).any(|_| {
-            decoder.feed(Bytes::from_static(piece.as_bytes()));
+            decoder.feed(Bytes::from_static(chunk.as_bytes()));
             decoder.next_batch().is_err()
         });
-        assert!(failed, "{piece:?}");
+        assert!(failed, "{chunk:?}");
     }
 }
 
@@ -371,7 +371,7 @@ fn nothing_is_taken_after_the_end() {
 }
 
 #[test]
-fn every_cut_gives_the_same_events_and_the_same_octets() {
+fn every_cut_gives_the_same_events_and_the_same_bytes() {
     let streams = [
         (
             Framing::Sse,
@@ -393,15 +393,15 @@ fn every_cut_gives_the_same_events_and_the_same_octets() {
         assert_eq!(raw_of(&one), raw.as_bytes());
         for first in 0..=input.len() {
             for second in first..=input.len() {
-                let pieces = [&input[..first], &input[first..second], &input[second..]];
-                let cut = batches(framing, WIDE, &pieces).expect("small");
+                let chunks = [&input[..first], &input[first..second], &input[second..]];
+                let cut = batches(framing, WIDE, &chunks).expect("small");
                 assert_eq!(events_of(&cut), expected, "{first} {second}");
-                let mut octets = raw_of(&cut);
-                if octets.len() < raw.len() {
+                let mut bytes = raw_of(&cut);
+                if bytes.len() < raw.len() {
                     // The LF of a last CRLF that came alone: nothing follows that could carry it.
-                    octets.push(b'\n');
+                    bytes.push(b'\n');
                 }
-                assert_eq!(octets, raw.as_bytes(), "{first} {second}");
+                assert_eq!(bytes, raw.as_bytes(), "{first} {second}");
             }
         }
         let single: Vec<&[u8]> = input.chunks(1).collect();
@@ -411,11 +411,11 @@ fn every_cut_gives_the_same_events_and_the_same_octets() {
 }
 
 #[test]
-fn long_event_in_small_pieces_is_whole() {
+fn long_event_in_small_chunks_is_whole() {
     let line = format!("data: {}\n", "x".repeat(5000)).repeat(40);
     let input = format!("{line}\n{line}\ndata: tail\n\n");
-    let pieces: Vec<&[u8]> = input.as_bytes().chunks(97).collect();
-    let cut = batches(Framing::Sse, WIDE, &pieces).expect("below 1 MiB");
+    let chunks: Vec<&[u8]> = input.as_bytes().chunks(97).collect();
+    let cut = batches(Framing::Sse, WIDE, &chunks).expect("below 1 MiB");
     assert_eq!(events_of(&cut), decode(Framing::Sse, input.as_bytes()));
     assert_eq!(events_of(&cut)[1].data.len(), 40 * 5001 - 1);
     assert_eq!(raw_of(&cut), input.as_bytes());
@@ -482,21 +482,21 @@ proptest! {
         limit in 5_usize..200,
     ) {
         let limits = Limits { event_bytes: limit, batch_events: 3, batch_bytes: 30 };
-        let mut pieces = Vec::new();
+        let mut chunks = Vec::new();
         let mut rest = &input[..];
         for size in sizes.iter().cycle() {
             if rest.is_empty() { break; }
-            let (piece, tail) = rest.split_at((*size).min(rest.len()));
-            pieces.push(piece);
+            let (chunk, tail) = rest.split_at((*size).min(rest.len()));
+            chunks.push(chunk);
             rest = tail;
         }
         let whole = batches(framing, limits, &[&input]);
-        let cut = batches(framing, limits, &pieces);
+        let cut = batches(framing, limits, &chunks);
         match (whole, cut) {
             (Ok(whole), Ok(cut)) => {
                 prop_assert_eq!(events_of(&whole), events_of(&cut));
                 if framing != Framing::Document {
-                    // The forwarded octets say what the events say. (The line end saves a second byte order mark
+                    // The forwarded bytes say what the events say. (The line end saves a second byte order mark
                     // from being taken for the first.)
                     let forwarded = [b"\n", &raw_of(&cut)[..]].concat();
                     prop_assert_eq!(decode(framing, &forwarded), events_of(&cut));

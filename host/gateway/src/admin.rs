@@ -235,7 +235,7 @@ fn target(target: &Target) -> serde_json::Value {
         State::Stalled(reason) => ("stalled", Some(reason)),
         State::Down(reason) => ("down", Some(reason)),
     };
-    let facts = target.facts();
+    let facts = target.server_info();
     json!({
         "target": &*target.label,
         "state": state,

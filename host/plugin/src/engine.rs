@@ -16,7 +16,7 @@ use super::owner::Owner;
 use super::store::{State, TICK};
 
 /// Live sandboxes. An exchange holds one for each filter of its pipeline that still has work to do. With 4 GiB each, this is
-/// about what the kernel has in one piece below a program's own place in the 47 bits of an address (85 TiB).
+/// about what the kernel has in one chunk below a program's own place in the 47 bits of an address (85 TiB).
 const INSTANCES: u32 = 20_000;
 
 /// Sandboxes beside those of exchanges: gates that run, observers, plugins that are loaded. Arbitrary, and far more than there are
@@ -47,7 +47,7 @@ const RESERVED: u64 = 4 << 30;
 /// Address space behind it, which is not mapped either: offsets in a guest's code reach past its 32 bits.
 const GUARD: u64 = 64 << 10;
 
-/// Octets of a sandbox's memory that are reset by copying instead of being given back to the kernel; above the working
+/// Bytes of a sandbox's memory that are reset by copying instead of being given back to the kernel; above the working
 /// set of the shipped plugins, so that a fresh sandbox costs no page faults.
 const KEEP_RESIDENT: usize = 512 << 10;
 

@@ -86,12 +86,12 @@ pub(super) async fn ask(
     let mut body = BytesMut::new();
     // Read to the end, so that the connection can be used again; one that sends too much is closed instead.
     loop {
-        let piece = answer.body.next(LARGEST).await?;
-        if body.len() + piece.bytes.len() > LARGEST {
+        let chunk = answer.body.next(LARGEST).await?;
+        if body.len() + chunk.bytes.len() > LARGEST {
             return Ok((answer.head.status, Bytes::new()));
         }
-        body.extend_from_slice(&piece.bytes);
-        if piece.last {
+        body.extend_from_slice(&chunk.bytes);
+        if chunk.last {
             return Ok((answer.head.status, body.freeze()));
         }
     }

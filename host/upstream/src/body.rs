@@ -16,15 +16,15 @@ const BLANKS: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// More than the limit.
-    #[error("the body is larger than {limit} octets")]
+    #[error("the body is larger than {limit} bytes")]
     TooLarge {
-        /// The limit in octets.
+        /// The limit in bytes.
         limit: u64,
     },
     /// Nothing came for too long.
     #[error("nothing came for {limit:?}")]
     TimedOut {
-        /// The limit between two pieces.
+        /// The limit between two chunks.
         limit: Duration,
     },
     /// There is no memory for more of it.
@@ -40,7 +40,7 @@ pub enum Error {
 pub enum Body {
     /// The whole body; `None` once it is sent.
     Full(Option<Bytes>),
-    /// The client's body, passed on piece by piece.
+    /// The client's body, passed on chunk by chunk.
     Stream(Box<Limited>),
 }
 
@@ -51,7 +51,7 @@ impl Body {
         Self::Full((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// Octets in all, where that is known.
+    /// Bytes in all, where that is known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -60,7 +60,7 @@ impl Body {
         }
     }
 
-    /// The next piece, or `None` at the end.
+    /// The next chunk, or `None` at the end.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         match self {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),
@@ -93,21 +93,21 @@ pub struct Limited {
     front: Bytes,
     left: u64,
     limit: u64,
-    patience: Duration,
+    timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     budget: Option<Budget>,
 }
 
 impl Limited {
-    /// A body of at most `limit` octets, with at most `patience` between two pieces.
+    /// A body of at most `limit` bytes, with at most `timeout` between two chunks.
     #[must_use]
-    pub fn new(incoming: Incoming, limit: u64, patience: Duration) -> Self {
+    pub fn new(incoming: Incoming, limit: u64, timeout: Duration) -> Self {
         Self {
             incoming,
             front: Bytes::new(),
             left: limit,
             limit,
-            patience,
+            timeout,
             timer: None,
             budget: None,
         }
@@ -118,7 +118,7 @@ impl Limited {
         self.budget = Some(budget);
     }
 
-    /// Octets that the client has announced, if it has.
+    /// Bytes that the client has announced, if it has.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
         let rest = hyper::body::Body::size_hint(&self.incoming).exact()?;
@@ -205,7 +205,7 @@ impl Limited {
         self.collect().await.map(Some)
     }
 
-    /// The next piece, or `None` at the end.
+    /// The next chunk, or `None` at the end.
     ///
     /// # Errors
     /// [`Error`]; the body is lost then.
@@ -234,12 +234,12 @@ impl Limited {
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(Error::Broken))),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
-                    let patience = self.patience;
+                    let timeout = self.timeout;
                     let timer = self
                         .timer
-                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
                     std::task::ready!(timer.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err(Error::TimedOut { limit: patience })));
+                    return Poll::Ready(Some(Err(Error::TimedOut { limit: timeout })));
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! HTTP/1.1 to a model server, driven by the task of its exchange.
 //!
-//! A connection has no task of its own: whoever waits for an answer also moves the octets. So a burst of chunks is
+//! A connection has no task of its own: whoever waits for an answer also moves the bytes. So a burst of chunks is
 //! taken in one go without a switch of tasks, and dropping the exchange closes the connection at once, which is what stops
-//! the model. All chunks that one read has brought become one piece, without a buffer for each: that is why this is not a
+//! the model. All chunks that one read has brought become one chunk, without a buffer for each: that is why this is not a
 //! general HTTP library.
 
 mod content;
@@ -28,20 +28,21 @@ use self::content::Content;
 use self::head::Head;
 use self::sending::Sending;
 use super::stall::Call;
-use super::{Body, Error, Target, body};
+use super::{Body, Target, body};
+use crate as upstream;
 use sluicegate_telemetry::metrics::TargetMetrics;
 
-/// Octets read at a time at first; doubled, up to [`READ_MAX`], while a server has more.
+/// Bytes read at a time at first; doubled, up to [`READ_MAX`], while a server has more.
 const READ_MIN: usize = 8 * 1024;
-/// Octets read at a time at most.
+/// Bytes read at a time at most.
 const READ_MAX: usize = 64 * 1024;
 
-/// A connection's octets, with or without TLS.
+/// A connection's bytes, with or without TLS.
 pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// Why there is no answer on a connection, or no more of it.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum Error {
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -62,17 +63,17 @@ pub enum Broken {
     RequestBody(#[source] body::Error),
 }
 
-impl Broken {
+impl Error {
     /// The error with its target, in the terms of `upstream`.
-    fn at(self, target: &Target) -> Error {
+    fn at(self, target: &Target) -> upstream::Error {
         let target = target.label.to_string();
         match self {
-            Self::RequestBody(cause) => Error::RequestBody(cause),
-            Self::Head(_) | Self::Chunk(_) => Error::Invalid {
+            Self::RequestBody(cause) => upstream::Error::RequestBody(cause),
+            Self::Head(_) | Self::Chunk(_) => upstream::Error::Invalid {
                 target,
                 source: self,
             },
-            Self::Io(_) | Self::Closed | Self::Cut => Error::Broken {
+            Self::Io(_) | Self::Closed | Self::Cut => upstream::Error::Broken {
                 target,
                 source: self,
             },
@@ -106,7 +107,7 @@ pub(super) struct Connection {
     began: bool,
     /// Why the request could not be sent to its end. The server may have answered all the same, so that counts only if
     /// it has not.
-    unsent: Option<std::io::Error>,
+    send_error: Option<std::io::Error>,
     metrics: Arc<TargetMetrics>,
 }
 
@@ -131,7 +132,7 @@ impl Connection {
             read: READ_MIN,
             sending: None,
             began: false,
-            unsent: None,
+            send_error: None,
             metrics,
         }
     }
@@ -142,7 +143,7 @@ impl Connection {
         self.buffer.is_empty() && self.poll_read(&mut cx).is_pending()
     }
 
-    /// Reads what has arrived behind what is in the buffer; 0 octets at the end.
+    /// Reads what has arrived behind what is in the buffer; 0 bytes at the end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         self.buffer.reserve(self.read);
         let room = self.buffer.capacity() - self.buffer.len();
@@ -158,15 +159,15 @@ impl Connection {
     /// Sends as much of the request as the server takes.
     ///
     /// # Errors
-    /// [`Broken::RequestBody`]; an error of the connection is kept for later.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+    /// [`Error::RequestBody`]; an error of the connection is kept for later.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         let Some(sending) = &mut self.sending else {
             return Ok(());
         };
         match sending.poll(&mut self.stream, cx) {
             Poll::Pending => return Ok(()),
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(Broken::Io(error))) => self.unsent = Some(error),
+            Poll::Ready(Err(Error::Io(error))) => self.send_error = Some(error),
             Poll::Ready(Err(error)) => return Err(error),
         }
         self.sending = None;
@@ -175,7 +176,7 @@ impl Connection {
 
     /// Sends the request and waits for the head of the answer, whichever is ready first: a server may answer before it
     /// has read all.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
         self.poll_send(cx)?;
         loop {
             if let Some(head) = head::take(&mut self.buffer)? {
@@ -187,28 +188,28 @@ impl Connection {
                     continue;
                 }
                 // However it broke off.
-                Ok(0) | Err(_) if self.began => return Poll::Ready(Err(Broken::Cut)),
-                Ok(0) => Broken::Closed,
+                Ok(0) | Err(_) if self.began => return Poll::Ready(Err(Error::Cut)),
+                Ok(0) => Error::Closed,
                 Err(error) => error.into(),
             };
-            return Poll::Ready(Err(self.unsent.take().map_or(lost, Broken::Io)));
+            return Poll::Ready(Err(self.send_error.take().map_or(lost, Error::Io)));
         }
     }
 }
 
 /// The head of an answer, with the body still to come.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// Status and fields.
     pub head: Parts,
     /// The body.
-    pub body: AnswerBody,
+    pub body: ResponseBody,
 }
 
 /// What has arrived of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Octets; empty only at the end.
+pub struct Chunk {
+    /// Bytes; empty only at the end.
     pub bytes: Bytes,
     /// Whether these were the last.
     pub last: bool,
@@ -216,25 +217,25 @@ pub struct Piece {
 
 /// The body of an answer. Dropping it before the end closes the connection.
 #[derive(Debug)]
-pub struct AnswerBody {
+pub struct ResponseBody {
     content: Content,
     /// Whether the connection may be used again.
-    keeps: bool,
-    /// `None` after the end. Its buffer holds octets of the body that were not handed over yet.
+    keep_alive: bool,
+    /// `None` after the end. Its buffer holds bytes of the body that were not handed over yet.
     connection: Option<Connection>,
     target: Arc<Target>,
     /// Why nothing more can come, once what came before is handed over.
-    failed: Option<Broken>,
+    failed: Option<Error>,
     /// Is told when something comes, and when that is over.
     call: Option<Call>,
 }
 
-impl AnswerBody {
+impl ResponseBody {
     /// The body behind a head; some of it may be in the buffer already.
     fn new(head: &Head, mut connection: Connection, target: Arc<Target>) -> Self {
         let mut body = Self {
             content: head.content,
-            keeps: head.keeps,
+            keep_alive: head.keep_alive,
             connection: None,
             target,
             failed: None,
@@ -259,7 +260,7 @@ impl AnswerBody {
         }
     }
 
-    /// Octets that are still to come, if the server has announced that.
+    /// Bytes that are still to come, if the server has announced that.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
         let there = self
@@ -272,30 +273,30 @@ impl AnswerBody {
         }
     }
 
-    /// All octets that have arrived, waiting only if there are none; at most about `limit` in one piece.
+    /// All bytes that have arrived, waiting only if there are none; at most about `limit` in one chunk.
     ///
     /// # Errors
-    /// [`Error::Broken`] if the connection ended before the body did, [`Error::Invalid`] if its chunks make no sense.
+    /// [`upstream::Error::Broken`] if the connection ended before the body did, [`upstream::Error::Invalid`] if its chunks make no sense.
     ///
     /// # Cancel safety
     /// Nothing is lost if the future is dropped before it is ready.
-    pub async fn next(&mut self, limit: usize) -> Result<Piece, Error> {
-        let piece = poll_fn(|cx| self.poll_next(cx, limit)).await;
-        match (&piece, &mut self.call) {
-            (Ok(piece), Some(call)) if !piece.bytes.is_empty() => call.received(),
+    pub async fn next(&mut self, limit: usize) -> Result<Chunk, upstream::Error> {
+        let chunk = poll_fn(|cx| self.poll_next(cx, limit)).await;
+        match (&chunk, &mut self.call) {
+            (Ok(chunk), Some(call)) if !chunk.bytes.is_empty() => call.received(),
             (_, _) => {}
         }
-        if piece.as_ref().map_or(true, |piece| piece.last) {
+        if chunk.as_ref().map_or(true, |chunk| chunk.last) {
             self.call_is_over();
         }
-        piece.map_err(|broken| broken.at(&self.target))
+        chunk.map_err(|broken| broken.at(&self.target))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Piece, Broken>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Chunk, Error>> {
         let Some(mut connection) = self.connection.take() else {
             return Poll::Ready(match self.failed.take() {
                 Some(error) => Err(error),
-                None => Ok(Piece {
+                None => Ok(Chunk {
                     bytes: Bytes::new(),
                     last: true,
                 }),
@@ -316,12 +317,12 @@ impl AnswerBody {
                 }
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) if self.content == Content::ToEnd => {
-                    return Poll::Ready(Ok(Piece {
+                    return Poll::Ready(Ok(Chunk {
                         bytes: connection.buffer.split().freeze(),
                         last: true,
                     }));
                 }
-                Poll::Ready(Ok(0)) => self.failed = Some(Broken::Cut),
+                Poll::Ready(Ok(0)) => self.failed = Some(Error::Cut),
                 Poll::Ready(Ok(_)) => {
                     self.failed = self.take(&mut connection.buffer, before).err();
                 }
@@ -337,22 +338,22 @@ impl AnswerBody {
         } else if self.failed.is_none() {
             self.connection = Some(connection);
         }
-        Poll::Ready(Ok(Piece { bytes, last }))
+        Poll::Ready(Ok(Chunk { bytes, last }))
     }
 
-    /// Leaves only the body's own octets of those behind `before` in the buffer.
-    fn take(&mut self, buffer: &mut BytesMut, before: usize) -> Result<(), Broken> {
+    /// Leaves only the body's own bytes of those behind `before` in the buffer.
+    fn take(&mut self, buffer: &mut BytesMut, before: usize) -> Result<(), Error> {
         let taken = self.content.take(&mut buffer[before..]);
         // What comes behind the end belongs to no request: the next answer would be a wrong one.
-        self.keeps &= before + taken.octets == buffer.len();
+        self.keep_alive &= before + taken.consumed == buffer.len();
         buffer.truncate(before + taken.kept);
-        taken.broken.map_or(Ok(()), Err)
+        taken.error.map_or(Ok(()), Err)
     }
 
     /// Gives the connection back for reuse, if it can be used again.
     fn release(&mut self, mut connection: Connection) {
-        let sent = connection.sending.is_none() && connection.unsent.is_none();
-        if self.keeps && sent {
+        let sent = connection.sending.is_none() && connection.send_error.is_none();
+        if self.keep_alive && sent {
             connection.buffer = BytesMut::new();
             connection.read = READ_MIN;
             self.target.keep(connection);
@@ -362,9 +363,9 @@ impl AnswerBody {
 
 /// A request that got no answer.
 #[derive(Debug)]
-pub struct Unanswered {
+pub struct SendError {
     /// Why not.
-    pub error: Error,
+    pub error: upstream::Error,
     /// The body, if nothing of it was sent: then it can be sent elsewhere.
     pub body: Option<Body>,
 }
@@ -374,7 +375,7 @@ pub struct Unanswered {
 /// `request` has the path for the server, its base included, and `host`. `connect` is how long a new connection may take.
 ///
 /// # Errors
-/// [`Unanswered`], all before a single byte of an answer's body.
+/// [`SendError`], all before a single byte of an answer's body.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
@@ -382,7 +383,7 @@ pub async fn send(
     target: &Arc<Target>,
     connect: Duration,
     request: Request<Body>,
-) -> Result<Answer, Unanswered> {
+) -> Result<Response, SendError> {
     let answer = send_uncounted(target, connect, request).await;
     let result = match &answer {
         Ok(_) => "ok",
@@ -396,18 +397,18 @@ async fn send_uncounted(
     target: &Arc<Target>,
     connect: Duration,
     request: Request<Body>,
-) -> Result<Answer, Unanswered> {
-    let lost = |error| Unanswered { error, body: None };
+) -> Result<Response, SendError> {
+    let lost = |error| SendError { error, body: None };
     let (head, body) = request.into_parts();
     let mut sending = Sending::new(&head, body);
     if let Some(connection) = target.reuse() {
-        let again = sending.again();
+        let replay = sending.replay();
         match exchange(target, connection, sending).await {
             Ok(answer) => return Ok(answer),
             // The server closed a connection that it had kept open, in the moment in which it was to be used again. It has
             // sent nothing, so the request goes out once more, if its body is still at hand.
-            Err(broken) => match again {
-                Some(again) if broken.is_stale() => sending = again,
+            Err(broken) => match replay {
+                Some(replay) if broken.is_stale() => sending = replay,
                 Some(_) | None => return Err(lost(broken.at(target))),
             },
         }
@@ -416,7 +417,7 @@ async fn send_uncounted(
         Ok(connection) => exchange(target, connection, sending)
             .await
             .map_err(|broken| lost(broken.at(target))),
-        Err(error) => Err(Unanswered {
+        Err(error) => Err(SendError {
             error,
             body: sending.into_unsent(),
         }),
@@ -428,12 +429,12 @@ async fn exchange(
     target: &Arc<Target>,
     mut connection: Connection,
     sending: Sending,
-) -> Result<Answer, Broken> {
+) -> Result<Response, Error> {
     connection.sending = Some(sending);
     connection.began = false;
     let head = poll_fn(|cx| connection.poll_head(cx)).await?;
-    let body = AnswerBody::new(&head, connection, target.clone());
-    Ok(Answer {
+    let body = ResponseBody::new(&head, connection, target.clone());
+    Ok(Response {
         head: head.parts,
         body,
     })

@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use tokio::time::MissedTickBehavior;
 
 use super::ask::{self, Question, Sender};
-use super::facts::{self, Facts};
+use super::server_info::ServerInfo;
 use super::target::State;
 use super::{Target, Vendor};
 
@@ -40,7 +40,7 @@ pub struct Probe {
     pub key: Option<HeaderValue>,
     /// The path whose answer the adapter reads, if it names one.
     pub info: Option<String>,
-    /// What kind of server it is: Ollama tells its version and its models in memory.
+    /// The vendor, which decides whether the server is asked for its version and its loaded models.
     pub vendor: Vendor,
 }
 
@@ -61,12 +61,12 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
             // First of all: what follows may take its time.
             target.set_state(State::Up, true);
             let asked = tokio::time::timeout(TIMEOUT, ask(target, probe, body)).await;
-            let (facts, info) = asked.unwrap_or_default();
-            if let Some(loaded) = &facts.loaded {
+            let (server, info) = asked.unwrap_or_default();
+            if let Some(loaded) = &server.loaded {
                 let keys = loaded.iter().map(|name| probe.vendor.model_key(name));
                 target.stalls.listed(&keys.collect::<Vec<_>>());
             }
-            target.set_facts(facts);
+            target.set_server_info(server);
             target.set_info(info);
         }
         Err(error) => {
@@ -75,7 +75,7 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
                 Error::Asking(_) => false,
             };
             target.set_state(State::Down(error.to_string()), beyond_connection);
-            target.set_facts(Facts::default());
+            target.set_server_info(ServerInfo::default());
             target.set_info(None);
         }
     }
@@ -107,24 +107,23 @@ fn mend(status: StatusCode) -> &'static str {
 }
 
 /// What a target says of itself; `body` is what it has answered to a check.
-async fn ask(target: &Arc<Target>, probe: &Probe, body: Bytes) -> (Facts, Option<Bytes>) {
+async fn ask(target: &Arc<Target>, probe: &Probe, body: Bytes) -> (ServerInfo, Option<Bytes>) {
     let mut known = vec![(probe.path.clone(), body)];
     let info = match &probe.info {
         Some(path) => Some(answer(target, probe, path, &mut known).await),
         None => None,
     };
     let info = info.filter(|info| !info.is_empty());
-    match probe.vendor {
-        Vendor::Ollama => {}
-        Vendor::Other => return (Facts::default(), info),
+    let mut server = ServerInfo::default();
+    if let Some(path) = probe.vendor.version_path() {
+        let body = answer(target, probe, path, &mut known).await;
+        server.version = probe.vendor.read_version(&body);
     }
-    let version = answer(target, probe, facts::VERSION, &mut known).await;
-    let loaded = answer(target, probe, facts::LOADED, &mut known).await;
-    let facts = Facts {
-        version: facts::version(&version),
-        loaded: facts::loaded(&loaded),
-    };
-    (facts, info)
+    if let Some(path) = probe.vendor.loaded_path() {
+        let body = answer(target, probe, path, &mut known).await;
+        server.loaded = probe.vendor.read_loaded(&body);
+    }
+    (server, info)
 }
 
 /// The answer to one question, asked once in a check: servers log every request. Empty if it is not a good one.

@@ -5,8 +5,8 @@
 mod ask;
 pub mod body;
 pub mod client;
-pub mod facts;
 pub mod health;
+mod server_info;
 pub mod stall;
 pub mod target;
 pub mod vendor;
@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub use body::Body;
-pub use client::{Answer, AnswerBody, Broken};
+pub use client::{Response, ResponseBody};
+pub use server_info::ServerInfo;
 pub use target::Target;
 pub use vendor::Vendor;
 
@@ -54,7 +55,7 @@ pub enum Error {
         /// The target as configured.
         target: String,
         /// How it ended.
-        source: Broken,
+        source: client::Error,
     },
     /// What came is not an answer of HTTP/1.
     #[error("what {target} answers is not HTTP/1")]
@@ -62,7 +63,7 @@ pub enum Error {
         /// The target as configured.
         target: String,
         /// What is wrong with it.
-        source: Broken,
+        source: client::Error,
     },
     /// The client's body could not be read to its end while it was being sent on.
     #[error("the request body ended early")]

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::either::Either;
 
 use super::client::{Connection, Stream};
-use super::facts::Facts;
+use super::server_info::ServerInfo;
 use super::stall::Stalls;
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::{Metrics, TargetMetrics};
@@ -85,7 +85,7 @@ pub struct Target {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     idle: Mutex<Vec<(Instant, Connection)>>,
     state: Mutex<Known>,
-    facts: Mutex<Facts>,
+    server_info: Mutex<ServerInfo>,
     info: Mutex<Option<Bytes>>,
     pub(super) metrics: Arc<TargetMetrics>,
 }
@@ -123,7 +123,7 @@ impl Target {
                 since: Instant::now(),
                 beyond_connection: false,
             }),
-            facts: Mutex::default(),
+            server_info: Mutex::default(),
             info: Mutex::default(),
         })
     }
@@ -249,10 +249,10 @@ impl Target {
 
     /// What the server said of itself in the last health check; nothing unless it is up.
     #[must_use]
-    pub fn facts(&self) -> Facts {
+    pub fn server_info(&self) -> ServerInfo {
         match self.state() {
-            State::Up | State::Stalled(_) => self.lock_facts().clone(),
-            State::Unknown | State::Down(_) => Facts::default(),
+            State::Up | State::Stalled(_) => self.lock_server_info().clone(),
+            State::Unknown | State::Down(_) => ServerInfo::default(),
         }
     }
 
@@ -266,8 +266,8 @@ impl Target {
         *self.lock_info() = new;
     }
 
-    pub(super) fn set_facts(&self, new: Facts) {
-        *self.lock_facts() = new;
+    pub(super) fn set_server_info(&self, new: ServerInfo) {
+        *self.lock_server_info() = new;
     }
 
     fn lock_idle(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
@@ -278,8 +278,10 @@ impl Target {
         self.info.lock().expect("no panic while the lock is held")
     }
 
-    fn lock_facts(&self) -> MutexGuard<'_, Facts> {
-        self.facts.lock().expect("no panic while the lock is held")
+    fn lock_server_info(&self) -> MutexGuard<'_, ServerInfo> {
+        self.server_info
+            .lock()
+            .expect("no panic while the lock is held")
     }
 
     fn lock_state(&self) -> MutexGuard<'_, Known> {

@@ -1,9 +1,8 @@
 //! What the gateway knows of a kind of model server beyond what its adapter translates.
 
-use serde_json::json;
-
 use super::ask::Question;
-use super::facts;
+
+mod ollama;
 
 /// A kind of model server, as an adapter's manifest names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,47 +28,49 @@ impl Vendor {
     #[must_use]
     pub fn model_key(self, name: &str) -> String {
         match self {
-            Self::Ollama => {
-                let name = name.to_ascii_lowercase();
-                let last = name.rsplit('/').next().unwrap_or(&name);
-                if last.contains(':') {
-                    name
-                } else {
-                    name + ":latest"
-                }
-            }
+            Self::Ollama => ollama::model_key(name),
             Self::Other => name.to_owned(),
         }
     }
 
-    /// Where the server tells which models are loaded.
-    pub(super) fn loaded(self) -> Option<Question<'static>> {
+    /// The path of the server's version.
+    pub(super) fn version_path(self) -> Option<&'static str> {
         match self {
-            Self::Ollama => Some(Question {
-                path: facts::LOADED,
-                json: None,
-            }),
+            Self::Ollama => Some(ollama::VERSION),
             Self::Other => None,
         }
     }
 
-    /// The names in its answer; `None` if it is no such answer.
+    /// The version in the response; `None` if there is none.
+    pub(super) fn read_version(self, body: &[u8]) -> Option<String> {
+        match self {
+            Self::Ollama => ollama::version(body),
+            Self::Other => None,
+        }
+    }
+
+    /// The path of the models that are loaded.
+    pub(super) fn loaded_path(self) -> Option<&'static str> {
+        match self {
+            Self::Ollama => Some(ollama::LOADED),
+            Self::Other => None,
+        }
+    }
+
+    /// The names of the models in the response; `None` if it has no such list.
     pub(super) fn read_loaded(self, body: &[u8]) -> Option<Vec<String>> {
         match self {
-            Self::Ollama => facts::loaded(body),
+            Self::Ollama => ollama::loaded(body),
             Self::Other => None,
         }
     }
 
-    /// What makes the server unload a model, and with it whatever a request has left taken there.
-    ///
-    /// # Source
-    /// Ollama's API documentation, "Unload a model": no messages, and nothing to keep it for.
+    /// What makes the server unload a model.
     pub(super) fn unload(self, model: &str) -> Option<Question<'static>> {
         match self {
             Self::Ollama => Some(Question {
-                path: "/api/chat",
-                json: Some(json!({"model": model, "messages": [], "keep_alive": 0}).to_string()),
+                path: ollama::UNLOAD,
+                json: Some(ollama::unload(model)),
             }),
             Self::Other => None,
         }

@@ -26,9 +26,9 @@ use crate::pipeline::{Chunk, Data, End, Stop, content_framing};
 use sluicegate_framing::Framing;
 use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::TargetInfo;
-use sluicegate_upstream::client::{self, Unanswered};
+use sluicegate_upstream::client::{self, SendError};
 use sluicegate_upstream::stall::Verdict;
-use sluicegate_upstream::{self as upstream, Answer, AnswerBody, Target, Upstream};
+use sluicegate_upstream::{self as upstream, Response, ResponseBody, Target, Upstream};
 
 mod adapter;
 mod candidates;
@@ -44,7 +44,7 @@ const CHUNK: usize = 64 * 1024;
 /// The response of the attempt that decided the exchange.
 pub(super) struct Source {
     /// `None` when the model server is let go.
-    body: Option<AnswerBody>,
+    body: Option<ResponseBody>,
     /// What has left the adapter already.
     pub(super) first: Option<Chunk>,
     /// Bytes of the body, where the model server has announced that and no adapter looks at them.
@@ -254,15 +254,16 @@ impl Exchange {
             call.over();
         }
         match answer? {
-            Ok(Answer { head, body }) => {
+            Ok(Response { head, body }) => {
                 let mut body = body.of_call(call);
                 if !head.status.is_success() {
                     // The model is not at work for it.
                     body.call_is_over();
                 }
-                self.decide(upstream, Answer { head, body }, watched).await
+                self.decide(upstream, Response { head, body }, watched)
+                    .await
             }
-            Err(Unanswered {
+            Err(SendError {
                 error,
                 body: unsent,
             }) => {
@@ -276,10 +277,10 @@ impl Exchange {
     async fn decide(
         &mut self,
         upstream: &Upstream,
-        answer: Answer,
+        answer: Response,
         watched: Watched,
     ) -> Result<Source, AttemptError> {
-        let Answer { head, mut body } = answer;
+        let Response { head, mut body } = answer;
         let mut source = Source {
             body: None,
             first: None,
@@ -313,7 +314,7 @@ impl Exchange {
     /// What leaves the adapter first.
     async fn first(
         &mut self,
-        body: &mut AnswerBody,
+        body: &mut ResponseBody,
         mut watched: Watched,
     ) -> Result<Chunk, AttemptError> {
         loop {

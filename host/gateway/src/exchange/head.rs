@@ -36,7 +36,7 @@ pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
     let well_formed = (1..=ID_MAX).contains(&given.len())
         && given
             .iter()
-            .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b'-'));
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     match std::str::from_utf8(given) {
         Ok(given) if well_formed => given.into(),
         Ok(_) | Err(_) => new_id(),
@@ -49,11 +49,11 @@ fn new_id() -> Arc<str> {
     let random = random();
     let mut id = String::with_capacity(20);
     id.push_str("req_");
-    id.extend(random.map(|octet| char::from(ALPHABET[usize::from(octet & 31)])));
+    id.extend(random.map(|byte| char::from(ALPHABET[usize::from(byte & 31)])));
     id.into()
 }
 
-/// Octets from the system's generator, asked for many at a time: to ask costs more than an id.
+/// Bytes from the system's generator, asked for many at a time: to ask costs more than an id.
 fn random() -> [u8; 16] {
     const STOCK: usize = 64;
     thread_local! {
@@ -61,11 +61,11 @@ fn random() -> [u8; 16] {
     }
     LEFT.with_borrow_mut(|left| {
         if left.is_empty() {
-            let mut octets = [0; STOCK * 16];
+            let mut bytes = [0; STOCK * 16];
             // Without the generator an id is no secret anyway: it may as well be all `a`.
-            let _ = getrandom::fill(&mut octets);
-            let (pieces, _) = octets.as_chunks::<16>();
-            left.extend_from_slice(pieces);
+            let _ = getrandom::fill(&mut bytes);
+            let (chunks, _) = bytes.as_chunks::<16>();
+            left.extend_from_slice(chunks);
         }
         left.pop().unwrap_or_default()
     })

@@ -1,16 +1,16 @@
 //! Where events end in a stream that no stage looks at.
 
-/// The last octets of a stream, as many as tell whether an event has ended.
+/// The last bytes of a stream, as many as tell whether an event has ended.
 #[derive(Debug, Default)]
 pub(super) struct Tail([u8; 4]);
 
 impl Tail {
-    /// Whether the stream so far ends with an empty line, as events do, if it goes on with these octets.
+    /// Whether the stream so far ends with an empty line, as events do, if it goes on with these bytes.
     pub(super) fn ends_an_event(&mut self, bytes: &[u8]) -> bool {
         let last = bytes.len().saturating_sub(self.0.len());
-        for octet in &bytes[last..] {
+        for byte in &bytes[last..] {
             self.0.rotate_left(1);
-            self.0[3] = *octet;
+            self.0[3] = *byte;
         }
         [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"]
             .iter()
@@ -37,8 +37,8 @@ mod tests {
     #[test]
     fn the_end_of_a_line_is_none_of_an_event() {
         let mut tail = Tail::default();
-        for piece in ["data: a\n", "data: b", "\r\n", "x", "\n"] {
-            assert!(!tail.ends_an_event(piece.as_bytes()), "{piece:?}");
+        for chunk in ["data: a\n", "data: b", "\r\n", "x", "\n"] {
+            assert!(!tail.ends_an_event(chunk.as_bytes()), "{chunk:?}");
         }
     }
 }

@@ -19,10 +19,10 @@ use crate::owner::Owner;
 /// The most random bytes of one call: a guest asks for a seed.
 const RANDOM_MAX: u64 = 64 << 10;
 
-/// Octets of one write; a guest's library splits what is longer.
+/// Bytes of one write; a guest's library splits what is longer.
 const WRITE_MAX: usize = 4096;
 
-/// Octets of one line; what is longer becomes several.
+/// Bytes of one line; what is longer becomes several.
 const LINE_MAX: usize = 8192;
 
 /// A WASI world with nothing in it but a console.
@@ -71,29 +71,29 @@ impl Console {
         self.lines_left.store(lines, Ordering::Relaxed);
     }
 
-    fn write(&self, stream: Stream, octets: &[u8]) {
+    fn write(&self, stream: Stream, bytes: &[u8]) {
         let buffer = match stream {
             Stream::Out => &self.out,
             Stream::Error => &self.error,
         };
         let mut buffer = buffer.lock().expect("no panic while the lock is held");
-        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
-            buffer.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || buffer.len() >= LINE_MAX {
+        for chunk in bytes.split_inclusive(|byte| *byte == b'\n') {
+            buffer.extend_from_slice(chunk);
+            if chunk.ends_with(b"\n") || buffer.len() >= LINE_MAX {
                 self.line(stream, &buffer);
                 buffer.clear();
             }
         }
     }
 
-    fn line(&self, stream: Stream, octets: &[u8]) {
+    fn line(&self, stream: Stream, bytes: &[u8]) {
         let left = self.lines_left.load(Ordering::Relaxed);
         let Some(left) = left.checked_sub(1) else {
             return self.owner.count_dropped_line();
         };
         self.lines_left.store(left, Ordering::Relaxed);
         let (plugin, req) = (&*self.owner.name, self.req.as_deref());
-        let line = String::from_utf8_lossy(octets);
+        let line = String::from_utf8_lossy(bytes);
         let line = line.trim_end_matches(['\r', '\n']);
         match stream {
             Stream::Out => tracing::info!(target: "sluicegate::plugin", plugin, req, "{line}"),

@@ -1,17 +1,17 @@
-//! The body of an answer: where it ends, and which octets are its own.
+//! The body of an answer: where it ends, and which bytes are its own.
 //!
 //! # Source
 //! RFC 9112, section 6.3 (length of a message body) and section 7.1 (chunked transfer coding).
 
-use super::Broken;
+use super::Error;
 
-/// Octets of a chunk's size line with its extensions, and of all trailers together. Arbitrary; real ones have ten.
+/// Bytes of a chunk's size line with its extensions, and of all trailers together. Arbitrary; real ones have ten.
 const LINE_MAX: u32 = 16 * 1024;
 
 /// What is still to come of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// This many octets.
+    /// This many bytes.
     Length(u64),
     /// Chunks.
     Chunked(Chunked),
@@ -36,44 +36,44 @@ impl Content {
         }
     }
 
-    /// Takes octets as they came and moves the body's own among them to the front.
-    pub(super) fn take(&mut self, octets: &mut [u8]) -> Taken {
-        let all = |octets| Taken {
-            kept: octets,
-            octets,
-            broken: None,
+    /// Takes bytes as they came and moves the body's own among them to the front.
+    pub(super) fn take(&mut self, bytes: &mut [u8]) -> Taken {
+        let all = |count| Taken {
+            kept: count,
+            consumed: count,
+            error: None,
         };
         match self {
             Self::Length(left) => {
                 let taken =
-                    usize::try_from(*left).map_or(octets.len(), |left| left.min(octets.len()));
+                    usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= taken as u64;
                 all(taken)
             }
-            Self::Chunked(chunked) => chunked.take(octets),
-            Self::ToEnd => all(octets.len()),
+            Self::Chunked(chunked) => chunked.take(bytes),
+            Self::ToEnd => all(bytes.len()),
         }
     }
 }
 
-/// What became of some octets.
+/// What became of some bytes.
 #[derive(Debug)]
 pub(super) struct Taken {
     /// How many of them are the body's own.
     pub(super) kept: usize,
     /// How many were taken; the others lie behind the end of the body.
-    pub(super) octets: usize,
+    pub(super) consumed: usize,
     /// Why the body ends behind those that were kept, although it is not complete.
-    pub(super) broken: Option<Broken>,
+    pub(super) error: Option<Error>,
 }
 
 /// A place in a body of chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunked {
     state: State,
-    /// The size of the chunk as far as it is known, then its octets still to come.
+    /// The size of the chunk as far as it is known, then its bytes still to come.
     left: u64,
-    /// Octets of the size line, or of the trailers, so far.
+    /// Bytes of the size line, or of the trailers, so far.
     line: u32,
 }
 
@@ -103,14 +103,14 @@ enum State {
 }
 
 impl Chunked {
-    fn take(&mut self, octets: &mut [u8]) -> Taken {
+    fn take(&mut self, bytes: &mut [u8]) -> Taken {
         let (mut kept, mut at) = (0, 0);
-        let mut broken = None;
-        while at < octets.len() && self.state != State::End {
+        let mut error = None;
+        while at < bytes.len() && self.state != State::End {
             if self.state == State::Data {
-                let there = octets.len() - at;
+                let there = bytes.len() - at;
                 let size = usize::try_from(self.left).map_or(there, |left| left.min(there));
-                octets.copy_within(at..at + size, kept);
+                bytes.copy_within(at..at + size, kept);
                 kept += size;
                 at += size;
                 self.left -= size as u64;
@@ -119,10 +119,10 @@ impl Chunked {
                 }
                 continue;
             }
-            match self.step(octets[at]) {
+            match self.step(bytes[at]) {
                 Ok(state) => self.state = state,
-                Err(error) => {
-                    broken = Some(error);
+                Err(reason) => {
+                    error = Some(reason);
                     break;
                 }
             }
@@ -130,13 +130,13 @@ impl Chunked {
         }
         Taken {
             kept,
-            octets: at,
-            broken,
+            consumed: at,
+            error,
         }
     }
 
-    /// Takes one octet of what stands around the data.
-    fn step(&mut self, octet: u8) -> Result<State, Broken> {
+    /// Takes one byte of what stands around the data.
+    fn step(&mut self, byte: u8) -> Result<State, Error> {
         match self.state {
             State::Size | State::DataCr | State::DataEnd | State::Data | State::End => {
                 self.line = 0
@@ -151,28 +151,28 @@ impl Chunked {
             | State::LastEnd => {
                 self.line += 1;
                 if self.line > LINE_MAX {
-                    return Err(Broken::Chunk("a line around its data is too long"));
+                    return Err(Error::Chunk("a line around its data is too long"));
                 }
             }
         }
-        Ok(match (self.state, octet) {
+        Ok(match (self.state, byte) {
             (State::Size, _) => {
-                self.left = digit(octet)?;
+                self.left = digit(byte)?;
                 State::Digits
             }
             (State::Digits | State::Blanks, b';') => State::Extension,
             (State::Digits | State::Blanks, b' ' | b'\t') => State::Blanks,
             (State::Digits | State::Blanks | State::Extension, b'\r') => State::SizeEnd,
-            (State::Blanks, _) => return Err(Broken::Chunk("its size is no number")),
+            (State::Blanks, _) => return Err(Error::Chunk("its size is no number")),
             (State::Digits, _) => {
-                let digit = digit(octet)?;
+                let digit = digit(byte)?;
                 let shifted = self.left.checked_mul(16);
-                let size = shifted.ok_or(Broken::Chunk("its size does not fit 64 bits"))?;
+                let size = shifted.ok_or(Error::Chunk("its size does not fit 64 bits"))?;
                 self.left = size + digit;
                 State::Digits
             }
             (State::Extension, b'\n') => {
-                return Err(Broken::Chunk("its size line ends without CR"));
+                return Err(Error::Chunk("its size line ends without CR"));
             }
             (State::Extension, _) => State::Extension,
             (State::SizeEnd, b'\n') if self.left == 0 => State::Trailers,
@@ -181,17 +181,17 @@ impl Chunked {
             (State::DataEnd, b'\n') => State::Size,
             (State::Trailers, b'\r') => State::LastEnd,
             (State::Trailers | State::Trailer, b'\n') => {
-                return Err(Broken::Chunk("a trailer ends without CR"));
+                return Err(Error::Chunk("a trailer ends without CR"));
             }
             (State::Trailer, b'\r') => State::TrailerEnd,
             (State::Trailers | State::Trailer, _) => State::Trailer,
             (State::TrailerEnd, b'\n') => State::Trailers,
             (State::LastEnd, b'\n') => State::End,
             (State::SizeEnd | State::TrailerEnd | State::LastEnd, _) => {
-                return Err(Broken::Chunk("a CR without LF"));
+                return Err(Error::Chunk("a CR without LF"));
             }
             (State::DataCr | State::DataEnd, _) => {
-                return Err(Broken::Chunk("it is longer than its size"));
+                return Err(Error::Chunk("it is longer than its size"));
             }
             // `take` does not come here with these.
             (State::Data | State::End, _) => self.state,
@@ -199,37 +199,37 @@ impl Chunked {
     }
 }
 
-fn digit(octet: u8) -> Result<u64, Broken> {
-    char::from(octet)
+fn digit(byte: u8) -> Result<u64, Error> {
+    char::from(byte)
         .to_digit(16)
         .map(u64::from)
-        .ok_or(Broken::Chunk("its size is no number"))
+        .ok_or(Error::Chunk("its size is no number"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The body in `pieces` and whether it is complete, with how many octets were left over behind it.
+    /// The body in `parts` and whether it is complete, with how many bytes were left over behind it.
     fn read<'a>(
         mut content: Content,
-        pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<(Vec<u8>, bool, usize), Broken> {
+        parts: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(Vec<u8>, bool, usize), Error> {
         let (mut body, mut over) = (Vec::new(), 0);
-        for piece in pieces {
-            let mut piece = piece.to_vec();
-            let taken = content.take(&mut piece);
-            body.extend_from_slice(&piece[..taken.kept]);
-            over += piece.len() - taken.octets;
-            taken.broken.map_or(Ok(()), Err)?;
+        for part in parts {
+            let mut part = part.to_vec();
+            let taken = content.take(&mut part);
+            body.extend_from_slice(&part[..taken.kept]);
+            over += part.len() - taken.consumed;
+            taken.error.map_or(Ok(()), Err)?;
         }
         Ok((body, content.is_complete(), over))
     }
 
-    fn refused(octets: &[u8]) -> &'static str {
-        match read(Content::CHUNKED, [octets]) {
-            Err(Broken::Chunk(reason)) => reason,
-            other => panic!("{octets:?} gave {other:?}"),
+    fn refused(bytes: &[u8]) -> &'static str {
+        match read(Content::CHUNKED, [bytes]) {
+            Err(Error::Chunk(reason)) => reason,
+            other => panic!("{bytes:?} gave {other:?}"),
         }
     }
 
@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn what_follows_a_body_is_left() {
-        let octets = [CHUNKS, b"HTTP/1.1 200 OK"].concat();
-        let (body, complete, over) = read(Content::CHUNKED, [octets.as_slice()]).expect("legal");
+        let bytes = [CHUNKS, b"HTTP/1.1 200 OK"].concat();
+        let (body, complete, over) = read(Content::CHUNKED, [bytes.as_slice()]).expect("legal");
         assert_eq!(
             (body.as_slice(), complete, over),
             (&b"hello, good\nworld"[..], true, 15)
@@ -305,11 +305,11 @@ mod tests {
 
     #[test]
     fn what_came_before_a_bad_chunk_is_kept_and_nothing_of_its_frame() {
-        let mut octets = *b"5\r\nhello\r\nzz\r\nworld";
+        let mut bytes = *b"5\r\nhello\r\nzz\r\nworld";
         let mut content = Content::CHUNKED;
-        let taken = content.take(&mut octets);
-        assert_eq!(&octets[..taken.kept], b"hello");
-        assert!(matches!(taken.broken, Some(Broken::Chunk(_))));
+        let taken = content.take(&mut bytes);
+        assert_eq!(&bytes[..taken.kept], b"hello");
+        assert!(matches!(taken.error, Some(Error::Chunk(_))));
     }
 
     #[test]

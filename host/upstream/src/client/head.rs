@@ -1,4 +1,4 @@
-//! Heads: a request's as octets, and an answer's from octets.
+//! Heads: a request's as bytes, and an answer's from bytes.
 //!
 //! # Source
 //! RFC 9112, sections 2 to 6 and 9.3.
@@ -11,11 +11,11 @@ use hyper::http::request;
 use hyper::http::response::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 
-use super::Broken;
+use super::Error;
 use super::content::Content;
 use crate::Body;
 
-/// Octets of an answer's head. Arbitrary; model servers send some hundred.
+/// Bytes of an answer's head. Arbitrary; model servers send some hundred.
 const HEAD_MAX: usize = 64 * 1024;
 /// Fields of an answer's head. Arbitrary as well.
 const FIELDS_MAX: usize = 200;
@@ -28,7 +28,7 @@ pub(super) enum Sends {
     Chunked,
 }
 
-/// A request's head as octets.
+/// A request's head as bytes.
 ///
 /// The fields go out as they are; those of the framing are added here and must not be among them.
 pub(super) fn write(request: &request::Parts, body: &Body) -> (Bytes, Sends) {
@@ -77,15 +77,15 @@ pub(super) struct Head {
     pub(super) parts: Parts,
     pub(super) content: Content,
     /// Whether the server lets the connection be used again after the body.
-    pub(super) keeps: bool,
+    pub(super) keep_alive: bool,
 }
 
 /// Takes the head of the answer from the beginning of `buffer`, and interim ones (1xx) before it; `None` if it has not come
 /// whole yet.
 ///
 /// # Errors
-/// [`Broken::Head`] if it is none, or not one of which the body's end can be told.
-pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Broken> {
+/// [`Error::Head`] if it is none, or not one of which the body's end can be told.
+pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Error> {
     loop {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut []);
@@ -94,21 +94,21 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Broken> {
         let length = match parsed {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if buffer.len() <= HEAD_MAX => return Ok(None),
-            Ok(httparse::Status::Partial) => return Err(Broken::Head("it is too large")),
+            Ok(httparse::Status::Partial) => return Err(Error::Head("it is too large")),
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(Broken::Head("it has too many fields"));
+                return Err(Error::Head("it has too many fields"));
             }
-            Err(_) => return Err(Broken::Head("it is not HTTP/1")),
+            Err(_) => return Err(Error::Head("it is not HTTP/1")),
         };
         if length > HEAD_MAX {
-            return Err(Broken::Head("it is too large"));
+            return Err(Error::Head("it is too large"));
         }
         let status = response
             .code
             .and_then(|code| StatusCode::from_u16(code).ok());
-        let status = status.ok_or(Broken::Head("its status is none"))?;
+        let status = status.ok_or(Error::Head("its status is none"))?;
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Broken::Head(
+            return Err(Error::Head(
                 "it changes the protocol, which nobody asked for",
             ));
         }
@@ -131,9 +131,9 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Broken> {
             })
             .collect();
         // A copy of its own: fields live as long as the exchange, and the buffer is to be used again.
-        let octets = Bytes::copy_from_slice(&buffer.split_to(length));
-        let fields = read_fields(&octets, &places)?;
-        let (content, keeps) = framing(status, version, &fields)?;
+        let bytes = Bytes::copy_from_slice(&buffer.split_to(length));
+        let fields = read_fields(&bytes, &places)?;
+        let (content, keep_alive) = framing(status, version, &fields)?;
         let (mut parts, ()) = Response::new(()).into_parts();
         parts.status = status;
         parts.version = version;
@@ -141,7 +141,7 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Broken> {
         return Ok(Some(Head {
             parts,
             content,
-            keeps,
+            keep_alive,
         }));
     }
 }
@@ -154,13 +154,13 @@ fn place(buffer: &[u8], part: &[u8]) -> Place {
     (start, start + part.len())
 }
 
-fn read_fields(octets: &Bytes, places: &[(Place, Place)]) -> Result<HeaderMap, Broken> {
+fn read_fields(bytes: &Bytes, places: &[(Place, Place)]) -> Result<HeaderMap, Error> {
     let mut fields = HeaderMap::with_capacity(places.len());
     for ((from, to), (start, end)) in places {
-        let name = HeaderName::from_bytes(&octets[*from..*to]);
-        let value = HeaderValue::from_maybe_shared(octets.slice(*start..*end));
+        let name = HeaderName::from_bytes(&bytes[*from..*to]);
+        let value = HeaderValue::from_maybe_shared(bytes.slice(*start..*end));
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(Broken::Head("it has a field that is none"));
+            return Err(Error::Head("it has a field that is none"));
         };
         fields.append(name, value);
     }
@@ -172,8 +172,8 @@ fn framing(
     status: StatusCode,
     version: Version,
     fields: &HeaderMap,
-) -> Result<(Content, bool), Broken> {
-    let keeps = match version {
+) -> Result<(Content, bool), Error> {
+    let keep_alive = match version {
         Version::HTTP_10 => has_token(fields, "keep-alive"),
         _ => !has_token(fields, "close"),
     };
@@ -181,35 +181,35 @@ fn framing(
     let coded = codings.peek().is_some();
     let length = content_length(fields)?;
     if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
-        return Ok((Content::Length(0), keeps && !coded));
+        return Ok((Content::Length(0), keep_alive && !coded));
     }
     if coded {
         let chunked = codings
             .next()
             .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
         if !chunked || codings.next().is_some() || version == Version::HTTP_10 {
-            return Err(Broken::Head("its transfer coding was not asked for"));
+            return Err(Error::Head("its transfer coding was not asked for"));
         }
         // Somebody between here and the server may have gone by the length: this connection is not to be trusted again.
-        return Ok((Content::CHUNKED, keeps && length.is_none()));
+        return Ok((Content::CHUNKED, keep_alive && length.is_none()));
     }
     Ok(match length {
-        Some(length) => (Content::Length(length), keeps),
+        Some(length) => (Content::Length(length), keep_alive),
         None => (Content::ToEnd, false),
     })
 }
 
 /// The announced length; the same one several times is one (RFC 9110, section 8.6).
-fn content_length(fields: &HeaderMap) -> Result<Option<u64>, Broken> {
+fn content_length(fields: &HeaderMap) -> Result<Option<u64>, Error> {
     let mut found = None;
     for text in fields.get_all(header::CONTENT_LENGTH) {
         let text = text.to_str().unwrap_or_default();
         for text in text.split(',').map(str::trim) {
-            let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             let length = text.parse().ok().filter(|_| digits);
-            let length = length.ok_or(Broken::Head("its content-length is no number"))?;
+            let length = length.ok_or(Error::Head("its content-length is no number"))?;
             if *found.get_or_insert(length) != length {
-                return Err(Broken::Head("its content-length is two numbers"));
+                return Err(Error::Head("its content-length is two numbers"));
             }
         }
     }

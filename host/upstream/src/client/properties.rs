@@ -9,26 +9,26 @@ use super::Body;
 use super::content::Content;
 use super::head::{self, Head, Sends};
 
-/// `input` in pieces of these sizes, which are repeated as often as needed.
+/// `input` in parts of these sizes, which are repeated as often as needed.
 fn cut<'a>(mut input: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
-    let mut pieces = Vec::new();
+    let mut parts = Vec::new();
     for size in sizes.iter().cycle() {
         if input.is_empty() {
             break;
         }
-        let (piece, rest) = input.split_at((*size).min(input.len()));
-        pieces.push(piece);
+        let (part, rest) = input.split_at((*size).min(input.len()));
+        parts.push(part);
         input = rest;
     }
-    pieces
+    parts
 }
 
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1_usize..9, 1..20)
 }
 
-/// Octets in which the words of a grammar are more likely than chance would have them.
-fn octets(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+/// Bytes in which the words of a grammar are more likely than chance would have them.
+fn bytes(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let word = prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec());
     let any = prop::collection::vec(any::<u8>(), 1..4);
     prop::collection::vec(prop_oneof![8 => word, 1 => any], 0..40).prop_map(|parts| parts.concat())
@@ -37,12 +37,12 @@ fn octets(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
 /// What a head says, and what is left behind it; or why there is none; or that more is needed.
 type Read = Result<Option<(String, Content, bool, Vec<u8>)>, String>;
 
-/// Reads a head from pieces as a connection does.
-fn read_head(pieces: &[&[u8]]) -> Read {
+/// Reads a head from parts as a connection does.
+fn read_head(parts: &[&[u8]]) -> Read {
     let mut buffer = BytesMut::new();
     let mut found: Option<Head> = None;
-    for piece in pieces {
-        buffer.extend_from_slice(piece);
+    for part in parts {
+        buffer.extend_from_slice(part);
         if found.is_none() {
             found = head::take(&mut buffer).map_err(|broken| broken.to_string())?;
         }
@@ -52,7 +52,7 @@ fn read_head(pieces: &[&[u8]]) -> Read {
             "{:?} {} {:?}",
             head.parts.version, head.parts.status, head.parts.headers
         );
-        (what, head.content, head.keeps, buffer.to_vec())
+        (what, head.content, head.keep_alive, buffer.to_vec())
     }))
 }
 
@@ -93,32 +93,32 @@ fn name() -> impl Strategy<Value = String> {
     })
 }
 
-/// Octets that a field's value may have, without blanks around them.
+/// Bytes that a field's value may have, without blanks around them.
 fn value() -> impl Strategy<Value = Vec<u8>> {
-    let octet = prop_oneof![Just(b'\t'), 0x20_u8..0x7f, 0x80_u8..=0xff];
-    prop::collection::vec(octet, 0..20).prop_map(|octets| octets.trim_ascii().to_vec())
+    let byte = prop_oneof![Just(b'\t'), 0x20_u8..0x7f, 0x80_u8..=0xff];
+    prop::collection::vec(byte, 0..20).prop_map(|bytes| bytes.trim_ascii().to_vec())
 }
 
 fn fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     prop::collection::vec((name(), value()), 0..12)
 }
 
-/// All octets of `part`, in this order, are in `whole`.
+/// All bytes of `part`, in this order, are in `whole`.
 fn is_within(part: &[u8], whole: &[u8]) -> bool {
     let mut whole = whole.iter();
-    part.iter().all(|octet| whole.any(|other| other == octet))
+    part.iter().all(|byte| whole.any(|other| other == byte))
 }
 
-/// What became of a body: its own octets, how many were taken in all, whether it is complete, and why not.
-fn read_body(mut content: Content, pieces: &[&[u8]]) -> (Vec<u8>, usize, bool, Option<String>) {
+/// What became of a body: its own bytes, how many were taken in all, whether it is complete, and why not.
+fn read_body(mut content: Content, parts: &[&[u8]]) -> (Vec<u8>, usize, bool, Option<String>) {
     let (mut body, mut all) = (Vec::new(), 0);
-    for piece in pieces {
-        let mut octets = piece.to_vec();
-        let taken = content.take(&mut octets);
-        assert!(taken.kept <= taken.octets && taken.octets <= piece.len());
-        body.extend_from_slice(&octets[..taken.kept]);
-        all += taken.octets;
-        if let Some(broken) = taken.broken {
+    for part in parts {
+        let mut bytes = part.to_vec();
+        let taken = content.take(&mut bytes);
+        assert!(taken.kept <= taken.consumed && taken.consumed <= part.len());
+        body.extend_from_slice(&bytes[..taken.kept]);
+        all += taken.consumed;
+        if let Some(broken) = taken.error {
             return (body, all, content.is_complete(), Some(broken.to_string()));
         }
     }
@@ -167,23 +167,23 @@ fn chunk() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         } else {
             format!("{:x}", data.len())
         };
-        let mut octets = format!("{}{size}{after}\r\n", "0".repeat(zeros)).into_bytes();
-        octets.extend_from_slice(&data);
-        octets.extend_from_slice(b"\r\n");
-        (data, octets)
+        let mut bytes = format!("{}{size}{after}\r\n", "0".repeat(zeros)).into_bytes();
+        bytes.extend_from_slice(&data);
+        bytes.extend_from_slice(b"\r\n");
+        (data, bytes)
     })
 }
 
 proptest! {
     #[test]
-    fn any_octets_are_a_head_or_none_however_they_are_cut(
+    fn any_bytes_are_a_head_or_none_however_they_are_cut(
         begins in prop::sample::select(vec!["HTTP/1.1 200 OK\r\n", "HTTP/1.0 404 \r\n", ""]),
-        octets in octets(HEAD_WORDS),
+        bytes in bytes(HEAD_WORDS),
         sizes in sizes(),
     ) {
-        let octets = [begins.as_bytes(), &octets].concat();
-        let whole = read_head(&[&octets]);
-        prop_assert_eq!(read_head(&cut(&octets, &sizes)), whole);
+        let bytes = [begins.as_bytes(), &bytes].concat();
+        let whole = read_head(&[&bytes]);
+        prop_assert_eq!(read_head(&cut(&bytes, &sizes)), whole);
     }
 
     #[test]
@@ -196,26 +196,26 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..20),
         sizes in sizes(),
     ) {
-        let mut octets = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
+        let mut bytes = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
         for (name, value) in &fields {
-            octets.extend_from_slice(format!("{name}:{}", blanks.0).as_bytes());
-            octets.extend_from_slice(value);
-            octets.extend_from_slice(format!("{}\r\n", blanks.1).as_bytes());
+            bytes.extend_from_slice(format!("{name}:{}", blanks.0).as_bytes());
+            bytes.extend_from_slice(value);
+            bytes.extend_from_slice(format!("{}\r\n", blanks.1).as_bytes());
         }
         if let Some(length) = length {
-            octets.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+            bytes.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
         }
-        octets.extend_from_slice(b"\r\n");
-        let end = octets.len();
-        octets.extend_from_slice(&body);
+        bytes.extend_from_slice(b"\r\n");
+        let end = bytes.len();
+        bytes.extend_from_slice(&body);
 
         let mut buffer = BytesMut::new();
         let mut found = None;
-        for piece in cut(&octets, &sizes) {
-            buffer.extend_from_slice(piece);
+        for part in cut(&bytes, &sizes) {
+            buffer.extend_from_slice(part);
             if found.is_none() {
                 found = head::take(&mut buffer)?;
-                let got = octets.len() - buffer.len();
+                let got = bytes.len() - buffer.len();
                 prop_assert!(found.is_none() || got >= end, "whole before its end");
             }
         }
@@ -238,14 +238,14 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_are_a_body_or_none_however_they_are_cut(
+    fn any_bytes_are_a_body_or_none_however_they_are_cut(
         content in contents(),
-        octets in octets(BODY_WORDS),
+        bytes in bytes(BODY_WORDS),
         sizes in sizes(),
     ) {
-        let whole = read_body(content, &[&octets]);
-        prop_assert!(is_within(&whole.0, &octets), "a body of what was not sent");
-        prop_assert_eq!(read_body(content, &cut(&octets, &sizes)), whole);
+        let whole = read_body(content, &[&bytes]);
+        prop_assert!(is_within(&whole.0, &bytes), "a body of what was not sent");
+        prop_assert_eq!(read_body(content, &cut(&bytes, &sizes)), whole);
     }
 
     #[test]
@@ -256,18 +256,18 @@ proptest! {
         rest in prop::collection::vec(any::<u8>(), 0..20),
         sizes in sizes(),
     ) {
-        let (data, octets): (Vec<_>, Vec<_>) = chunks.into_iter().unzip();
-        let mut octets = octets.concat();
-        octets.extend_from_slice(format!("{}\r\n", "0".repeat(zeros)).as_bytes());
+        let (data, bytes): (Vec<_>, Vec<_>) = chunks.into_iter().unzip();
+        let mut bytes = bytes.concat();
+        bytes.extend_from_slice(format!("{}\r\n", "0".repeat(zeros)).as_bytes());
         for (name, value) in &trailers {
-            octets.extend_from_slice(format!("{name}: ").as_bytes());
-            octets.extend_from_slice(value);
-            octets.extend_from_slice(b"\r\n");
+            bytes.extend_from_slice(format!("{name}: ").as_bytes());
+            bytes.extend_from_slice(value);
+            bytes.extend_from_slice(b"\r\n");
         }
-        octets.extend_from_slice(b"\r\n");
-        let end = octets.len();
-        octets.extend_from_slice(&rest);
-        let read = read_body(Content::CHUNKED, &cut(&octets, &sizes));
+        bytes.extend_from_slice(b"\r\n");
+        let end = bytes.len();
+        bytes.extend_from_slice(&rest);
+        let read = read_body(Content::CHUNKED, &cut(&bytes, &sizes));
         prop_assert_eq!(read, (data.concat(), end, true, None));
     }
 
@@ -289,11 +289,11 @@ proptest! {
         }
         let wanted = request.headers().clone();
         let length = body.as_ref().map_or(0, Vec::len);
-        let (octets, sends) = head::write(&request.into_parts().0, &Body::Full(body.map(Into::into)));
+        let (bytes, sends) = head::write(&request.into_parts().0, &Body::Full(body.map(Into::into)));
 
         let mut places = [httparse::EMPTY_HEADER; 64];
         let mut read = httparse::Request::new(&mut places);
-        prop_assert_eq!(read.parse(&octets)?, httparse::Status::Complete(octets.len()));
+        prop_assert_eq!(read.parse(&bytes)?, httparse::Status::Complete(bytes.len()));
         prop_assert_eq!(read.method, Some(method.as_str()));
         prop_assert_eq!(read.path, Some(path.as_str()));
         let mut got = HeaderMap::new();

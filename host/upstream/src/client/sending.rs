@@ -9,15 +9,15 @@ use hyper::http::request;
 use tokio::io::AsyncWrite;
 
 use super::head::{self, Sends};
-use super::{Body, Broken};
+use super::{Body, Error};
 use sluicegate_io as octets;
 
-/// What is still to be sent: the octets at hand, then the rest of the body.
+/// What is still to be sent: the bytes at hand, then the rest of the body.
 pub(super) struct Sending {
     /// The head, or the size line of a chunk.
     front: Bytes,
-    /// A piece of the body.
-    piece: Bytes,
+    /// Some of the body.
+    data: Bytes,
     /// What closes a chunk, or the body.
     back: &'static [u8],
     /// `None` after its end.
@@ -30,24 +30,24 @@ impl Sending {
         let (front, sends) = head::write(head, &body);
         let mut sending = Self {
             front,
-            piece: Bytes::new(),
+            data: Bytes::new(),
             back: b"",
             body: None,
             sends,
         };
         match body {
             // Goes out with the head.
-            Body::Full(bytes) => sending.piece = bytes.unwrap_or_default(),
+            Body::Full(bytes) => sending.data = bytes.unwrap_or_default(),
             Body::Stream(_) => sending.body = Some(body),
         }
         sending
     }
 
-    /// The same request once more, if all of it is at hand. Only before the first octet is sent.
-    pub(super) fn again(&self) -> Option<Self> {
+    /// The same request once more, if all of it is at hand. Only before the first byte is sent.
+    pub(super) fn replay(&self) -> Option<Self> {
         self.body.is_none().then(|| Self {
             front: self.front.clone(),
-            piece: self.piece.clone(),
+            data: self.data.clone(),
             back: self.back,
             body: None,
             sends: self.sends,
@@ -64,17 +64,17 @@ impl Sending {
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Broken>> {
+    ) -> Poll<Result<(), Error>> {
         loop {
             while self.is_at_hand() {
                 let slices = [
                     IoSlice::new(&self.front),
-                    IoSlice::new(&self.piece),
+                    IoSlice::new(&self.data),
                     IoSlice::new(self.back),
                 ];
                 let sent = ready!(octets::poll_write(stream, cx, &slices))?;
                 if sent == 0 {
-                    return Poll::Ready(Err(Broken::Io(std::io::ErrorKind::WriteZero.into())));
+                    return Poll::Ready(Err(Error::Io(std::io::ErrorKind::WriteZero.into())));
                 }
                 self.advance(sent);
             }
@@ -83,9 +83,9 @@ impl Sending {
                 None => Poll::Ready(None),
             };
             match next {
-                Poll::Ready(Some(Ok(piece))) => self.load(piece),
+                Poll::Ready(Some(Ok(data))) => self.load(data),
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Err(Broken::RequestBody(error)));
+                    return Poll::Ready(Err(Error::RequestBody(error)));
                 }
                 Poll::Ready(None) if self.body.take().is_some() && self.sends == Sends::Chunked => {
                     self.back = b"0\r\n\r\n";
@@ -104,11 +104,11 @@ impl Sending {
     }
 
     fn is_at_hand(&self) -> bool {
-        !(self.front.is_empty() && self.piece.is_empty() && self.back.is_empty())
+        !(self.front.is_empty() && self.data.is_empty() && self.back.is_empty())
     }
 
     fn advance(&mut self, mut sent: usize) {
-        for part in [&mut self.front, &mut self.piece] {
+        for part in [&mut self.front, &mut self.data] {
             let size = sent.min(part.len());
             part.advance(size);
             sent -= size;
@@ -116,12 +116,12 @@ impl Sending {
         self.back = &self.back[sent..];
     }
 
-    fn load(&mut self, piece: Bytes) {
-        // A chunk of no octets would end the body.
-        if self.sends == Sends::Chunked && !piece.is_empty() {
-            self.front = format!("{:x}\r\n", piece.len()).into();
+    fn load(&mut self, data: Bytes) {
+        // A chunk of no bytes would end the body.
+        if self.sends == Sends::Chunked && !data.is_empty() {
+            self.front = format!("{:x}\r\n", data.len()).into();
             self.back = b"\r\n";
         }
-        self.piece = piece;
+        self.data = data;
     }
 }

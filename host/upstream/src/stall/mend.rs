@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::model::Model;
 use crate::Target;
-use crate::ask::{self, Sender};
+use crate::ask::{self, Question, Sender};
 use crate::vendor::Vendor;
 
 /// How long the attempts that wait may take to step back. One that cannot, because its body is gone, keeps its place, and the
@@ -127,7 +127,8 @@ async fn has_effect(
 
 /// The keys of the models that the server has loaded; `None` if it does not tell.
 async fn loaded(sender: &Sender<'_>, vendor: Vendor) -> Option<Vec<String>> {
-    let question = vendor.loaded()?;
+    let path = vendor.loaded_path()?;
+    let question = Question { path, json: None };
     let answer = timeout(ANSWER, ask::ask(sender, question)).await;
     let (status, body) = answer.ok()?.ok()?;
     let names = vendor.read_loaded(&body).filter(|_| status.is_success())?;

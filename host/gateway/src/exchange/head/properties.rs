@@ -15,7 +15,7 @@ fn decoded(path: &str) -> Vec<u8> {
         let digit = |at: usize| {
             after
                 .get(at)
-                .and_then(|octet| char::from(*octet).to_digit(16))
+                .and_then(|byte| char::from(*byte).to_digit(16))
         };
         match (first, digit(0), digit(1)) {
             (b'%', Some(high), Some(low)) => {
@@ -76,7 +76,7 @@ proptest! {
         let mut fields = HeaderMap::new();
         fields.insert(REQUEST_ID, HeaderValue::from_bytes(&given)?);
         let id = request_id(&fields);
-        let legal = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'_' || octet == b'-';
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         prop_assert!((1..=64).contains(&id.len()) && id.bytes().all(legal), "{id}");
         let well_formed = (1..=64).contains(&given.len()) && given.iter().copied().all(legal);
         prop_assert_eq!(id.as_bytes() == given, well_formed);

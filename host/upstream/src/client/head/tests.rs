@@ -1,18 +1,18 @@
 use super::*;
 
-fn read(text: &str) -> Result<Option<Head>, Broken> {
+fn read(text: &str) -> Result<Option<Head>, Error> {
     take(&mut BytesMut::from(text))
 }
 
 fn answer(fields: &str) -> (Content, bool) {
     let head = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
     let head = head.expect("legal").expect("whole");
-    (head.content, head.keeps)
+    (head.content, head.keep_alive)
 }
 
 fn refused(text: &str) -> &'static str {
     match read(text) {
-        Err(Broken::Head(reason)) => reason,
+        Err(Error::Head(reason)) => reason,
         other => panic!("{text:?} gave {other:?}"),
     }
 }
@@ -22,7 +22,7 @@ fn refused_fields(fields: &str) -> &'static str {
 }
 
 #[test]
-fn a_head_is_whole_only_with_its_last_octet_and_takes_nothing_behind_it() {
+fn a_head_is_whole_only_with_its_last_byte_and_takes_nothing_behind_it() {
     let text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: \u{e4}\r\nx-a: 2\r\n\r\nhello";
     for end in 0..text.len() - 5 {
         if text.is_char_boundary(end) {
@@ -35,7 +35,7 @@ fn a_head_is_whole_only_with_its_last_octet_and_takes_nothing_behind_it() {
     let mut buffer = BytesMut::from(text);
     let head = take(&mut buffer).expect("legal").expect("whole");
     assert_eq!(&buffer[..], b"hello");
-    assert_eq!((head.content, head.keeps), (Content::Length(5), true));
+    assert_eq!((head.content, head.keep_alive), (Content::Length(5), true));
     let values: Vec<_> = head
         .parts
         .headers
@@ -85,7 +85,7 @@ fn the_framing_is_that_of_the_rfc() {
         let head = read(&format!("HTTP/1.1 {status}\r\ncontent-length: 9\r\n\r\n"));
         let head = head.expect("legal").expect("whole");
         assert_eq!(
-            (head.content, head.keeps),
+            (head.content, head.keep_alive),
             (Content::Length(0), true),
             "{status}"
         );
@@ -94,12 +94,15 @@ fn the_framing_is_that_of_the_rfc() {
 
 #[test]
 fn http_1_0_is_kept_only_if_it_says_so() {
-    for (field, keeps) in [("", false), ("connection: keep-alive\r\n", true)] {
+    for (field, keep_alive) in [("", false), ("connection: keep-alive\r\n", true)] {
         let head = read(&format!(
             "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n{field}\r\n"
         ));
         let head = head.expect("legal").expect("whole");
-        assert_eq!((head.content, head.keeps), (Content::Length(2), keeps));
+        assert_eq!(
+            (head.content, head.keep_alive),
+            (Content::Length(2), keep_alive)
+        );
     }
 }
 

@@ -1,39 +1,28 @@
-//! What a model server says of itself: its version, and which models it has in memory.
-//!
-//! Only Ollama tells. Of another server nothing is known, which is no error.
+//! Ollama: where it tells its version and its models, how it names them, and how a model is unloaded.
 
 use serde::Deserialize;
+use serde_json::json;
 
-/// Where Ollama tells its version.
+/// The path of Ollama's version.
 ///
 /// # Source
 /// Ollama's API documentation, "Version": `GET /api/version`.
-pub const VERSION: &str = "/api/version";
+pub(super) const VERSION: &str = "/api/version";
 
-/// Where Ollama tells what is in memory.
+/// The path of the models in memory.
 ///
 /// # Source
 /// Ollama's API documentation, "List Running Models": `GET /api/ps`.
-pub const LOADED: &str = "/api/ps";
+pub(super) const LOADED: &str = "/api/ps";
 
 /// Models that are taken over. Arbitrary; far more than one machine holds in memory.
 const MODELS: usize = 64;
 
-/// The longest name or version that is taken over, in octets. Arbitrary; names are a few dozen.
+/// The longest name or version that is taken over, in bytes. Arbitrary; names are a few dozen.
 const LONGEST: usize = 256;
 
-/// What is known of a model server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Its version, such as `0.12.3`; `None` if it does not tell.
-    pub version: Option<String>,
-    /// The names of the models in its memory, in its own order; `None` if it does not tell.
-    pub loaded: Option<Vec<String>>,
-}
-
-/// The version in an answer to [`VERSION`]; `None` if that is not Ollama's.
-#[must_use]
-pub fn version(body: &[u8]) -> Option<String> {
+/// The version in a response to [`VERSION`]; `None` if it is not Ollama's.
+pub(super) fn version(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Document {
         version: String,
@@ -42,9 +31,8 @@ pub fn version(body: &[u8]) -> Option<String> {
     Some(document.version).filter(|version| version.len() <= LONGEST)
 }
 
-/// The names in an answer to [`LOADED`]; `None` if that is not Ollama's.
-#[must_use]
-pub fn loaded(body: &[u8]) -> Option<Vec<String>> {
+/// The names in a response to [`LOADED`]; `None` if it is not Ollama's.
+pub(super) fn loaded(body: &[u8]) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Document {
         models: Vec<Model>,
@@ -59,12 +47,34 @@ pub fn loaded(body: &[u8]) -> Option<Vec<String>> {
     Some(names.take(MODELS).collect())
 }
 
+/// The path that unloads a model, and with it whatever a request has left taken there.
+pub(super) const UNLOAD: &str = "/api/chat";
+
+/// The request for [`UNLOAD`].
+///
+/// # Source
+/// Ollama's API documentation, "Unload a model": no messages, and nothing to keep it for.
+pub(super) fn unload(model: &str) -> String {
+    json!({"model": model, "messages": [], "keep_alive": 0}).to_string()
+}
+
+/// The same for all names that Ollama takes for one model.
+pub(super) fn model_key(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let last = name.rsplit('/').next().unwrap_or(&name);
+    if last.contains(':') {
+        name
+    } else {
+        name + ":latest"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{LONGEST, MODELS, loaded, version};
 
     #[test]
-    fn ollamas_answers_are_read() {
+    fn ollamas_responses_are_read() {
         assert_eq!(version(br#"{"version":"0.12.3"}"#), Some("0.12.3".into()));
         let body =
             br#"{"models":[{"name":"qwen3:32b","model":"qwen3:32b","size":1},{"name":"b"}]}"#;
