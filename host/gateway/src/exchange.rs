@@ -1,26 +1,36 @@
-//! The life of one exchange, from the client's head to the last byte of the response.
+//! The life of one exchange, from the head of the client's request to the last byte of the response.
 //!
-//! Read [`drive`] and [`Exchange::run`] top to bottom. What is here is order and consequence: what happens when, and what
-//! the client sees if it fails before and after the first byte. How the request is taken in is in [`request`], how a model
-//! server is asked in [`attempt`], how the client is written to in [`delivery`] and [`client`]; the rules themselves are in `pipeline`, `plugin`, `upstream` and the crate `contract`.
+//! Read [`drive`] and [`Exchange::run`] from top to bottom. They are these steps:
 //!
-//! # Who sees what, in which order
-//! - Request phases run first stage to last. The request is then frozen: each attempt works on a copy, with an adapter of its
-//!   own. An attempt is decided by what leaves its adapter; until then a failure that another model server may mend leads to
-//!   the next attempt, and nobody sees it.
+//! 1. **Route, request id, admission**: [`Exchange::begin`] finds the route, `enter` takes a place at the entrance.
+//! 2. **Request phases**: gates and request heads, first stage to last; then [`Exchange::admit`]; then the body, for the
+//!    stages that want to see it.
+//! 3. **Freeze**: from here on the request does not change. Each attempt works on a copy of it.
+//! 4. **Attempts**: model servers are asked, one after the other, until one of them decides the exchange.
+//! 5. **Relay**: the response goes through the stages, last to first, and to the client as it arrives.
+//! 6. **Close**: `closing`, the record, observers.
+//!
+//! This file has the order of the steps, and what the client sees if one of them fails before or after the first byte. How the
+//! request is read is in [`request`], how a model server is asked in [`attempt`], how the client is written to in [`delivery`]
+//! and [`client`]. The rules are in `pipeline`, `plugin`, `upstream` and the crate `contract`.
+//!
+//! # Who sees what
+//! - An attempt is decided by what leaves its adapter. Until then a failure that another model server may mend leads to the
+//!   next attempt, and nobody sees it.
 //! - Whatever decides the exchange travels outward, last stage to first: the model server's response, a stage's own reply, or
 //!   a failure. A failure of the model server begins outside its adapter. A failure from before the first stage ran is shown
-//!   to a front alone; one without a route to nobody.
-//! - Before anything has gone to the client, a failure is a response with a status. If stages have seen a head of the stream
-//!   already, they are shown the failure as one event; what they make of it becomes the body of that response. After the
-//!   first byte it is one last event, behind which the body ends as it should.
-//! - A client that leaves is seen by `closing` alone: adapter first, then last stage to first. Observers come after that.
+//!   to a front alone. One without a route is shown to no stage.
+//! - Before anything has gone to the client, a failure is a response with a status. If stages have already seen the head of a
+//!   stream, they are shown the failure as one event, and what they make of it becomes the body of that response. After the
+//!   first byte a failure is one last event, and the body ends properly behind it.
+//! - A client that leaves is seen by `closing` alone: adapter first, then last stage to first. Observers run after that.
 
 mod admission;
 mod attempt;
 mod client;
 mod deadlines;
 mod delivery;
+mod halt;
 mod head;
 mod outlet;
 mod recent;
@@ -40,11 +50,11 @@ pub use self::outlet::{Aborted, Body, Finishing};
 pub use self::recent::Recent;
 
 use self::admission::{Admitted, Entered};
-use self::attempt::{Adapter, Source};
+use self::attempt::{Adapter, UpstreamResponse};
 use self::client::ResponseWriter;
-use self::deadlines::{Deadlines, Expired};
-use self::delivery::{shutting_down, too_late};
-use self::outlet::{Connection, ConnectionHandle, Interrupt};
+use self::deadlines::Deadlines;
+use self::halt::Halt;
+use self::outlet::{Connection, ConnectionHandle};
 use self::record::Record;
 use crate::failure::Failure;
 use crate::pipeline::{Chunk, Data, End, FailureReport, PipelineRun, Stop};
@@ -85,7 +95,7 @@ pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) ->
     }
 }
 
-/// One exchange: find its route, run it, tell the client how it ended, and close it.
+/// One exchange. Its connection polls it.
 async fn drive(
     core: Arc<Core>,
     client: Peer,
@@ -95,46 +105,17 @@ async fn drive(
     let snapshot = core.snapshot.load_full();
     let (mut exchange, refused) = Exchange::begin(core, snapshot, &client, request, connection);
     let result = match refused {
-        Some(stop) => Err(stop.into()),
         None => exchange.run().await,
+        Some(stop) => Err(Halt::Stop(stop)),
     };
     let result = match result {
-        Err(Halt::Stop(stop)) => exchange.answer(stop).await,
+        Err(Halt::Stop(stop)) => exchange.respond_with(stop).await,
         other => other,
     };
     exchange.close(result.is_err()).await;
 }
 
-/// Why an exchange does not go on as it should.
-enum Halt {
-    /// It is to be answered with this.
-    Stop(Stop),
-    /// The client has left: there is nobody to answer.
-    Gone,
-}
-
-impl From<Stop> for Halt {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-impl From<Failure> for Halt {
-    fn from(failure: Failure) -> Self {
-        Self::Stop(failure.into())
-    }
-}
-
-impl From<Interrupt> for Halt {
-    fn from(why: Interrupt) -> Self {
-        match why {
-            Interrupt::Gone => Self::Gone,
-            Interrupt::Total(limit) => too_late(Expired::Total(limit)).into(),
-            Interrupt::Shutdown => shutting_down().into(),
-        }
-    }
-}
-
+/// What one exchange holds.
 struct Exchange {
     core: Arc<Core>,
     snapshot: Arc<Snapshot>,
@@ -148,29 +129,28 @@ struct Exchange {
     /// The adapter of the last attempt.
     adapter: Option<Adapter>,
     deadlines: Deadlines,
-    /// The client's body, until it is read.
+    /// The client's request body, until it is read.
     body: Option<Limited>,
     /// Whether the client waits for a go-ahead before it sends its body.
     expects_continue: bool,
-    /// What it may hold, once it is past the gates. The last to be dropped: what it stands for is given back before.
+    /// What the exchange may hold, once it is past the gates. Dropped last, after everything that it stands for.
     admitted: Option<Admitted>,
 }
 
 impl Exchange {
-    /// Entrance → request heads → admission → request body → attempts → response head → response body.
+    /// Steps 1 to 5; the first part of step 1 is done.
     async fn run(&mut self) -> Result<(), Halt> {
         let entered = self.core.admission.enter().map_err(Failure::from)?;
         self.stages.request_heads(&mut self.context).await?;
-        let admitted = self.admit(entered)?;
-        self.client.hold(admitted.clone());
-        self.admitted = Some(admitted);
-        let body = self.request_body().await?;
-        let source = self.attempts(body).await?;
-        self.relay(source).await
+        self.admit(entered)?;
+        let body = self.request_body().await;
+        let body = self.freeze(body)?;
+        let response = self.attempts(body).await?;
+        self.relay(response).await
     }
 
-    /// Lets it in with all that it can hold, now that the stages may have said who asks.
-    fn admit(&self, entered: Entered) -> Result<Admitted, Failure> {
+    /// Admits the exchange with everything that it can hold. By now a gate may have named the tenant.
+    fn admit(&mut self, entered: Entered) -> Result<(), Failure> {
         let sandboxes = self.record.route.sandboxes.get(&self.context.upstream);
         let sandboxes = sandboxes.copied().unwrap_or(0);
         let limits = &self.snapshot.server.limits;
@@ -186,51 +166,44 @@ impl Exchange {
                 &address
             }
         };
-        Ok(entered.admit(tenant, sandboxes, limits)?)
+        let admitted = entered.admit(tenant, sandboxes, limits)?;
+        self.client.hold(admitted.clone());
+        self.admitted = Some(admitted);
+        Ok(())
     }
 
-    /// Counts what is kept for it: the request body, what of the response waits for more in the stages, and `waiting` before them.
-    fn hold_bytes(&self, waiting: usize) -> Result<(), Failure> {
-        let adapter = self.adapter.as_ref().map_or(0, Adapter::buffered);
-        let bytes = self.kept + waiting + adapter + self.stages.buffered();
-        match &self.admitted {
-            Some(admitted) => Ok(admitted.set_bytes(bytes)?),
-            None => Ok(()),
-        }
-    }
-
-    /// Passes the response through the stages to the client as it arrives. The head goes with the first bytes, so that an
-    /// error before them still gets its status.
-    async fn relay(&mut self, mut source: Source) -> Result<(), Halt> {
+    /// Passes the response through the stages to the client as it arrives. The head goes out with the first bytes, so that an
+    /// error before them still has its status.
+    async fn relay(&mut self, mut response: UpstreamResponse) -> Result<(), Halt> {
         let opened = self
             .stages
-            .open(&mut self.context, source.events_in(self.adapter.as_ref()))
+            .open(&mut self.context, response.events_in(self.adapter.as_ref()))
             .await;
         self.set_heartbeat();
-        let mut chunk = match (opened, source.first.take()) {
+        let mut chunk = match (opened, response.first.take()) {
             (Err(stop), _) => {
-                source.close();
+                response.close();
                 self.stages.enter(&mut self.context, stop).await
             }
             (Ok(()), Some(first)) => first,
-            (Ok(()), None) => self.next(&mut source).await?,
+            (Ok(()), None) => self.next(&mut response).await?,
         };
-        let announced = source.announced.filter(|_| self.stages.is_transparent());
+        let announced = response.announced.filter(|_| self.stages.is_transparent());
         loop {
             if !matches!(chunk.end, End::Open) {
-                // Before the client takes the rest.
-                source.close();
+                // Not later: the client may take its time over the rest.
+                response.close();
             }
             let output = self.stages.push(&mut self.context, chunk).await;
             let ended = !matches!(output.end, End::Open);
             if ended {
-                source.close();
+                response.close();
             }
             self.set_heartbeat();
             chunk = match self.deliver(output, announced).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => match self.hold_bytes(source.buffered()) {
-                    Ok(()) => self.next(&mut source).await?,
+                Ok(false) => match self.hold_bytes(response.buffered()) {
+                    Ok(()) => self.next(&mut response).await?,
                     Err(failure) => Chunk::failed(failure),
                 },
                 // A limit while the client takes nothing. The stages have seen an end: they must not see another.
@@ -246,8 +219,8 @@ impl Exchange {
         }
     }
 
-    /// Answers with a stop: it takes the place of the response, and travels outward like one.
-    async fn answer(&mut self, stop: Stop) -> Result<(), Halt> {
+    /// Responds with a stop: it takes the place of the response, and travels outward like one.
+    async fn respond_with(&mut self, stop: Stop) -> Result<(), Halt> {
         if !self.client.has_begun() {
             self.discard().await;
         }
@@ -257,7 +230,7 @@ impl Exchange {
             if self.deliver(output, None).await? {
                 return Ok(());
             }
-            // What is entered is complete, so this is not reached; a body that ends is an end in any case.
+            // Not reached, since what is entered is complete. An end is right in any case.
             chunk = Chunk::last(Data::default());
         }
     }
@@ -285,6 +258,16 @@ impl Exchange {
         let route = self.record.route.clone();
         let watching = self.stages.watching(&route.pipeline);
         self.record.end(overhead, notes, watching);
+    }
+
+    /// Counts the bytes that are kept for this exchange: the request body, what stages and adapter wait with, and `waiting`.
+    fn hold_bytes(&self, waiting: usize) -> Result<(), Failure> {
+        let adapter = self.adapter.as_ref().map_or(0, Adapter::buffered);
+        let bytes = self.kept + waiting + adapter + self.stages.buffered();
+        match &self.admitted {
+            Some(admitted) => Ok(admitted.set_bytes(bytes)?),
+            None => Ok(()),
+        }
     }
 }
 

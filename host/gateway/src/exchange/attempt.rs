@@ -17,9 +17,9 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::deadlines::Expired;
-use super::delivery::too_late;
+use super::halt::{Halt, too_late};
 use super::request::body::{RequestBody, unreadable};
-use super::{Exchange, Halt, head};
+use super::{Exchange, head};
 use crate::failure::{Failure, Kind};
 use crate::pipeline::data::collect;
 use crate::pipeline::{Chunk, Data, End, Stop, content_framing};
@@ -42,7 +42,7 @@ use watched::Watched;
 const CHUNK: usize = 64 * 1024;
 
 /// The response of the attempt that decided the exchange.
-pub(super) struct Source {
+pub(super) struct UpstreamResponse {
     /// `None` when the model server is let go.
     body: Option<ResponseBody>,
     /// What has left the adapter already.
@@ -54,7 +54,7 @@ pub(super) struct Source {
     idle: Duration,
 }
 
-impl Source {
+impl UpstreamResponse {
     /// Lets the model server go.
     pub(super) fn close(&mut self) {
         self.body = None;
@@ -111,7 +111,10 @@ impl<T: Into<Halt>> From<T> for AttemptError {
 
 impl Exchange {
     /// Asks model servers until an attempt is decided.
-    pub(super) async fn attempts(&mut self, mut body: RequestBody) -> Result<Source, Halt> {
+    pub(super) async fn attempts(
+        &mut self,
+        mut body: RequestBody,
+    ) -> Result<UpstreamResponse, Halt> {
         let mut candidates = self.candidates()?;
         let mut soonest: Option<u64> = None;
         let Some(mut candidate) = candidates.next() else {
@@ -123,12 +126,12 @@ impl Exchange {
             // Whom to ask next is settled before this attempt is given up: meanwhile others may find it down.
             let mut following = || body.is_whole().then(|| candidates.next()).flatten();
             let (reason, next) = match tried {
-                Ok(source) => {
-                    let head = self.head_of(&source);
+                Ok(response) => {
+                    let head = self.head_of(&response);
                     soonest = sooner(soonest, head.and_then(|(_, seconds)| seconds));
                     match head.and_then(|(status, _)| Some((status, following()?))) {
                         Some((status, next)) => (format!("status {status}"), next),
-                        None => return Ok(self.adopt(source, soonest)),
+                        None => return Ok(self.adopt(response, soonest)),
                     }
                 }
                 Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
@@ -178,12 +181,12 @@ impl Exchange {
 
     /// Status and `retry-after` of a response that no adapter looks at, if its status says that another model server may do
     /// better.
-    fn head_of(&self, source: &Source) -> Option<(u16, Option<u64>)> {
+    fn head_of(&self, response: &UpstreamResponse) -> Option<(u16, Option<u64>)> {
         let transparent = self
             .adapter
             .as_ref()
             .is_none_or(|adapter| !adapter.run.holds_head() && adapter.run.batches().is_none());
-        if !transparent || source.first.is_some() {
+        if !transparent || response.first.is_some() {
             return None;
         }
         let context = self
@@ -200,7 +203,7 @@ impl Exchange {
         candidate: &Candidate,
         body: &mut RequestBody,
         elsewhere: bool,
-    ) -> Result<Source, AttemptError> {
+    ) -> Result<UpstreamResponse, AttemptError> {
         let Candidate {
             upstream,
             target,
@@ -279,9 +282,9 @@ impl Exchange {
         upstream: &Upstream,
         answer: Response,
         watched: Watched,
-    ) -> Result<Source, AttemptError> {
+    ) -> Result<UpstreamResponse, AttemptError> {
         let Response { head, mut body } = answer;
-        let mut source = Source {
+        let mut response = UpstreamResponse {
             body: None,
             first: None,
             announced: None,
@@ -296,19 +299,19 @@ impl Exchange {
                 .await
                 .map_err(not_to_repeat)?;
             if adapter.run.is_transparent() {
-                source.announced = body.announced();
+                response.announced = body.announced();
             } else if adapter.run.batches().is_some() || adapter.run.holds_head() {
-                source.first = Some(self.first(&mut body, watched).await?);
+                response.first = Some(self.first(&mut body, watched).await?);
             }
         } else {
             head::from_upstream(&mut self.context, head);
-            source.announced = body.announced();
+            response.announced = body.announced();
         }
-        if source.first.is_some() {
-            self.deadlines.received(source.idle);
+        if response.first.is_some() {
+            self.deadlines.received(response.idle);
         }
-        source.body = Some(body);
-        Ok(source)
+        response.body = Some(body);
+        Ok(response)
     }
 
     /// What leaves the adapter first.
@@ -342,7 +345,7 @@ impl Exchange {
     }
 
     /// The attempt is the one that is answered with: its response, and what its adapter noted and set, are the exchange's.
-    fn adopt(&mut self, mut source: Source, soonest: Option<u64>) -> Source {
+    fn adopt(&mut self, mut response: UpstreamResponse, soonest: Option<u64>) -> UpstreamResponse {
         self.adopt_notes();
         if let Some(adapter) = &mut self.adapter {
             self.context.status = adapter.context.status;
@@ -354,13 +357,16 @@ impl Exchange {
             self.context.response.insert(RETRY_AFTER, seconds.into());
         }
         if self.client.has_early_head() && content_framing(&self.context) != Framing::Sse {
-            source.wrapped = Some(BytesMut::new());
+            response.wrapped = Some(BytesMut::new());
             let sse = HeaderValue::from_static("text/event-stream");
             self.context.response.insert(CONTENT_TYPE, sse);
             let limit = self.snapshot.server.limits.response_body;
-            source.first = source.first.take().map(|first| source.wrap(first, limit));
+            response.first = response
+                .first
+                .take()
+                .map(|first| response.wrap(first, limit));
         }
-        source
+        response
     }
 
     /// What the adapter noted and set counts, also if its attempt ended with a failure or the client left.
@@ -394,16 +400,16 @@ impl Exchange {
     }
 
     /// The next of a response, through the adapter.
-    pub(super) async fn next(&mut self, source: &mut Source) -> Result<Chunk, Halt> {
+    pub(super) async fn next(&mut self, response: &mut UpstreamResponse) -> Result<Chunk, Halt> {
         let limit = self.snapshot.server.limits.response_body;
         self.deadlines.wait_from_now();
         loop {
-            let Some(body) = &mut source.body else {
+            let Some(body) = &mut response.body else {
                 return Ok(Chunk::last(Data::default()));
             };
             let chunk = match self.wait(body.next(CHUNK)).await {
                 Ok(Ok(chunk)) => {
-                    self.deadlines.received(source.idle);
+                    self.deadlines.received(response.idle);
                     let chunk = arrived(chunk.bytes, chunk.last);
                     match (self.deadlines.exceeded_total(), &mut self.adapter) {
                         // A server that always has more never lets the timer be asked.
@@ -417,11 +423,11 @@ impl Exchange {
                 Err(Halt::Stop(stop)) => Chunk::stopped(Data::default(), stop),
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };
-            let chunk = source.wrap(chunk, limit);
+            let chunk = response.wrap(chunk, limit);
             if !chunk.data.is_empty() || !matches!(chunk.end, End::Open) {
                 return Ok(chunk);
             }
-            if let Err(failure) = self.hold_bytes(source.buffered()) {
+            if let Err(failure) = self.hold_bytes(response.buffered()) {
                 return Ok(Chunk::failed(failure));
             }
         }

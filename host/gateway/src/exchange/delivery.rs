@@ -2,9 +2,9 @@
 
 use std::pin::pin;
 
+use super::Exchange;
 use super::deadlines::Expired;
-use super::{Exchange, Halt};
-use crate::failure::{Failure, Kind};
+use super::halt::{Halt, too_late};
 use crate::pipeline::{End, Output};
 use sluicegate_framing::Framing;
 
@@ -83,30 +83,5 @@ impl Exchange {
         };
         let heartbeat = self.snapshot.server.heartbeat.filter(|_| streams);
         self.deadlines.set_heartbeat(heartbeat);
-    }
-}
-
-/// What it means that the gateway stops before the exchange has ended.
-pub(super) fn shutting_down() -> Failure {
-    let message = "The gateway is stopping. Try again in a moment.";
-    Failure::new(Kind::ShuttingDown, message).with_field("retry-after", "1")
-}
-
-/// What it means that the model server, or the whole exchange, took too long.
-pub(super) fn too_late(expired: Expired) -> Failure {
-    match expired {
-        Expired::FirstByte(limit) => Failure::new(
-            Kind::UpstreamFirstByteTimeout,
-            format!("The model server did not begin to answer within {limit:?}."),
-        ),
-        Expired::Idle(limit) => Failure::new(
-            Kind::UpstreamIdleTimeout,
-            format!("The model server sent nothing for {limit:?}."),
-        ),
-        Expired::Total(limit) => Failure::new(
-            Kind::UpstreamTotalTimeout,
-            format!("The exchange took longer than {limit:?}."),
-        ),
-        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is no deadline."),
     }
 }

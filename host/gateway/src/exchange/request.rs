@@ -12,9 +12,10 @@ use sluicegate_contract::{Context, Identity, canonical};
 use self::body::{RequestBody, unreadable};
 use super::client::ResponseWriter;
 use super::deadlines::Deadlines;
+use super::halt::Halt;
 use super::outlet::ConnectionHandle;
 use super::record::Record;
-use super::{Core, Exchange, Halt, head};
+use super::{Core, Exchange, head};
 use crate::failure::{Failure, Kind};
 use crate::pipeline::{self, PipelineRun, Stop};
 use crate::route::Found;
@@ -106,11 +107,31 @@ impl Exchange {
         (exchange, refused)
     }
 
-    /// The request body, through the stages that want to see it. From here on the request is frozen.
-    ///
-    /// A body that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other that no stage
-    /// wants to see is passed on as it arrives, once.
+    /// The request body, after the stages that want to see it.
     pub(super) async fn request_body(&mut self) -> Result<RequestBody, Halt> {
+        let bytes = match self.read_body().await? {
+            RequestBody::Kept(bytes) if !bytes.is_empty() || self.stages.wants_body() => bytes,
+            other => return Ok(other),
+        };
+        self.record.request_bytes = bytes.len() as u64;
+        self.kept = bytes.len();
+        let body = self.stages.request_body(&mut self.context, bytes).await?;
+        Ok(RequestBody::Kept(body))
+    }
+
+    /// From here on the request is frozen; on canonical paths the notes `model` and `stream` say what it asks for.
+    pub(super) fn freeze(&mut self, body: Result<RequestBody, Halt>) -> Result<RequestBody, Halt> {
+        // Also where a stage has stopped: the stages before it, and the log, know what was asked for.
+        let frozen = self.context.freeze();
+        let body = body?;
+        frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
+        self.stages.release_request();
+        Ok(body)
+    }
+
+    /// Reads the request body. One that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other
+    /// that no stage wants to see is passed on as it arrives, once.
+    async fn read_body(&mut self) -> Result<RequestBody, Halt> {
         let Some(mut body) = self.body.take() else {
             return Ok(RequestBody::Kept(Bytes::new()));
         };
@@ -119,7 +140,6 @@ impl Exchange {
         }
         let wanted = self.stages.wants_body();
         if !wanted && body.announced() == Some(0) {
-            self.stages.release_request();
             return Ok(RequestBody::Kept(Bytes::new()));
         }
         let read = if wanted {
@@ -130,31 +150,21 @@ impl Exchange {
             let is_json = |begin: &[u8]| canonical::is_json(content_type.as_deref(), begin);
             self.client.unless_gone(body.collect_if(is_json)).await?
         };
-        let bytes = match read {
-            Ok(Some(bytes)) => bytes,
+        match read {
+            Ok(Some(bytes)) => Ok(RequestBody::Kept(bytes)),
             Ok(None) => {
                 self.record.request_bytes = body.announced().unwrap_or(0);
-                self.stages.release_request();
-                return Ok(RequestBody::Stream(Some(Box::new(body))));
+                Ok(RequestBody::Stream(Some(Box::new(body))))
             }
             Err(error) => {
                 if let Some(admitted) = &self.admitted {
-                    // What was read is let go; the rest will be thrown away. Less always fits.
+                    // The bytes that were read are dropped, and the rest will be. Less always fits.
                     let _ = admitted.set_bytes(0);
                 }
                 self.body = Some(body);
-                return Err(unreadable(error).into());
+                Err(unreadable(error).into())
             }
-        };
-        self.record.request_bytes = bytes.len() as u64;
-        self.kept = bytes.len();
-        let result = self.stages.request_body(&mut self.context, bytes).await;
-        // Also where a stage has stopped: those before it, and the log, know what was asked for.
-        let frozen = self.context.freeze();
-        let body = result?;
-        frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
-        self.stages.release_request();
-        Ok(RequestBody::Kept(body))
+        }
     }
 
     /// Reads what is left of the request body before an early response.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 
-use crate::exchange::Halt;
 use crate::exchange::client::ResponseWriter;
+use crate::exchange::halt::Halt;
 use crate::exchange::request::body::{RequestBody, unreadable};
 use crate::pipeline::{Chunk, Limits, PipelineRun};
 use sluicegate_plugin_host::ExchangeContext;

@@ -3,7 +3,8 @@
 use std::future::pending;
 
 use super::AttemptError;
-use crate::exchange::{Exchange, Halt};
+use crate::exchange::Exchange;
+use crate::exchange::halt::Halt;
 use sluicegate_upstream::stall::{Call, Ticket, Verdict};
 use sluicegate_upstream::{Target, Upstream};
 

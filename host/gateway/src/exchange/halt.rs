@@ -1,0 +1,61 @@
+//! Why an exchange does not go on as it should.
+
+use super::deadlines::Expired;
+use super::outlet::Interrupt;
+use crate::failure::{Failure, Kind};
+use crate::pipeline::Stop;
+
+/// Ends the steps of an exchange early.
+pub(super) enum Halt {
+    /// The client gets this in place of the response.
+    Stop(Stop),
+    /// The client has left: nobody is there to get a response.
+    Gone,
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Stop(failure.into())
+    }
+}
+
+impl From<Interrupt> for Halt {
+    fn from(why: Interrupt) -> Self {
+        match why {
+            Interrupt::Gone => Self::Gone,
+            Interrupt::Total(limit) => too_late(Expired::Total(limit)).into(),
+            Interrupt::Shutdown => shutting_down().into(),
+        }
+    }
+}
+
+/// What it means that the gateway stops before the exchange has ended.
+fn shutting_down() -> Failure {
+    let message = "The gateway is stopping. Try again in a moment.";
+    Failure::new(Kind::ShuttingDown, message).with_field("retry-after", "1")
+}
+
+/// What it means that the model server, or the whole exchange, took too long.
+pub(super) fn too_late(expired: Expired) -> Failure {
+    match expired {
+        Expired::FirstByte(limit) => Failure::new(
+            Kind::UpstreamFirstByteTimeout,
+            format!("The model server did not begin to answer within {limit:?}."),
+        ),
+        Expired::Idle(limit) => Failure::new(
+            Kind::UpstreamIdleTimeout,
+            format!("The model server sent nothing for {limit:?}."),
+        ),
+        Expired::Total(limit) => Failure::new(
+            Kind::UpstreamTotalTimeout,
+            format!("The exchange took longer than {limit:?}."),
+        ),
+        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is no deadline."),
+    }
+}
