@@ -11,7 +11,6 @@ use hyper::header::{self, HeaderName};
 use tokio::time::Instant;
 
 use super::bucket::Attempts;
-use super::session::store_failed;
 use super::settings::{Access, Settings};
 use super::store::token::{self, NewToken, TokenRow};
 use super::store::{self, Store};
@@ -139,12 +138,9 @@ impl Auth {
         let found = match (&body.code, &body.token) {
             (Some(code), None) => {
                 let hash = id::digest(code);
-                let taken = self
-                    .store
+                self.store
                     .write(move |c| token::take_code(c, hash, clock::now_ms()))
-                    .await;
-                taken
-                    .map_err(|error| store_failed(&error))?
+                    .await?
                     .map(|(user, name, debug)| (user, name, debug, "code".to_owned()))
             }
             (None, Some(secret)) => self.entrance(secret).map(|entrance| {
@@ -184,7 +180,7 @@ impl Auth {
             };
             token::insert(c, &login, clock::now_ms())
         });
-        added.await.map_err(|error| store_failed(&error))?;
+        added.await?;
         let body = rest::LoggedIn {
             user,
             bind,
@@ -261,18 +257,15 @@ impl Auth {
 
     async fn find(&self, kind: &'static str, secret: &str) -> Result<Option<TokenRow>, ErrorBody> {
         let hash = id::digest(secret);
-        let found = self
+        let row = self
             .store
             .read(move |c| token::find(c, kind, hash, clock::now_ms()))
-            .await;
-        let row = found.map_err(|error| store_failed(&error))?;
+            .await?;
         if let Some(row) = row.as_ref().filter(|row| row.stale) {
             let id = row.id.clone();
-            let noted = self
-                .store
+            self.store
                 .write(move |c| token::used(c, &id, clock::now_ms()))
-                .await;
-            noted.map_err(|error| store_failed(&error))?;
+                .await?;
         }
         Ok(row)
     }
@@ -301,7 +294,7 @@ impl Auth {
             };
             token::insert(c, &new, clock::now_ms())
         });
-        added.await.map_err(|error| store_failed(&error))?;
+        added.await?;
         Ok(made)
     }
 

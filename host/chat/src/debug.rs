@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::hub::Hub;
 use super::request::Asker;
-use super::session::store_failed;
 use super::store;
 use super::wire::ErrorBody;
 use super::wire::debug::{Card, Debug, Hint, HintCode, Level, Row, Section, Trace, TraceLayer};
@@ -301,11 +300,10 @@ fn connection(asker: &Asker<'_>) -> Section {
 /// One request, as each layer knows it.
 async fn trace(asker: &Asker<'_>, request: &str) -> Result<Trace, ErrorBody> {
     let (hub, user, name) = (asker.hub, asker.login.user.id.clone(), request.to_owned());
-    let found = hub
+    let own = hub
         .store
         .read(move |c| store::run::by_request(c, &user, &name))
-        .await;
-    let own = found.map_err(|error| store_failed(&error))?;
+        .await?;
     let mut layers = vec![TraceLayer {
         layer: "gateway",
         found: own.is_some(),

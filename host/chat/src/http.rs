@@ -5,31 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::hub::Hub;
-use super::wire::rest::Failed;
+use super::response::{Body, error, text};
 use super::wire::{Code, ErrorBody};
 use super::{page, pass, rest, socket};
-
-/// The body of our answers.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Broken>;
-
-/// A body that ended before its end.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer broke off")]
-pub(crate) struct Broken;
 
 /// How long a client may take for the head of a request, and for TLS.
 const HEAD: Duration = Duration::from_secs(10);
@@ -196,87 +184,4 @@ fn local(request: &Request<Incoming>) -> bool {
     ["127.0.0.1:", "localhost:", "[::1]:"]
         .iter()
         .any(|own| host.starts_with(own))
-}
-
-/// A whole body.
-pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into())
-        .map_err(|never: Infallible| match never {})
-        .boxed_unsync()
-}
-
-/// An answer without a body.
-pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(
-        Empty::new()
-            .map_err(|never: Infallible| match never {})
-            .boxed_unsync(),
-    );
-    *response.status_mut() = status;
-    response
-}
-
-/// An answer in plain text.
-pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    typed(status, "text/plain; charset=utf-8", text.into())
-}
-
-/// An answer of a type, never cached.
-pub(crate) fn typed(
-    status: StatusCode,
-    kind: &'static str,
-    content: impl Into<Bytes>,
-) -> Response<Body> {
-    let mut response = Response::new(full(content));
-    *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// An answer in JSON.
-pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
-    typed(status, "application/json", super::wire::text(value))
-}
-
-/// An error.
-pub(crate) fn error(error: &ErrorBody) -> Response<Body> {
-    let status =
-        StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(
-        status,
-        &Failed {
-            error: error.clone(),
-        },
-    );
-    if let Some(ms) = error.retry_after_ms {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
-/// Reads a body of at most `most` bytes.
-///
-/// # Errors
-/// `TOO_LARGE`, or `BAD_FRAME` if it breaks off or takes too long.
-#[expect(clippy::disallowed_methods, reason = "it is limited")]
-pub(crate) async fn read(body: Incoming, most: usize) -> Result<Bytes, ErrorBody> {
-    let limited = http_body_util::Limited::new(body, most);
-    match tokio::time::timeout(Duration::from_secs(60), limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let details = serde_json::json!({ "limit": most });
-            Err(ErrorBody::new(Code::TooLarge, "the body is too large").details(details))
-        }
-        Ok(Err(_)) => Err(ErrorBody::new(Code::BadFrame, "the body broke off")),
-        Err(_) => Err(ErrorBody::new(Code::BadFrame, "the body took too long")),
-    }
 }

@@ -23,7 +23,7 @@ use super::highlight::Highlighter;
 use super::outbox::{Frame, Outbox, Room, Share};
 use super::page::Pages;
 use super::session::ask::{Ask, Reply};
-use super::session::{self, Actor, not_found, store_failed};
+use super::session::{self, Actor};
 use super::settings::Settings;
 use super::slots::Slots;
 use super::store::session::SessionRow;
@@ -33,7 +33,7 @@ use super::upstream::Upstream;
 use super::wire::message::Position;
 use super::wire::params::{Heartbeat, Limits, Server, Welcome};
 use super::wire::session::{Reach, Session};
-use super::wire::{Close, Code, ErrorBody};
+use super::wire::{Close, Code, ErrorBody, not_found};
 
 /// How long a deleted session can be taken back.
 pub(crate) const UNDO_DAYS: u32 = 30;
@@ -219,10 +219,7 @@ impl Hub {
             let queue = store::run::waiting(c, &id)?;
             Ok(row.map(|row| (row, queue)))
         });
-        let (row, queue) = loaded
-            .await
-            .map_err(|error| store_failed(&error))?
-            .ok_or_else(|| not_found("session"))?;
+        let (row, queue) = loaded.await?.ok_or_else(|| not_found("session"))?;
         let queue = queue
             .into_iter()
             .filter_map(|(_, json, at)| Some((serde_json::from_str(&json).ok()?, at)));

@@ -45,6 +45,7 @@ mod outbox;
 mod page;
 mod pass;
 mod request;
+mod response;
 mod rest;
 mod run;
 mod session;

@@ -14,8 +14,8 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::http::{self, Body};
 use super::id;
+use super::response::{self, Body};
 
 /// Files below this size are not worth compressing.
 const COMPRESS: usize = 1024;
@@ -72,7 +72,7 @@ impl Pages {
         let built = self.current();
         match built.files.get("index.html") {
             Some(file) => built.answer(file, headers, "no-cache"),
-            None => http::text(
+            None => response::text(
                 StatusCode::NOT_FOUND,
                 "this build has no chat page; the API works",
             ),
@@ -83,7 +83,7 @@ impl Pages {
     pub(crate) fn asset(&self, path: &str, headers: &HeaderMap) -> Response<Body> {
         let built = self.current();
         let Some((hash, path)) = path.split_once('/') else {
-            return http::text(StatusCode::NOT_FOUND, "no such file");
+            return response::text(StatusCode::NOT_FOUND, "no such file");
         };
         // While somebody works on the page its files change under the same visit.
         let fits = hash == built.hash || self.folder.is_some();
@@ -96,7 +96,7 @@ impl Pages {
                 };
                 built.answer(file, headers, caching)
             }
-            None => http::text(StatusCode::NOT_FOUND, "no such file; reload the page"),
+            None => response::text(StatusCode::NOT_FOUND, "no such file; reload the page"),
         }
     }
 
@@ -168,7 +168,7 @@ impl Built {
                 .is_ok_and(|tags| tags.split(',').any(|known| known.trim() == tag))
         };
         let mut response = if headers.get_all(header::IF_NONE_MATCH).iter().any(known) {
-            http::empty(StatusCode::NOT_MODIFIED)
+            response::empty(StatusCode::NOT_MODIFIED)
         } else {
             let accepted = headers
                 .get(header::ACCEPT_ENCODING)
@@ -179,13 +179,13 @@ impl Built {
                 .filter(|_| accepted.is_some_and(takes_gzip))
             {
                 Some(gzip) => {
-                    let mut response = Response::new(http::full(gzip.clone()));
+                    let mut response = Response::new(response::full(gzip.clone()));
                     response
                         .headers_mut()
                         .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
                     response
                 }
-                None => Response::new(http::full(file.content.clone())),
+                None => Response::new(response::full(file.content.clone())),
             }
         };
         let fields = response.headers_mut();

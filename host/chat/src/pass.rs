@@ -9,9 +9,9 @@ use hyper::body::{Frame, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 
-use super::http::{self, Body, Broken};
 use super::hub::Hub;
 use super::id;
+use super::response::{self, Body, Broken};
 use super::slots::{Entry, Moved};
 use super::upstream::Raw;
 use super::wire::{Code, ErrorBody};
@@ -74,9 +74,9 @@ async fn pass(
         }
         _ => None,
     };
-    let body = http::read(request.into_body(), MOST).await?;
+    let body = response::read(request.into_body(), MOST).await?;
     let raw = hub.upstream.pass(method, &path, &request_id, body).await?;
-    let mut response = Response::new(http::empty(raw.status).into_body());
+    let mut response = Response::new(response::empty(raw.status).into_body());
     *response.status_mut() = raw.status;
     let fields = response.headers_mut();
     if let Some(kind) = &raw.content_type {
@@ -110,7 +110,7 @@ impl Moved for Still {
 
 /// An error in the form that clients of OpenAI read.
 fn openai(error: &ErrorBody) -> Response<Body> {
-    let mut response = http::error(error);
+    let mut response = response::error(error);
     let code = super::wire::text(&error.code)
         .trim_matches('"')
         .to_ascii_lowercase();
@@ -120,6 +120,6 @@ fn openai(error: &ErrorBody) -> Response<Body> {
         "api_error"
     };
     let body = serde_json::json!({ "error": { "message": error.message, "type": kind, "param": null, "code": code } });
-    *response.body_mut() = http::full(body.to_string());
+    *response.body_mut() = response::full(body.to_string());
     response
 }

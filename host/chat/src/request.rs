@@ -9,12 +9,11 @@ use super::auth::Login;
 use super::clock;
 use super::hub::{Conn, Hub};
 use super::session::ask::{Ask, QueueOp};
-use super::session::bad_param;
 use super::wire::event::RunKind;
 use super::wire::params::{
     CardPayload, Command, OneSession, PatchSession, Ping, Pong, QueueChange, Sub,
 };
-use super::wire::{self, Code, ErrorBody, Method, Request};
+use super::wire::{self, Code, ErrorBody, Method, Request, bad_param};
 
 mod actions;
 

@@ -10,14 +10,13 @@ use serde::de::DeserializeOwned;
 
 use super::auth::Login;
 use super::guard::{Guard, Origin};
-use super::http::{self, Body};
 use super::hub::Hub;
 use super::request::Asker;
-use super::session::{bad_param, not_found, store_failed};
+use super::response::{self, Body};
 use super::wire::params::{CardPayload, ListSessions, PageMessages, Stop};
 use super::wire::rest::{Me, NewToken, UsageReport};
 use super::wire::session::Reach;
-use super::wire::{self, Code, ErrorBody};
+use super::wire::{self, Code, ErrorBody, bad_param, not_found};
 use super::{clock, store, stream as events};
 use sluicegate_telemetry::calendar::Date;
 
@@ -51,7 +50,7 @@ pub(crate) async fn ready(hub: &Arc<Hub>) -> Response<Body> {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    http::json(
+    response::json(
         status,
         &serde_json::json!({ "ready": ready, "store": store, "health": health }),
     )
@@ -68,7 +67,7 @@ pub(crate) async fn answer(
         Ok(()) => dispatch(hub, request, peer, secure).await,
         Err(error) => Err(error),
     };
-    result.unwrap_or_else(|error| http::error(&error))
+    result.unwrap_or_else(|error| response::error(&error))
 }
 
 /// The rules against requests that other sites cause.
@@ -176,11 +175,11 @@ impl Call<'_> {
                     archived: self.flag("archived"),
                     deleted: self.flag("deleted"),
                 };
-                Ok(http::json(StatusCode::OK, &asker.list(list).await?))
+                Ok(response::json(StatusCode::OK, &asker.list(list).await?))
             }
             ("POST", []) => {
-                let create = parse(&http::read(body, BODY).await?)?;
-                Ok(http::json(
+                let create = parse(&response::read(body, BODY).await?)?;
+                Ok(response::json(
                     StatusCode::CREATED,
                     &asker.create(create).await?,
                 ))
@@ -188,11 +187,11 @@ impl Call<'_> {
             ("GET", [id]) => Ok(tagged(&asker.get((*id).to_owned()).await?)),
             ("PATCH", [id]) => {
                 let at = self.if_match()?;
-                let patch = parse(&http::read(body, BODY).await?)?;
+                let patch = parse(&response::read(body, BODY).await?)?;
                 match asker.patch(id, patch, at).await {
                     Ok(payload) => Ok(tagged(&payload)),
                     Err(error) if error.code == Code::LeafChanged => {
-                        let mut response = http::error(&error);
+                        let mut response = response::error(&error);
                         *response.status_mut() = StatusCode::PRECONDITION_FAILED;
                         Ok(response)
                     }
@@ -208,10 +207,10 @@ impl Call<'_> {
                     leaf: self.param("leaf"),
                     limit: self.number("limit")?,
                 };
-                Ok(http::json(StatusCode::OK, &asker.page(page).await?))
+                Ok(response::json(StatusCode::OK, &asker.page(page).await?))
             }
             ("POST", [id, "messages"]) => {
-                self.message(id, parse(&http::read(body, BODY).await?)?)
+                self.message(id, parse(&response::read(body, BODY).await?)?)
                     .await
             }
             ("GET", [id, "export"]) => self.export(id).await,
@@ -227,7 +226,7 @@ impl Call<'_> {
     ) -> Result<Response<Body>, ErrorBody> {
         let asker = self.asker();
         match (self.method.as_str(), path) {
-            ("GET", ["me"]) => Ok(http::json(
+            ("GET", ["me"]) => Ok(response::json(
                 StatusCode::OK,
                 &Me {
                     user: self.login.user.clone(),
@@ -236,47 +235,50 @@ impl Call<'_> {
             )),
             ("POST", ["logout"]) => {
                 self.revoke(&self.login.token.clone()).await?;
-                let mut response = http::empty(StatusCode::NO_CONTENT);
+                let mut response = response::empty(StatusCode::NO_CONTENT);
                 account::set_cookie(&mut response, &self.hub.auth.set_cookie("", secure));
                 Ok(response)
             }
             ("POST", ["login-codes"]) => self.login_code().await,
             ("GET", ["tokens"]) => self.tokens().await,
             ("POST", ["tokens"]) => {
-                let new: NewToken = parse(&http::read(body, BODY).await?)?;
+                let new: NewToken = parse(&response::read(body, BODY).await?)?;
                 if !(1..=64).contains(&new.label.chars().count()) {
                     return Err(bad_param("label", "1 to 64 characters"));
                 }
-                Ok(http::json(
+                Ok(response::json(
                     StatusCode::CREATED,
                     &self.hub.auth.new_program(self.login, &new.label).await?,
                 ))
             }
             ("DELETE", ["tokens", id]) => match self.revoke(id).await? {
-                true => Ok(http::empty(StatusCode::NO_CONTENT)),
+                true => Ok(response::empty(StatusCode::NO_CONTENT)),
                 false => Err(not_found("token")),
             },
-            ("GET", ["models"]) => Ok(http::json(StatusCode::OK, &asker.models())),
+            ("GET", ["models"]) => Ok(response::json(StatusCode::OK, &asker.models())),
             ("GET", ["debug"]) => {
                 let card = asker
                     .command("debug", self.param("args").as_deref())
                     .await?;
-                Ok(http::json(StatusCode::OK, &CardPayload { card }))
+                Ok(response::json(StatusCode::OK, &CardPayload { card }))
             }
             ("GET", ["usage"]) => self.usage().await,
             ("POST", ["highlight"]) => {
-                let ask = parse(&http::read(body, BODY).await?)?;
-                Ok(http::json(StatusCode::OK, &*asker.highlight(ask).await?))
+                let ask = parse(&response::read(body, BODY).await?)?;
+                Ok(response::json(
+                    StatusCode::OK,
+                    &*asker.highlight(ask).await?,
+                ))
             }
             ("GET", ["export"]) => self.export_all().await,
-            ("POST", ["import"]) => self.import(http::read(body, IMPORT).await?).await,
+            ("POST", ["import"]) => self.import(response::read(body, IMPORT).await?).await,
             ("GET", ["runs", id]) => self.run(id).await,
             ("POST", ["runs", id, "stop"]) => {
                 let stop = Stop {
                     run: Some((*id).to_owned()),
                     session: None,
                 };
-                Ok(http::json(StatusCode::OK, &asker.stop(stop).await?))
+                Ok(response::json(StatusCode::OK, &asker.stop(stop).await?))
             }
             ("GET", ["events"]) => match self.hub.is_stopping() {
                 true => Err(self.hub.stopping_error()),
@@ -291,7 +293,7 @@ impl Call<'_> {
                     .headers
                     .get("x-sluice-conn")
                     .and_then(|conn| conn.to_str().ok());
-                let body = http::read(body, self.hub.settings.limits.frame_bytes).await?;
+                let body = response::read(body, self.hub.settings.limits.frame_bytes).await?;
                 Ok(events::rpc(self.hub, self.login, conn, &body).await)
             }
             _ => Err(not_found("path")),
@@ -328,30 +330,23 @@ impl Call<'_> {
             .store
             .read(move |c| store::run::usage(c, &user, from, to))
             .await;
-        Ok(http::json(
-            StatusCode::OK,
-            &UsageReport {
-                days: days.map_err(|error| store_failed(&error))?,
-            },
-        ))
+        Ok(response::json(StatusCode::OK, &UsageReport { days: days? }))
     }
 
     async fn run(&self, id: &str) -> Result<Response<Body>, ErrorBody> {
         let (user, run) = (self.login.user.id.clone(), id.to_owned());
-        let found = self
+        let (_, run) = self
             .hub
             .store
             .read(move |c| store::run::find(c, &user, &run))
-            .await;
-        let (_, run) = found
-            .map_err(|error| store_failed(&error))?
+            .await?
             .ok_or_else(|| not_found("run"))?;
-        Ok(http::json(StatusCode::OK, &run))
+        Ok(response::json(StatusCode::OK, &run))
     }
 }
 
 fn tagged(payload: &wire::params::SessionPayload) -> Response<Body> {
-    let mut response = http::json(StatusCode::OK, payload);
+    let mut response = response::json(StatusCode::OK, payload);
     if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", payload.session.seq)) {
         response.headers_mut().insert(header::ETAG, tag);
     }

@@ -21,7 +21,7 @@ use super::store::session::SessionRow;
 use super::wire::event::{Event, EventFrame, Notice, RunStart};
 use super::wire::message::RunPhase;
 use super::wire::params::Send;
-use super::wire::{self, Code, ErrorBody};
+use super::wire::{self, ErrorBody, not_found};
 
 pub(crate) mod ask;
 mod begin;
@@ -268,21 +268,4 @@ impl Actor {
         row.session.updated_at = clock::now_ms();
         row
     }
-}
-
-/// What a client gets for something that is not there, or is not its own.
-pub(crate) fn not_found(what: &str) -> ErrorBody {
-    ErrorBody::new(Code::NotFound, format!("no such {what}"))
-}
-
-/// What a client gets when the database fails; the reason is for the log.
-pub(crate) fn store_failed(error: &super::store::Error) -> ErrorBody {
-    tracing::error!(%error, "chat: the database failed");
-    ErrorBody::new(Code::StoreUnavailable, "the database does not answer")
-        .after(Duration::from_secs(2))
-}
-
-/// A parameter that makes no sense.
-pub(crate) fn bad_param(param: &str, message: &str) -> ErrorBody {
-    ErrorBody::new(Code::BadFrame, message).details(serde_json::json!({ "param": param }))
 }

@@ -28,10 +28,10 @@ use super::auth::Login;
 use super::bucket::Bucket;
 use super::clock;
 use super::guard::{Guard, Origin};
-use super::http::{self, Body};
 use super::hub::{Admitted, Conn, Hub, PING, TICK};
 use super::outbox::{Frame, Next};
 use super::request::{self, Asker};
+use super::response::{self, Body};
 use super::wire::event::Notice;
 use super::wire::params::Hello;
 use super::wire::{self, Close, Code, ErrorBody, SUBPROTOCOL};
@@ -66,25 +66,25 @@ pub(crate) fn upgrade(
 ) -> Response<Body> {
     let key = match handshake(request.method(), request.headers()) {
         Ok(key) => key,
-        Err(message) => return http::text(StatusCode::BAD_REQUEST, message),
+        Err(message) => return response::text(StatusCode::BAD_REQUEST, message),
     };
     let origin = hub.guard.origin(request.headers());
     if origin == Origin::Foreign || Guard::cross_site(request.headers()) {
         hub.telemetry.refused.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%peer, origin = ?request.headers().get(header::ORIGIN), "chat: a socket of another origin was refused");
-        return http::error(&ErrorBody::new(
+        return response::error(&ErrorBody::new(
             Code::Forbidden,
             "this origin may not open a socket",
         ));
     }
     if hub.is_stopping() {
-        return http::error(&hub.stopping_error());
+        return response::error(&hub.stopping_error());
     }
     let admitted = match hub.admit(peer.ip()) {
         Ok(admitted) => admitted,
         Err(mut error) => {
             error.code = Code::RateLimited;
-            return http::error(&error);
+            return response::error(&error);
         }
     };
     let headers = request.headers().clone();
@@ -96,7 +96,7 @@ pub(crate) fn upgrade(
         page: origin == Origin::Ours,
     };
     hub.tracker.spawn(visitor.serve(upgraded, admitted));
-    let mut response = http::empty(StatusCode::SWITCHING_PROTOCOLS);
+    let mut response = response::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = response.headers_mut();
     fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

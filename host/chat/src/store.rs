@@ -14,6 +14,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::wire::{Code, ErrorBody};
+
 pub(crate) mod event;
 pub(crate) mod message;
 pub(crate) mod place;
@@ -96,6 +98,15 @@ impl Error {
             | Self::Newer { .. }
             | Self::Closed => false,
         }
+    }
+}
+
+/// What a client gets when the database fails. The reason is for the log, and is logged here: the client's error does not have it.
+impl From<Error> for ErrorBody {
+    fn from(error: Error) -> Self {
+        tracing::error!(%error, "chat: the database failed");
+        Self::new(Code::StoreUnavailable, "the database does not answer")
+            .after(Duration::from_secs(2))
     }
 }
 

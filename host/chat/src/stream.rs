@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use super::auth::Login;
 use super::clock;
-use super::http::{self, Body};
 use super::hub::{Admitted, Conn, Hub, TICK};
 use super::outbox::{Frame, Next};
 use super::request::{self, Asker};
+use super::response::{self, Body};
+use super::socket;
 use super::wire::event::Notice;
 use super::wire::{self, Code, ErrorBody};
-use super::{session, socket};
 
 /// How long a request waits for its stream to be read. The page itself gives up after 20 s.
 const FULL: Duration = Duration::from_secs(15);
@@ -131,13 +131,13 @@ pub(crate) async fn rpc(
     body: &[u8],
 ) -> Response<Body> {
     let Ok(frame) = serde_json::from_slice::<wire::Request<'_>>(body) else {
-        return http::error(&ErrorBody::new(
+        return response::error(&ErrorBody::new(
             Code::BadFrame,
             "the body is no `req` frame",
         ));
     };
     if frame.kind != "req" || frame.id.len() > 64 {
-        return http::error(&ErrorBody::new(
+        return response::error(&ErrorBody::new(
             Code::BadFrame,
             "the body is no `req` frame",
         ));
@@ -152,14 +152,14 @@ pub(crate) async fn rpc(
             &frame,
         )
         .await;
-        return http::typed(
+        return response::typed(
             StatusCode::OK,
             "application/json",
             answer.unwrap_or_default(),
         );
     };
     let Some(conn) = hub.conn(conn, login) else {
-        return http::error(&session::not_found("connection"));
+        return response::error(&wire::not_found("connection"));
     };
     // An answer that nobody reads is no reason to make another one.
     let _late = tokio::time::timeout(FULL, conn.outbox.has_room()).await;
@@ -176,5 +176,5 @@ pub(crate) async fn rpc(
         }
         Err(error) => conn.outbox.push(wire::fail(&frame.id, &error).into()),
     }
-    http::empty(StatusCode::ACCEPTED)
+    response::empty(StatusCode::ACCEPTED)
 }

@@ -308,6 +308,16 @@ impl ErrorBody {
     }
 }
 
+/// What a client gets for something that is not there, or is not its own.
+pub(crate) fn not_found(what: &str) -> ErrorBody {
+    ErrorBody::new(Code::NotFound, format!("no such {what}"))
+}
+
+/// A parameter that makes no sense.
+pub(crate) fn bad_param(param: &str, message: &str) -> ErrorBody {
+    ErrorBody::new(Code::BadFrame, message).details(serde_json::json!({ "param": param }))
+}
+
 impl Code {
     /// Whether waiting or trying again can help.
     pub(crate) fn retryable(self) -> bool {

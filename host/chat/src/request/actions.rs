@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Asker;
 use crate::hub::HIGHLIGHT_BYTES;
+use crate::session as sessions;
 use crate::session::ask::{Ask, QueueOp, Reply};
-use crate::session::{self as sessions, bad_param, not_found, store_failed};
 use crate::store::session::SessionRow;
 use crate::store::{self, message, search, session};
 use crate::wire::debug::Card;
@@ -17,7 +17,7 @@ use crate::wire::params::{
     SelectBranch, Selected, Send, Sent, SessionPatch, SessionPayload, Stop, Stopped, Visible,
 };
 use crate::wire::session::{Session, Sessions};
-use crate::wire::{self, Code, ErrorBody};
+use crate::wire::{self, Code, ErrorBody, bad_param, not_found};
 use crate::{clock, debug, id};
 
 /// Messages of a page, at most and if nothing was asked for.
@@ -46,20 +46,18 @@ impl Asker<'_> {
             "" => session::list(c, &user, &ask),
             words => search::search(c, &user, words, SEARCH),
         });
-        let mut sessions = found.await.map_err(|error| store_failed(&error))?;
+        let mut sessions = found.await?;
         self.hub.mark_running(&mut sessions.sessions);
         Ok(sessions)
     }
 
     pub(crate) async fn get(&self, session: String) -> Result<SessionPayload, ErrorBody> {
         let user = self.user();
-        let found = self
+        let mut session = self
             .hub
             .store
             .read(move |c| session::find(c, &user, &session))
-            .await;
-        let mut session = found
-            .map_err(|error| store_failed(&error))?
+            .await?
             .ok_or_else(|| not_found("session"))?
             .session;
         self.hub.mark_running([&mut session]);
@@ -80,12 +78,10 @@ impl Asker<'_> {
         let mut row = SessionRow::new(id::new("ses"), self.user(), clock::now_ms());
         sessions::apply(patch, &mut row);
         let session = row.session.clone();
-        let added = self
-            .hub
+        self.hub
             .store
             .write(move |c| session::insert(c, &row))
-            .await;
-        added.map_err(|error| store_failed(&error))?;
+            .await?;
         self.tell_list(&session);
         Ok(SessionPayload { session })
     }
@@ -193,10 +189,7 @@ impl Asker<'_> {
             )
             .map(Some)
         });
-        let (mut messages, more) = found
-            .await
-            .map_err(|error| store_failed(&error))?
-            .ok_or_else(|| not_found("session"))?;
+        let (mut messages, more) = found.await?.ok_or_else(|| not_found("session"))?;
         self.hub.overlay(&mut messages);
         Ok(MessagesPage { messages, more })
     }
@@ -210,10 +203,7 @@ impl Asker<'_> {
                 Some(_) => message::find(c, &ask.session, &ask.message),
                 None => Ok(None),
             });
-        let mut message = found
-            .await
-            .map_err(|error| store_failed(&error))?
-            .ok_or_else(|| not_found("message"))?;
+        let mut message = found.await?.ok_or_else(|| not_found("message"))?;
         let stored = wire::message::Position {
             text: message.text.len(),
             reasoning: message.reasoning.len(),
@@ -267,7 +257,7 @@ impl Asker<'_> {
                     .store
                     .read(move |c| store::run::known(c, &user, &cid))
                     .await;
-                if let Some(known) = known.map_err(|error| store_failed(&error))? {
+                if let Some(known) = known? {
                     return self
                         .ask(&known.session, |user, reply| Ask::Send {
                             send: Box::new(send),

@@ -10,9 +10,8 @@ use hyper::{Response, StatusCode};
 
 use super::{BODY, Call, parse};
 use crate::clock;
-use crate::http::{self, Body};
 use crate::hub::Hub;
-use crate::session::store_failed;
+use crate::response::{self, Body};
 use crate::store::token;
 use crate::wire::ErrorBody;
 use crate::wire::rest::{LoginCode, Tokens};
@@ -23,11 +22,11 @@ pub(super) async fn log_in(
     peer: SocketAddr,
     secure: bool,
 ) -> Result<Response<Body>, ErrorBody> {
-    let body = parse(&http::read(body, BODY).await?)?;
+    let body = parse(&response::read(body, BODY).await?)?;
     let fresh = hub.auth.log_in(&body, peer.ip()).await.inspect_err(|_| {
         hub.telemetry.login_failures.fetch_add(1, Ordering::Relaxed);
     })?;
-    let mut response = http::json(StatusCode::OK, &fresh.body);
+    let mut response = response::json(StatusCode::OK, &fresh.body);
     set_cookie(&mut response, &hub.auth.set_cookie(&fresh.cookie, secure));
     Ok(response)
 }
@@ -45,8 +44,7 @@ impl Call<'_> {
             .hub
             .store
             .write(move |c| token::revoke(c, &user, &token_id, clock::now_ms()))
-            .await;
-        let revoked = revoked.map_err(|error| store_failed(&error))?;
+            .await?;
         if revoked {
             self.hub.close_login(token);
         }
@@ -58,8 +56,7 @@ impl Call<'_> {
             .hub
             .auth
             .new_code(&self.login.user.id, self.login.debug())
-            .await;
-        let code = code.map_err(|error| store_failed(&error))?;
+            .await?;
         // The link leads to where the user is now: that name works from where the user sits.
         let (host, secure) = self
             .hub
@@ -68,7 +65,7 @@ impl Call<'_> {
             .unwrap_or(("127.0.0.1", false));
         let scheme = if secure { "https" } else { "http" };
         let link = format!("{scheme}://{host}/#login={code}");
-        Ok(http::json(
+        Ok(response::json(
             StatusCode::CREATED,
             &LoginCode {
                 link,
@@ -83,8 +80,7 @@ impl Call<'_> {
             .hub
             .store
             .read(move |c| token::list(c, &user, &current, clock::now_ms()))
-            .await;
-        let tokens = tokens.map_err(|error| store_failed(&error))?;
-        Ok(http::json(StatusCode::OK, &Tokens { tokens }))
+            .await?;
+        Ok(response::json(StatusCode::OK, &Tokens { tokens }))
     }
 }

@@ -5,9 +5,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::Call;
-use crate::http::{self, Body};
-use crate::session::{bad_param, not_found, store_failed};
-use crate::wire::{self, Code, ErrorBody};
+use crate::response::{self, Body};
+use crate::wire::{self, Code, ErrorBody, bad_param, not_found};
 use crate::{id, transfer};
 
 impl Call<'_> {
@@ -21,9 +20,7 @@ impl Call<'_> {
                     .hub
                     .store
                     .read(move |c| transfer::file_of(c, &user, &session))
-                    .await;
-                let file = file
-                    .map_err(|error| store_failed(&error))?
+                    .await?
                     .ok_or_else(missing)?;
                 (
                     "session.json".to_owned(),
@@ -32,13 +29,11 @@ impl Call<'_> {
                 )
             }
             "md" | "html" => {
-                let branch = self
+                let (session, messages) = self
                     .hub
                     .store
                     .read(move |c| transfer::branch(c, &user, &session))
-                    .await;
-                let (session, messages) = branch
-                    .map_err(|error| store_failed(&error))?
+                    .await?
                     .ok_or_else(missing)?;
                 match format.as_str() {
                     "md" => (
@@ -65,11 +60,7 @@ impl Call<'_> {
             .store
             .read(move |c| transfer::file(c, &user).map(|file| wire::text(&file)))
             .await;
-        Ok(download(
-            "chats.json",
-            "application/json",
-            text.map_err(|error| store_failed(&error))?,
-        ))
+        Ok(download("chats.json", "application/json", text?))
     }
 
     pub(super) async fn import(&self, body: Bytes) -> Result<Response<Body>, ErrorBody> {
@@ -80,15 +71,14 @@ impl Call<'_> {
             .await
             .map_err(|_| ErrorBody::new(Code::Internal, "the file could not be read"))?
             .map_err(|problem| bad_param("body", &problem.to_string()))?;
-        let added = import.write(&self.hub.store).await;
-        let imported = added.map_err(|error| store_failed(&error))?;
-        Ok(http::json(StatusCode::OK, &imported))
+        let imported = import.write(&self.hub.store).await?;
+        Ok(response::json(StatusCode::OK, &imported))
     }
 }
 
 /// A file to be saved. The name is the user's text: only plain letters go into the old form, the rest is encoded.
 fn download(name: &str, kind: &'static str, text: String) -> Response<Body> {
-    let mut response = http::typed(StatusCode::OK, kind, text);
+    let mut response = response::typed(StatusCode::OK, kind, text);
     let plain: String = name
         .chars()
         .map(|c| {

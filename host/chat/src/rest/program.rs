@@ -8,9 +8,9 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Call;
-use crate::http::{self, Body};
 use crate::hub::{Conn, Hub};
 use crate::outbox::{self, Next};
+use crate::response::{self, Body};
 use crate::session::ask::Ask;
 use crate::wire::ErrorBody;
 use crate::wire::params::{Accepted, OneMessage, Send, Sent, Sub, When};
@@ -69,7 +69,7 @@ impl Call<'_> {
         };
         let sent = self.asker().send(send).await?;
         let Some(run) = sent.run.clone().filter(|_| sent.status != Accepted::Card) else {
-            return Ok(http::json(
+            return Ok(response::json(
                 StatusCode::ACCEPTED,
                 &Answered { sent, answer: None },
             ));
@@ -89,7 +89,7 @@ impl Call<'_> {
             message: sent.reply.clone().unwrap_or_default(),
         };
         let answer = self.asker().message(message).await?.message;
-        Ok(http::json(
+        Ok(response::json(
             StatusCode::OK,
             &Answered {
                 sent,

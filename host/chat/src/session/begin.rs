@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::plan::Plan;
-use super::{Actor, Live, store_failed};
+use super::{Actor, Live};
 use crate::buffer::Buffer;
 use crate::run::{self, Moves};
 use crate::slots::Entry;
@@ -49,9 +49,9 @@ impl Actor {
             Ok(written) => written,
             // The same client id came to two sessions, or to two new ones, at once: the other one won.
             Err(error) if error.conflict() => {
-                return self.known(cid).await?.ok_or_else(|| store_failed(&error));
+                return self.known(cid).await?.ok_or_else(|| error.into());
             }
-            Err(error) => return Err(store_failed(&error)),
+            Err(error) => return Err(error.into()),
         };
         self.stored = true;
         self.row = written.row;

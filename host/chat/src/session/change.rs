@@ -1,13 +1,13 @@
 //! Changes of a session that are not messages: settings, the bin, what was read, the branch.
 
-use super::{Actor, bad_param, not_found, store_failed};
+use super::Actor;
 use crate::clock;
 use crate::store::session::SessionRow;
 use crate::store::{event, message, session};
 use crate::wire::event::Event;
 use crate::wire::params::SessionPatch;
 use crate::wire::session::Session;
-use crate::wire::{Code, ErrorBody};
+use crate::wire::{Code, ErrorBody, bad_param, not_found};
 
 /// Characters of a title, and bytes of a system prompt and of a model's name. Arbitrary; they keep the list small.
 const TITLE: usize = 200;
@@ -68,7 +68,7 @@ impl Actor {
             event::append(c, &row.session.id, row.session.seq, &event, clock::now_ms())?;
             session::save(c, &row)
         });
-        written.await.map_err(|error| store_failed(&error))?;
+        written.await?;
         self.row = kept;
         self.tell(self.row.session.seq, &told);
         self.tell_list();
@@ -83,8 +83,10 @@ impl Actor {
             let mut row = self.row.clone();
             row.read = seen;
             let kept = row.clone();
-            let written = self.hub.store.write(move |c| session::save(c, &row)).await;
-            written.map_err(|error| store_failed(&error))?;
+            self.hub
+                .store
+                .write(move |c| session::save(c, &row))
+                .await?;
             let was = self.row.answered > self.row.read;
             self.row = kept;
             if was {
@@ -115,10 +117,7 @@ impl Actor {
                 Some(_) => message::descend(c, &owner, &wanted).map(Some),
                 None => Ok(None),
             });
-        let leaf = found
-            .await
-            .map_err(|error| store_failed(&error))?
-            .ok_or_else(|| not_found("message"))?;
+        let leaf = found.await?.ok_or_else(|| not_found("message"))?;
         if self.row.session.leaf.as_ref() == Some(&leaf) {
             return Ok((leaf, self.row.session.seq));
         }
@@ -131,7 +130,7 @@ impl Actor {
             event::append(c, &row.session.id, row.session.seq, &event, clock::now_ms())?;
             session::save(c, &row)
         });
-        written.await.map_err(|error| store_failed(&error))?;
+        written.await?;
         self.row = kept;
         self.tell(self.row.session.seq, &told);
         Ok((leaf, self.row.session.seq))

@@ -1,6 +1,6 @@
 //! From a message, or a wish for another answer, to a run.
 
-use super::{Actor, Live, change, store_failed};
+use super::{Actor, Live, change};
 use crate::store;
 use crate::store::run::Known;
 use crate::wire::event::RunKind;
@@ -122,9 +122,7 @@ impl Actor {
             .store
             .read(move |c| store::run::known(c, &user, &cid))
             .await;
-        Ok(known
-            .map_err(|error| store_failed(&error))?
-            .map(|known| self.repeated(known)))
+        Ok(known?.map(|known| self.repeated(known)))
     }
 
     fn repeated(&self, known: Known) -> Sent {

@@ -1,12 +1,12 @@
 //! What a run will be, before anything of it is stored.
 
-use super::{Actor, bad_param, not_found, store_failed};
+use super::Actor;
 use crate::store::run::NewRun;
 use crate::store::{message, session};
 use crate::wire::event::{RunKind, RunStart};
 use crate::wire::message::{Finish, Message, Position, Role, Status};
 use crate::wire::params::{Again, Options, Send};
-use crate::wire::{Code, ErrorBody};
+use crate::wire::{Code, ErrorBody, bad_param, not_found};
 use crate::{clock, id};
 
 /// Characters of a title made from a message.
@@ -139,13 +139,10 @@ impl Actor {
 
     async fn message(&self, id: &str) -> Result<Message, ErrorBody> {
         let (session, id) = (self.row.session.id.clone(), id.to_owned());
-        let found = self
-            .hub
+        self.hub
             .store
             .read(move |c| message::find(c, &session, &id))
-            .await;
-        found
-            .map_err(|error| store_failed(&error))?
+            .await?
             .ok_or_else(|| not_found("message"))
     }
 

@@ -2,13 +2,13 @@
 
 use rusqlite::Connection;
 
+use super::Actor;
 use super::ask::QueueOp;
-use super::{Actor, not_found, store_failed};
 use crate::clock;
 use crate::store::{self, event, session};
 use crate::wire::event::Event;
 use crate::wire::params::{Accepted, Send, Sent};
-use crate::wire::{self, Code, ErrorBody};
+use crate::wire::{self, Code, ErrorBody, not_found};
 
 impl Actor {
     /// Puts a message behind, or with `first` before, those that wait.
@@ -32,9 +32,9 @@ impl Actor {
         let seq = match self.store_queue(queue, add).await {
             Ok(seq) => seq,
             Err(error) if error.conflict() => {
-                return self.known(&cid).await?.ok_or_else(|| store_failed(&error));
+                return self.known(&cid).await?.ok_or_else(|| error.into());
             }
-            Err(error) => return Err(store_failed(&error)),
+            Err(error) => return Err(error.into()),
         };
         Ok(Sent {
             session: Some(self.row.session.id.clone()),
@@ -100,9 +100,7 @@ impl Actor {
                     .ok_or_else(|| not_found("waiting message"))?;
                 let item = queue.remove(from);
                 queue.insert(to.min(queue.len()), item);
-                self.store_queue(queue, |_| Ok(()))
-                    .await
-                    .map_err(|error| store_failed(&error))
+                Ok(self.store_queue(queue, |_| Ok(())).await?)
             }
         }
     }
@@ -115,9 +113,7 @@ impl Actor {
             .ok_or_else(|| not_found("waiting message"))?;
         queue.remove(from);
         let (owner, cid) = (self.row.session.id.clone(), cid.to_owned());
-        let removed = self
-            .store_queue(queue, move |c| store::run::dequeue(c, &owner, &cid))
-            .await;
-        removed.map_err(|error| store_failed(&error))
+        let dequeue = move |c: &Connection| store::run::dequeue(c, &owner, &cid);
+        Ok(self.store_queue(queue, dequeue).await?)
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Actor, Live, not_found, store_failed};
+use super::{Actor, Live};
 use crate::outbox::{Frame, Outbox, Payload};
 use crate::store::{self, event, message};
 use crate::wire::event::{Channel, Event};
 use crate::wire::message::{Message, Position, QueueItem, RunPhase, RunState, Status};
 use crate::wire::params::{Replayed, Sub, Subscribed};
-use crate::wire::{self, Close, ErrorBody};
+use crate::wire::{self, Close, ErrorBody, not_found};
 
 /// Messages in a snapshot; older ones are asked for.
 const SNAPSHOT: usize = 50;
@@ -154,7 +154,7 @@ impl Actor {
             let (messages, more) = message::page(c, &session, leaf.as_deref(), None, SNAPSHOT)?;
             Ok(Found::Page(messages, more))
         });
-        read.await.map_err(|error| store_failed(&error))
+        Ok(read.await?)
     }
 
     /// What a client missed, and where the stream of the run goes on. `sent` is how far it came on this very connection: what the
