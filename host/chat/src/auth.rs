@@ -14,7 +14,8 @@ use super::bucket::Attempts;
 use super::settings::{Access, Settings};
 use super::store::token::{self, NewToken, TokenRow};
 use super::store::{self, Store};
-use super::wire::rest::{self, Scope, User};
+use super::wire::rest;
+use super::wire::user::{Scope, User};
 use super::wire::{Code, ErrorBody};
 use super::{clock, id};
 

@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::outbox::Outbox;
+use tokio::sync::Notify;
+
 use super::wire::event::Channel;
 use super::wire::message::Position;
 
@@ -19,7 +20,8 @@ pub(crate) struct Buffer {
     /// Where the run began: not zero when an answer is continued.
     pub base: Position,
     texts: Mutex<Texts>,
-    watchers: Mutex<Vec<Weak<Outbox>>>,
+    /// The readers to wake.
+    watchers: Mutex<Vec<Weak<Notify>>>,
     limit: usize,
 }
 
@@ -81,8 +83,12 @@ impl Buffer {
                 Channel::Reasoning => texts.reasoning.push_str(text),
             }
         }
-        self.watchers()
-            .retain(|watcher| watcher.upgrade().map(|outbox| outbox.wake()).is_some());
+        self.watchers().retain(|watcher| {
+            watcher
+                .upgrade()
+                .map(|reader| reader.notify_one())
+                .is_some()
+        });
         true
     }
 
@@ -132,15 +138,15 @@ impl Buffer {
         Some(take(&rest[..rest.floor_char_boundary(most).max(first)]))
     }
 
-    /// Wakes this connection whenever text comes.
-    pub(crate) fn watch(&self, outbox: &Arc<Outbox>) {
+    /// Wakes this reader whenever text comes.
+    pub(crate) fn watch(&self, reader: &Arc<Notify>) {
         let mut watchers = self.watchers();
         watchers.retain(|watcher| watcher.strong_count() > 0);
         if !watchers
             .iter()
-            .any(|watcher| std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(outbox)))
+            .any(|watcher| std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(reader)))
         {
-            watchers.push(Arc::downgrade(outbox));
+            watchers.push(Arc::downgrade(reader));
         }
     }
 
@@ -148,7 +154,7 @@ impl Buffer {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Outbox>>> {
+    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Notify>>> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

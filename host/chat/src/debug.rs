@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::hub::Hub;
-use super::request::Asker;
+use super::caller::Caller;
+use super::core::Core;
 use super::store;
 use super::wire::ErrorBody;
 use super::wire::debug::{Card, Debug, Hint, HintCode, Level, Row, Section, Trace, TraceLayer};
@@ -17,9 +17,6 @@ use super::wire::session::Reach;
 use super::{clock, id};
 
 mod admin;
-mod lag;
-
-pub(crate) use lag::Lag;
 
 use admin::{Admin, Target, layer_times};
 
@@ -38,27 +35,29 @@ const ITEMS: usize = 40;
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn card(asker: &Asker<'_>, args: &str) -> Result<Card, ErrorBody> {
+pub(crate) async fn card(caller: &Caller<'_>, args: &str) -> Result<Card, ErrorBody> {
     if args.starts_with("req_") && id::plausible(args) {
-        return Ok(Card::Trace(Box::new(trace(asker, args).await?)));
+        return Ok(Card::Trace(Box::new(trace(caller, args).await?)));
     }
-    let hub = asker.hub;
-    hub.health.probe_if_older(hub, FRESH).await;
-    if !asker.login.debug() {
-        return Ok(Card::Debug(Box::new(brief(hub))));
+    let core = caller.core;
+    if core.health.older_than(FRESH) {
+        core.probe().await;
     }
-    let admin = Admin::ask(hub).await;
-    let mut requests = hub.telemetry.recent_of(&asker.login.user.id, REQUESTS);
+    if !caller.login.debug() {
+        return Ok(Card::Debug(Box::new(brief(core))));
+    }
+    let admin = Admin::ask(core).await;
+    let mut requests = core.telemetry.recent_of(&caller.login.user.id, REQUESTS);
     for line in &mut requests {
-        if let Some(exchange) = Admin::exchange(hub, &line.request_id).await {
+        if let Some(exchange) = Admin::exchange(core, &line.request_id).await {
             line.layers.extend(layer_times(&exchange));
         }
     }
     let sections = vec![
-        gateway(hub),
-        proxy(hub, &admin),
-        model(hub, &admin),
-        connection(asker),
+        gateway(core),
+        proxy(core, &admin),
+        model(core, &admin),
+        connection(caller),
     ];
     let (raw, watch) = (args == "json", args == "watch");
     Ok(Card::Debug(Box::new(Debug {
@@ -71,8 +70,8 @@ pub(crate) async fn card(asker: &Asker<'_>, args: &str) -> Result<Card, ErrorBod
 }
 
 /// What everybody may see: up or down.
-fn brief(hub: &Hub) -> Debug {
-    let (health, _) = hub.health.now();
+fn brief(core: &Core) -> Debug {
+    let (health, _) = core.health.now();
     let sections = [("proxy", health.proxy), ("model", health.model)]
         .map(|(id, reach)| section(id, vec![reachable(reach, None)]))
         .into();
@@ -85,9 +84,9 @@ fn brief(hub: &Hub) -> Debug {
     }
 }
 
-fn gateway(hub: &Hub) -> Section {
-    let gauges = hub.gauges();
-    let lag = hub.health.lag.p95();
+fn gateway(core: &Core) -> Section {
+    let gauges = core.gauges();
+    let lag = core.lag.p95();
     let store = gauges.store_p95;
     let store_level = match store {
         slow if slow >= SLOW_STORE.1 => Level::Bad,
@@ -110,7 +109,7 @@ fn gateway(hub: &Hub) -> Section {
     });
     let mut rows = vec![
         row("version", json!(env!("CARGO_PKG_VERSION")), None),
-        row("uptime", json!(hub.started.elapsed().as_secs()), Some("s")),
+        row("uptime", json!(core.started.elapsed().as_secs()), Some("s")),
         row("connections", json!(gauges.connections), Some("count")),
         row("sessions_live", json!(gauges.sessions), Some("count")),
         row("runs_active", json!(gauges.running), Some("count")),
@@ -141,9 +140,9 @@ fn gateway(hub: &Hub) -> Section {
     section("gateway", rows)
 }
 
-fn proxy(hub: &Hub, admin: &Admin) -> Section {
-    let (health, _) = hub.health.now();
-    let endpoint = hub.upstream.authority();
+fn proxy(core: &Core, admin: &Admin) -> Section {
+    let (health, _) = core.health.now();
+    let endpoint = core.proxy.authority();
     let down = hint(
         HintCode::ProxyDown,
         endpoint,
@@ -153,12 +152,12 @@ fn proxy(hub: &Hub, admin: &Admin) -> Section {
         row("endpoint", json!(endpoint), None),
         reachable(health.proxy, Some(down)),
     ];
-    if let Some((last, p50, p95)) = hub.health.pings() {
+    if let Some((last, p50, p95)) = core.health.pings() {
         rows.push(row("ping", ms(last), Some("ms")));
         rows.push(row("ping_p50", ms(p50), Some("ms")));
         rows.push(row("ping_p95", ms(p95), Some("ms")));
     }
-    if let Some((p50, p95)) = hub.telemetry.ttft_percentiles() {
+    if let Some((p50, p95)) = core.telemetry.ttft_percentiles() {
         rows.push(row("ttft_p50", json!(p50), Some("ms")));
         rows.push(row("ttft_p95", json!(p95), Some("ms")));
     }
@@ -175,8 +174,8 @@ fn proxy(hub: &Hub, admin: &Admin) -> Section {
                 },
             ));
         }
-        None if hub.admin.is_some() && health.proxy == Reach::Up => {
-            let address = hub.admin.as_ref().map_or("", |admin| admin.authority());
+        None if core.admin.is_some() && health.proxy == Reach::Up => {
+            let address = core.admin.as_ref().map_or("", |admin| admin.authority());
             let text = format!(
                 "the proxy's admin interface does not answer on {address}, so less is known"
             );
@@ -206,8 +205,8 @@ fn circuit(state: &str) -> Row {
     }
 }
 
-fn model(hub: &Hub, admin: &Admin) -> Section {
-    let (health, models) = hub.health.now();
+fn model(core: &Core, admin: &Admin) -> Section {
+    let (health, models) = core.health.now();
     let targets = admin.targets();
     let down = targets
         .iter()
@@ -236,7 +235,7 @@ fn model(hub: &Hub, admin: &Admin) -> Section {
             rows.push(row("loaded", json!(loaded), None));
         }
     }
-    if let Some(ttft) = hub.telemetry.last_ttft() {
+    if let Some(ttft) = core.telemetry.last_ttft() {
         rows.push(row("last_ttft", json!(ttft), Some("ms")));
     }
     section("model", rows)
@@ -273,8 +272,8 @@ fn model_down(target: Option<&Target>) -> Hint {
     hint(HintCode::ModelDown, address, &text)
 }
 
-fn connection(asker: &Asker<'_>) -> Section {
-    let Some(conn) = asker.conn else {
+fn connection(caller: &Caller<'_>) -> Section {
+    let Some(conn) = caller.conn else {
         return section("connection", Vec::new());
     };
     let rtt = conn.rtt_us.load(Ordering::Relaxed);
@@ -298,9 +297,13 @@ fn connection(asker: &Asker<'_>) -> Section {
 }
 
 /// One request, as each layer knows it.
-async fn trace(asker: &Asker<'_>, request: &str) -> Result<Trace, ErrorBody> {
-    let (hub, user, name) = (asker.hub, asker.login.user.id.clone(), request.to_owned());
-    let own = hub
+async fn trace(caller: &Caller<'_>, request: &str) -> Result<Trace, ErrorBody> {
+    let (core, user, name) = (
+        caller.core,
+        caller.login.user.id.clone(),
+        request.to_owned(),
+    );
+    let own = core
         .store
         .read(move |c| store::run::by_request(c, &user, &name))
         .await?;
@@ -313,8 +316,8 @@ async fn trace(asker: &Asker<'_>, request: &str) -> Result<Trace, ErrorBody> {
         ),
     }];
     // The proxy knows everybody's requests, also those that never came through here: only for those who may debug.
-    if asker.login.debug() {
-        let exchange = Admin::exchange(hub, request).await;
+    if caller.login.debug() {
+        let exchange = Admin::exchange(core, request).await;
         layers.push(TraceLayer {
             layer: "proxy",
             found: exchange.is_some(),

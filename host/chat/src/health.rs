@@ -4,26 +4,20 @@
 //! that the page comes back by itself, and rarely while all is well.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::debug::Lag;
-use super::hub::Hub;
-use super::outbox::Frame;
-use super::wire;
-use super::wire::event::Notice;
+use super::proxy::Client;
 use super::wire::session::{Health as State, Model, Reach};
 
 /// How long a probe waits.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Between probes while all is well, and while something is not.
 const WELL: Duration = Duration::from_secs(30);
 const ILL: Duration = Duration::from_secs(3);
-/// How often the load is compared with what was told last.
-const LOOK: Duration = Duration::from_secs(1);
 /// Durations of probes that are remembered.
 const PINGS: usize = 32;
 /// Models that are offered. Arbitrary; a longer list does not fit a menu.
@@ -35,8 +29,6 @@ pub(crate) struct Health {
     known: Mutex<Known>,
     /// One probe at a time: those who come meanwhile take its result.
     probing: tokio::sync::Mutex<()>,
-    /// How late this process is.
-    pub lag: Lag,
 }
 
 #[derive(Debug)]
@@ -62,7 +54,6 @@ impl Default for Health {
         Self {
             known: Mutex::new(known),
             probing: tokio::sync::Mutex::default(),
-            lag: Lag::default(),
         }
     }
 }
@@ -103,18 +94,17 @@ impl Health {
         Some((last, at(50), at(95)))
     }
 
-    /// Asks the proxy, unless that was done a moment ago.
-    pub(crate) async fn probe(&self, hub: &Hub) {
+    /// Asks the proxy, unless somebody else has done so since the call. `default` is the model that is the default one.
+    pub(crate) async fn probe(&self, proxy: &Client, default: Option<&str>) {
         let asked = Instant::now();
         let _alone = self.probing.lock().await;
         if self.known().at.is_some_and(|at| at >= asked) {
             return;
         }
-        let answer = hub.upstream.get("/v1/models", PATIENCE).await;
-        let default = hub.settings.default_model.as_deref();
+        let response = proxy.get("/v1/models", TIMEOUT).await;
         let mut known = self.known();
         known.at = Some(Instant::now());
-        match answer {
+        match response {
             Ok(whole) => {
                 known.pings.push_back(whole.took);
                 if known.pings.len() > PINGS {
@@ -144,19 +134,18 @@ impl Health {
         }
     }
 
-    /// Asks the proxy if the last answer is older than `age`.
-    pub(crate) async fn probe_if_older(&self, hub: &Hub, age: Duration) {
-        if self.known().at.is_none_or(|at| at.elapsed() >= age) {
-            self.probe(hub).await;
-        }
+    /// Whether the last probe is older than `age`, or there was none.
+    pub(crate) fn older_than(&self, age: Duration) -> bool {
+        self.known().at.is_none_or(|at| at.elapsed() >= age)
     }
 
-    /// What was found last need not be true any more: it is looked at again as soon as can be.
-    pub(crate) fn doubt(&self) {
+    /// What was found last may not be true any more: the next probe is due at once.
+    pub(crate) fn mark_stale(&self) {
         self.known().at = None;
     }
 
-    fn due(&self) -> bool {
+    /// Whether it is time for the next probe.
+    pub(crate) fn due(&self) -> bool {
         let known = self.known();
         let well = known.state
             == State {
@@ -173,37 +162,7 @@ impl Health {
     }
 }
 
-/// Probes and tells all connections what changed, until the gateway closes.
-pub(crate) async fn watch(hub: Arc<Hub>) {
-    let mut told: Option<(State, Vec<Model>, usize, usize)> = None;
-    loop {
-        if hub.health.due() {
-            hub.health.probe(&hub).await;
-        }
-        let (health, models) = hub.health.now();
-        let (running, waiting) = hub.slots.load();
-        let now = (health, models, running, waiting);
-        if told.as_ref() != Some(&now) {
-            if told.as_ref().is_none_or(|told| told.0 != health) {
-                tracing::info!(proxy = ?health.proxy, model = ?health.model, "chat: the layers below");
-            }
-            let notice = Notice::System {
-                health,
-                running,
-                waiting,
-                models: now.1.clone(),
-            };
-            hub.to_all(&Frame::from(wire::text(&notice)));
-            told = Some(now);
-        }
-        tokio::select! {
-            () = hub.closed.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
-        }
-    }
-}
-
-/// What an answer of the proxy says of both layers, and the models if it is a list.
+/// What a response of the proxy says about both layers, and the models if it is a list.
 fn read(status: u16, body: &[u8], default: Option<&str>) -> (State, Option<Vec<Model>>) {
     let proxy = Reach::Up;
     match (status, serde_json::from_slice::<List>(body)) {

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::id;
 use super::wire::params::Highlighted;
 
+/// Bytes of code that are coloured at most.
+pub(crate) const MOST: usize = 200 * 1024;
 /// How long a block may take. What is not done by then stays uncoloured: some grammars are slow on odd input.
 const BUDGET: Duration = Duration::from_millis(500);
 /// Lines longer than this are not coloured: they are data, and cost most.

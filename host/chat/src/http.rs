@@ -14,10 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::hub::Hub;
+use super::core::Core;
 use super::response::{Body, error, text};
 use super::wire::{Code, ErrorBody};
-use super::{page, pass, rest, socket};
+use super::{page, passthrough, rest, socket};
 
 /// How long a client may take for the head of a request, and for TLS.
 const HEAD: Duration = Duration::from_secs(10);
@@ -30,25 +30,25 @@ const EXTRA: usize = 256;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Accepts connections until the gateway stops.
-pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, tls: Option<TlsAcceptor>) {
-    let most = hub.settings.limits.connections.saturating_add(EXTRA);
+pub(crate) async fn serve(core: Arc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    let most = core.settings.limits.connections.saturating_add(EXTRA);
     let permits = Arc::new(tokio::sync::Semaphore::new(
         most.min(tokio::sync::Semaphore::MAX_PERMITS),
     ));
     loop {
         // The permit comes first: what cannot be served waits in the system's queue.
         let permit = tokio::select! {
-            () = hub.stopping.cancelled() => return,
+            () = core.stopping.cancelled() => return,
             permit = Arc::clone(&permits).acquire_owned() => permit,
         };
         let accepted = tokio::select! {
-            () = hub.stopping.cancelled() => return,
+            () = core.stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let work = connection(Arc::clone(&hub), tcp, peer, tls.clone());
-                hub.tracker.spawn(async move {
+                let work = connection(Arc::clone(&core), tcp, peer, tls.clone());
+                core.tracker.spawn(async move {
                     work.await;
                     drop(permit);
                 });
@@ -62,29 +62,29 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, tls: Option<TlsA
     }
 }
 
-async fn connection(hub: Arc<Hub>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+async fn connection(core: Arc<Core>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "chat: the connection is gone");
         return;
     }
     match tls {
-        None => speak(hub, TokioIo::new(tcp), peer).await,
+        None => speak(core, TokioIo::new(tcp), peer).await,
         Some(tls) => match tokio::time::timeout(HEAD, tls.accept(tcp)).await {
-            Ok(Ok(stream)) => speak(hub, TokioIo::new(stream), peer).await,
+            Ok(Ok(stream)) => speak(core, TokioIo::new(stream), peer).await,
             Ok(Err(error)) => tracing::debug!(%error, %peer, "chat: no TLS"),
             Err(_) => tracing::debug!(%peer, "chat: TLS took too long"),
         },
     }
 }
 
-async fn speak<S>(hub: Arc<Hub>, io: TokioIo<S>, peer: SocketAddr)
+async fn speak<S>(core: Arc<Core>, io: TokioIo<S>, peer: SocketAddr)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let service_hub = Arc::clone(&hub);
+    let service_core = Arc::clone(&core);
     let service = service_fn(move |request| {
-        let hub = Arc::clone(&service_hub);
-        async move { Ok::<_, Infallible>(answer(&hub, request, peer).await) }
+        let core = Arc::clone(&service_core);
+        async move { Ok::<_, Infallible>(answer(&core, request, peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -96,11 +96,11 @@ where
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = hub.stopping.cancelled() => {
+        () = core.stopping.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
-                () = hub.closed.cancelled() => return,
+                () = core.closed.cancelled() => return,
             }
         }
     };
@@ -110,9 +110,9 @@ where
 }
 
 /// Answers one request.
-async fn answer(hub: &Arc<Hub>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-    let host = hub
-        .guard
+async fn answer(core: &Arc<Core>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    let host = core
+        .allow_list
         .host(request.headers())
         .map(|(host, secure)| (host.to_owned(), secure));
     let probe = matches!(request.uri().path(), "/healthz" | "/readyz");
@@ -122,8 +122,8 @@ async fn answer(hub: &Arc<Hub>, request: Request<Incoming>, peer: SocketAddr) ->
             StatusCode::MISDIRECTED_REQUEST,
             "this host name is not served here",
         ),
-        None => route(hub, request, peer, false).await,
-        Some((_, secure)) => route(hub, request, peer, *secure).await,
+        None => route(core, request, peer, false).await,
+        Some((_, secure)) => route(core, request, peer, *secure).await,
     };
     page::protect(
         response.headers_mut(),
@@ -133,7 +133,7 @@ async fn answer(hub: &Arc<Hub>, request: Request<Incoming>, peer: SocketAddr) ->
 }
 
 async fn route(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     request: Request<Incoming>,
     peer: SocketAddr,
     secure: bool,
@@ -142,22 +142,22 @@ async fn route(
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
     match path.as_str() {
         "/ws" => {
-            let peer = hub.guard.client(peer, request.headers());
-            socket::upgrade(hub, request, peer)
+            let peer = core.allow_list.client(peer, request.headers());
+            socket::upgrade(core, request, peer)
         }
-        "/" if get => hub.pages.index(request.headers()),
+        "/" if get => core.pages.index(request.headers()),
         "/healthz" if get => text(StatusCode::OK, "ok"),
-        "/readyz" if get => rest::ready(hub).await,
+        "/readyz" if get => rest::ready(core).await,
         // Here it counts who is at the other end of the line, not for whom.
-        "/metrics" if get && peer.ip().is_loopback() && local(&request) => metrics(hub),
+        "/metrics" if get && peer.ip().is_loopback() && local(&request) => metrics(core),
         other => {
-            let peer = hub.guard.client(peer, request.headers());
+            let peer = core.allow_list.client(peer, request.headers());
             if let Some(file) = other.strip_prefix("/assets/").filter(|_| get) {
-                hub.pages.asset(file, request.headers())
+                core.pages.asset(file, request.headers())
             } else if other.starts_with("/api/v1/") {
-                rest::answer(hub, request, peer, secure).await
-            } else if other.starts_with("/v1/") && hub.settings.passthrough {
-                pass::answer(hub, request, peer).await
+                rest::answer(core, request, peer, secure).await
+            } else if other.starts_with("/v1/") && core.settings.passthrough {
+                passthrough::answer(core, request, peer).await
             } else {
                 error(&ErrorBody::new(Code::NotFound, "no such path"))
             }
@@ -166,8 +166,8 @@ async fn route(
 }
 
 /// The figures of this gateway alone; with a proxy in the process they are on its admin interface too.
-fn metrics(hub: &Hub) -> Response<Body> {
-    let mut response = text(StatusCode::OK, hub.metrics() + "# EOF\n");
+fn metrics(core: &Core) -> Response<Body> {
+    let mut response = text(StatusCode::OK, core.metrics() + "# EOF\n");
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));

@@ -8,12 +8,14 @@
 //! ```text
 //! http ─┬─ page        the files of the page
 //!       ├─ rest ──┐
-//!       ├─ stream ┼─ request ── hub ── session (one actor each) ── store
-//!       └─ socket ┘                       │
-//!            ▲                            └─ run ── upstream ──▶ the proxy
-//!            └── outbox ◀── events ──────────┘ │
-//!                   ▲                          ▼
-//!                   └───── positions ────── buffer
+//!       ├─ stream ┼─ request ── session (one actor each) ── store
+//!       └─ socket ┘                │
+//!            ▲                     └─ run ── proxy ──▶ the proxy
+//!            └── outbox ◀── events ───┘ │
+//!                   ▲                   ▼
+//!                   └── positions ─── buffer
+//!
+//! core: what all of them share (directory of actors, connections, live runs, limits)
 //! ```
 //!
 //! Three rules hold everywhere. A run belongs to its session, never to a connection. Everything that a client sees has a position,
@@ -33,17 +35,23 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 mod auth;
 mod bucket;
 mod buffer;
+mod caller;
 mod clock;
+mod connections;
+mod core;
 mod debug;
-mod guard;
+mod directory;
 mod health;
 mod highlight;
 mod http;
-mod hub;
 mod id;
+mod lag;
+mod live;
+mod origin;
 mod outbox;
 mod page;
-mod pass;
+mod passthrough;
+mod proxy;
 mod request;
 mod response;
 mod rest;
@@ -56,7 +64,7 @@ mod store;
 mod stream;
 mod telemetry;
 mod transfer;
-mod upstream;
+mod watch;
 mod wire;
 
 pub use page::Files;
@@ -64,18 +72,19 @@ pub use settings::{Access, Limits, Problem, Secret, Settings, Timeouts, Tls};
 pub use store::Error as StoreError;
 pub use transfer::{Error as TransferError, Imported, backup, export, import, login_code};
 
-use hub::{Hub, Parts, UNDO_MS};
+use self::core::{Core, Parts};
+use origin::AllowList;
 use outbox::Frame;
+use proxy::{Client, Dialer};
 use settings::base_url;
 use store::{Store, token};
-use upstream::{Dialer, Upstream};
 use wire::Close;
 use wire::event::Notice;
 
 /// Whether an error of the proxy with this code has a cause of its own on the page.
 #[must_use]
 pub fn knows_error(code: &str) -> bool {
-    upstream::knows_error(code)
+    proxy::knows_error(code)
 }
 
 /// Old rows are removed so often.
@@ -123,7 +132,7 @@ fn list(problems: &[Problem]) -> String {
 
 /// A running web gateway.
 pub struct Chat {
-    hub: Arc<Hub>,
+    core: Arc<Core>,
     address: SocketAddr,
     link: String,
 }
@@ -152,16 +161,21 @@ impl Chat {
             address: listen,
             source,
         })?;
-        let hub = assemble(settings, files, address).await?;
-        let code = hub.auth.new_code(token::LOCAL, true).await?;
-        let link = format!("{}/#login={code}", origin(&hub.settings, address));
-        hub.tracker
-            .spawn(http::serve(Arc::clone(&hub), listener, tls));
-        hub.tracker.spawn(health::watch(Arc::clone(&hub)));
-        hub.tracker.spawn(debug::Lag::measure(Arc::clone(&hub)));
-        hub.tracker.spawn(tidy(Arc::clone(&hub)));
-        tracing::info!(%address, endpoint = hub.settings.endpoint, "chat: the web gateway is ready");
-        Ok(Self { hub, address, link })
+        let core = assemble(settings, files, address).await?;
+        let code = core.auth.new_code(token::LOCAL, true).await?;
+        let link = format!("{}/#login={code}", origin(&core.settings, address));
+        core.tracker
+            .spawn(http::serve(Arc::clone(&core), listener, tls));
+        core.tracker.spawn(watch::watch(Arc::clone(&core)));
+        let lag = Arc::clone(&core.lag);
+        core.tracker.spawn(lag.measure(core.closed.clone()));
+        core.tracker.spawn(tidy(Arc::clone(&core)));
+        tracing::info!(%address, endpoint = core.settings.endpoint, "chat: the web gateway is ready");
+        Ok(Self {
+            core,
+            address,
+            link,
+        })
     }
 
     /// Where it listens.
@@ -180,39 +194,43 @@ impl Chat {
     /// # Shape
     /// OpenMetrics text without its end mark.
     pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
-        let hub = Arc::downgrade(&self.hub);
-        move || hub.upgrade().map_or_else(String::new, |hub| hub.metrics())
+        let core = Arc::downgrade(&self.core);
+        move || {
+            core.upgrade()
+                .map_or_else(String::new, |core| core.metrics())
+        }
     }
 
     /// Stops the gateway: no new messages, goodbye to the browsers, then up to `deadline` for runs under way, then an end with
     /// their text so far stored.
     pub async fn shutdown(self, deadline: Duration) {
-        let hub = self.hub;
-        hub.stopping.cancel();
-        farewell(&hub);
+        let core = self.core;
+        core.stopping.cancel();
+        farewell(&core);
         let until = tokio::time::Instant::now() + deadline;
-        while hub.slots.load() != (0, 0) && tokio::time::Instant::now() < until {
+        while core.slots.load() != (0, 0) && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        hub.interrupted.cancel();
+        core.interrupted.cancel();
         let until = tokio::time::Instant::now() + LAST;
-        while hub.slots.load() != (0, 0) && tokio::time::Instant::now() < until {
+        while core.slots.load() != (0, 0) && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         // Runs have reported; their sessions store the end before they take anything else.
-        hub.settled(LAST).await;
-        hub.each_conn(|conn| conn.outbox.close(Close::ShuttingDown));
+        core.settled(LAST).await;
+        core.connections
+            .each(|conn| conn.outbox.close(Close::ShuttingDown));
         // Time for the close frames to leave.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        hub.closed.cancel();
-        hub.tracker.close();
-        if tokio::time::timeout(LAST, hub.tracker.wait())
+        core.closed.cancel();
+        core.tracker.close();
+        if tokio::time::timeout(LAST, core.tracker.wait())
             .await
             .is_err()
         {
             tracing::warn!("chat: some tasks did not end in time");
         }
-        hub.store.close().await;
+        core.store.close().await;
         tracing::info!("chat: the web gateway has stopped");
     }
 }
@@ -221,7 +239,7 @@ async fn assemble(
     settings: Settings,
     files: Files,
     address: SocketAddr,
-) -> Result<Arc<Hub>, Error> {
+) -> Result<Arc<Core>, Error> {
     let path = settings.store.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&path))
         .await
@@ -249,19 +267,19 @@ async fn assemble(
         None => None,
     };
     let dialer = Dialer::new(endpoint.https || admin.as_ref().is_some_and(|admin| admin.https));
-    let down = |base, key| Upstream::new(base, key, dialer.clone(), settings.timeouts.clone());
-    let upstream = down(endpoint, settings.endpoint_key.as_ref());
-    let admin = admin.map(|base| down(base, settings.admin_key.as_ref()));
-    let guard = guard::Guard::new(&settings, address);
+    let client = |base, key| Client::new(base, key, dialer.clone(), settings.timeouts.clone());
+    let proxy = client(endpoint, settings.endpoint_key.as_ref());
+    let admin = admin.map(|base| client(base, settings.admin_key.as_ref()));
+    let allow_list = AllowList::new(&settings, address);
     let pages = page::Pages::new(files, settings.ui_dir.clone());
-    Ok(Hub::new(Parts {
+    Ok(Core::new(Parts {
         settings,
         store,
         epoch,
-        upstream,
+        proxy,
         admin,
         auth,
-        guard,
+        allow_list,
         pages,
     }))
 }
@@ -283,10 +301,10 @@ fn origin(settings: &Settings, address: SocketAddr) -> String {
 }
 
 /// Tells all browsers when to come back, spread so that they do not all come at once.
-fn farewell(hub: &Hub) {
-    let count = hub.counts().0.max(1) as u64;
+fn farewell(core: &Core) {
+    let count = core.connections.count().max(1) as u64;
     let place = std::sync::atomic::AtomicU64::new(0);
-    hub.each_conn(|conn| {
+    core.connections.each(|conn| {
         let place = place.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let reconnect_after_ms = 500 + SPREAD_MS * place / count;
         let bye = Notice::Bye {
@@ -298,11 +316,11 @@ fn farewell(hub: &Hub) {
 }
 
 /// Removes what nobody needs any more, now and then.
-async fn tidy(hub: Arc<Hub>) {
+async fn tidy(core: Arc<Core>) {
     loop {
         let now = clock::now_ms();
-        let tidied = hub.store.write(move |c| {
-            store::session::purge(c, now.saturating_sub(UNDO_MS))?;
+        let tidied = core.store.write(move |c| {
+            store::session::purge(c, now.saturating_sub(store::session::UNDO_MS))?;
             store::event::forget(c, now)?;
             token::forget(c, now)
         });
@@ -310,7 +328,7 @@ async fn tidy(hub: Arc<Hub>) {
             tracing::warn!(%error, "chat: old rows were not removed");
         }
         tokio::select! {
-            () = hub.closed.cancelled() => return,
+            () = core.closed.cancelled() => return,
             () = tokio::time::sleep(TIDY) => {}
         }
     }

@@ -46,7 +46,8 @@ pub(crate) struct Outbox {
     /// Whose it is.
     pub user: String,
     state: Mutex<State>,
-    ready: Notify,
+    /// Wakes the writer; buffers of runs hold it too.
+    ready: Arc<Notify>,
     /// Few bytes wait again.
     low: Notify,
     /// The connection is closed, whatever is under way.
@@ -119,7 +120,7 @@ impl Outbox {
             conn,
             user,
             state: Mutex::new(state),
-            ready: Notify::new(),
+            ready: Arc::default(),
             low: Notify::new(),
             cut: CancellationToken::new(),
             room,
@@ -171,7 +172,7 @@ impl Outbox {
     }
 
     /// Sends a run's text from a position on. An earlier position of the same run is forgotten.
-    pub(crate) fn follow(self: &Arc<Self>, buffer: &Arc<Buffer>, at: Position) {
+    pub(crate) fn follow(&self, buffer: &Arc<Buffer>, at: Position) {
         {
             let mut state = self.state();
             state
@@ -185,7 +186,7 @@ impl Outbox {
             };
             state.cursors.push_back(cursor);
         }
-        buffer.watch(self);
+        buffer.watch(&self.ready);
         self.wake();
     }
 

@@ -5,33 +5,26 @@ use std::sync::atomic::Ordering;
 
 use serde::de::DeserializeOwned;
 
-use super::auth::Login;
+use super::caller::Caller;
 use super::clock;
-use super::hub::{Conn, Hub};
-use super::session::ask::{Ask, QueueOp};
+use super::session as sessions;
+use super::session::command::{Command, QueueOp};
 use super::wire::event::RunKind;
 use super::wire::params::{
-    CardPayload, Command, OneSession, PatchSession, Ping, Pong, QueueChange, Sub,
+    CardPayload, OneSession, PatchSession, Ping, Pong, QueueChange, SlashCommand, Sub,
 };
 use super::wire::{self, Code, ErrorBody, Method, Request, bad_param};
 
 mod actions;
 
-/// Who asks, and over which connection, if it has one that frames can be sent to.
-pub(crate) struct Asker<'a> {
-    pub hub: &'a Arc<Hub>,
-    pub login: &'a Login,
-    pub conn: Option<&'a Arc<Conn>>,
-}
-
 /// The text of the answer to a request; `None` if the answer takes its way through the connection's outbox by itself.
-pub(crate) async fn handle(asker: &Asker<'_>, request: &Request<'_>) -> Option<String> {
+pub(crate) async fn handle(caller: &Caller<'_>, request: &Request<'_>) -> Option<String> {
     let Some(method) = Method::parse(&request.method) else {
         let error = ErrorBody::new(Code::BadFrame, "no such method")
             .details(serde_json::json!({ "method": request.method }));
         return Some(wire::fail(&request.id, &error));
     };
-    match run(asker, method, request).await {
+    match run(caller, method, request).await {
         Ok(answer) => answer,
         Err(error) => Some(wire::fail(&request.id, &error)),
     }
@@ -46,52 +39,53 @@ pub(crate) fn is_slow(method: &str) -> bool {
 }
 
 async fn run(
-    asker: &Asker<'_>,
+    caller: &Caller<'_>,
     method: Method,
     request: &Request<'_>,
 ) -> Result<Option<String>, ErrorBody> {
     let id = &*request.id;
     let answer = match method {
         Method::Hello => return Err(bad_param("method", "hello comes once, at the beginning")),
-        Method::Sub => return watch(asker, id, params(request)?).await.map(|()| None),
-        Method::Unsub => wire::ok(id, &asker.unwatch(&session(request)?).await?),
+        Method::Sub => return watch(caller, id, params(request)?).await.map(|()| None),
+        Method::Unsub => wire::ok(id, &caller.unwatch(&session(request)?).await?),
         Method::Ping => wire::ok(id, &pong(&params(request)?)),
-        Method::Visible => wire::ok(id, &asker.show(&params(request)?)),
-        Method::SessionsList => wire::ok(id, &asker.list(params(request)?).await?),
-        Method::SessionsGet => wire::ok(id, &asker.get(session(request)?).await?),
-        Method::SessionsCreate => wire::ok(id, &asker.create(params(request)?).await?),
+        Method::Visible => wire::ok(id, &caller.show(&params(request)?)),
+        Method::SessionsList => wire::ok(id, &caller.list(params(request)?).await?),
+        Method::SessionsGet => wire::ok(id, &caller.get(session(request)?).await?),
+        Method::SessionsCreate => wire::ok(id, &caller.create(params(request)?).await?),
         Method::SessionsPatch => {
             let PatchSession { session, patch } = params(request)?;
-            wire::ok(id, &asker.patch(&session, patch, None).await?)
+            wire::ok(id, &caller.patch(&session, patch, None).await?)
         }
-        Method::SessionsDelete => wire::ok(id, &asker.bin(&session(request)?, true).await?),
-        Method::SessionsRestore => wire::ok(id, &asker.bin(&session(request)?, false).await?),
-        Method::SessionsRead => wire::ok(id, &asker.read(params(request)?).await?),
-        Method::MessagesPage => wire::ok(id, &asker.page(params(request)?).await?),
-        Method::MessagesGet => wire::ok(id, &asker.message(params(request)?).await?),
-        Method::ChatSend => wire::ok(id, &asker.send(params(request)?).await?),
+        Method::SessionsDelete => wire::ok(id, &caller.trash(&session(request)?, true).await?),
+        Method::SessionsRestore => wire::ok(id, &caller.trash(&session(request)?, false).await?),
+        Method::SessionsRead => wire::ok(id, &caller.read(params(request)?).await?),
+        Method::MessagesPage => wire::ok(id, &caller.page(params(request)?).await?),
+        Method::MessagesGet => wire::ok(id, &caller.message(params(request)?).await?),
+        Method::ChatSend => wire::ok(id, &caller.send(params(request)?).await?),
         Method::ChatRegenerate => wire::ok(
             id,
-            &asker.again(RunKind::Regenerate, params(request)?).await?,
+            &caller.again(RunKind::Regenerate, params(request)?).await?,
         ),
-        Method::ChatContinue => {
-            wire::ok(id, &asker.again(RunKind::Continue, params(request)?).await?)
-        }
-        Method::ChatStop => wire::ok(id, &asker.stop(params(request)?).await?),
+        Method::ChatContinue => wire::ok(
+            id,
+            &caller.again(RunKind::Continue, params(request)?).await?,
+        ),
+        Method::ChatStop => wire::ok(id, &caller.stop(params(request)?).await?),
         Method::ChatQueueRemove => {
             let QueueChange { session, cid, .. } = params(request)?;
-            wire::ok(id, &asker.queue(&session, QueueOp::Remove(cid)).await?)
+            wire::ok(id, &caller.queue(&session, QueueOp::Remove(cid)).await?)
         }
         Method::ChatQueueMove => {
             let QueueChange { session, cid, to } = params(request)?;
-            wire::ok(id, &asker.queue(&session, QueueOp::Move(cid, to)).await?)
+            wire::ok(id, &caller.queue(&session, QueueOp::Move(cid, to)).await?)
         }
-        Method::BranchSelect => wire::ok(id, &asker.select(params(request)?).await?),
-        Method::CodeHighlight => wire::ok(id, &*asker.highlight(params(request)?).await?),
-        Method::ModelsList => wire::ok(id, &asker.models()),
+        Method::BranchSelect => wire::ok(id, &caller.select(params(request)?).await?),
+        Method::CodeHighlight => wire::ok(id, &*caller.highlight(params(request)?).await?),
+        Method::ModelsList => wire::ok(id, &caller.models()),
         Method::Cmd => {
-            let Command { name, args } = params(request)?;
-            let card = asker.command(&name, args.as_deref()).await?;
+            let SlashCommand { name, args } = params(request)?;
+            let card = caller.command(&name, args.as_deref()).await?;
             wire::ok(id, &CardPayload { card })
         }
     };
@@ -120,8 +114,8 @@ fn params<T: DeserializeOwned>(request: &Request<'_>) -> Result<T, ErrorBody> {
     })
 }
 
-async fn watch(asker: &Asker<'_>, id: &str, params: Sub) -> Result<(), ErrorBody> {
-    let Some(conn) = asker.conn else {
+async fn watch(caller: &Caller<'_>, id: &str, params: Sub) -> Result<(), ErrorBody> {
+    let Some(conn) = caller.conn else {
         return Err(ErrorBody::new(
             Code::BadFrame,
             "sub needs a socket or an event stream",
@@ -129,16 +123,20 @@ async fn watch(asker: &Asker<'_>, id: &str, params: Sub) -> Result<(), ErrorBody
     };
     if params.after.is_some() {
         conn.resumes.fetch_add(1, Ordering::Relaxed);
-        asker.hub.telemetry.resumes.fetch_add(1, Ordering::Relaxed);
+        caller
+            .core
+            .telemetry
+            .resumes
+            .fetch_add(1, Ordering::Relaxed);
     }
     let session = params.session.clone();
-    let ask = Ask::Watch {
+    let command = Command::Watch {
         outbox: Arc::clone(&conn.outbox),
         id: id.to_owned(),
         params,
-        user: asker.user(),
+        user: caller.user(),
     };
-    asker.hub.give(&session, ask).await
+    sessions::send(caller.core, &session, command).await
 }
 
 #[cfg(test)]

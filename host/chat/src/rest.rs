@@ -9,9 +9,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::auth::Login;
-use super::guard::{Guard, Origin};
-use super::hub::Hub;
-use super::request::Asker;
+use super::caller::Caller;
+use super::core::Core;
+use super::origin::{AllowList, Origin};
 use super::response::{self, Body};
 use super::wire::params::{CardPayload, ListSessions, PageMessages, Stop};
 use super::wire::rest::{Me, NewToken, UsageReport};
@@ -32,7 +32,7 @@ const DAYS: u64 = 31;
 
 /// One request under the rules that hold for all of them.
 struct Call<'a> {
-    hub: &'a Arc<Hub>,
+    core: &'a Arc<Core>,
     login: &'a Login,
     method: Method,
     headers: HeaderMap,
@@ -41,10 +41,10 @@ struct Call<'a> {
 }
 
 /// `GET /readyz`.
-pub(crate) async fn ready(hub: &Arc<Hub>) -> Response<Body> {
-    let store = hub.store.works().await;
-    let (health, _) = hub.health.now();
-    let ready = store && health.proxy == Reach::Up && !hub.is_stopping();
+pub(crate) async fn ready(core: &Arc<Core>) -> Response<Body> {
+    let store = core.store.works().await;
+    let (health, _) = core.health.now();
+    let ready = store && health.proxy == Reach::Up && !core.is_stopping();
     let status = if ready {
         StatusCode::OK
     } else {
@@ -58,22 +58,22 @@ pub(crate) async fn ready(hub: &Arc<Hub>) -> Response<Body> {
 
 /// `/api/v1/…`.
 pub(crate) async fn answer(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     request: Request<Incoming>,
     peer: SocketAddr,
     secure: bool,
 ) -> Response<Body> {
-    let result = match admit(hub, &request) {
-        Ok(()) => dispatch(hub, request, peer, secure).await,
+    let result = match admit(core, &request) {
+        Ok(()) => dispatch(core, request, peer, secure).await,
         Err(error) => Err(error),
     };
     result.unwrap_or_else(|error| response::error(&error))
 }
 
 /// The rules against requests that other sites cause.
-fn admit(hub: &Hub, request: &Request<Incoming>) -> Result<(), ErrorBody> {
+fn admit(core: &Core, request: &Request<Incoming>) -> Result<(), ErrorBody> {
     let headers = request.headers();
-    if hub.guard.origin(headers) == Origin::Foreign || Guard::cross_site(headers) {
+    if core.allow_list.origin(headers) == Origin::Foreign || AllowList::cross_site(headers) {
         return Err(ErrorBody::new(
             Code::Forbidden,
             "requests of other sites are refused",
@@ -95,7 +95,7 @@ fn admit(hub: &Hub, request: &Request<Incoming>) -> Result<(), ErrorBody> {
     }
     if headers.contains_key(header::COOKIE)
         && !headers.contains_key(header::AUTHORIZATION)
-        && hub.guard.origin(headers) != Origin::Ours
+        && core.allow_list.origin(headers) != Origin::Ours
     {
         return Err(ErrorBody::new(
             Code::Forbidden,
@@ -106,7 +106,7 @@ fn admit(hub: &Hub, request: &Request<Incoming>) -> Result<(), ErrorBody> {
 }
 
 async fn dispatch(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     request: Request<Incoming>,
     peer: SocketAddr,
     secure: bool,
@@ -120,12 +120,12 @@ async fn dispatch(
         .to_owned();
     let segments: Vec<&str> = path.split('/').collect();
     if (&head.method, segments.as_slice()) == (&Method::POST, ["login"].as_slice()) {
-        return account::log_in(hub, body, peer, secure).await;
+        return account::log_in(core, body, peer, secure).await;
     }
-    let login = hub.auth.check(&head.headers, None, peer.ip()).await?;
+    let login = core.auth.check(&head.headers, None, peer.ip()).await?;
     let query = query(head.uri.query().unwrap_or_default());
     let call = Call {
-        hub,
+        core,
         login: &login,
         method: head.method,
         headers: head.headers,
@@ -139,9 +139,9 @@ async fn dispatch(
 }
 
 impl Call<'_> {
-    fn asker(&self) -> Asker<'_> {
-        Asker {
-            hub: self.hub,
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            core: self.core,
             login: self.login,
             conn: None,
         }
@@ -165,7 +165,7 @@ impl Call<'_> {
     }
 
     async fn sessions(&self, path: &[&str], body: Incoming) -> Result<Response<Body>, ErrorBody> {
-        let asker = self.asker();
+        let caller = self.caller();
         match (self.method.as_str(), path) {
             ("GET", []) => {
                 let list = ListSessions {
@@ -175,20 +175,20 @@ impl Call<'_> {
                     archived: self.flag("archived"),
                     deleted: self.flag("deleted"),
                 };
-                Ok(response::json(StatusCode::OK, &asker.list(list).await?))
+                Ok(response::json(StatusCode::OK, &caller.list(list).await?))
             }
             ("POST", []) => {
                 let create = parse(&response::read(body, BODY).await?)?;
                 Ok(response::json(
                     StatusCode::CREATED,
-                    &asker.create(create).await?,
+                    &caller.create(create).await?,
                 ))
             }
-            ("GET", [id]) => Ok(tagged(&asker.get((*id).to_owned()).await?)),
+            ("GET", [id]) => Ok(tagged(&caller.get((*id).to_owned()).await?)),
             ("PATCH", [id]) => {
                 let at = self.if_match()?;
                 let patch = parse(&response::read(body, BODY).await?)?;
-                match asker.patch(id, patch, at).await {
+                match caller.patch(id, patch, at).await {
                     Ok(payload) => Ok(tagged(&payload)),
                     Err(error) if error.code == Code::LeafChanged => {
                         let mut response = response::error(&error);
@@ -198,8 +198,8 @@ impl Call<'_> {
                     Err(error) => Err(error),
                 }
             }
-            ("DELETE", [id]) => Ok(tagged(&asker.bin(id, true).await?)),
-            ("POST", [id, "restore"]) => Ok(tagged(&asker.bin(id, false).await?)),
+            ("DELETE", [id]) => Ok(tagged(&caller.trash(id, true).await?)),
+            ("POST", [id, "restore"]) => Ok(tagged(&caller.trash(id, false).await?)),
             ("GET", [id, "messages"]) => {
                 let page = PageMessages {
                     session: (*id).to_owned(),
@@ -207,7 +207,7 @@ impl Call<'_> {
                     leaf: self.param("leaf"),
                     limit: self.number("limit")?,
                 };
-                Ok(response::json(StatusCode::OK, &asker.page(page).await?))
+                Ok(response::json(StatusCode::OK, &caller.page(page).await?))
             }
             ("POST", [id, "messages"]) => {
                 self.message(id, parse(&response::read(body, BODY).await?)?)
@@ -224,19 +224,19 @@ impl Call<'_> {
         body: Incoming,
         secure: bool,
     ) -> Result<Response<Body>, ErrorBody> {
-        let asker = self.asker();
+        let caller = self.caller();
         match (self.method.as_str(), path) {
             ("GET", ["me"]) => Ok(response::json(
                 StatusCode::OK,
                 &Me {
                     user: self.login.user.clone(),
-                    build: self.hub.pages.build(),
+                    build: self.core.pages.build(),
                 },
             )),
             ("POST", ["logout"]) => {
                 self.revoke(&self.login.token.clone()).await?;
                 let mut response = response::empty(StatusCode::NO_CONTENT);
-                account::set_cookie(&mut response, &self.hub.auth.set_cookie("", secure));
+                account::set_cookie(&mut response, &self.core.auth.set_cookie("", secure));
                 Ok(response)
             }
             ("POST", ["login-codes"]) => self.login_code().await,
@@ -248,16 +248,16 @@ impl Call<'_> {
                 }
                 Ok(response::json(
                     StatusCode::CREATED,
-                    &self.hub.auth.new_program(self.login, &new.label).await?,
+                    &self.core.auth.new_program(self.login, &new.label).await?,
                 ))
             }
             ("DELETE", ["tokens", id]) => match self.revoke(id).await? {
                 true => Ok(response::empty(StatusCode::NO_CONTENT)),
                 false => Err(not_found("token")),
             },
-            ("GET", ["models"]) => Ok(response::json(StatusCode::OK, &asker.models())),
+            ("GET", ["models"]) => Ok(response::json(StatusCode::OK, &caller.models())),
             ("GET", ["debug"]) => {
-                let card = asker
+                let card = caller
                     .command("debug", self.param("args").as_deref())
                     .await?;
                 Ok(response::json(StatusCode::OK, &CardPayload { card }))
@@ -267,7 +267,7 @@ impl Call<'_> {
                 let ask = parse(&response::read(body, BODY).await?)?;
                 Ok(response::json(
                     StatusCode::OK,
-                    &*asker.highlight(ask).await?,
+                    &*caller.highlight(ask).await?,
                 ))
             }
             ("GET", ["export"]) => self.export_all().await,
@@ -278,14 +278,14 @@ impl Call<'_> {
                     run: Some((*id).to_owned()),
                     session: None,
                 };
-                Ok(response::json(StatusCode::OK, &asker.stop(stop).await?))
+                Ok(response::json(StatusCode::OK, &caller.stop(stop).await?))
             }
-            ("GET", ["events"]) => match self.hub.is_stopping() {
-                true => Err(self.hub.stopping_error()),
+            ("GET", ["events"]) => match self.core.is_stopping() {
+                true => Err(self.core.stopping_error()),
                 false => Ok(events::open(
-                    self.hub,
+                    self.core,
                     self.login.clone(),
-                    self.hub.admit(self.peer.ip())?,
+                    self.core.connections.admit(self.peer.ip())?,
                 )),
             },
             ("POST", ["rpc"]) => {
@@ -293,8 +293,8 @@ impl Call<'_> {
                     .headers
                     .get("x-sluice-conn")
                     .and_then(|conn| conn.to_str().ok());
-                let body = response::read(body, self.hub.settings.limits.frame_bytes).await?;
-                Ok(events::rpc(self.hub, self.login, conn, &body).await)
+                let body = response::read(body, self.core.settings.limits.frame_bytes).await?;
+                Ok(events::rpc(self.core, self.login, conn, &body).await)
             }
             _ => Err(not_found("path")),
         }
@@ -326,7 +326,7 @@ impl Call<'_> {
         let from = day("from")?.unwrap_or(to.saturating_sub((DAYS + 1) * 86_400_000));
         let user = self.login.user.id.clone();
         let days = self
-            .hub
+            .core
             .store
             .read(move |c| store::run::usage(c, &user, from, to))
             .await;
@@ -336,7 +336,7 @@ impl Call<'_> {
     async fn run(&self, id: &str) -> Result<Response<Body>, ErrorBody> {
         let (user, run) = (self.login.user.id.clone(), id.to_owned());
         let (_, run) = self
-            .hub
+            .core
             .store
             .read(move |c| store::run::find(c, &user, &run))
             .await?

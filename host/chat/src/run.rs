@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::buffer::Buffer;
-use super::hub::Hub;
+use super::core::Core;
 use super::outbox::Frame;
-use super::session::ask::Ask;
+use super::proxy::Item;
+use super::session::command::{Command, Outcome};
 use super::slots::{Entry, Moved, Slot, Ticket};
 use super::store;
 use super::store::message::Turn;
-use super::upstream::Piece;
 use super::wire::event::{Channel, Notice, RunKind, RunStart};
 use super::wire::message::{Finish, Position, Role, RunPhase, Usage};
 use super::wire::params::Options;
@@ -31,7 +31,7 @@ const KEEP_BYTES: usize = 4 * 1024;
 
 /// All that a run needs.
 pub(crate) struct Task {
-    pub hub: Arc<Hub>,
+    pub core: Arc<Core>,
     pub session: String,
     pub start: RunStart,
     pub system: Option<String>,
@@ -42,23 +42,9 @@ pub(crate) struct Task {
     pub stop: CancellationToken,
 }
 
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub finish: Finish,
-    pub error: Option<ErrorBody>,
-    pub usage: Option<Usage>,
-    /// From asking to the first text.
-    pub ttft: Option<Duration>,
-    /// From the first reasoning to the first text of the answer.
-    pub reasoning: Option<Duration>,
-    /// From asking to the end.
-    pub took: Duration,
-}
-
 /// Starts a run on a task of its own.
 pub(crate) fn spawn(task: Task, entry: Entry) {
-    let tracker = task.hub.tracker.clone();
+    let tracker = task.core.tracker.clone();
     let span = tracing::info_span!("chat_run", req = %task.start.request_id);
     tracker.spawn(task.work(entry).instrument(span));
 }
@@ -70,10 +56,11 @@ impl Task {
             None => Outcome::new(self.stopped(), Instant::now()),
         };
         let run = self.start.run.clone();
-        self.hub
+        self.core
+            .directory
             .report(
                 &self.session,
-                Ask::Ended {
+                Command::Ended {
                     run,
                     outcome: Box::new(outcome),
                 },
@@ -92,7 +79,7 @@ impl Task {
             biased;
             () = self.stop.cancelled() => None,
             slot = ticket.wait() => {
-                self.hub.report(&self.session, Ask::Started { run: self.start.run.clone() }).await;
+                self.core.directory.report(&self.session, Command::Started { run: self.start.run.clone() }).await;
                 Some(slot)
             }
         }
@@ -123,27 +110,27 @@ impl Task {
     async fn read(&self, progress: &mut Progress) -> Result<Finish, ErrorBody> {
         let prefix = self.start.kind == RunKind::Continue && self.start.base.text > 0;
         let mut answer = self
-            .hub
-            .upstream
+            .core
+            .proxy
             .chat(self.body()?, &self.start.request_id, prefix)
             .await?;
         let mut finish = Finish::Stop;
         loop {
-            let piece = match progress.unkept {
+            let item = match progress.unkept {
                 None => answer.next().await,
                 Some(since) => tokio::select! {
-                    piece = answer.next() => piece,
+                    item = answer.next() => item,
                     () = tokio::time::sleep_until(since + KEEP) => {
                         self.keep(progress).await;
                         continue;
                     }
                 },
             };
-            match piece? {
+            match item? {
                 None => return Ok(finish),
-                Some(Piece::Finish(reason)) => finish = reason,
-                Some(Piece::Usage(usage)) => progress.usage = Some(usage),
-                Some(Piece::Text(channel, text)) => {
+                Some(Item::Finish(reason)) => finish = reason,
+                Some(Item::Usage(usage)) => progress.usage = Some(usage),
+                Some(Item::Text(channel, text)) => {
                     if !self.buffer.append(channel, &text) {
                         return Ok(Finish::Length);
                     }
@@ -169,7 +156,7 @@ impl Task {
         };
         let run = self.start.run.clone();
         match self
-            .hub
+            .core
             .store
             .write(move |c| store::run::keep(c, &run, &text, &reasoning))
             .await
@@ -184,7 +171,7 @@ impl Task {
     }
 
     fn stopped(&self) -> Finish {
-        if self.hub.interrupted.is_cancelled() {
+        if self.core.interrupted.is_cancelled() {
             Finish::Interrupted
         } else {
             Finish::Stopped
@@ -194,7 +181,7 @@ impl Task {
     /// The request as JSON.
     fn body(&self) -> Result<Bytes, ErrorBody> {
         if self.start.model.is_empty() {
-            return Err(self.hub.no_model());
+            return Err(self.core.no_model());
         }
         let system = self.system.as_deref().map(|content| Said {
             role: "system",
@@ -217,19 +204,6 @@ impl Task {
             ErrorBody::new(Code::Internal, "the request cannot be written as JSON")
                 .layer(Layer::Gateway)
         })
-    }
-}
-
-impl Outcome {
-    fn new(finish: Finish, started: Instant) -> Self {
-        Self {
-            finish,
-            error: None,
-            usage: None,
-            ttft: None,
-            reasoning: None,
-            took: started.elapsed(),
-        }
     }
 }
 
@@ -314,16 +288,16 @@ fn role(role: Role) -> &'static str {
 /// Tells the user's connections when a waiting run moves up.
 #[derive(Debug)]
 pub(crate) struct Moves {
-    hub: std::sync::Weak<Hub>,
+    core: std::sync::Weak<Core>,
     /// The user and the run; not known yet when the run enters the queue.
     run: Mutex<Option<(String, String)>>,
 }
 
 impl Moves {
     /// Moves of a run that has no name yet.
-    pub(crate) fn new(hub: &Arc<Hub>) -> Self {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
         Self {
-            hub: Arc::downgrade(hub),
+            core: Arc::downgrade(core),
             run: Mutex::new(None),
         }
     }
@@ -342,13 +316,14 @@ impl Moved for Moves {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        if let (Some(hub), Some((user, run))) = (self.hub.upgrade(), named) {
+        if let (Some(core), Some((user, run))) = (self.core.upgrade(), named) {
             let notice = Notice::Position {
                 run,
                 state: RunPhase::Queued,
                 position: Some(place),
             };
-            hub.to_user(&user, &Frame::from(wire::text(&notice)));
+            core.connections
+                .to_user(&user, &Frame::from(wire::text(&notice)));
         }
     }
 }

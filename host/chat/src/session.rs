@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::Buffer;
 use super::clock;
-use super::hub::Hub;
+use super::core::Core;
 use super::outbox::{Frame, Outbox};
 use super::store::session::SessionRow;
 use super::wire::event::{Event, EventFrame, Notice, RunStart};
@@ -23,21 +23,21 @@ use super::wire::message::RunPhase;
 use super::wire::params::Send;
 use super::wire::{self, ErrorBody, not_found};
 
-pub(crate) mod ask;
-mod begin;
 mod change;
+pub(crate) mod command;
+mod deliver;
 mod end;
-mod launch;
 mod plan;
 mod queue;
+mod send;
+mod start;
 mod watch;
 
 pub(crate) use change::{apply, check};
+pub(crate) use deliver::{ask, ask_new, send};
 
-use ask::Ask;
+use command::Command;
 
-/// Requests that wait for one actor. When it is full the askers wait, which slows only those who use this session.
-pub(crate) const MAILBOX: usize = 64;
 /// How often an actor looks whether anybody still watches, at most and at least.
 const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 /// How long an actor stays without watchers, run and requests.
@@ -45,7 +45,7 @@ const LINGER: Duration = Duration::from_secs(60);
 
 /// A session in use.
 pub(crate) struct Actor {
-    hub: Arc<Hub>,
+    core: Arc<Core>,
     row: SessionRow,
     /// Whether the row is in the database: a session that a first message makes is stored with that message.
     stored: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Actor {
     live: Option<Live>,
     /// Messages that wait for the run, next first, with the time they came.
     queue: Vec<(Send, u64)>,
-    mailbox: mpsc::Receiver<Ask>,
+    mailbox: mpsc::Receiver<Command>,
     /// Since when nobody watches.
     alone: Option<Instant>,
     /// What the last one got who began to watch; whoever begins before anything changes gets the same.
@@ -77,14 +77,14 @@ struct Live {
 impl Actor {
     /// An actor over a session's row; `stored` says whether the row is in the database already.
     pub(crate) fn new(
-        hub: Arc<Hub>,
+        core: Arc<Core>,
         row: SessionRow,
         stored: bool,
         queue: Vec<(Send, u64)>,
-        mailbox: mpsc::Receiver<Ask>,
+        mailbox: mpsc::Receiver<Command>,
     ) -> Self {
         Self {
-            hub,
+            core,
             row,
             stored,
             watchers: Vec::new(),
@@ -99,80 +99,83 @@ impl Actor {
     /// Works until nobody needs it.
     pub(crate) async fn run(mut self) {
         let mut idle_since = Instant::now();
-        let mut next_look = Instant::now();
+        let mut next_check = Instant::now();
         loop {
-            let asked = tokio::select! {
-                asked = self.mailbox.recv() => asked,
-                () = tokio::time::sleep_until(next_look) => {
-                    self.look();
+            let command = tokio::select! {
+                command = self.mailbox.recv() => command,
+                () = tokio::time::sleep_until(next_check) => {
+                    self.check_idle();
                     // A short patience with abandoned runs needs a short look; none at all does not.
-                    let patience = Some(self.hub.settings.orphan_timeout / 4).filter(|patience| !patience.is_zero());
-                    next_look = Instant::now() + patience.map_or(LOOK.1, |patience| patience.clamp(LOOK.0, LOOK.1));
+                    let patience = Some(self.core.settings.orphan_timeout / 4).filter(|patience| !patience.is_zero());
+                    next_check = Instant::now() + patience.map_or(LOOK.1, |patience| patience.clamp(LOOK.0, LOOK.1));
                     None
                 }
-                () = self.hub.closed.cancelled() => return,
+                () = self.core.closed.cancelled() => return,
             };
-            if let Some(ask) = asked {
-                self.hub.taken(&self.row.session.id);
-                self.handle(ask).await;
+            if let Some(command) = command {
+                self.core.directory.taken(&self.row.session.id);
+                self.handle(command).await;
                 idle_since = Instant::now();
             }
             let unused = self.watchers.is_empty() && self.live.is_none();
-            let patience = if self.stored && !self.hub.is_stopping() {
+            let patience = if self.stored && !self.core.is_stopping() {
                 LINGER
             } else {
                 Duration::ZERO
             };
-            if unused && idle_since.elapsed() >= patience && self.hub.retire(&self.row.session.id) {
+            if unused
+                && idle_since.elapsed() >= patience
+                && self.core.directory.retire(&self.row.session.id)
+            {
                 return;
             }
         }
     }
 
-    async fn handle(&mut self, ask: Ask) {
-        match ask {
-            Ask::Watch {
+    async fn handle(&mut self, command: Command) {
+        match command {
+            Command::Watch {
                 outbox,
                 id,
                 params,
                 user,
             } => self.watch(&outbox, &id, &params, &user).await,
-            Ask::Unwatch { conn } => self.unwatch(&conn),
-            Ask::Send { send, user, reply } => reply.give(self.send(*send, &user).await),
-            Ask::Again {
+            Command::Unwatch { conn } => self.unwatch(&conn),
+            Command::Send { send, user, reply } => reply.send(self.send(*send, &user).await),
+            Command::Again {
                 kind,
                 again,
                 user,
                 reply,
-            } => reply.give(self.again(kind, again, &user).await),
-            Ask::Stop { run, user, reply } => {
-                reply.give(self.owned(&user).map(|()| self.stop(run.as_deref(), true)))
+            } => reply.send(self.again(kind, again, &user).await),
+            Command::Stop { run, user, reply } => {
+                reply.send(self.owned(&user).map(|()| self.stop(run.as_deref(), true)))
             }
-            Ask::Queue {
+            Command::Queue {
                 change,
                 user,
                 reply,
-            } => reply.give(self.change_queue(change, &user).await),
-            Ask::Select { leaf, user, reply } => reply.give(self.select(&leaf, &user).await),
-            Ask::Patch {
+            } => reply.send(self.change_queue(change, &user).await),
+            Command::Select { leaf, user, reply } => reply.send(self.select(&leaf, &user).await),
+            Command::Patch {
                 patch,
                 at,
                 user,
                 reply,
-            } => reply.give(self.patch(patch, at, &user).await),
-            Ask::Bin {
+            } => reply.send(self.patch(patch, at, &user).await),
+            Command::Trash {
                 deleted,
                 user,
                 reply,
-            } => reply.give(self.bin(deleted, &user).await),
-            Ask::Read { seq, user, reply } => reply.give(self.read(seq, &user).await),
-            Ask::Started { run } => self.started(&run).await,
-            Ask::Ended { run, outcome } => self.ended(&run, *outcome).await,
+            } => reply.send(self.trash(deleted, &user).await),
+            Command::Read { seq, user, reply } => reply.send(self.read(seq, &user).await),
+            Command::Started { run } => self.started(&run).await,
+            Command::Ended { run, outcome } => self.ended(&run, *outcome).await,
         }
     }
 
     /// Forgets watchers that are gone, and stops a run that nobody watched for long.
-    fn look(&mut self) {
+    fn check_idle(&mut self) {
         self.watchers
             .retain(|watcher| watcher.upgrade().is_some_and(|outbox| !outbox.closing()));
         if !self.watchers.is_empty() {
@@ -180,7 +183,7 @@ impl Actor {
             return;
         }
         let since = *self.alone.get_or_insert_with(Instant::now);
-        let patience = self.hub.settings.orphan_timeout;
+        let patience = self.core.settings.orphan_timeout;
         if !patience.is_zero()
             && since.elapsed() >= patience
             && let Some(live) = &mut self.live
@@ -210,7 +213,7 @@ impl Actor {
     }
 
     /// Tells a stored change to all watchers.
-    fn tell(&mut self, seq: u64, event: &Event) {
+    fn broadcast(&mut self, seq: u64, event: &Event) {
         let frame = EventFrame {
             kind: "event",
             session: &self.row.session.id,
@@ -236,7 +239,7 @@ impl Actor {
     }
 
     /// Tells watchers something of the moment.
-    fn notice(&mut self, notice: &Notice) {
+    fn broadcast_notice(&mut self, notice: &Notice) {
         let frame = Frame::from(wire::text(notice));
         self.each_watcher(|outbox| outbox.push(frame.clone()));
     }
@@ -247,10 +250,12 @@ impl Actor {
     }
 
     /// Tells the session's line to all of its user's connections.
-    fn tell_list(&self) {
+    fn broadcast_summary(&self) {
         let session = Box::new(self.session_now());
         let frame = wire::text(&Notice::SessionsChanged { session });
-        self.hub.to_user(&self.row.user, &Frame::from(frame));
+        self.core
+            .connections
+            .to_user(&self.row.user, &Frame::from(frame));
     }
 
     /// The session as its user sees it now.

@@ -11,7 +11,7 @@ use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme};
 use ipnet::IpNet;
 
-use super::wire::rest::Scope;
+use super::wire::user::Scope;
 
 /// Everything the web gateway needs to know.
 ///

@@ -54,7 +54,7 @@ pub(crate) struct Ticket {
     go: oneshot::Receiver<Slot>,
 }
 
-/// What an asker gets.
+/// What an caller gets.
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// A slot.

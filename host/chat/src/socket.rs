@@ -3,7 +3,7 @@
 //! A refused login is answered after the upgrade, with a frame and a close code: browsers hide the status of a failed upgrade.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,12 +25,13 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::auth::Login;
-use super::bucket::Bucket;
+use super::caller::Caller;
 use super::clock;
-use super::guard::{Guard, Origin};
-use super::hub::{Admitted, Conn, Hub, PING, TICK};
+use super::connections::{Admitted, Conn, PING, TICK};
+use super::core::Core;
+use super::origin::{AllowList, Origin};
 use super::outbox::{Frame, Next};
-use super::request::{self, Asker};
+use super::request;
 use super::response::{self, Body};
 use super::wire::event::Notice;
 use super::wire::params::Hello;
@@ -60,7 +61,7 @@ type Ws = WebSocketStream<TokioIo<Upgraded>>;
 
 /// `GET /ws`.
 pub(crate) fn upgrade(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     mut request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Response<Body> {
@@ -68,19 +69,19 @@ pub(crate) fn upgrade(
         Ok(key) => key,
         Err(message) => return response::text(StatusCode::BAD_REQUEST, message),
     };
-    let origin = hub.guard.origin(request.headers());
-    if origin == Origin::Foreign || Guard::cross_site(request.headers()) {
-        hub.telemetry.refused.fetch_add(1, Ordering::Relaxed);
+    let origin = core.allow_list.origin(request.headers());
+    if origin == Origin::Foreign || AllowList::cross_site(request.headers()) {
+        core.telemetry.refused.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%peer, origin = ?request.headers().get(header::ORIGIN), "chat: a socket of another origin was refused");
         return response::error(&ErrorBody::new(
             Code::Forbidden,
             "this origin may not open a socket",
         ));
     }
-    if hub.is_stopping() {
-        return response::error(&hub.stopping_error());
+    if core.is_stopping() {
+        return response::error(&core.stopping_error());
     }
-    let admitted = match hub.admit(peer.ip()) {
+    let admitted = match core.connections.admit(peer.ip()) {
         Ok(admitted) => admitted,
         Err(mut error) => {
             error.code = Code::RateLimited;
@@ -90,12 +91,12 @@ pub(crate) fn upgrade(
     let headers = request.headers().clone();
     let upgraded = hyper::upgrade::on(&mut request);
     let visitor = Visitor {
-        hub: Arc::clone(hub),
+        core: Arc::clone(core),
         headers,
         address: peer.ip(),
         page: origin == Origin::Ours,
     };
-    hub.tracker.spawn(visitor.serve(upgraded, admitted));
+    core.tracker.spawn(visitor.serve(upgraded, admitted));
     let mut response = response::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = response.headers_mut();
     fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -140,7 +141,7 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, &'stat
 
 /// Somebody who has not said hello yet.
 struct Visitor {
-    hub: Arc<Hub>,
+    core: Arc<Core>,
     headers: HeaderMap,
     address: IpAddr,
     /// Whether the request came from our page: then only the cookie counts.
@@ -156,24 +157,24 @@ impl Visitor {
             .read_buffer_size(READ)
             .write_buffer_size(WRITE)
             .max_write_buffer_size(WRITE_MOST)
-            .max_message_size(Some(self.hub.settings.limits.frame_bytes))
-            .max_frame_size(Some(self.hub.settings.limits.frame_bytes));
+            .max_message_size(Some(self.core.settings.limits.frame_bytes))
+            .max_frame_size(Some(self.core.settings.limits.frame_bytes));
         let mut ws =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
                 .await;
         let met = tokio::select! {
             met = tokio::time::timeout(HELLO, self.meet(&mut ws)) => met.unwrap_or(Err(Close::HelloTimeout)),
-            () = self.hub.stopping.cancelled() => Err(Close::ShuttingDown),
+            () = self.core.stopping.cancelled() => Err(Close::ShuttingDown),
         };
         match met {
             Ok(conn) => {
-                let hub = Arc::clone(&self.hub);
+                let core = Arc::clone(&self.core);
                 drop(self);
-                talk(&hub, &conn, ws).await;
-                hub.leave(&conn.outbox.conn);
+                talk(&core, &conn, ws).await;
+                core.connections.leave(&conn.outbox.conn);
             }
             Err(close) => {
-                self.hub.telemetry.refused.fetch_add(1, Ordering::Relaxed);
+                self.core.telemetry.refused.fetch_add(1, Ordering::Relaxed);
                 farewell(&mut ws, close).await;
             }
         }
@@ -204,9 +205,9 @@ impl Visitor {
         let (id, result) = (frame.id.clone().into_owned(), self.check(&hello).await);
         let (close, error) = match result {
             Ok(login) => {
-                let conn = join(&self.hub, login, hello.visible);
+                let conn = self.core.connections.join(login, hello.visible);
                 conn.outbox
-                    .push(wire::ok(&id, &self.hub.welcome(&conn)).into());
+                    .push(wire::ok(&id, &self.core.welcome(&conn)).into());
                 return Ok(conn);
             }
             Err(error) => (
@@ -259,9 +260,9 @@ impl Visitor {
                 Code::Unauthenticated,
                 "a page logs in with its cookie",
             )),
-            Some(token) => self.hub.auth.check_token(token, self.address).await,
+            Some(token) => self.core.auth.check_token(token, self.address).await,
             None => {
-                self.hub
+                self.core
                     .auth
                     .check(&self.headers, hello.bind.as_deref(), self.address)
                     .await
@@ -270,39 +271,18 @@ impl Visitor {
     }
 }
 
-/// Adds a connection of a login.
-pub(crate) fn join(hub: &Arc<Hub>, login: Login, visible: bool) -> Arc<Conn> {
-    let outbox = hub.outbox(&login.user.id);
-    outbox.show(visible);
-    let rate = hub.settings.limits.frames_per_second;
-    let conn = Arc::new(Conn {
-        outbox,
-        login,
-        rtt_us: AtomicU64::new(0),
-        resumes: AtomicU32::new(0),
-        frames: Mutex::new(Bucket::new(
-            rate.saturating_mul(2),
-            rate,
-            Duration::from_secs(1),
-            Instant::now(),
-        )),
-    });
-    hub.join(&conn);
-    conn
-}
-
 /// Reads and writes until one side ends.
-async fn talk(hub: &Arc<Hub>, conn: &Arc<Conn>, ws: Ws) {
+async fn talk(core: &Arc<Core>, conn: &Arc<Conn>, ws: Ws) {
     let (sink, stream) = ws.split();
     let pulse = Pulse::default();
     let mut sink = sink;
     let close = {
-        let reading = read(hub, conn, stream, &pulse);
+        let reading = read(core, conn, stream, &pulse);
         let writing = write(conn, &mut sink, &pulse);
         tokio::select! {
             close = reading => close,
             close = writing => Some(close),
-            () = hub.closed.cancelled() => Some(Close::ShuttingDown),
+            () = core.closed.cancelled() => Some(Close::ShuttingDown),
         }
     };
     if let Some(close) = close {
@@ -330,7 +310,7 @@ struct Pulse {
 
 /// Reads requests and answers them. Gives why to close; `None` if the other side has closed.
 async fn read(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     conn: &Arc<Conn>,
     mut stream: SplitStream<Ws>,
     pulse: &Pulse,
@@ -359,7 +339,7 @@ async fn read(
             Ok(frame) if frame.kind == "req" && frame.id.len() <= 64 => frame,
             Ok(_) | Err(_) => return Some(Close::BadFrame),
         };
-        if let Err(error) = take_frame(hub, conn) {
+        if let Err(error) = core.connections.take_frame(conn) {
             deaf += 1;
             if deaf > DEAF {
                 return Some(Close::Rate);
@@ -369,7 +349,7 @@ async fn read(
         }
         deaf = 0;
         let slow = request::is_slow(&frame.method);
-        let work = respond(Arc::clone(hub), Arc::clone(conn), text);
+        let work = respond(Arc::clone(core), Arc::clone(conn), text);
         if slow {
             working.push(work.boxed());
         } else {
@@ -388,31 +368,18 @@ async fn next_message(
     stream.next().await
 }
 
-async fn respond(hub: Arc<Hub>, conn: Arc<Conn>, text: tungstenite::Utf8Bytes) {
+async fn respond(core: Arc<Core>, conn: Arc<Conn>, text: tungstenite::Utf8Bytes) {
     let Ok(frame) = serde_json::from_str::<wire::Request<'_>>(&text) else {
         return;
     };
-    let asker = Asker {
-        hub: &hub,
+    let caller = Caller {
+        core: &core,
         login: &conn.login,
         conn: Some(&conn),
     };
-    if let Some(answer) = Box::pin(request::handle(&asker, &frame)).await {
+    if let Some(answer) = Box::pin(request::handle(&caller, &frame)).await {
         conn.outbox.push(answer.into());
     }
-}
-
-/// Takes one frame from a connection's rate.
-pub(crate) fn take_frame(hub: &Hub, conn: &Conn) -> Result<(), ErrorBody> {
-    let taken = conn
-        .frames
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(Instant::now());
-    taken.map_err(|wait| {
-        hub.telemetry.limited.fetch_add(1, Ordering::Relaxed);
-        ErrorBody::new(Code::RateLimited, "too many requests on this connection").after(wait)
-    })
 }
 
 /// Writes what the outbox gives, and pings.

@@ -12,12 +12,13 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::auth::Login;
+use super::caller::Caller;
 use super::clock;
-use super::hub::{Admitted, Conn, Hub, TICK};
+use super::connections::{Admitted, Conn, TICK};
+use super::core::Core;
 use super::outbox::{Frame, Next};
-use super::request::{self, Asker};
+use super::request;
 use super::response::{self, Body};
-use super::socket;
 use super::wire::event::Notice;
 use super::wire::{self, Code, ErrorBody};
 
@@ -28,12 +29,12 @@ const FULL: Duration = Duration::from_secs(15);
 const COPIED: usize = 16 * 1024;
 
 /// `GET /api/v1/events`.
-pub(crate) fn open(hub: &Arc<Hub>, login: Login, admitted: Admitted) -> Response<Body> {
-    let conn = socket::join(hub, login, true);
+pub(crate) fn open(core: &Arc<Core>, login: Login, admitted: Admitted) -> Response<Body> {
+    let conn = core.connections.join(login, true);
     conn.outbox
-        .push(wire::ok("hello", &hub.welcome(&conn)).into());
+        .push(wire::ok("hello", &core.welcome(&conn)).into());
     let open = Open {
-        hub: Arc::clone(hub),
+        core: Arc::clone(core),
         conn,
         next_tick: Instant::now() + TICK,
         _admitted: admitted,
@@ -79,7 +80,7 @@ pub(crate) fn events_response(body: Body) -> Response<Body> {
 
 /// An event stream under way.
 struct Open {
-    hub: Arc<Hub>,
+    core: Arc<Core>,
     conn: Arc<Conn>,
     next_tick: Instant,
     _admitted: Admitted,
@@ -109,7 +110,7 @@ impl Open {
                     tokio::select! {
                         () = self.conn.outbox.ready() => {}
                         () = tokio::time::sleep_until(until) => {}
-                        () = self.hub.closed.cancelled() => return None,
+                        () = self.core.closed.cancelled() => return None,
                     }
                 }
             }
@@ -119,13 +120,13 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.hub.leave(&self.conn.outbox.conn);
+        self.core.connections.leave(&self.conn.outbox.conn);
     }
 }
 
 /// `POST /api/v1/rpc`: with the name of an event stream the answer comes there, without one in the body.
 pub(crate) async fn rpc(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     login: &Login,
     conn: Option<&str>,
     body: &[u8],
@@ -144,8 +145,8 @@ pub(crate) async fn rpc(
     }
     let Some(conn) = conn else {
         let answer = request::handle(
-            &Asker {
-                hub,
+            &Caller {
+                core,
                 login,
                 conn: None,
             },
@@ -158,19 +159,19 @@ pub(crate) async fn rpc(
             answer.unwrap_or_default(),
         );
     };
-    let Some(conn) = hub.conn(conn, login) else {
+    let Some(conn) = core.connections.find(conn, login) else {
         return response::error(&wire::not_found("connection"));
     };
     // An answer that nobody reads is no reason to make another one.
     let _late = tokio::time::timeout(FULL, conn.outbox.has_room()).await;
-    match socket::take_frame(hub, &conn) {
+    match core.connections.take_frame(&conn) {
         Ok(()) => {
-            let asker = Asker {
-                hub,
+            let caller = Caller {
+                core,
                 login,
                 conn: Some(&conn),
             };
-            if let Some(answer) = request::handle(&asker, &frame).await {
+            if let Some(answer) = request::handle(&caller, &frame).await {
                 conn.outbox.push(answer.into());
             }
         }

@@ -17,6 +17,7 @@ pub(crate) mod message;
 pub(crate) mod params;
 pub(crate) mod rest;
 pub(crate) mod session;
+pub(crate) mod user;
 
 /// The name of this protocol in `Sec-WebSocket-Protocol`.
 pub(crate) const SUBPROTOCOL: &str = "sluice.v1";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::hub::Hub;
+use crate::core::Core;
 use crate::wire::debug::LayerTime;
 
 /// How long the admin interface may take: the card should show at once.
@@ -39,11 +39,11 @@ pub(super) struct Target {
 
 impl Admin {
     /// Asks for all documents at once.
-    pub(super) async fn ask(hub: &Hub) -> Self {
+    pub(super) async fn ask(core: &Core) -> Self {
         let (ready, plugins, upstreams) = tokio::join!(
-            get(hub, "/readyz"),
-            get(hub, "/plugins"),
-            get(hub, "/upstreams")
+            get(core, "/readyz"),
+            get(core, "/plugins"),
+            get(core, "/upstreams")
         );
         let document = |answer: Option<(u16, Value)>| match answer {
             Some((200, value)) => value,
@@ -57,8 +57,8 @@ impl Admin {
     }
 
     /// One finished exchange.
-    pub(super) async fn exchange(hub: &Hub, request: &str) -> Option<Value> {
-        let (status, value) = get(hub, &format!("/exchanges/{request}")).await?;
+    pub(super) async fn exchange(core: &Core, request: &str) -> Option<Value> {
+        let (status, value) = get(core, &format!("/exchanges/{request}")).await?;
         (status == 200 && value.is_object()).then_some(value)
     }
 
@@ -128,8 +128,8 @@ pub(super) fn layer_times(exchange: &Value) -> Vec<LayerTime> {
     times
 }
 
-async fn get(hub: &Hub, path: &str) -> Option<(u16, Value)> {
-    let whole = hub.admin.as_ref()?.get(path, PATIENCE).await.ok()?;
+async fn get(core: &Core, path: &str) -> Option<(u16, Value)> {
+    let whole = core.admin.as_ref()?.get(path, PATIENCE).await.ok()?;
     Some((
         whole.status,
         serde_json::from_slice(&whole.body).unwrap_or(Value::Null),

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Asker;
-use crate::hub::HIGHLIGHT_BYTES;
+use crate::caller::Caller;
 use crate::session as sessions;
-use crate::session::ask::{Ask, QueueOp, Reply};
+use crate::session::command::{Command, QueueOp, Reply};
 use crate::store::session::SessionRow;
 use crate::store::{self, message, search, session};
 use crate::wire::debug::Card;
@@ -18,14 +17,14 @@ use crate::wire::params::{
 };
 use crate::wire::session::{Session, Sessions};
 use crate::wire::{self, Code, ErrorBody, bad_param, not_found};
-use crate::{clock, debug, id};
+use crate::{clock, debug, highlight, id};
 
 /// Messages of a page, at most and if nothing was asked for.
 const PAGE: (usize, usize) = (200, 50);
 /// How long a search may compare.
 const SEARCH: Duration = Duration::from_millis(400);
 
-impl Asker<'_> {
+impl Caller<'_> {
     pub(super) fn user(&self) -> String {
         self.login.user.id.clone()
     }
@@ -33,40 +32,40 @@ impl Asker<'_> {
     async fn ask<T>(
         &self,
         session: &str,
-        ask: impl FnOnce(String, Reply<T>) -> Ask,
+        command: impl FnOnce(String, Reply<T>) -> Command,
     ) -> Result<T, ErrorBody> {
         let user = self.user();
-        self.hub.ask(session, |reply| ask(user, reply)).await
+        sessions::ask(self.core, session, |reply| command(user, reply)).await
     }
 
     pub(crate) async fn list(&self, ask: ListSessions) -> Result<Sessions, ErrorBody> {
         let user = self.user();
         let query = ask.q.clone().unwrap_or_default();
-        let found = self.hub.store.read(move |c| match query.trim() {
+        let found = self.core.store.read(move |c| match query.trim() {
             "" => session::list(c, &user, &ask),
             words => search::search(c, &user, words, SEARCH),
         });
         let mut sessions = found.await?;
-        self.hub.mark_running(&mut sessions.sessions);
+        self.core.live.mark_running(&mut sessions.sessions);
         Ok(sessions)
     }
 
     pub(crate) async fn get(&self, session: String) -> Result<SessionPayload, ErrorBody> {
         let user = self.user();
         let mut session = self
-            .hub
+            .core
             .store
             .read(move |c| session::find(c, &user, &session))
             .await?
             .ok_or_else(|| not_found("session"))?
             .session;
-        self.hub.mark_running([&mut session]);
+        self.core.live.mark_running([&mut session]);
         Ok(SessionPayload { session })
     }
 
     pub(crate) async fn create(&self, ask: CreateSession) -> Result<SessionPayload, ErrorBody> {
-        if self.hub.is_stopping() {
-            return Err(self.hub.stopping_error());
+        if self.core.is_stopping() {
+            return Err(self.core.stopping_error());
         }
         let patch = SessionPatch {
             title: ask.title.map(Some),
@@ -78,19 +77,20 @@ impl Asker<'_> {
         let mut row = SessionRow::new(id::new("ses"), self.user(), clock::now_ms());
         sessions::apply(patch, &mut row);
         let session = row.session.clone();
-        self.hub
+        self.core
             .store
             .write(move |c| session::insert(c, &row))
             .await?;
-        self.tell_list(&session);
+        self.broadcast_summary(&session);
         Ok(SessionPayload { session })
     }
 
-    fn tell_list(&self, session: &Session) {
+    fn broadcast_summary(&self, session: &Session) {
         let notice = Notice::SessionsChanged {
             session: Box::new(session.clone()),
         };
-        self.hub
+        self.core
+            .connections
             .to_user(&self.login.user.id, &wire::text(&notice).into());
     }
 
@@ -101,7 +101,7 @@ impl Asker<'_> {
         at: Option<u64>,
     ) -> Result<SessionPayload, ErrorBody> {
         let session = self
-            .ask(session, |user, reply| Ask::Patch {
+            .ask(session, |user, reply| Command::Patch {
                 patch,
                 at,
                 user,
@@ -111,13 +111,13 @@ impl Asker<'_> {
         Ok(SessionPayload { session })
     }
 
-    pub(crate) async fn bin(
+    pub(crate) async fn trash(
         &self,
         session: &str,
         deleted: bool,
     ) -> Result<SessionPayload, ErrorBody> {
         let session = self
-            .ask(session, |user, reply| Ask::Bin {
+            .ask(session, |user, reply| Command::Trash {
                 deleted,
                 user,
                 reply,
@@ -136,7 +136,7 @@ impl Asker<'_> {
     pub(super) async fn unwatch(&self, session: &str) -> Result<Empty, ErrorBody> {
         if let Some(conn) = self.conn {
             let conn = conn.outbox.conn.clone();
-            self.hub.give(session, Ask::Unwatch { conn }).await?;
+            sessions::send(self.core, session, Command::Unwatch { conn }).await?;
         }
         Ok(Empty {})
     }
@@ -144,14 +144,18 @@ impl Asker<'_> {
     pub(super) async fn read(&self, read: ReadSession) -> Result<SessionPayload, ErrorBody> {
         let seq = read.seq;
         let session = self
-            .ask(&read.session, |user, reply| Ask::Read { seq, user, reply })
+            .ask(&read.session, |user, reply| Command::Read {
+                seq,
+                user,
+                reply,
+            })
             .await?;
         Ok(SessionPayload { session })
     }
 
     pub(super) async fn queue(&self, session: &str, change: QueueOp) -> Result<Done, ErrorBody> {
         let seq = self
-            .ask(session, |user, reply| Ask::Queue {
+            .ask(session, |user, reply| Command::Queue {
                 change,
                 user,
                 reply,
@@ -163,7 +167,7 @@ impl Asker<'_> {
     pub(super) async fn select(&self, select: SelectBranch) -> Result<Selected, ErrorBody> {
         let leaf = select.leaf;
         let (leaf, seq) = self
-            .ask(&select.session, |user, reply| Ask::Select {
+            .ask(&select.session, |user, reply| Command::Select {
                 leaf,
                 user,
                 reply,
@@ -175,7 +179,7 @@ impl Asker<'_> {
     pub(crate) async fn page(&self, ask: PageMessages) -> Result<MessagesPage, ErrorBody> {
         let user = self.user();
         let limit = ask.limit.unwrap_or(PAGE.1).clamp(1, PAGE.0);
-        let found = self.hub.store.read(move |c| {
+        let found = self.core.store.read(move |c| {
             let Some(row) = session::find(c, &user, &ask.session)? else {
                 return Ok(None);
             };
@@ -190,14 +194,14 @@ impl Asker<'_> {
             .map(Some)
         });
         let (mut messages, more) = found.await?.ok_or_else(|| not_found("session"))?;
-        self.hub.overlay(&mut messages);
+        self.core.live.overlay(&mut messages);
         Ok(MessagesPage { messages, more })
     }
 
     pub(crate) async fn message(&self, ask: OneMessage) -> Result<MessagePayload, ErrorBody> {
         let user = self.user();
         let found = self
-            .hub
+            .core
             .store
             .read(move |c| match session::find(c, &user, &ask.session)? {
                 Some(_) => message::find(c, &ask.session, &ask.message),
@@ -208,7 +212,7 @@ impl Asker<'_> {
             text: message.text.len(),
             reasoning: message.reasoning.len(),
         };
-        let to = self.hub.overlay([&mut message]).unwrap_or(stored);
+        let to = self.core.live.overlay([&mut message]).unwrap_or(stored);
         Ok(MessagePayload { message, to })
     }
 
@@ -234,7 +238,7 @@ impl Asker<'_> {
         if send.text.trim().is_empty() {
             return Err(bad_param("text", "the message is empty"));
         }
-        let most = self.hub.settings.limits.message_chars;
+        let most = self.core.settings.limits.message_chars;
         if send.text.chars().count() > most {
             let details = serde_json::json!({ "param": "text", "limit": most });
             return Err(ErrorBody::new(Code::TooLarge, "the message is too long").details(details));
@@ -242,7 +246,7 @@ impl Asker<'_> {
         check_options(&send.options, send.model.as_deref())?;
         match send.session.clone() {
             Some(session) => {
-                self.ask(&session, |user, reply| Ask::Send {
+                self.ask(&session, |user, reply| Command::Send {
                     send: Box::new(send),
                     user,
                     reply,
@@ -253,13 +257,13 @@ impl Asker<'_> {
                 // Cheap for a message that comes again; the database decides when two come at once.
                 let (user, cid) = (self.user(), send.cid.clone());
                 let known = self
-                    .hub
+                    .core
                     .store
                     .read(move |c| store::run::known(c, &user, &cid))
                     .await;
                 if let Some(known) = known? {
                     return self
-                        .ask(&known.session, |user, reply| Ask::Send {
+                        .ask(&known.session, |user, reply| Command::Send {
                             send: Box::new(send),
                             user,
                             reply,
@@ -268,13 +272,12 @@ impl Asker<'_> {
                 }
                 let row = SessionRow::new(id::new("ses"), self.user(), clock::now_ms());
                 let user = self.user();
-                self.hub
-                    .ask_new(row, |reply| Ask::Send {
-                        send: Box::new(send),
-                        user,
-                        reply,
-                    })
-                    .await
+                sessions::ask_new(self.core, row, |reply| Command::Send {
+                    send: Box::new(send),
+                    user,
+                    reply,
+                })
+                .await
             }
         }
     }
@@ -285,7 +288,7 @@ impl Asker<'_> {
         }
         check_options(&again.options, again.model.as_deref())?;
         let session = again.session.clone();
-        self.ask(&session, |user, reply| Ask::Again {
+        self.ask(&session, |user, reply| Command::Again {
             kind,
             again,
             user,
@@ -297,7 +300,7 @@ impl Asker<'_> {
     pub(crate) async fn stop(&self, stop: Stop) -> Result<Stopped, ErrorBody> {
         let session = match (&stop.session, &stop.run) {
             (Some(session), _) => session.clone(),
-            (None, Some(run)) => match self.hub.session_of(run) {
+            (None, Some(run)) => match self.core.live.session_of(run) {
                 Some(session) => session,
                 // Over already, or never there: stopping twice is no mistake.
                 None => return Ok(Stopped { stopping: false }),
@@ -305,7 +308,7 @@ impl Asker<'_> {
             (None, None) => return Err(bad_param("run", "name a run or a session")),
         };
         let stopping = self
-            .ask(&session, |user, reply| Ask::Stop {
+            .ask(&session, |user, reply| Command::Stop {
                 run: stop.run,
                 user,
                 reply,
@@ -315,21 +318,21 @@ impl Asker<'_> {
     }
 
     pub(crate) async fn highlight(&self, ask: Highlight) -> Result<Arc<Highlighted>, ErrorBody> {
-        if ask.text.len() > HIGHLIGHT_BYTES {
-            let details = serde_json::json!({ "limit": HIGHLIGHT_BYTES });
+        if ask.text.len() > highlight::MOST {
+            let details = serde_json::json!({ "limit": highlight::MOST });
             return Err(
                 ErrorBody::new(Code::TooLarge, "the code is too long to colour").details(details),
             );
         }
-        let hub = Arc::clone(self.hub);
+        let core = Arc::clone(self.core);
         let work =
-            tokio::task::spawn_blocking(move || hub.highlighter.highlight(&ask.lang, &ask.text));
+            tokio::task::spawn_blocking(move || core.highlighter.highlight(&ask.lang, &ask.text));
         work.await
             .map_err(|_| ErrorBody::new(Code::Internal, "the grammar broke"))
     }
 
     pub(crate) fn models(&self) -> Models {
-        let (health, models) = self.hub.health.now();
+        let (health, models) = self.core.health.now();
         Models { models, health }
     }
 

@@ -10,24 +10,26 @@ use hyper::{Response, StatusCode};
 
 use super::{BODY, Call, parse};
 use crate::clock;
-use crate::hub::Hub;
+use crate::core::Core;
 use crate::response::{self, Body};
 use crate::store::token;
 use crate::wire::ErrorBody;
 use crate::wire::rest::{LoginCode, Tokens};
 
 pub(super) async fn log_in(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     body: Incoming,
     peer: SocketAddr,
     secure: bool,
 ) -> Result<Response<Body>, ErrorBody> {
     let body = parse(&response::read(body, BODY).await?)?;
-    let fresh = hub.auth.log_in(&body, peer.ip()).await.inspect_err(|_| {
-        hub.telemetry.login_failures.fetch_add(1, Ordering::Relaxed);
+    let fresh = core.auth.log_in(&body, peer.ip()).await.inspect_err(|_| {
+        core.telemetry
+            .login_failures
+            .fetch_add(1, Ordering::Relaxed);
     })?;
     let mut response = response::json(StatusCode::OK, &fresh.body);
-    set_cookie(&mut response, &hub.auth.set_cookie(&fresh.cookie, secure));
+    set_cookie(&mut response, &core.auth.set_cookie(&fresh.cookie, secure));
     Ok(response)
 }
 
@@ -41,26 +43,26 @@ impl Call<'_> {
     pub(super) async fn revoke(&self, token: &str) -> Result<bool, ErrorBody> {
         let (user, token_id) = (self.login.user.id.clone(), token.to_owned());
         let revoked = self
-            .hub
+            .core
             .store
             .write(move |c| token::revoke(c, &user, &token_id, clock::now_ms()))
             .await?;
         if revoked {
-            self.hub.close_login(token);
+            self.core.connections.close_login(token);
         }
         Ok(revoked)
     }
 
     pub(super) async fn login_code(&self) -> Result<Response<Body>, ErrorBody> {
         let code = self
-            .hub
+            .core
             .auth
             .new_code(&self.login.user.id, self.login.debug())
             .await?;
         // The link leads to where the user is now: that name works from where the user sits.
         let (host, secure) = self
-            .hub
-            .guard
+            .core
+            .allow_list
             .host(&self.headers)
             .unwrap_or(("127.0.0.1", false));
         let scheme = if secure { "https" } else { "http" };
@@ -77,7 +79,7 @@ impl Call<'_> {
     pub(super) async fn tokens(&self) -> Result<Response<Body>, ErrorBody> {
         let (user, current) = (self.login.user.id.clone(), self.login.token.clone());
         let tokens = self
-            .hub
+            .core
             .store
             .read(move |c| token::list(c, &user, &current, clock::now_ms()))
             .await?;

@@ -17,7 +17,7 @@ impl Call<'_> {
         let (name, kind, text) = match format.as_str() {
             "json" => {
                 let file = self
-                    .hub
+                    .core
                     .store
                     .read(move |c| transfer::file_of(c, &user, &session))
                     .await?
@@ -30,7 +30,7 @@ impl Call<'_> {
             }
             "md" | "html" => {
                 let (session, messages) = self
-                    .hub
+                    .core
                     .store
                     .read(move |c| transfer::branch(c, &user, &session))
                     .await?
@@ -56,7 +56,7 @@ impl Call<'_> {
     pub(super) async fn export_all(&self) -> Result<Response<Body>, ErrorBody> {
         let user = self.login.user.id.clone();
         let text = self
-            .hub
+            .core
             .store
             .read(move |c| transfer::file(c, &user).map(|file| wire::text(&file)))
             .await;
@@ -71,7 +71,7 @@ impl Call<'_> {
             .await
             .map_err(|_| ErrorBody::new(Code::Internal, "the file could not be read"))?
             .map_err(|problem| bad_param("body", &problem.to_string()))?;
-        let imported = import.write(&self.hub.store).await?;
+        let imported = import.write(&self.core.store).await?;
         Ok(response::json(StatusCode::OK, &imported))
     }
 }

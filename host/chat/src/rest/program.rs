@@ -8,14 +8,16 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Call;
-use crate::hub::{Conn, Hub};
+use crate::connections::Conn;
+use crate::core::Core;
 use crate::outbox::{self, Next};
 use crate::response::{self, Body};
-use crate::session::ask::Ask;
+use crate::session as sessions;
+use crate::session::command::Command;
 use crate::wire::ErrorBody;
 use crate::wire::params::{Accepted, OneMessage, Send, Sent, Sub, When};
 use crate::wire::rest::{Answered, PostMessage};
-use crate::{id, socket, stream as events};
+use crate::{id, stream as events};
 
 impl Call<'_> {
     /// A message of a program: waits for the answer, or streams the session's frames until it has ended.
@@ -29,9 +31,9 @@ impl Call<'_> {
             .get("idempotency-key")
             .and_then(|key| key.to_str().ok());
         let cid = key.map_or_else(|| id::new("cid"), str::to_owned);
-        let conn = socket::join(self.hub, self.login.clone(), true);
+        let conn = self.core.connections.join(self.login.clone(), true);
         let mut guest = Guest {
-            hub: Arc::clone(self.hub),
+            core: Arc::clone(self.core),
             conn,
             run: String::new(),
             over: false,
@@ -44,17 +46,13 @@ impl Call<'_> {
             runs: Default::default(),
         };
         let outbox = Arc::clone(&guest.conn.outbox);
-        self.hub
-            .give(
-                session,
-                Ask::Watch {
-                    outbox,
-                    id: "sub".to_owned(),
-                    params,
-                    user,
-                },
-            )
-            .await?;
+        let watch = Command::Watch {
+            outbox,
+            id: "sub".to_owned(),
+            params,
+            user,
+        };
+        sessions::send(self.core, session, watch).await?;
         let send = Send {
             session: Some(session.to_owned()),
             cid,
@@ -67,7 +65,7 @@ impl Call<'_> {
             when: When::Queue,
             system: None,
         };
-        let sent = self.asker().send(send).await?;
+        let sent = self.caller().send(send).await?;
         let Some(run) = sent.run.clone().filter(|_| sent.status != Accepted::Card) else {
             return Ok(response::json(
                 StatusCode::ACCEPTED,
@@ -88,7 +86,7 @@ impl Call<'_> {
             session: sent.session.clone().unwrap_or_default(),
             message: sent.reply.clone().unwrap_or_default(),
         };
-        let answer = self.asker().message(message).await?.message;
+        let answer = self.caller().message(message).await?.message;
         Ok(response::json(
             StatusCode::OK,
             &Answered {
@@ -101,7 +99,7 @@ impl Call<'_> {
 
 /// A program that watches one run.
 struct Guest {
-    hub: Arc<Hub>,
+    core: Arc<Core>,
     conn: Arc<Conn>,
     run: String,
     /// The run's end was seen.
@@ -123,7 +121,7 @@ impl Guest {
                     tokio::select! {
                         () = self.conn.outbox.ready() => {}
                         () = tokio::time::sleep_until(until) => {}
-                        () = self.hub.closed.cancelled() => return None,
+                        () = self.core.closed.cancelled() => return None,
                     }
                 }
             }
@@ -146,7 +144,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.hub.leave(&self.conn.outbox.conn);
+        self.core.connections.leave(&self.conn.outbox.conn);
     }
 }
 

@@ -38,7 +38,7 @@ impl Actor {
     }
 
     /// Into the bin, which stops what runs; or out of it.
-    pub(super) async fn bin(&mut self, deleted: bool, user: &str) -> Result<Session, ErrorBody> {
+    pub(super) async fn trash(&mut self, deleted: bool, user: &str) -> Result<Session, ErrorBody> {
         self.owned(user)?;
         if deleted == self.row.session.deleted_at.is_some() {
             return Ok(self.session_now());
@@ -55,7 +55,7 @@ impl Actor {
     async fn store_change(&mut self, row: SessionRow) -> Result<Session, ErrorBody> {
         let event = match row.session.deleted_at {
             Some(at) => Event::SessionDeleted {
-                purge_at: at + crate::hub::UNDO_MS,
+                purge_at: at + session::UNDO_MS,
             },
             None => {
                 let mut session = row.session.clone();
@@ -64,14 +64,14 @@ impl Actor {
             }
         };
         let (kept, told) = (row.clone(), event.clone());
-        let written = self.hub.store.write(move |c| {
+        let written = self.core.store.write(move |c| {
             event::append(c, &row.session.id, row.session.seq, &event, clock::now_ms())?;
             session::save(c, &row)
         });
         written.await?;
         self.row = kept;
-        self.tell(self.row.session.seq, &told);
-        self.tell_list();
+        self.broadcast(self.row.session.seq, &told);
+        self.broadcast_summary();
         Ok(self.session_now())
     }
 
@@ -83,14 +83,14 @@ impl Actor {
             let mut row = self.row.clone();
             row.read = seen;
             let kept = row.clone();
-            self.hub
+            self.core
                 .store
                 .write(move |c| session::save(c, &row))
                 .await?;
             let was = self.row.answered > self.row.read;
             self.row = kept;
             if was {
-                self.tell_list();
+                self.broadcast_summary();
             }
         }
         Ok(self.session_now())
@@ -111,7 +111,7 @@ impl Actor {
         }
         let (owner, wanted) = (self.row.session.id.clone(), leaf.to_owned());
         let found = self
-            .hub
+            .core
             .store
             .read(move |c| match message::find(c, &owner, &wanted)? {
                 Some(_) => message::descend(c, &owner, &wanted).map(Some),
@@ -126,13 +126,13 @@ impl Actor {
         row.session.leaf = Some(leaf.clone());
         let event = Event::BranchSelected { leaf: leaf.clone() };
         let (kept, told) = (row.clone(), event.clone());
-        let written = self.hub.store.write(move |c| {
+        let written = self.core.store.write(move |c| {
             event::append(c, &row.session.id, row.session.seq, &event, clock::now_ms())?;
             session::save(c, &row)
         });
         written.await?;
         self.row = kept;
-        self.tell(self.row.session.seq, &told);
+        self.broadcast(self.row.session.seq, &told);
         Ok((leaf, self.row.session.seq))
     }
 }

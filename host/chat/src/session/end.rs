@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::plan::{PREVIEW, one_line};
 use super::{Actor, Live};
-use crate::run::Outcome;
+use crate::session::command::Outcome;
 use crate::store::{self, event, session};
 use crate::telemetry::Ended;
 use crate::wire::event::{Event, Notice, RunEnd};
@@ -38,7 +38,7 @@ impl Actor {
             state: RunPhase::Stopping,
             position: None,
         };
-        self.notice(&notice);
+        self.broadcast_notice(&notice);
         true
     }
 
@@ -56,7 +56,7 @@ impl Actor {
         let row = self.next_row();
         let (kept, told) = (row.clone(), event.clone());
         let written = self
-            .hub
+            .core
             .store
             .write(move |c| {
                 store::run::open(c, &start.message, &start.run, false)?;
@@ -73,7 +73,7 @@ impl Actor {
         match written {
             Ok(()) => {
                 self.row = kept;
-                self.tell(self.row.session.seq, &told);
+                self.broadcast(self.row.session.seq, &told);
             }
             // Only the page's word for it is late; the end of the run says all.
             Err(error) => tracing::error!(%error, "chat: the start of a run was not stored"),
@@ -94,10 +94,10 @@ impl Actor {
         }
         let stored = self.store_end(&end, &row, text, reasoning).await;
         self.log(&live, &end);
-        self.hub.end_run(&live.start.message);
+        self.core.live.remove(&live.start.message);
         let below = |error: &wire::ErrorBody| error.layer != Layer::Gateway;
         if end.error.as_ref().is_some_and(below) {
-            self.hub.health.doubt();
+            self.core.health.mark_stale();
         }
         if !stored {
             // Clients come back, a new actor loads what is there, and the repair ends the run.
@@ -115,8 +115,8 @@ impl Actor {
             | Finish::ToolCalls
             | Finish::Stopped => live.hold,
         };
-        self.tell(self.row.session.seq, &Event::RunEnded(end));
-        self.tell_list();
+        self.broadcast(self.row.session.seq, &Event::RunEnded(end));
+        self.broadcast_summary();
         // What is held waits until somebody acts. In the bin nothing runs.
         if !hold && self.row.session.deleted_at.is_none() {
             self.next_in_queue().await;
@@ -134,7 +134,7 @@ impl Actor {
         for wait in RETRY.map(Some).into_iter().chain([None]) {
             let (end, row, texts) = (end.clone(), row.clone(), std::sync::Arc::clone(&texts));
             let written = self
-                .hub
+                .core
                 .store
                 .write(move |c| {
                     let now = row.session.updated_at;
@@ -165,7 +165,7 @@ impl Actor {
     }
 
     fn log(&self, live: &Live, end: &RunEnd) {
-        self.hub.telemetry.run_ended(&Ended {
+        self.core.telemetry.run_ended(&Ended {
             end,
             user: &self.row.user,
             session: &self.row.session.id,

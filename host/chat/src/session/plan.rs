@@ -139,7 +139,7 @@ impl Actor {
 
     async fn message(&self, id: &str) -> Result<Message, ErrorBody> {
         let (session, id) = (self.row.session.id.clone(), id.to_owned());
-        self.hub
+        self.core
             .store
             .read(move |c| message::find(c, &session, &id))
             .await?
@@ -153,7 +153,7 @@ impl Actor {
             .or_else(|| self.row.session.model.clone())
         {
             Some(model) => model,
-            None => self.hub.default_model().await.unwrap_or_default(),
+            None => self.core.default_model().await.unwrap_or_default(),
         }
     }
 }

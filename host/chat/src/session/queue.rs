@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::Actor;
-use super::ask::QueueOp;
+use super::command::QueueOp;
 use crate::clock;
 use crate::store::{self, event, session};
 use crate::wire::event::Event;
@@ -13,7 +13,7 @@ use crate::wire::{self, Code, ErrorBody, not_found};
 impl Actor {
     /// Puts a message behind, or with `first` before, those that wait.
     pub(super) async fn enqueue(&mut self, send: Send, first: bool) -> Result<Sent, ErrorBody> {
-        if self.queue.len() >= self.hub.settings.limits.queue {
+        if self.queue.len() >= self.core.settings.limits.queue {
             return Err(ErrorBody::new(
                 Code::QueueFull,
                 "too many messages wait in this session",
@@ -63,7 +63,7 @@ impl Actor {
         let order: Vec<String> = queue.iter().map(|(send, _)| send.cid.clone()).collect();
         let row = self.next_row();
         let (kept, told) = (row.clone(), event.clone());
-        self.hub
+        self.core
             .store
             .write(move |c| {
                 change(c)?;
@@ -80,7 +80,7 @@ impl Actor {
             .await?;
         self.row = kept;
         self.queue = queue;
-        self.tell(self.row.session.seq, &told);
+        self.broadcast(self.row.session.seq, &told);
         Ok(self.row.session.seq)
     }
 

@@ -110,7 +110,7 @@ impl Actor {
     fn after(&self, params: &Sub) -> Option<u64> {
         params
             .after
-            .filter(|_| params.epoch.as_deref() == Some(self.hub.epoch.as_str()))
+            .filter(|_| params.epoch.as_deref() == Some(self.core.epoch.as_str()))
     }
 
     pub(super) fn unwatch(&mut self, conn: &str) {
@@ -138,7 +138,7 @@ impl Actor {
             self.row.session.leaf.clone(),
         );
         let after = self.after(params);
-        let read = self.hub.store.read(move |c| {
+        let read = self.core.store.read(move |c| {
             let events = match after {
                 Some(after) => event::after(c, &session, after, head)?,
                 None => None,
@@ -176,7 +176,7 @@ impl Actor {
             .map(|live| sent.map_or_else(|| live.resume(params), |at| live.state(at)));
         let at = state.as_ref().map(|state| state.to);
         let payload = Subscribed::Events {
-            epoch: self.hub.epoch.clone(),
+            epoch: self.core.epoch.clone(),
             seq: self.row.session.seq,
             events,
             messages,
@@ -195,7 +195,7 @@ impl Actor {
         });
         let at = state.as_ref().map(|state| state.to);
         let payload = Subscribed::Snapshot {
-            epoch: self.hub.epoch.clone(),
+            epoch: self.core.epoch.clone(),
             seq: self.row.session.seq,
             session: Box::new(self.session_now()),
             messages,

@@ -9,6 +9,11 @@ use crate::wire::session::{Session, Sessions};
 /// How many sessions a page of the list has at most, and if nothing was asked for.
 const PAGE: (usize, usize) = (100, 50);
 
+/// Days for which a deleted session can be restored.
+pub(crate) const UNDO_DAYS: u32 = 30;
+/// The same in milliseconds.
+pub(crate) const UNDO_MS: u64 = UNDO_DAYS as u64 * 24 * 3600 * 1000;
+
 /// A session with what its users do not see.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SessionRow {

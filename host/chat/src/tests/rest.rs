@@ -361,7 +361,7 @@ async fn a_database_that_cannot_be_written_is_not_ready() {
             let pages: i64 = c.pragma_query_value(None, "page_count", |row| row.get(0))?;
             Ok(c.pragma_update(None, "max_page_count", pages + more)?)
         };
-        world.chat().hub.store.write(set).await.expect("set");
+        world.chat().core.store.write(set).await.expect("set");
     };
     pages(0).await;
     let own = bearer(ANN);

@@ -385,14 +385,14 @@ async fn who_asks_again_and_again_and_reads_nothing_holds_one_answer() {
     let answer = 15 * 256 * 1024;
     raw.write_all(&asked).await.expect("sent");
     eventually("the answer waits", async || {
-        world.chat().hub.held(&user) > answer
+        world.chat().core.connections.held(&user) > answer
     })
     .await;
     let mut most = 0;
     for _ in 0..5_000 {
         // It takes no more questions, or has been closed.
         let sent = tokio::time::timeout(Duration::from_millis(200), raw.write_all(&asked)).await;
-        most = most.max(world.chat().hub.held(&user));
+        most = most.max(world.chat().core.connections.held(&user));
         if !matches!(sent, Ok(Ok(()))) {
             break;
         }
@@ -415,16 +415,16 @@ async fn many_silent_readers_of_one_answer_hold_it_once() {
     eventually("all of them are connected", watched).await;
     let answer = 15 * 256 * 1024;
     eventually("the answer waits", async || {
-        world.chat().hub.held(&user) > answer
+        world.chat().core.connections.held(&user) > answer
     })
     .await;
     // Everybody has been answered when somebody who came later is.
     ann.sub(&session).await;
-    let held = world.chat().hub.held(&user);
+    let held = world.chat().core.connections.held(&user);
     assert!(held < answer + 1_024 * 1024, "{held} bytes");
     drop(readers);
     eventually("it is given back", async || {
-        world.chat().hub.held(&user) == 0
+        world.chat().core.connections.held(&user) == 0
     })
     .await;
 }
@@ -449,7 +449,7 @@ async fn the_text_of_a_run_is_in_no_queue() {
     let snapshot = fresh.sub(&session).await;
     let text = snapshot["messages"][1]["text"].as_str().expect("a text");
     assert_eq!(text.len(), 64 * 1024);
-    let held = world.chat().hub.held(&user);
+    let held = world.chat().core.connections.held(&user);
     assert!(held < 512 * 1024, "{held} bytes");
     fresh
         .shows(&session, id(&sent["reply"]), &piece.repeat(8))

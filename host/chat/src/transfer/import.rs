@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::{Error, Exported, FORMAT, File, MESSAGE, MESSAGES, SESSIONS, VERSION};
-use crate::hub::UNDO_MS;
 use crate::store::session::SessionRow;
+use crate::store::session::UNDO_MS;
 use crate::store::{self, Store, message, session};
 use crate::wire::message::{Message, Status};
 use crate::wire::params::SessionPatch;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::event::Event;
 use super::message::{Message, Position, QueueItem, RunState};
-use super::rest::User;
 use super::session::{Health, Model, Session};
+use super::user::User;
 
 /// Parameters of `hello`.
 #[derive(Debug, Deserialize)]
@@ -525,7 +525,7 @@ pub(crate) struct Models {
 
 /// Parameters of `cmd`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Command {
+pub(crate) struct SlashCommand {
     /// `debug`.
     pub name: String,
     /// Nothing, `json`, `watch` or a request id.

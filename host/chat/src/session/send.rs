@@ -15,8 +15,8 @@ impl Actor {
         if let Some(sent) = self.known(&send.cid).await? {
             return Ok(sent);
         }
-        if self.hub.is_stopping() {
-            return Err(self.hub.stopping_error());
+        if self.core.is_stopping() {
+            return Err(self.core.stopping_error());
         }
         if !self.stored {
             let patch = SessionPatch {
@@ -26,10 +26,10 @@ impl Actor {
             change::check(&patch)?;
             change::apply(patch, &mut self.row);
         }
-        self.hub.take_send(&self.row.user)?;
+        self.core.take_send(&self.row.user)?;
         let result = self.accept(send).await;
         if result.is_err() {
-            self.hub.give_back_send(&self.row.user);
+            self.core.give_back_send(&self.row.user);
         }
         result
     }
@@ -56,7 +56,7 @@ impl Actor {
             (None, When::Queue | When::Reject | When::Interrupt) => {
                 let cid = send.cid.clone();
                 let plan = self.plan_send(send, false).await?;
-                self.launch(plan, &cid).await
+                self.start_run(plan, &cid).await
             }
         }
     }
@@ -72,32 +72,32 @@ impl Actor {
         if let Some(sent) = self.known(&again.cid).await? {
             return Ok(sent);
         }
-        if self.hub.is_stopping() {
-            return Err(self.hub.stopping_error());
+        if self.core.is_stopping() {
+            return Err(self.core.stopping_error());
         }
         if let Some(live) = &self.live {
             let details = serde_json::json!({ "run": live.start.run });
             return Err(ErrorBody::new(Code::RunActive, "the session is busy").details(details));
         }
-        self.hub.take_send(&self.row.user)?;
+        self.core.take_send(&self.row.user)?;
         let cid = again.cid.clone();
         let result = match self.plan_again(kind, again).await {
-            Ok(plan) => self.launch(plan, &cid).await,
+            Ok(plan) => self.start_run(plan, &cid).await,
             Err(error) => Err(error),
         };
         if result.is_err() {
-            self.hub.give_back_send(&self.row.user);
+            self.core.give_back_send(&self.row.user);
         }
         result
     }
 
     /// Starts the next waiting message, if there is one. One that cannot start any more is left out.
     pub(super) async fn next_in_queue(&mut self) {
-        while self.live.is_none() && !self.queue.is_empty() && !self.hub.is_stopping() {
+        while self.live.is_none() && !self.queue.is_empty() && !self.core.is_stopping() {
             let (send, _) = self.queue[0].clone();
             let cid = send.cid.clone();
             let result = match self.plan_send(send, true).await {
-                Ok(plan) => self.launch(plan, &cid).await,
+                Ok(plan) => self.start_run(plan, &cid).await,
                 Err(error) => Err(error),
             };
             match result {
@@ -118,7 +118,7 @@ impl Actor {
     pub(super) async fn known(&self, cid: &str) -> Result<Option<Sent>, ErrorBody> {
         let (user, cid) = (self.row.user.clone(), cid.to_owned());
         let known = self
-            .hub
+            .core
             .store
             .read(move |c| store::run::known(c, &user, &cid))
             .await;

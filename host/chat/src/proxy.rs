@@ -21,13 +21,14 @@ mod chunk;
 mod connect;
 mod failure;
 mod loose;
+mod reader;
 mod sse;
 mod surrogate;
 mod think;
 
-pub(crate) use chunk::Piece;
 pub(crate) use connect::Dialer;
 pub(crate) use failure::knows as knows_error;
+pub(crate) use reader::Item;
 
 use connect::Wire;
 
@@ -36,7 +37,7 @@ const BODY: usize = 1 << 20;
 
 /// The proxy, or its admin interface.
 #[derive(Clone)]
-pub(crate) struct Upstream {
+pub(crate) struct Client {
     base: BaseUrl,
     key: Option<HeaderValue>,
     dialer: Dialer,
@@ -54,7 +55,7 @@ pub(crate) struct Whole {
     pub took: Duration,
 }
 
-impl Upstream {
+impl Client {
     /// A client of `base`. A key that cannot be a header field is left out.
     pub(crate) fn new(
         base: BaseUrl,
@@ -239,7 +240,7 @@ pub(crate) struct Answer {
     body: Incoming,
     idle: Duration,
     parser: sse::Parser,
-    reader: chunk::Reader,
+    reader: reader::Reader,
 }
 
 impl Answer {
@@ -249,21 +250,21 @@ impl Answer {
             body,
             idle,
             parser: sse::Parser::default(),
-            reader: chunk::Reader::new(prefix),
+            reader: reader::Reader::new(prefix),
         }
     }
 
-    /// The next piece; `None` after the regular end.
+    /// The next item; `None` after the regular end.
     ///
     /// # Errors
     /// The stream broke off, stalled, or brought an error. There is nothing more to read then.
     ///
     /// # Cancel safety
-    /// Nothing is lost when this is dropped between two pieces.
-    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, ErrorBody> {
+    /// Nothing is lost when this is dropped between two items.
+    pub(crate) async fn next(&mut self) -> Result<Option<Item>, ErrorBody> {
         loop {
-            if let Some(piece) = self.reader.take() {
-                return piece.map(Some);
+            if let Some(item) = self.reader.take() {
+                return item.map(Some);
             }
             if let Some(data) = self.parser.next() {
                 self.reader.read(&data);

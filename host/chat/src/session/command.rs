@@ -1,30 +1,32 @@
-//! What can be asked of a session's actor.
+//! The commands that the actor of a session takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::outbox::Outbox;
-use crate::run::Outcome;
 use crate::wire::ErrorBody;
 use crate::wire::event::RunKind;
+use crate::wire::message::{Finish, Usage};
 use crate::wire::params::{Again, Send, Sent, SessionPatch, Sub};
 use crate::wire::session::Session;
 
-/// Where an answer goes.
+/// Where the reply to a command goes.
 #[derive(Debug)]
 pub(crate) struct Reply<T>(pub(crate) oneshot::Sender<Result<T, ErrorBody>>);
 
 impl<T> Reply<T> {
-    /// Answers. If nobody waits any more the change stands all the same.
-    pub(super) fn give(self, answer: Result<T, ErrorBody>) {
-        drop(self.0.send(answer));
+    /// Replies. If nobody waits any more, the change stands all the same.
+    pub(super) fn send(self, result: Result<T, ErrorBody>) {
+        drop(self.0.send(result));
     }
 }
 
-/// One request to an actor. `user` is who asks.
+/// One command. `user` is who sends it.
 #[derive(Debug)]
-pub(crate) enum Ask {
+pub(crate) enum Command {
     /// Tell this connection all changes; the answer goes there as the `res` of request `id`.
     Watch {
         outbox: Arc<Outbox>,
@@ -72,8 +74,8 @@ pub(crate) enum Ask {
         user: String,
         reply: Reply<Session>,
     },
-    /// Into the bin, or out of it.
-    Bin {
+    /// Into the trash, or out of it.
+    Trash {
         deleted: bool,
         user: String,
         reply: Reply<Session>,
@@ -97,4 +99,32 @@ pub(crate) enum QueueOp {
     Remove(String),
     /// Move this one to that place, from 0.
     Move(String, usize),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub finish: Finish,
+    pub error: Option<ErrorBody>,
+    pub usage: Option<Usage>,
+    /// From asking to the first text.
+    pub ttft: Option<Duration>,
+    /// From the first reasoning to the first text of the answer.
+    pub reasoning: Option<Duration>,
+    /// From asking to the end.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// An end without anything to tell about it; `started` is when the run began to ask.
+    pub(crate) fn new(finish: Finish, started: Instant) -> Self {
+        Self {
+            finish,
+            error: None,
+            usage: None,
+            ttft: None,
+            reasoning: None,
+            took: started.elapsed(),
+        }
+    }
 }

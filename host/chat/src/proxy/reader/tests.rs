@@ -2,9 +2,9 @@
 
 use super::*;
 
-type Pieces = Vec<Result<Piece, ErrorBody>>;
+type Items = Vec<Result<Item, ErrorBody>>;
 
-fn taken(reader: &mut Reader) -> Pieces {
+fn taken(reader: &mut Reader) -> Items {
     std::iter::from_fn(|| reader.take()).collect()
 }
 
@@ -13,7 +13,7 @@ fn broken() -> ErrorBody {
 }
 
 /// What the events bring, and what the end of the connection brings after that.
-fn read(events: &[&str]) -> (Pieces, Pieces) {
+fn read(events: &[&str]) -> (Items, Items) {
     let mut reader = Reader::new(false);
     for event in events {
         reader.read(event);
@@ -26,8 +26,8 @@ fn read(events: &[&str]) -> (Pieces, Pieces) {
     (pieces, taken(&mut reader))
 }
 
-fn text(channel: Channel, text: &str) -> Result<Piece, ErrorBody> {
-    Ok(Piece::Text(channel, text.to_owned()))
+fn text(channel: Channel, text: &str) -> Result<Item, ErrorBody> {
+    Ok(Item::Text(channel, text.to_owned()))
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn a_whole_stream_is_read() {
     let expected = [
         text(Channel::Reasoning, "hm"),
         text(Channel::Text, "a\"b"),
-        Ok(Piece::Finish(Finish::Length)),
-        Ok(Piece::Usage(Usage {
+        Ok(Item::Finish(Finish::Length)),
+        Ok(Item::Usage(Usage {
             input: 3,
             output: 5,
         })),
@@ -132,12 +132,12 @@ fn both_names_of_reasoning_and_a_mark_in_the_text_are_understood() {
         read(&[r#"{"choices":[{"delta":{"content":"<thi"},"finish_reason":"weird"}]}"#]);
     assert_eq!(
         pieces,
-        [text(Channel::Text, "<thi"), Ok(Piece::Finish(Finish::Stop))]
+        [text(Channel::Text, "<thi"), Ok(Item::Finish(Finish::Stop))]
     );
 }
 
 /// The pieces of one chunk.
-fn of(chunk: &str) -> Pieces {
+fn of(chunk: &str) -> Items {
     let mut reader = Reader::new(false);
     reader.read(chunk);
     taken(&mut reader)
@@ -168,7 +168,7 @@ fn what_other_servers_write_is_read_too() {
     ] {
         assert_eq!(of(chunk), reasoning, "{chunk}");
     }
-    let usage = |input, output| [Ok(Piece::Usage(Usage { input, output }))];
+    let usage = |input, output| [Ok(Item::Usage(Usage { input, output }))];
     let counted = r#"{"choices":null,"usage":{"prompt_tokens":3.0,"completion_tokens":5.0}}"#;
     assert_eq!(of(counted), usage(3, 5));
     let partly = r#"{"usage":{"prompt_tokens":null,"completion_tokens":"5"}}"#;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::chunk::{Choice, Said};
+use super::chunk::{Choice, Content};
 use crate::wire::message::Usage;
 
 /// Deeper parts within parts are not looked at.
@@ -31,16 +31,16 @@ pub(super) enum Problem {
 }
 
 /// What a chunk says.
-pub(super) fn read(data: &str) -> Result<Said<'static>, Problem> {
+pub(super) fn read(data: &str) -> Result<Content<'static>, Problem> {
     let chunk = match serde_json::from_str(data)? {
         Value::Object(chunk) => chunk,
-        Value::Null => return Ok(Said::default()),
-        Value::Array(items) if items.is_empty() => return Ok(Said::default()),
+        Value::Null => return Ok(Content::default()),
+        Value::Array(items) if items.is_empty() => return Ok(Content::default()),
         Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             return Err(Problem::NoObject);
         }
     };
-    let mut said = Said {
+    let mut read = Content {
         error: given(&chunk, "error").map(|error| Cow::Owned(error.to_string())),
         usage: given(&chunk, "usage").and_then(usage),
         choices: Vec::new(),
@@ -51,13 +51,13 @@ pub(super) fn read(data: &str) -> Result<Said<'static>, Problem> {
             for choice in choices {
                 let choice = choice.as_object().ok_or(Problem::Form("choices"))?;
                 if given(choice, "index").and_then(count).unwrap_or(0) == 0 {
-                    said.choices.push(read_choice(choice)?);
+                    read.choices.push(read_choice(choice)?);
                 }
             }
         }
         Some(_) => return Err(Problem::Form("choices")),
     }
-    Ok(said)
+    Ok(read)
 }
 
 fn read_choice(choice: &Map<String, Value>) -> Result<Choice<'static>, Problem> {

@@ -1,14 +1,8 @@
-//! What the chunks of an OpenAI chat stream say.
-//!
-//! # Source
-//! OpenAI API reference, "The chat completion chunk object"; `reasoning` as Ollama and vLLM name it, `reasoning_content` as older
-//! vLLM and DeepSeek do.
+//! Reads the events of one streamed completion: chunks, the end mark, errors, and reasoning that is mixed with the text.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use serde::Deserialize;
-
+use super::chunk::{self, Choice, Content};
 use super::surrogate::{self, Halves};
 use super::think::Splitter;
 use super::{failure, loose};
@@ -16,9 +10,9 @@ use crate::wire::event::Channel;
 use crate::wire::message::{Finish, Usage};
 use crate::wire::{Code, ErrorBody, Layer};
 
-/// Something that a stream brought.
+/// One item of a streamed completion.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Piece {
+pub(crate) enum Item {
     /// Text of a channel, never empty.
     Text(Channel, String),
     /// The model ended.
@@ -27,106 +21,10 @@ pub(crate) enum Piece {
     Usage(Usage),
 }
 
-/// What a chunk says.
-#[derive(Default)]
-pub(super) struct Said<'a> {
-    pub(super) choices: Vec<Choice<'a>>,
-    pub(super) usage: Option<Usage>,
-    /// The JSON of an error.
-    pub(super) error: Option<Cow<'a, str>>,
-}
-
-/// One of the answers; there is one, as there was one question.
-#[derive(Default)]
-pub(super) struct Choice<'a> {
-    pub(super) text: Vec<Cow<'a, str>>,
-    pub(super) reasoning: Option<Cow<'a, str>>,
-    pub(super) finish_reason: Option<Cow<'a, str>>,
-}
-
-/// A chunk as the reference has it; [`loose`] reads what comes near.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    choices: Vec<Exact<'a>>,
-    #[serde(default)]
-    usage: Option<Counts>,
-    #[serde(borrow, default)]
-    error: Option<&'a serde_json::value::RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Exact<'a> {
-    #[serde(default)]
-    index: u32,
-    #[serde(borrow, default)]
-    delta: Option<Words<'a>>,
-    #[serde(borrow, default)]
-    finish_reason: Option<Cow<'a, str>>,
-    /// In place of `delta`: a server that does not stream.
-    #[serde(default)]
-    message: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Words<'a> {
-    #[serde(borrow, default)]
-    content: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    refusal: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    reasoning: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    reasoning_content: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Counts {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-}
-
-/// What a chunk says, if it is one by the letter.
-fn exact(data: &str) -> Option<Said<'_>> {
-    let chunk: Chunk<'_> = serde_json::from_str(data).ok()?;
-    let mut said = Said {
-        choices: Vec::new(),
-        usage: chunk.usage.map(|counts| Usage {
-            input: counts.prompt_tokens,
-            output: counts.completion_tokens,
-        }),
-        error: chunk.error.map(|error| Cow::Borrowed(error.get())),
-    };
-    for choice in chunk.choices.into_iter().filter(|choice| choice.index == 0) {
-        if choice.message.is_some() {
-            return None;
-        }
-        let mut answer = Choice {
-            finish_reason: choice.finish_reason,
-            ..Choice::default()
-        };
-        if let Some(words) = choice.delta {
-            // Some servers send both names, with the same text or one of them empty.
-            answer.reasoning = [words.reasoning, words.reasoning_content]
-                .into_iter()
-                .flatten()
-                .find(|text| !text.is_empty());
-            answer.text = [words.content, words.refusal]
-                .into_iter()
-                .flatten()
-                .collect();
-        }
-        said.choices.push(answer);
-    }
-    Some(said)
-}
-
 /// Reads the events of one stream.
 #[derive(Debug)]
 pub(super) struct Reader {
-    pieces: VecDeque<Result<Piece, ErrorBody>>,
+    items: VecDeque<Result<Item, ErrorBody>>,
     splitter: Splitter,
     /// Characters of the text and of the reasoning that came half.
     halves: (Halves, Halves),
@@ -143,7 +41,7 @@ impl Reader {
             Splitter::default()
         };
         Self {
-            pieces: VecDeque::new(),
+            items: VecDeque::new(),
             splitter,
             halves: <_>::default(),
             finished: false,
@@ -151,9 +49,9 @@ impl Reader {
         }
     }
 
-    /// The next piece or the error that ended the stream.
-    pub(super) fn take(&mut self) -> Option<Result<Piece, ErrorBody>> {
-        self.pieces.pop_front()
+    /// The next item or the error that ended the stream.
+    pub(super) fn take(&mut self) -> Option<Result<Item, ErrorBody>> {
+        self.items.pop_front()
     }
 
     /// Whether nothing more can come: the regular end came, or an error.
@@ -178,8 +76,8 @@ impl Reader {
         }
         let mended = surrogate::mend(data);
         let data = mended.as_deref().unwrap_or(data);
-        match exact(data).map_or_else(|| loose::read(data), Ok) {
-            Ok(said) => self.take_in(said, mended.is_some()),
+        match chunk::read(data).map_or_else(|| loose::read(data), Ok) {
+            Ok(content) => self.take_in(content, mended.is_some()),
             Err(problem) => {
                 tracing::debug!(%problem, bytes = data.len(), "chat: a chunk that cannot be read");
                 let message = format!("a chunk of the answer cannot be read: {problem}");
@@ -189,28 +87,28 @@ impl Reader {
     }
 
     /// `mended`: there are halves of characters in it.
-    fn take_in(&mut self, said: Said<'_>, mended: bool) {
-        if let Some(error) = said.error {
+    fn take_in(&mut self, content: Content<'_>, mended: bool) {
+        if let Some(error) = content.error {
             self.cut(failure::of_event(&error));
             return;
         }
-        for choice in said.choices {
+        for choice in content.choices {
             self.words(&choice, mended);
             if let Some(reason) = choice.finish_reason {
                 self.flush();
                 self.finished = true;
-                self.pieces.push_back(Ok(Piece::Finish(finish(&reason))));
+                self.items.push_back(Ok(Item::Finish(finish(&reason))));
             }
         }
-        if let Some(usage) = said.usage {
-            self.pieces.push_back(Ok(Piece::Usage(usage)));
+        if let Some(usage) = content.usage {
+            self.items.push_back(Ok(Item::Usage(usage)));
         }
     }
 
     /// The stream broke off: what came before is still to be taken, then the error.
     pub(super) fn cut(&mut self, error: ErrorBody) {
         self.flush();
-        self.pieces.push_back(Err(error));
+        self.items.push_back(Err(error));
         self.done = true;
     }
 
@@ -254,7 +152,7 @@ impl Reader {
 
     fn add(&mut self, channel: Channel, text: String) {
         if !text.is_empty() {
-            self.pieces.push_back(Ok(Piece::Text(channel, text)));
+            self.items.push_back(Ok(Item::Text(channel, text)));
         }
     }
 }

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::hub::Hub;
+use tokio_util::sync::CancellationToken;
 
 /// Time between two samples.
 const EVERY: Duration = Duration::from_millis(250);
@@ -20,15 +19,15 @@ pub(crate) struct Lag {
 }
 
 impl Lag {
-    /// Measures until the gateway closes.
-    pub(crate) async fn measure(hub: Arc<Hub>) {
-        while !hub.closed.is_cancelled() {
+    /// Measures until `closed` is cancelled.
+    pub(crate) async fn measure(self: Arc<Self>, closed: CancellationToken) {
+        while !closed.is_cancelled() {
             let started = Instant::now();
             tokio::select! {
-                () = hub.closed.cancelled() => return,
+                () = closed.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            hub.health.lag.add(started.elapsed().saturating_sub(EVERY));
+            self.add(started.elapsed().saturating_sub(EVERY));
         }
     }
 
@@ -41,7 +40,7 @@ impl Lag {
     }
 
     /// The 95th percentile.
-    pub(super) fn p95(&self) -> Duration {
+    pub(crate) fn p95(&self) -> Duration {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sorted: Vec<_> = samples.iter().copied().collect();
         sorted.sort_unstable();

@@ -19,9 +19,9 @@ use crate::wire::{Code, ErrorBody};
 
 impl Actor {
     /// Stores all that begins with a run, tells it, and starts the run.
-    pub(super) async fn launch(&mut self, plan: Plan, cid: &str) -> Result<Sent, ErrorBody> {
-        let moves = Arc::new(Moves::new(&self.hub));
-        let entry = self.hub.slots.enter(&self.row.user, moves.clone());
+    pub(super) async fn start_run(&mut self, plan: Plan, cid: &str) -> Result<Sent, ErrorBody> {
+        let moves = Arc::new(Moves::new(&self.core));
+        let entry = self.core.slots.enter(&self.row.user, moves.clone());
         let place = match &entry {
             Entry::Now(_) => None,
             Entry::Later(_, place) => Some(*place),
@@ -44,7 +44,7 @@ impl Actor {
             start: start.clone(),
             row,
         };
-        let written = self.hub.store.write(move |c| write.store(c)).await;
+        let written = self.core.store.write(move |c| write.store(c)).await;
         let written = match written {
             Ok(written) => written,
             // The same client id came to two sessions, or to two new ones, at once: the other one won.
@@ -58,19 +58,19 @@ impl Actor {
         if written.plan.queued {
             self.queue.remove(0);
         }
-        let sent = self.begin(entry, &moves, start, &written.plan, written.turns, place);
+        let sent = self.spawn_run(entry, &moves, start, &written.plan, written.turns, place);
         for (seq, event) in (first..).zip(&written.events) {
-            self.tell(seq, event);
+            self.broadcast(seq, event);
         }
         if let Some(live) = &self.live {
             let (buffer, base) = (live.buffer.clone(), live.buffer.base);
             self.each_watcher(|outbox| outbox.follow(&buffer, base));
         }
-        self.tell_list();
+        self.broadcast_summary();
         Ok(sent)
     }
 
-    fn begin(
+    fn spawn_run(
         &mut self,
         entry: Entry,
         moves: &Moves,
@@ -80,11 +80,11 @@ impl Actor {
         place: Option<usize>,
     ) -> Sent {
         let (text, reasoning) = plan.before();
-        let limit = self.hub.settings.limits.answer_bytes;
+        let limit = self.core.settings.limits.answer_bytes;
         let buffer = Buffer::new(&start.run, &start.message, text, reasoning, limit);
-        let stop = self.hub.interrupted.child_token();
+        let stop = self.core.interrupted.child_token();
         let task = run::Task {
-            hub: Arc::clone(&self.hub),
+            core: Arc::clone(&self.core),
             session: self.row.session.id.clone(),
             start: start.clone(),
             system: self.row.session.system.clone(),
@@ -94,7 +94,7 @@ impl Actor {
             stop: stop.clone(),
         };
         moves.attach(&self.row.user, &start.run);
-        self.hub.begin_run(&self.row.session.id, &buffer);
+        self.core.live.add(&self.row.session.id, &buffer);
         run::spawn(task, entry);
         let sent = Sent {
             session: Some(self.row.session.id.clone()),

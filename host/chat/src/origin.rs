@@ -27,7 +27,7 @@ pub(crate) enum Origin {
 
 /// The allow-lists.
 #[derive(Debug, Clone)]
-pub(crate) struct Guard {
+pub(crate) struct AllowList {
     /// Host and port as in `Host`, lower case, with whether it is reached by TLS.
     hosts: Vec<(String, bool)>,
     origins: Vec<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Guard {
     proxies: Vec<IpNet>,
 }
 
-impl Guard {
+impl AllowList {
     /// The lists for settings and the address that is really listened on.
     pub(crate) fn new(settings: &Settings, address: SocketAddr) -> Self {
         let scheme = if settings.tls.is_some() {
@@ -56,7 +56,7 @@ impl Guard {
             });
         }
         let own = names.iter().map(|name| format!("{scheme}://{name}:{port}"));
-        let mut guard = Self {
+        let mut list = Self {
             hosts: Vec::new(),
             origins: Vec::new(),
             proxies: settings.trusted_proxies.clone(),
@@ -68,20 +68,19 @@ impl Guard {
                     .split_once("://")
                     .map_or("", |(_, host)| host)
                     .to_owned();
-                guard.hosts.push((host.clone(), secure));
+                list.hosts.push((host.clone(), secure));
                 // Programs may name the default port where browsers leave it out.
                 if host
                     .rsplit_once(':')
                     .is_none_or(|(_, port)| port.ends_with(']'))
                 {
-                    guard
-                        .hosts
+                    list.hosts
                         .push((format!("{host}:{}", if secure { 443 } else { 80 }), secure));
                 }
-                guard.origins.push(origin);
+                list.origins.push(origin);
             }
         }
-        guard
+        list
     }
 
     /// The host that the request is for, and whether it came by TLS; `None` if it is not ours.
@@ -170,12 +169,12 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a st
 mod tests {
     use super::*;
 
-    fn guard() -> Guard {
+    fn list() -> AllowList {
         let settings = Settings {
             origins: vec!["https://Chat.example".to_owned()],
             ..Settings::new()
         };
-        Guard::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)))
+        AllowList::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)))
     }
 
     #[test]
@@ -187,14 +186,14 @@ mod tests {
             ],
             ..Settings::new()
         };
-        let guard = Guard::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)));
+        let list = AllowList::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)));
         let asks = |peer: &str, fields: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for field in fields {
                 headers.append(FORWARDED_FOR, field.parse().expect("a value"));
             }
             let peer = format!("{peer}:1").parse().expect("an address");
-            guard.client(peer, &headers).ip().to_string()
+            list.client(peer, &headers).ip().to_string()
         };
         assert_eq!(asks("127.0.0.1", &[]), "127.0.0.1");
         assert_eq!(asks("127.0.0.1", &["192.0.2.7"]), "192.0.2.7");
@@ -222,7 +221,7 @@ mod tests {
 
     #[test]
     fn only_our_hosts_are_served() {
-        let guard = guard();
+        let list = list();
         for (host, secure) in [
             ("127.0.0.1:18789", false),
             ("LOCALHOST:18789", false),
@@ -231,7 +230,7 @@ mod tests {
             ("chat.example:443", true),
         ] {
             assert_eq!(
-                guard.host(&headers(&[("host", host)])).map(|found| found.1),
+                list.host(&headers(&[("host", host)])).map(|found| found.1),
                 Some(secure),
                 "{host}"
             );
@@ -245,11 +244,11 @@ mod tests {
             "",
             "chat.example:80",
         ] {
-            assert_eq!(guard.host(&headers(&[("host", host)])), None, "{host}");
+            assert_eq!(list.host(&headers(&[("host", host)])), None, "{host}");
         }
-        assert_eq!(guard.host(&headers(&[])), None);
+        assert_eq!(list.host(&headers(&[])), None);
         assert_eq!(
-            guard.host(&headers(&[
+            list.host(&headers(&[
                 ("host", "localhost:18789"),
                 ("host", "localhost:18789")
             ])),
@@ -259,8 +258,8 @@ mod tests {
 
     #[test]
     fn only_our_origins_are_ours_to_the_port() {
-        let guard = guard();
-        let of = |origin| guard.origin(&headers(&[("origin", origin)]));
+        let list = list();
+        let of = |origin| list.origin(&headers(&[("origin", origin)]));
         for ours in [
             "http://127.0.0.1:18789",
             "http://localhost:18789",
@@ -285,12 +284,12 @@ mod tests {
         ] {
             assert_eq!(of(foreign), Origin::Foreign, "{foreign}");
         }
-        assert_eq!(guard.origin(&headers(&[])), Origin::Absent);
+        assert_eq!(list.origin(&headers(&[])), Origin::Absent);
         let twice = headers(&[
             ("origin", "http://localhost:18789"),
             ("origin", "http://localhost:18789"),
         ]);
-        assert_eq!(guard.origin(&twice), Origin::Foreign);
+        assert_eq!(list.origin(&twice), Origin::Foreign);
     }
 
     #[test]
@@ -303,12 +302,12 @@ mod tests {
             ("x", true),
         ] {
             assert_eq!(
-                Guard::cross_site(&headers(&[("sec-fetch-site", site)])),
+                AllowList::cross_site(&headers(&[("sec-fetch-site", site)])),
                 cross,
                 "{site}"
             );
         }
-        assert!(!Guard::cross_site(&headers(&[])));
+        assert!(!AllowList::cross_site(&headers(&[])));
     }
 
     #[test]
@@ -321,19 +320,18 @@ mod tests {
             tls: Some(tls),
             ..Settings::new()
         };
-        let guard = Guard::new(&settings, SocketAddr::from(([192, 168, 1, 5], 443)));
+        let list = AllowList::new(&settings, SocketAddr::from(([192, 168, 1, 5], 443)));
         assert_eq!(
-            guard
-                .host(&headers(&[("host", "192.168.1.5")]))
+            list.host(&headers(&[("host", "192.168.1.5")]))
                 .map(|found| found.1),
             Some(true)
         );
         assert_eq!(
-            guard.origin(&headers(&[("origin", "https://192.168.1.5")])),
+            list.origin(&headers(&[("origin", "https://192.168.1.5")])),
             Origin::Ours
         );
         assert_eq!(
-            guard.origin(&headers(&[("origin", "http://192.168.1.5")])),
+            list.origin(&headers(&[("origin", "http://192.168.1.5")])),
             Origin::Foreign
         );
     }

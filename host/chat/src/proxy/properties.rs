@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::chunk::{Piece, Reader};
+use super::reader::{Item, Reader};
 use super::think::{BLANKS, Splitter};
 use super::{failure, sse};
 use crate::wire::event::Channel;
@@ -182,10 +182,10 @@ fn read<'a>(events: impl IntoIterator<Item = &'a str>) -> (String, String, bool)
     while let Some(piece) = reader.take() {
         assert_eq!(errors, 0, "nothing comes after an error");
         match piece {
-            Ok(Piece::Text(_, piece)) if piece.is_empty() => panic!("an empty piece"),
-            Ok(Piece::Text(Channel::Reasoning, piece)) => reasoning.push_str(&piece),
-            Ok(Piece::Text(Channel::Text, piece)) => text.push_str(&piece),
-            Ok(Piece::Finish(_) | Piece::Usage(_)) => {}
+            Ok(Item::Text(_, piece)) if piece.is_empty() => panic!("an empty piece"),
+            Ok(Item::Text(Channel::Reasoning, piece)) => reasoning.push_str(&piece),
+            Ok(Item::Text(Channel::Text, piece)) => text.push_str(&piece),
+            Ok(Item::Finish(_) | Item::Usage(_)) => {}
             Err(_) => errors += 1,
         }
     }

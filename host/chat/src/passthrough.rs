@@ -9,11 +9,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 
-use super::hub::Hub;
+use super::core::Core;
 use super::id;
+use super::proxy::Raw;
 use super::response::{self, Body, Broken};
 use super::slots::{Entry, Moved};
-use super::upstream::Raw;
 use super::wire::{Code, ErrorBody};
 
 /// Bytes of a request, as the proxy takes them.
@@ -21,18 +21,18 @@ const MOST: usize = 32 << 20;
 
 /// `POST /v1/chat/completions` and `GET /v1/models`.
 pub(crate) async fn answer(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Response<Body> {
-    match pass(hub, request, peer).await {
+    match pass(core, request, peer).await {
         Ok(response) => response,
         Err(error) => openai(&error),
     }
 }
 
 async fn pass(
-    hub: &Arc<Hub>,
+    core: &Arc<Core>,
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Result<Response<Body>, ErrorBody> {
@@ -45,7 +45,7 @@ async fn pass(
             "a bearer token is needed",
         ));
     }
-    let login = hub.auth.check(request.headers(), None, peer.ip()).await?;
+    let login = core.auth.check(request.headers(), None, peer.ip()).await?;
     let (method, path) = match (request.method(), request.uri().path()) {
         (&Method::POST, path @ "/v1/chat/completions") => (Method::POST, path.to_owned()),
         (&Method::GET, path @ "/v1/models") => (Method::GET, path.to_owned()),
@@ -60,8 +60,8 @@ async fn pass(
         .map_or_else(id::request, str::to_owned);
     let slot = match method {
         Method::POST => {
-            hub.take_send(&login.user.id)?;
-            match hub.slots.enter(&login.user.id, Arc::new(Still)) {
+            core.take_send(&login.user.id)?;
+            match core.slots.enter(&login.user.id, Arc::new(Still)) {
                 Entry::Now(slot) => Some(slot),
                 Entry::Later(ticket, _) => Some(ticket.wait().await),
                 Entry::Full => {
@@ -75,7 +75,7 @@ async fn pass(
         _ => None,
     };
     let body = response::read(request.into_body(), MOST).await?;
-    let raw = hub.upstream.pass(method, &path, &request_id, body).await?;
+    let raw = core.proxy.pass(method, &path, &request_id, body).await?;
     let mut response = Response::new(response::empty(raw.status).into_body());
     *response.status_mut() = raw.status;
     let fields = response.headers_mut();
