@@ -9,8 +9,8 @@ pub(super) mod wasi;
 pub(super) use self::io::add_to_linker as add_io_to_linker;
 
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use sluicegate_telemetry::clock::unix_ms;
 use tokio::time::Instant;
 
 use super::bindings::sluicegate::plugin::{clock, random, types};
@@ -41,12 +41,4 @@ impl random::Host for State {
             Ok(bytes)
         })?
     }
-}
-
-/// Milliseconds since 1970-01-01 UTC; 0 for a clock set before that.
-pub fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -33,5 +33,3 @@ pub use engine::Engine;
 pub use error::Error;
 pub use loaded::Plugin;
 pub use store::TargetInfo;
-
-pub use host::unix_ms;

@@ -8,9 +8,9 @@ use sluicegate_contract::{Context, Identity};
 
 use super::context::ExchangeContext;
 use super::error::Error;
-use super::host::unix_ms;
 use super::instance::Instance;
 use super::loaded::Plugin;
+use sluicegate_telemetry::clock::unix_ms;
 
 /// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange. What it decides there does not
 /// matter; that it traps, or breaks the contract, does.

@@ -1,7 +1,6 @@
 //! Rules for heads: what of a request is accepted, what is sent on, what comes back.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -17,6 +16,7 @@ use sluicegate_contract::path::{self, Ambiguous};
 use crate::failure::{Failure, Kind};
 use sluicegate_config::Limits;
 use sluicegate_framing::Framing;
+use sluicegate_telemetry::request_id;
 use sluicegate_upstream::{self as upstream, Target, Upstream};
 
 /// The field that carries the request id in both directions.
@@ -24,51 +24,16 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The longest request id that is taken from a client.
-const ID_MAX: usize = 64;
-
-/// The client's request id if it is well formed, `[A-Za-z0-9_-]{1,64}`; else `req_` and 16 base32 characters.
+/// The client's request id if it is well formed, else a new one.
 pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
     let given = fields
         .get(REQUEST_ID)
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
-    let well_formed = (1..=ID_MAX).contains(&given.len())
-        && given
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     match std::str::from_utf8(given) {
-        Ok(given) if well_formed => given.into(),
-        Ok(_) | Err(_) => new_id(),
+        Ok(given) if request_id::is_valid(given.as_bytes()) => given.into(),
+        Ok(_) | Err(_) => request_id::new().into(),
     }
-}
-
-/// 80 random bits in the alphabet of RFC 4648, lower-case.
-fn new_id() -> Arc<str> {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let random = random();
-    let mut id = String::with_capacity(20);
-    id.push_str("req_");
-    id.extend(random.map(|byte| char::from(ALPHABET[usize::from(byte & 31)])));
-    id.into()
-}
-
-/// Bytes from the system's generator, asked for many at a time: to ask costs more than an id.
-fn random() -> [u8; 16] {
-    const STOCK: usize = 64;
-    thread_local! {
-        static LEFT: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
-    }
-    LEFT.with_borrow_mut(|left| {
-        if left.is_empty() {
-            let mut bytes = [0; STOCK * 16];
-            // Without the generator an id is no secret anyway: it may as well be all `a`.
-            let _ = getrandom::fill(&mut bytes);
-            let (chunks, _) = bytes.as_chunks::<16>();
-            left.extend_from_slice(chunks);
-        }
-        left.pop().unwrap_or_default()
-    })
 }
 
 /// Checks what the gateway itself asks of a request head.

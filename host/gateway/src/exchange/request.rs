@@ -21,9 +21,9 @@ use crate::pipeline::{self, PipelineRun, Stop};
 use crate::route::Found;
 use crate::snapshot::Snapshot;
 use sluicegate_plugin_host::ExchangeContext;
-use sluicegate_plugin_host::unix_ms;
 use sluicegate_plugin_host::wit::{Field, Reply};
 use sluicegate_serve::{Hosts, Peer};
+use sluicegate_telemetry::clock::unix_ms;
 use sluicegate_upstream::body::{Budget, Limited};
 
 pub(super) mod body;
