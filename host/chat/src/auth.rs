@@ -11,13 +11,14 @@ use hyper::header::{self, HeaderName};
 use tokio::time::Instant;
 
 use super::bucket::Attempts;
+use super::id;
 use super::settings::{Access, Settings};
 use super::store::token::{self, NewToken, TokenRow};
 use super::store::{self, Store};
 use super::wire::rest;
 use super::wire::user::{Scope, User};
 use super::wire::{Code, ErrorBody};
-use super::{clock, id};
+use sluicegate_telemetry::clock;
 
 /// The field that carries the second secret.
 pub(crate) const BIND: &str = "x-sluice-bind";
@@ -82,7 +83,7 @@ impl Auth {
             .collect();
         let access = store
             .write(move |c| {
-                let now = clock::now_ms();
+                let now = clock::unix_ms();
                 let mut access = Vec::new();
                 for (name, debug, digest) in named {
                     let user = token::ensure_user(c, &name, now)?;
@@ -119,7 +120,7 @@ impl Auth {
         let code = id::secret("");
         let (hash, user) = (id::digest(&code), user.to_owned());
         self.store
-            .write(move |c| token::insert_code(c, hash, &user, debug, clock::now_ms()))
+            .write(move |c| token::insert_code(c, hash, &user, debug, clock::unix_ms()))
             .await?;
         Ok(code)
     }
@@ -140,7 +141,7 @@ impl Auth {
             (Some(code), None) => {
                 let hash = id::digest(code);
                 self.store
-                    .write(move |c| token::take_code(c, hash, clock::now_ms()))
+                    .write(move |c| token::take_code(c, hash, clock::unix_ms()))
                     .await?
                     .map(|(user, name, debug)| (user, name, debug, "code".to_owned()))
             }
@@ -179,13 +180,13 @@ impl Auth {
                 source: &source,
                 debug,
             };
-            token::insert(c, &login, clock::now_ms())
+            token::insert(c, &login, clock::unix_ms())
         });
         added.await?;
         let body = rest::LoggedIn {
             user,
             bind,
-            expires_at: clock::now_ms() + token::LOGIN_MS,
+            expires_at: clock::unix_ms() + token::LOGIN_MS,
         };
         Ok(Fresh { cookie, body })
     }
@@ -260,12 +261,12 @@ impl Auth {
         let hash = id::digest(secret);
         let row = self
             .store
-            .read(move |c| token::find(c, kind, hash, clock::now_ms()))
+            .read(move |c| token::find(c, kind, hash, clock::unix_ms()))
             .await?;
         if let Some(row) = row.as_ref().filter(|row| row.stale) {
             let id = row.id.clone();
             self.store
-                .write(move |c| token::used(c, &id, clock::now_ms()))
+                .write(move |c| token::used(c, &id, clock::unix_ms()))
                 .await?;
         }
         Ok(row)
@@ -293,7 +294,7 @@ impl Auth {
                 source: &source,
                 debug,
             };
-            token::insert(c, &new, clock::now_ms())
+            token::insert(c, &new, clock::unix_ms())
         });
         added.await?;
         Ok(made)

@@ -13,7 +13,6 @@ use tokio_util::task::TaskTracker;
 
 use super::auth::Auth;
 use super::bucket::Bucket;
-use super::clock;
 use super::connections::{Conn, Connections, PING, TICK};
 use super::directory::Directory;
 use super::health::Health;
@@ -31,6 +30,7 @@ use super::telemetry::{Gauges, Telemetry};
 use super::wire::params::{Heartbeat, Limits, Server, Welcome};
 use super::wire::session::Reach;
 use super::wire::{self, Code, ErrorBody, Layer};
+use sluicegate_telemetry::clock;
 
 /// The shared state of one web gateway.
 pub(crate) struct Core {

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::core::Core;
+use super::id;
 use super::store;
 use super::wire::ErrorBody;
 use super::wire::debug::{Card, Debug, Hint, HintCode, Level, Row, Section, Trace, TraceLayer};
 use super::wire::session::Reach;
-use super::{clock, id};
+use sluicegate_telemetry::clock;
 
 mod admin;
 
@@ -61,7 +62,7 @@ pub(crate) async fn card(caller: &Caller<'_>, args: &str) -> Result<Card, ErrorB
     ];
     let (raw, watch) = (args == "json", args == "watch");
     Ok(Card::Debug(Box::new(Debug {
-        at: clock::now_ms(),
+        at: clock::unix_ms(),
         raw,
         watch,
         sections,
@@ -76,7 +77,7 @@ fn brief(core: &Core) -> Debug {
         .map(|(id, reach)| section(id, vec![reachable(reach, None)]))
         .into();
     Debug {
-        at: clock::now_ms(),
+        at: clock::unix_ms(),
         raw: false,
         watch: false,
         sections,

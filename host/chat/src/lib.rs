@@ -36,7 +36,6 @@ mod auth;
 mod bucket;
 mod buffer;
 mod caller;
-mod clock;
 mod connections;
 mod core;
 mod debug;
@@ -77,6 +76,7 @@ use origin::AllowList;
 use outbox::Frame;
 use proxy::{Client, Dialer};
 use settings::base_url;
+use sluicegate_telemetry::clock;
 use store::{Store, token};
 use wire::Close;
 use wire::event::Notice;
@@ -246,7 +246,7 @@ async fn assemble(
         .map_err(|_| store::Error::Closed)??;
     let epoch = store
         .write(|c| {
-            let ended = store::run::repair(c, None, clock::now_ms())?;
+            let ended = store::run::repair(c, None, clock::unix_ms())?;
             if ended > 0 {
                 tracing::warn!(ended, "chat: answers that were cut by the last end of the gateway are marked as interrupted");
             }
@@ -318,7 +318,7 @@ fn farewell(core: &Core) {
 /// Removes what nobody needs any more, now and then.
 async fn tidy(core: Arc<Core>) {
     loop {
-        let now = clock::now_ms();
+        let now = clock::unix_ms();
         let tidied = core.store.write(move |c| {
             store::session::purge(c, now.saturating_sub(store::session::UNDO_MS))?;
             store::event::forget(c, now)?;

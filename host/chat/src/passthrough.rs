@@ -10,11 +10,11 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 
 use super::core::Core;
-use super::id;
 use super::proxy::Raw;
 use super::response::{self, Body, Broken};
 use super::slots::{Entry, Moved};
 use super::wire::{Code, ErrorBody};
+use sluicegate_telemetry::request_id;
 
 /// Bytes of a request, as the proxy takes them.
 const MOST: usize = 32 << 20;
@@ -56,8 +56,8 @@ async fn pass(
         .get("x-request-id")
         .and_then(|value| value.to_str().ok());
     let request_id = given
-        .filter(|given| id::plausible(given))
-        .map_or_else(id::request, str::to_owned);
+        .filter(|given| request_id::is_valid(given.as_bytes()))
+        .map_or_else(request_id::new, str::to_owned);
     let slot = match method {
         Method::POST => {
             core.take_send(&login.user.id)?;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::id;
 use super::settings::{BaseUrl, CHAT, Secret, Timeouts};
 use super::wire::{Code, ErrorBody, Layer};
+use sluicegate_telemetry::request_id;
 
 mod chunk;
 mod connect;
@@ -89,7 +90,7 @@ impl Client {
         let started = Instant::now();
         let call = async {
             let (mut wire, response) = self
-                .call(Method::GET, path, &id::request(), Bytes::new())
+                .call(Method::GET, path, &request_id::new(), Bytes::new())
                 .await?;
             let status = response.status().as_u16();
             let body = whole(&mut wire, response.into_body(), BODY).await?;

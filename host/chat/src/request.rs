@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use serde::de::DeserializeOwned;
 
 use super::caller::Caller;
-use super::clock;
 use super::session as sessions;
 use super::session::command::{Command, QueueOp};
 use super::wire::event::RunKind;
@@ -14,6 +13,7 @@ use super::wire::params::{
     CardPayload, OneSession, PatchSession, Ping, Pong, QueueChange, SlashCommand, Sub,
 };
 use super::wire::{self, Code, ErrorBody, Method, Request, bad_param};
+use sluicegate_telemetry::clock;
 
 mod actions;
 
@@ -100,7 +100,7 @@ fn session(request: &Request<'_>) -> Result<String, ErrorBody> {
 fn pong(ping: &Ping) -> Pong {
     Pong {
         ts: ping.ts,
-        now: clock::now_ms(),
+        now: clock::unix_ms(),
     }
 }
 

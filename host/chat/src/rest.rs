@@ -17,8 +17,9 @@ use super::wire::params::{CardPayload, ListSessions, PageMessages, Stop};
 use super::wire::rest::{Me, NewToken, UsageReport};
 use super::wire::session::Reach;
 use super::wire::{self, Code, ErrorBody, bad_param, not_found};
-use super::{clock, store, stream as events};
+use super::{store, stream as events};
 use sluicegate_telemetry::calendar::Date;
+use sluicegate_telemetry::clock;
 
 mod account;
 mod files;
@@ -321,7 +322,7 @@ impl Call<'_> {
             start.transpose()
         };
         let to = day("to")?
-            .unwrap_or_else(clock::now_ms)
+            .unwrap_or_else(clock::unix_ms)
             .saturating_add(86_400_000);
         let from = day("from")?.unwrap_or(to.saturating_sub((DAYS + 1) * 86_400_000));
         let user = self.login.user.id.clone();
@@ -359,35 +360,9 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorBody> {
 
 /// The pairs of a query, decoded. Broken escapes stay as they are.
 fn query(text: &str) -> Vec<(String, String)> {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key), decode(value))
-        })
+    form_urlencoded::parse(text.as_bytes())
+        .into_owned()
         .collect()
-}
-
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        // A sign, which reading a number would take, is no digit.
-        let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
-        let escaped = (bytes[at] == b'%').then(|| digit(at + 1).zip(digit(at + 2)));
-        match escaped.flatten() {
-            Some((high, low)) => {
-                decoded.extend(u8::try_from(high * 16 + low));
-                at += 3;
-            }
-            None => {
-                decoded.push(if bytes[at] == b'+' { b' ' } else { bytes[at] });
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

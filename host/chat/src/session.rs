@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::Buffer;
-use super::clock;
 use super::core::Core;
 use super::outbox::{Frame, Outbox};
 use super::store::session::SessionRow;
@@ -22,6 +21,7 @@ use super::wire::event::{Event, EventFrame, Notice, RunStart};
 use super::wire::message::RunPhase;
 use super::wire::params::Send;
 use super::wire::{self, ErrorBody, not_found};
+use sluicegate_telemetry::clock;
 
 mod change;
 pub(crate) mod command;
@@ -270,7 +270,7 @@ impl Actor {
     fn next_row(&self) -> SessionRow {
         let mut row = self.row.clone();
         row.session.seq += 1;
-        row.session.updated_at = clock::now_ms();
+        row.session.updated_at = clock::unix_ms();
         row
     }
 }

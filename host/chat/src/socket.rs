@@ -26,7 +26,6 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::auth::Login;
 use super::caller::Caller;
-use super::clock;
 use super::connections::{Admitted, Conn, PING, TICK};
 use super::core::Core;
 use super::origin::{AllowList, Origin};
@@ -36,6 +35,7 @@ use super::response::{self, Body};
 use super::wire::event::Notice;
 use super::wire::params::Hello;
 use super::wire::{self, Close, Code, ErrorBody, SUBPROTOCOL};
+use sluicegate_telemetry::clock;
 
 /// How long a client may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
@@ -408,7 +408,7 @@ async fn write(conn: &Conn, sink: &mut SplitSink<Ws, Message>, pulse: &Pulse) ->
             }
             Next::Wait(_) if now >= next_tick => {
                 conn.outbox.push(Frame::from(wire::text(&Notice::Tick {
-                    ts: clock::now_ms(),
+                    ts: clock::unix_ms(),
                 })));
                 continue;
             }

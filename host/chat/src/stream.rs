@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use super::auth::Login;
 use super::caller::Caller;
-use super::clock;
 use super::connections::{Admitted, Conn, TICK};
 use super::core::Core;
 use super::outbox::{Frame, Next};
@@ -21,6 +20,7 @@ use super::request;
 use super::response::{self, Body};
 use super::wire::event::Notice;
 use super::wire::{self, Code, ErrorBody};
+use sluicegate_telemetry::clock;
 
 /// How long a request waits for its stream to be read. The page itself gives up after 20 s.
 const FULL: Duration = Duration::from_secs(15);
@@ -100,7 +100,7 @@ impl Open {
                 Next::Wait(_) if now >= self.next_tick => {
                     self.conn.outbox.push(
                         wire::text(&Notice::Tick {
-                            ts: clock::now_ms(),
+                            ts: clock::unix_ms(),
                         })
                         .into(),
                     );

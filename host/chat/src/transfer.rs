@@ -9,11 +9,12 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::id;
 use super::store::{self, message, place, schema, session, token};
 use super::wire::message::{Message, Role};
 use super::wire::session::Session;
-use super::{clock, id};
 use sluicegate_telemetry::calendar::Moment;
+use sluicegate_telemetry::clock;
 
 mod import;
 
@@ -149,7 +150,7 @@ pub fn login_code(store: &Path) -> Result<String, Error> {
         id::digest(&code),
         token::LOCAL,
         true,
-        clock::now_ms(),
+        clock::unix_ms(),
     )?;
     Ok(code)
 }
@@ -193,7 +194,7 @@ fn wrap(sessions: Vec<Exported>) -> File {
     File {
         format: FORMAT.to_owned(),
         version: VERSION,
-        exported_at: clock::now_ms(),
+        exported_at: clock::unix_ms(),
         sessions,
     }
 }

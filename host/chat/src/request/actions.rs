@@ -17,7 +17,8 @@ use crate::wire::params::{
 };
 use crate::wire::session::{Session, Sessions};
 use crate::wire::{self, Code, ErrorBody, bad_param, not_found};
-use crate::{clock, debug, highlight, id};
+use crate::{debug, highlight, id};
+use sluicegate_telemetry::clock;
 
 /// Messages of a page, at most and if nothing was asked for.
 const PAGE: (usize, usize) = (200, 50);
@@ -74,7 +75,7 @@ impl Caller<'_> {
             ..SessionPatch::default()
         };
         sessions::check(&patch)?;
-        let mut row = SessionRow::new(id::new("ses"), self.user(), clock::now_ms());
+        let mut row = SessionRow::new(id::new("ses"), self.user(), clock::unix_ms());
         sessions::apply(patch, &mut row);
         let session = row.session.clone();
         self.core
@@ -270,7 +271,7 @@ impl Caller<'_> {
                         })
                         .await;
                 }
-                let row = SessionRow::new(id::new("ses"), self.user(), clock::now_ms());
+                let row = SessionRow::new(id::new("ses"), self.user(), clock::unix_ms());
                 let user = self.user();
                 sessions::ask_new(self.core, row, |reply| Command::Send {
                     send: Box::new(send),

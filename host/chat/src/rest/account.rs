@@ -9,12 +9,12 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::{BODY, Call, parse};
-use crate::clock;
 use crate::core::Core;
 use crate::response::{self, Body};
 use crate::store::token;
 use crate::wire::ErrorBody;
 use crate::wire::rest::{LoginCode, Tokens};
+use sluicegate_telemetry::clock;
 
 pub(super) async fn log_in(
     core: &Arc<Core>,
@@ -45,7 +45,7 @@ impl Call<'_> {
         let revoked = self
             .core
             .store
-            .write(move |c| token::revoke(c, &user, &token_id, clock::now_ms()))
+            .write(move |c| token::revoke(c, &user, &token_id, clock::unix_ms()))
             .await?;
         if revoked {
             self.core.connections.close_login(token);
@@ -71,7 +71,7 @@ impl Call<'_> {
             StatusCode::CREATED,
             &LoginCode {
                 link,
-                expires_at: clock::now_ms() + token::CODE_MS,
+                expires_at: clock::unix_ms() + token::CODE_MS,
             },
         ))
     }
@@ -81,7 +81,7 @@ impl Call<'_> {
         let tokens = self
             .core
             .store
-            .read(move |c| token::list(c, &user, &current, clock::now_ms()))
+            .read(move |c| token::list(c, &user, &current, clock::unix_ms()))
             .await?;
         Ok(response::json(StatusCode::OK, &Tokens { tokens }))
     }

@@ -3,11 +3,15 @@
 use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Call;
 use crate::response::{self, Body};
+use crate::transfer;
 use crate::wire::{self, Code, ErrorBody, bad_param, not_found};
-use crate::{id, transfer};
+
+/// What is escaped in the name of a download.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
 impl Call<'_> {
     pub(super) async fn export(&self, session: &str) -> Result<Response<Body>, ErrorBody> {
@@ -89,15 +93,7 @@ fn download(name: &str, kind: &'static str, text: String) -> Response<Body> {
             }
         })
         .collect();
-    let mut encoded = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&id::hex(&[byte]).to_ascii_uppercase());
-        }
-    }
+    let encoded = utf8_percent_encode(name, ESCAPED);
     let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
     if let Ok(disposition) = HeaderValue::try_from(disposition) {
         response

@@ -1,13 +1,13 @@
 //! Changes of a session that are not messages: settings, the bin, what was read, the branch.
 
 use super::Actor;
-use crate::clock;
 use crate::store::session::SessionRow;
 use crate::store::{event, message, session};
 use crate::wire::event::Event;
 use crate::wire::params::SessionPatch;
 use crate::wire::session::Session;
 use crate::wire::{Code, ErrorBody, bad_param, not_found};
+use sluicegate_telemetry::clock;
 
 /// Characters of a title, and bytes of a system prompt and of a model's name. Arbitrary; they keep the list small.
 const TITLE: usize = 200;
@@ -45,7 +45,7 @@ impl Actor {
         }
         let mut row = self.next_row();
         row.session.updated_at = self.row.session.updated_at;
-        row.session.deleted_at = deleted.then(clock::now_ms);
+        row.session.deleted_at = deleted.then(clock::unix_ms);
         if deleted {
             self.stop(None, true);
         }
@@ -65,7 +65,13 @@ impl Actor {
         };
         let (kept, told) = (row.clone(), event.clone());
         let written = self.core.store.write(move |c| {
-            event::append(c, &row.session.id, row.session.seq, &event, clock::now_ms())?;
+            event::append(
+                c,
+                &row.session.id,
+                row.session.seq,
+                &event,
+                clock::unix_ms(),
+            )?;
             session::save(c, &row)
         });
         written.await?;
@@ -127,7 +133,13 @@ impl Actor {
         let event = Event::BranchSelected { leaf: leaf.clone() };
         let (kept, told) = (row.clone(), event.clone());
         let written = self.core.store.write(move |c| {
-            event::append(c, &row.session.id, row.session.seq, &event, clock::now_ms())?;
+            event::append(
+                c,
+                &row.session.id,
+                row.session.seq,
+                &event,
+                clock::unix_ms(),
+            )?;
             session::save(c, &row)
         });
         written.await?;

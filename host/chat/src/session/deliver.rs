@@ -6,12 +6,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Actor;
 use super::command::{Command, Reply};
-use crate::clock;
 use crate::core::Core;
 use crate::store;
 use crate::store::session::SessionRow;
 use crate::wire::params::Send;
 use crate::wire::{Code, ErrorBody, not_found};
+use sluicegate_telemetry::clock;
 
 /// Commands that wait for one actor. When it is full the senders wait, which slows only those who use this session.
 const MAILBOX: usize = 64;
@@ -70,7 +70,7 @@ async fn load(core: &Arc<Core>, session: &str) -> Result<mpsc::Sender<Command>, 
         return Ok(mailbox);
     }
     let id = session.to_owned();
-    let now = clock::now_ms();
+    let now = clock::unix_ms();
     let loaded = core.store.write(move |c| {
         // Runs of an actor that broke; at the start of the gateway all others were ended.
         store::run::repair(c, Some(&id), now)?;

@@ -7,10 +7,11 @@ use super::{Actor, Live};
 use crate::session::command::Outcome;
 use crate::store::{self, event, session};
 use crate::telemetry::Ended;
+use crate::wire;
 use crate::wire::event::{Event, Notice, RunEnd};
 use crate::wire::message::{Finish, RunPhase};
 use crate::wire::{Close, Layer};
-use crate::{clock, wire};
+use sluicegate_telemetry::clock;
 
 /// Waits between attempts to store the end of a run. The text stays in memory meanwhile.
 const RETRY: [Duration; 4] = [

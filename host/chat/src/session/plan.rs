@@ -1,13 +1,14 @@
 //! What a run will be, before anything of it is stored.
 
 use super::Actor;
+use crate::id;
 use crate::store::run::NewRun;
 use crate::store::{message, session};
 use crate::wire::event::{RunKind, RunStart};
 use crate::wire::message::{Finish, Message, Position, Role, Status};
 use crate::wire::params::{Again, Options, Send};
 use crate::wire::{Code, ErrorBody, bad_param, not_found};
-use crate::{clock, id};
+use sluicegate_telemetry::{clock, request_id};
 
 /// Characters of a title made from a message.
 const TITLE: usize = 48;
@@ -61,7 +62,7 @@ impl Actor {
                 ErrorBody::new(Code::LeafChanged, "the session went on meanwhile").details(details),
             );
         }
-        let now = clock::now_ms();
+        let now = clock::unix_ms();
         let asked = Message {
             parent,
             cid: Some(send.cid.clone()),
@@ -104,7 +105,7 @@ impl Actor {
                     text: target.text,
                     reasoning: target.reasoning,
                     reasoning_ms: target.reasoning_ms,
-                    ..answer_to(&question, &model, clock::now_ms())
+                    ..answer_to(&question, &model, clock::unix_ms())
                 };
                 (model, reply, true)
             }
@@ -119,7 +120,7 @@ impl Actor {
                     Role::Assistant => target.parent.ok_or_else(|| not_found("message"))?,
                 };
                 let model = self.model(again.model).await;
-                let reply = answer_to(&question, &model, clock::now_ms());
+                let reply = answer_to(&question, &model, clock::unix_ms());
                 (model, reply, true)
             }
         };
@@ -173,8 +174,8 @@ impl Plan {
                 reasoning: reasoning.len(),
             },
             position: place,
-            request_id: id::request(),
-            created_at: clock::now_ms(),
+            request_id: request_id::new(),
+            created_at: clock::unix_ms(),
         }
     }
 

@@ -4,11 +4,11 @@ use rusqlite::Connection;
 
 use super::Actor;
 use super::command::QueueOp;
-use crate::clock;
 use crate::store::{self, event, session};
 use crate::wire::event::Event;
 use crate::wire::params::{Accepted, Send, Sent};
 use crate::wire::{self, Code, ErrorBody, not_found};
+use sluicegate_telemetry::clock;
 
 impl Actor {
     /// Puts a message behind, or with `first` before, those that wait.
@@ -19,7 +19,7 @@ impl Actor {
                 "too many messages wait in this session",
             ));
         }
-        let now = clock::now_ms();
+        let now = clock::unix_ms();
         let mut queue = self.queue.clone();
         queue.insert(if first { 0 } else { queue.len() }, (send.clone(), now));
         let payload = wire::text(&send);

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 use super::{Error, int};
-use crate::{clock, id};
+use crate::id;
+use sluicegate_telemetry::clock;
 
 /// Each entry brings the schema from its index to the next version. Entries are only added.
 const STEPS: [&str; 1] = [r"
@@ -96,7 +97,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
         transaction.execute("INSERT INTO meta(k, v) VALUES('epoch', ?1)", [id::new("e")])?;
         transaction.execute(
             "INSERT INTO users(id, name, created_at) VALUES('u_1', 'local', ?1)",
-            [int(clock::now_ms())],
+            [int(clock::unix_ms())],
         )?;
     }
     transaction.pragma_update(None, "user_version", known)?;
@@ -113,7 +114,7 @@ pub(crate) fn epoch(connection: &Connection) -> Result<String, Error> {
 pub(crate) fn probe(connection: &Connection) -> Result<(), Error> {
     connection.execute(
         "INSERT INTO meta(k, v) VALUES('probe', ?1) ON CONFLICT(k) DO UPDATE SET v = excluded.v",
-        [int(clock::now_ms())],
+        [int(clock::unix_ms())],
     )?;
     Ok(())
 }

@@ -9,12 +9,13 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::{Error, Exported, FORMAT, File, MESSAGE, MESSAGES, SESSIONS, VERSION};
+use crate::id;
 use crate::store::session::SessionRow;
 use crate::store::session::UNDO_MS;
 use crate::store::{self, Store, message, session};
 use crate::wire::message::{Message, Status};
 use crate::wire::params::SessionPatch;
-use crate::{clock, id};
+use sluicegate_telemetry::clock;
 
 /// Bytes of text, and rows, that one step writes: some tens of milliseconds, most of them for the index of the search.
 const STEP_BYTES: usize = 256 * 1024;
@@ -92,7 +93,7 @@ impl Import {
 
     fn session(&mut self, user: &str, exported: Exported) -> Result<(), &'static str> {
         let old = exported.session;
-        let now = clock::now_ms();
+        let now = clock::unix_ms();
         let mut row = SessionRow::new(id::new("ses"), user.to_owned(), old.created_at.min(now));
         let patch = SessionPatch {
             title: Some(Some(old.title)),
@@ -243,7 +244,7 @@ fn renamed(old: Message, names: &HashMap<String, String>) -> Message {
         run: None,
         cid: None,
         siblings: Vec::new(),
-        created_at: old.created_at.min(clock::now_ms()),
+        created_at: old.created_at.min(clock::unix_ms()),
         ..old
     }
 }

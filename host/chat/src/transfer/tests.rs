@@ -48,7 +48,9 @@ fn an_import_gets_new_names_and_nothing_is_under_way() {
     let row = sessions::any(&c, &names[0])
         .expect("readable")
         .expect("it is there");
-    assert!(row.session.updated_at <= clock::now_ms() && !row.session.unread && row.session.pinned);
+    assert!(
+        row.session.updated_at <= clock::unix_ms() && !row.session.unread && row.session.pinned
+    );
     assert_eq!(row.session.preview, "p");
     let all = messages::all(&c, &names[0]).expect("messages");
     assert_eq!(all[1].parent.as_ref(), Some(&all[0].id));
