@@ -55,6 +55,11 @@ impl Activity {
         Running(self.clone())
     }
 
+    /// The connection has left HTTP: it stays busy until its end.
+    pub(super) fn upgrade(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What the connection has written.
     pub(super) fn flush(&self) -> Arc<Flush> {
         self.flush.clone()

@@ -8,14 +8,15 @@ mod tls;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
@@ -66,6 +67,7 @@ pub struct Listener {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     hosts: Option<Arc<Hosts>>,
+    upgrades: bool,
 }
 
 impl Listener {
@@ -86,6 +88,7 @@ impl Listener {
             address,
             tls,
             hosts: None,
+            upgrades: false,
         })
     }
 
@@ -94,6 +97,17 @@ impl Listener {
     pub fn with_hosts(self, hosts: Option<Hosts>) -> Self {
         Self {
             hosts: hosts.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// With connections that can be upgraded, for example to WebSockets. That is a matter of HTTP/1.1: HTTP/2 is not spoken, and
+    /// the parser itself holds heads to the limits.
+    #[must_use]
+    pub fn with_upgrades(self) -> Self {
+        Self {
+            tls: self.tls.as_ref().map(tls::without_http2),
+            upgrades: true,
             ..self
         }
     }
@@ -159,6 +173,7 @@ where
                     address,
                     tls: listener.tls.clone(),
                     hosts: listener.hosts.clone(),
+                    upgrades: listener.upgrades,
                     _permit: permit,
                 };
                 let served = serve(connection, connections.clone(), handler.clone());
@@ -195,6 +210,7 @@ struct Connection {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     hosts: Option<Arc<Hosts>>,
+    upgrades: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -211,6 +227,7 @@ where
         address: peer,
         tls,
         hosts,
+        upgrades,
         _permit,
     } = connection;
     // Small writes, one for each event, must not wait for an acknowledgement.
@@ -235,40 +252,91 @@ where
         hosts,
     };
     let service = service_fn(|request: Request<Incoming>| {
+        let upgrade = upgrades.then(|| activity.clone());
         let running = activity.begin(&request);
         let response = handler(client.clone(), request);
         async move {
             let response = response.await;
+            if let Some(activity) = upgrade
+                && response.status() == StatusCode::SWITCHING_PROTOCOLS
+            {
+                activity.upgrade();
+            }
             Ok::<_, Infallible>(response.map(|body| running.until_end_of(body)))
         }
     });
-    let builder = builder(&connections);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = connections.cut.cancelled() => return,
-        () = evicted.cancelled() => return,
-        () = connections.drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            // What is in the middle of a request head now will not be an exchange any more.
-            let half_a_head = async {
-                loop {
-                    tokio::time::sleep(HALF_A_HEAD).await;
-                    if activity.is_in_a_head() {
-                        break;
-                    }
-                }
-            };
-            tokio::select! {
-                result = connection => result,
-                () = connections.cut.cancelled() => return,
-                () = half_a_head => return,
-            }
-        }
+    let io = TokioIo::new(stream);
+    let driver = Driver {
+        connections: &connections,
+        activity: &activity,
+        evicted: &evicted,
     };
-    if let Err(error) = result {
+    let result = if upgrades {
+        let builder = http1_builder(&connections.limits);
+        let connection = builder.serve_connection(io, service).with_upgrades();
+        let result = driver.drive(connection, |c| c.graceful_shutdown()).await;
+        result.map(|result| result.map_err(Into::into))
+    } else {
+        let builder = builder(&connections);
+        let connection = builder.serve_connection(io, service);
+        driver.drive(connection, |c| c.graceful_shutdown()).await
+    };
+    if let Some(Err(error)) = result {
         tracing::debug!(%peer, error, "connection ended with an error");
     }
+}
+
+/// What can end a connection before its time.
+struct Driver<'a> {
+    connections: &'a Connections,
+    activity: &'a Activity,
+    evicted: &'a CancellationToken,
+}
+
+impl Driver<'_> {
+    /// Drives a connection until it ends. Nothing is returned if it was cut, evicted, or in the middle of a head when the drain
+    /// began.
+    async fn drive<C: Future>(
+        &self,
+        connection: C,
+        shut_down: impl Fn(Pin<&mut C>),
+    ) -> Option<C::Output> {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => Some(result),
+            () = self.connections.cut.cancelled() => None,
+            () = self.evicted.cancelled() => None,
+            () = self.connections.drain.cancelled() => {
+                shut_down(connection.as_mut());
+                // What is in the middle of a request head now will not be an exchange any more.
+                let half_a_head = async {
+                    loop {
+                        tokio::time::sleep(HALF_A_HEAD).await;
+                        if self.activity.is_in_a_head() {
+                            break;
+                        }
+                    }
+                };
+                tokio::select! {
+                    result = connection => Some(result),
+                    () = self.connections.cut.cancelled() => None,
+                    () = half_a_head => None,
+                }
+            }
+        }
+    }
+}
+
+/// For connections that can be upgraded.
+fn http1_builder(limits: &config::Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // As below.
+        .header_read_timeout(None)
+        .max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX))
+        .max_headers(limits.headers);
+    builder
 }
 
 fn builder(connections: &Connections) -> auto::Builder<Tracked> {
@@ -327,53 +395,8 @@ pub fn current_stream() -> Option<CancellationToken> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body_util::Full;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::time::Instant;
-
-    /// A server that answers everything, with these limits.
-    async fn serving(limits: config::Limits) -> (SocketAddr, Connections) {
-        let listener = config::Listener {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            tls: None,
-            open: false,
-            hosts: None,
-        };
-        let listener = Listener::open(&listener).await.expect("a free port");
-        let address = listener.address();
-        let connections = Connections {
-            permits: Arc::new(Semaphore::new(limits.connections)),
-            limits: Arc::new(limits),
-            idle: None,
-            tasks: TaskTracker::new(),
-            drain: CancellationToken::new(),
-            cut: CancellationToken::new(),
-        };
-        let handler = |_, _| async { Response::new(Full::new(Bytes::from_static(b"ok"))) };
-        let accepting = accept(listener, connections.clone(), handler);
-        connections.tasks.spawn(accepting);
-        (address, connections)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_stays_as_long_as_is_configured() {
-        let (address, connections) = serving(config::Limits::default()).await;
-        let mut stream = TcpStream::connect(address).await.expect("it listens");
-        let began = Instant::now();
-        let mut buffer = [0; 1024];
-        assert_eq!(stream.read(&mut buffer).await.ok(), Some(0));
-        assert_eq!(began.elapsed().as_secs(), 75, "before the first request");
-        let mut stream = TcpStream::connect(address).await.expect("it listens");
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .expect("it reads");
-        assert!(stream.read(&mut buffer).await.is_ok_and(|read| read > 0));
-        let began = Instant::now();
-        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-        assert_eq!(began.elapsed().as_secs(), 75, "between two requests");
-        connections.cut.cancel();
-    }
-}
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's own task ends with its runtime"
+)]
+mod tests;
