@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluicegate_chat::{Access, Chat, Limits, Secret, Settings};
+use sluicegate_chat::{Chat, Settings, SocketLimits};
+use sluicegate_config::{ChatLimits, Secret, User};
 use tempfile::TempDir;
 
 use crate::{Client, Gateway, within};
@@ -35,15 +36,15 @@ impl Web {
             endpoint: format!("http://{}", gateway.address()),
             admin: Some(format!("http://{}", gateway.admin_address())),
             store: store.path().join("chat.db"),
-            access: vec![
-                access("test", TOKEN, true),
-                access("other", OTHER_TOKEN, false),
-            ],
-            limits: Limits {
+            users: vec![user("test", TOKEN, true), user("other", OTHER_TOKEN, false)],
+            limits: ChatLimits {
                 sends_per_minute: 600,
                 runs_per_user: 16,
+                ..ChatLimits::default()
+            },
+            sockets: SocketLimits {
                 frames_per_second: 200,
-                ..Limits::default()
+                ..SocketLimits::default()
             },
             ..Settings::new()
         };
@@ -73,10 +74,10 @@ impl Web {
     }
 }
 
-fn access(name: &str, token: &str, debug: bool) -> Access {
-    Access {
+fn user(name: &str, token: &str, debug: bool) -> User {
+    User {
         name: name.to_owned(),
-        token: Secret::new(token),
+        token: Secret::new(token.to_owned()),
         debug,
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::bucket::Attempts;
 use super::id;
-use super::settings::{Access, Settings};
+use super::settings::Settings;
 use super::store::token::{self, NewToken, TokenRow};
 use super::store::{self, Store};
 use super::wire::rest;
@@ -44,7 +44,7 @@ impl Login {
 }
 
 /// A fresh login: the cookie's value and the answer.
-pub(crate) struct Fresh {
+pub(crate) struct NewLogin {
     pub cookie: String,
     pub body: rest::LoggedIn,
 }
@@ -52,13 +52,13 @@ pub(crate) struct Fresh {
 /// Checks logins.
 pub(crate) struct Auth {
     store: Store,
-    access: Vec<Entrance>,
+    access: Vec<AccessToken>,
     attempts: Mutex<Attempts>,
     port: u16,
 }
 
 /// An operator's token.
-struct Entrance {
+struct AccessToken {
     digest: [u8; 32],
     user: String,
     name: String,
@@ -77,9 +77,15 @@ impl Auth {
         port: u16,
     ) -> Result<Self, store::Error> {
         let named: Vec<(String, bool, [u8; 32])> = settings
-            .access
+            .users
             .iter()
-            .map(|Access { name, token, debug }| (name.clone(), *debug, id::digest(token.expose())))
+            .map(|user| {
+                (
+                    user.name.clone(),
+                    user.debug,
+                    id::digest(user.token.expose()),
+                )
+            })
             .collect();
         let access = store
             .write(move |c| {
@@ -90,7 +96,7 @@ impl Auth {
                     // Part of a digest of a digest: nothing that helps to guess the token.
                     let source =
                         format!("access:{}", &id::hex(&id::digest(&id::hex(&digest)))[..16]);
-                    access.push(Entrance {
+                    access.push(AccessToken {
                         digest,
                         user,
                         name,
@@ -98,10 +104,8 @@ impl Auth {
                         source,
                     });
                 }
-                let sources: Vec<String> = access
-                    .iter()
-                    .map(|entrance| entrance.source.clone())
-                    .collect();
+                let sources: Vec<String> =
+                    access.iter().map(|token| token.source.clone()).collect();
                 token::revoke_stale(c, &sources, now)?;
                 Ok(access)
             })
@@ -133,10 +137,10 @@ impl Auth {
         &self,
         body: &rest::Login,
         address: IpAddr,
-    ) -> Result<Fresh, ErrorBody> {
+    ) -> Result<NewLogin, ErrorBody> {
         let tried = body.code.as_ref().or(body.token.as_ref());
         let tried = id::digest(tried.map_or("", String::as_str));
-        self.patience(address, &tried)?;
+        self.check_rate(address, &tried)?;
         let found = match (&body.code, &body.token) {
             (Some(code), None) => {
                 let hash = id::digest(code);
@@ -145,12 +149,12 @@ impl Auth {
                     .await?
                     .map(|(user, name, debug)| (user, name, debug, "code".to_owned()))
             }
-            (None, Some(secret)) => self.entrance(secret).map(|entrance| {
+            (None, Some(secret)) => self.access_token(secret).map(|token| {
                 (
-                    entrance.user.clone(),
-                    entrance.name.clone(),
-                    entrance.debug,
-                    entrance.source.clone(),
+                    token.user.clone(),
+                    token.name.clone(),
+                    token.debug,
+                    token.source.clone(),
                 )
             }),
             (Some(_), Some(_)) | (None, None) => None,
@@ -188,7 +192,7 @@ impl Auth {
             bind,
             expires_at: clock::unix_ms() + token::LOGIN_MS,
         };
-        Ok(Fresh { cookie, body })
+        Ok(NewLogin { cookie, body })
     }
 
     /// Who sends a request: a bearer token, or the cookie with the secret beside it.
@@ -223,16 +227,16 @@ impl Auth {
             return row.map(login).ok_or_else(denied);
         }
         let tried = id::digest(secret);
-        self.patience(address, &tried)?;
-        match self.entrance(secret) {
-            Some(entrance) => Ok(Login {
-                token: entrance.source.clone(),
+        self.check_rate(address, &tried)?;
+        match self.access_token(secret) {
+            Some(token) => Ok(Login {
+                token: token.source.clone(),
                 user: User {
-                    id: entrance.user.clone(),
-                    name: entrance.name.clone(),
-                    scopes: scopes(entrance.debug),
+                    id: token.user.clone(),
+                    name: token.name.clone(),
+                    scopes: scopes(token.debug),
                 },
-                source: entrance.source.clone(),
+                source: token.source.clone(),
             }),
             None => {
                 self.failed(address, &tried);
@@ -339,18 +343,18 @@ impl Auth {
     }
 
     /// The operator's token that this is. All are compared, whichever fits.
-    fn entrance(&self, secret: &str) -> Option<&Entrance> {
+    fn access_token(&self, secret: &str) -> Option<&AccessToken> {
         let digest = id::digest(secret);
         let mut found = None;
-        for entrance in &self.access {
-            if id::same(&entrance.digest, &digest) {
-                found = Some(entrance);
+        for token in &self.access {
+            if id::same(&token.digest, &digest) {
+                found = Some(token);
             }
         }
         found
     }
 
-    fn patience(&self, address: IpAddr, tried: &[u8; 32]) -> Result<(), ErrorBody> {
+    fn check_rate(&self, address: IpAddr, tried: &[u8; 32]) -> Result<(), ErrorBody> {
         let checked = self.attempts().check(address, tried, Instant::now());
         checked.map_err(|wait| {
             let message = "too many failed logins with this token, or from this address";

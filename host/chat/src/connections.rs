@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::auth::Login;
 use super::bucket::Bucket;
 use super::outbox::{Frame, Outbox, Room, Share};
-use super::settings::Limits;
+use super::settings::{Settings, SocketLimits};
 use super::telemetry::Telemetry;
 use super::wire::{Close, Code, ErrorBody};
 
@@ -23,7 +23,9 @@ pub(crate) const TICK: Duration = Duration::from_secs(15);
 /// All connections of one gateway.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    limits: Limits,
+    /// Sockets in all, and from one address.
+    most: (usize, usize),
+    limits: SocketLimits,
     telemetry: Arc<Telemetry>,
     conns: Mutex<HashMap<String, Arc<Conn>>>,
     /// Sockets of each address.
@@ -47,9 +49,11 @@ pub(crate) struct Conn {
 }
 
 impl Connections {
-    pub(crate) fn new(limits: Limits, telemetry: Arc<Telemetry>) -> Self {
+    pub(crate) fn new(settings: &Settings, telemetry: Arc<Telemetry>) -> Self {
+        let limits = &settings.limits;
         Self {
-            limits,
+            most: (limits.connections, limits.connections_per_address),
+            limits: settings.sockets.clone(),
             telemetry,
             conns: Mutex::default(),
             addresses: Mutex::default(),
@@ -66,7 +70,8 @@ impl Connections {
         let mut addresses = lock(&self.addresses);
         let all: usize = addresses.values().sum();
         let count = addresses.entry(address).or_default();
-        if *count >= self.limits.connections_per_address || all >= self.limits.connections {
+        let (most, most_per_address) = self.most;
+        if *count >= most_per_address || all >= most {
             self.telemetry.refused.fetch_add(1, Ordering::Relaxed);
             return Err(ErrorBody::new(Code::Overloaded, "too many connections")
                 .after(Duration::from_secs(10)));

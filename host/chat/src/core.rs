@@ -81,7 +81,7 @@ impl Core {
         let limits = &parts.settings.limits;
         let slots = Slots::new(limits.runs, limits.runs_per_user, limits.waiting_per_user);
         let telemetry = Arc::<Telemetry>::default();
-        let connections = Arc::new(Connections::new(limits.clone(), Arc::clone(&telemetry)));
+        let connections = Connections::new(&parts.settings, Arc::clone(&telemetry));
         Arc::new(Self {
             slots,
             settings: parts.settings,
@@ -96,7 +96,7 @@ impl Core {
             lag: Arc::default(),
             highlighter: Highlighter::default(),
             telemetry,
-            connections,
+            connections: Arc::new(connections),
             live: LiveRuns::default(),
             directory: Directory::default(),
             tracker: TaskTracker::new(),
@@ -159,7 +159,7 @@ impl Core {
                 build: self.pages.build(),
             },
             limits: Limits {
-                frame_bytes: limits.frame_bytes,
+                frame_bytes: self.settings.sockets.frame_bytes,
                 message_chars: limits.message_chars,
                 sends_per_min: limits.sends_per_minute,
                 runs_per_user: limits.runs_per_user,

@@ -1,116 +1,51 @@
-//! The web gateway's HTTP side: accepting connections, the rules that hold for every request, and which module answers it.
+//! The web gateway's HTTP side: the rules that hold for every request, and which module answers it.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::Semaphore;
 
 use super::core::Core;
 use super::response::{Body, error, text};
 use super::wire::{Code, ErrorBody};
 use super::{page, passthrough, rest, socket};
+use sluicegate_config as config;
+use sluicegate_serve::{self as server, Connections, Listener};
+use sluicegate_telemetry::metrics::CONTENT_TYPE;
 
-/// How long a client may take for the head of a request, and for TLS.
-const HEAD: Duration = Duration::from_secs(10);
-/// Bytes of a head, and fields in it. Browsers send one or two kilobytes.
-const HEAD_BYTES: usize = 32 * 1024;
+/// Bytes of a request head, and fields in it. Browsers send one or two kilobytes.
+const HEAD_BYTES: u64 = 32 * 1024;
 const FIELDS: usize = 64;
 /// Connections beyond the sockets, for page files and the API.
 const EXTRA: usize = 256;
-/// The media type of metrics.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Accepts connections until the gateway stops.
-pub(crate) async fn serve(core: Arc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+pub(crate) async fn serve(core: Arc<Core>, listener: Listener) {
     let most = core.settings.limits.connections.saturating_add(EXTRA);
-    let permits = Arc::new(tokio::sync::Semaphore::new(
-        most.min(tokio::sync::Semaphore::MAX_PERMITS),
-    ));
-    loop {
-        // The permit comes first: what cannot be served waits in the system's queue.
-        let permit = tokio::select! {
-            () = core.stopping.cancelled() => return,
-            permit = Arc::clone(&permits).acquire_owned() => permit,
-        };
-        let accepted = tokio::select! {
-            () = core.stopping.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((tcp, peer)) => {
-                let work = connection(Arc::clone(&core), tcp, peer, tls.clone());
-                core.tracker.spawn(async move {
-                    work.await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, or a client that was gone already. Neither ends the gateway.
-                tracing::warn!(%error, "chat: a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-async fn connection(core: Arc<Core>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%error, "chat: the connection is gone");
-        return;
-    }
-    match tls {
-        None => speak(core, TokioIo::new(tcp), peer).await,
-        Some(tls) => match tokio::time::timeout(HEAD, tls.accept(tcp)).await {
-            Ok(Ok(stream)) => speak(core, TokioIo::new(stream), peer).await,
-            Ok(Err(error)) => tracing::debug!(%error, %peer, "chat: no TLS"),
-            Err(_) => tracing::debug!(%peer, "chat: TLS took too long"),
-        },
-    }
-}
-
-async fn speak<S>(core: Arc<Core>, io: TokioIo<S>, peer: SocketAddr)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
-    let service_core = Arc::clone(&core);
-    let service = service_fn(move |request| {
-        let core = Arc::clone(&service_core);
-        async move { Ok::<_, Infallible>(answer(&core, request, peer).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(FIELDS)
-        .serve_connection(io, service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = core.stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = core.closed.cancelled() => return,
-            }
-        }
+    let connections = Connections {
+        limits: Arc::new(config::Limits {
+            header_bytes: HEAD_BYTES,
+            headers: FIELDS,
+            ..config::Limits::default()
+        }),
+        permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+        idle: None,
+        tasks: core.tracker.clone(),
+        drain: core.stopping.clone(),
+        cut: core.closed.clone(),
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "chat: a connection ended");
-    }
+    let handler = move |peer: server::Peer, request| {
+        let core = Arc::clone(&core);
+        async move { answer(&core, request, peer.address).await }
+    };
+    server::accept(listener, connections, handler).await;
 }
 
 /// Answers one request.
-async fn answer(core: &Arc<Core>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+async fn answer(core: &Arc<Core>, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
     let host = core
         .allow_list
         .host(request.headers())
@@ -135,7 +70,7 @@ async fn answer(core: &Arc<Core>, request: Request<Incoming>, peer: SocketAddr) 
 async fn route(
     core: &Arc<Core>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: IpAddr,
     secure: bool,
 ) -> Response<Body> {
     let path = request.uri().path().to_owned();
@@ -149,7 +84,7 @@ async fn route(
         "/healthz" if get => text(StatusCode::OK, "ok"),
         "/readyz" if get => rest::ready(core).await,
         // Here it counts who is at the other end of the line, not for whom.
-        "/metrics" if get && peer.ip().is_loopback() && local(&request) => metrics(core),
+        "/metrics" if get && peer.is_loopback() && local(&request) => metrics(core),
         other => {
             let peer = core.allow_list.client(peer, request.headers());
             if let Some(file) = other.strip_prefix("/assets/").filter(|_| get) {
@@ -170,7 +105,7 @@ fn metrics(core: &Core) -> Response<Body> {
     let mut response = text(StatusCode::OK, core.metrics() + "# EOF\n");
     response
         .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response
 }
 

@@ -22,15 +22,8 @@
 //! so that it can come back to it. Nothing that waits is unbounded: a reader that does not read costs a number.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 mod auth;
 mod bucket;
@@ -67,7 +60,7 @@ mod watch;
 mod wire;
 
 pub use page::Files;
-pub use settings::{Access, Limits, Problem, Secret, Settings, Timeouts, Tls};
+pub use settings::{Problem, Settings, SocketLimits, Timeouts};
 pub use store::Error as StoreError;
 pub use transfer::{Error as TransferError, Imported, backup, export, import, login_code};
 
@@ -76,6 +69,8 @@ use origin::AllowList;
 use outbox::Frame;
 use proxy::{Client, Dialer};
 use settings::base_url;
+use sluicegate_config as config;
+use sluicegate_serve::{self as server, Listener};
 use sluicegate_telemetry::clock;
 use store::{Store, token};
 use wire::Close;
@@ -103,23 +98,9 @@ pub enum Error {
     /// The database cannot be opened.
     #[error("the chat database cannot be opened")]
     Store(#[from] store::Error),
-    /// The address is taken or not ours.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Which address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A certificate or key cannot be used.
-    #[error("{path} cannot be used for TLS: {problem}")]
-    Tls {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
+    /// The address cannot be bound, or the certificate or key cannot be used.
+    #[error(transparent)]
+    Listen(#[from] server::Error),
 }
 
 fn list(problems: &[Problem]) -> String {
@@ -149,23 +130,18 @@ impl Chat {
         if !problems.is_empty() {
             return Err(Error::Settings(problems));
         }
-        let tls = settings.tls.as_ref().map(acceptor).transpose()?;
-        let listen = settings.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|source| Error::Listen {
-                address: listen,
-                source,
-            })?;
-        let address = listener.local_addr().map_err(|source| Error::Listen {
-            address: listen,
-            source,
-        })?;
+        let listener = config::Listener {
+            listen: settings.listen,
+            tls: settings.tls.clone(),
+            open: settings.allow_plain_remote,
+            hosts: None,
+        };
+        let listener = Listener::open(&listener).await?.with_upgrades();
+        let address = listener.address();
         let core = assemble(settings, files, address).await?;
         let code = core.auth.new_code(token::LOCAL, true).await?;
         let link = format!("{}/#login={code}", origin(&core.settings, address));
-        core.tracker
-            .spawn(http::serve(Arc::clone(&core), listener, tls));
+        core.tracker.spawn(http::serve(Arc::clone(&core), listener));
         core.tracker.spawn(watch::watch(Arc::clone(&core)));
         let lag = Arc::clone(&core.lag);
         core.tracker.spawn(lag.measure(core.closed.clone()));
@@ -332,28 +308,6 @@ async fn tidy(core: Arc<Core>) {
             () = tokio::time::sleep(TIDY) => {}
         }
     }
-}
-
-fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Error> {
-    let bad = |path: &PathBuf| {
-        let path = path.clone();
-        move |error: String| Error::Tls {
-            path,
-            problem: error,
-        }
-    };
-    let chain = CertificateDer::pem_file_iter(&tls.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| bad(&tls.cert)(error.to_string()))?;
-    let key =
-        PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| bad(&tls.key)(error.to_string()))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| bad(&tls.cert)(error.to_string()))?;
-    // A WebSocket is an upgrade of HTTP/1.1.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The OpenAI API for programs, passed through to the proxy: with our login, limits and request id, without sessions.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::stream;
@@ -23,7 +23,7 @@ const MOST: usize = 32 << 20;
 pub(crate) async fn answer(
     core: &Arc<Core>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: IpAddr,
 ) -> Response<Body> {
     match pass(core, request, peer).await {
         Ok(response) => response,
@@ -34,7 +34,7 @@ pub(crate) async fn answer(
 async fn pass(
     core: &Arc<Core>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: IpAddr,
 ) -> Result<Response<Body>, ErrorBody> {
     // Only programs: a page's cookie must not be enough, or other sites could ask the model in the user's name.
     if !request.headers().contains_key(header::AUTHORIZATION)
@@ -45,7 +45,7 @@ async fn pass(
             "a bearer token is needed",
         ));
     }
-    let login = core.auth.check(request.headers(), None, peer.ip()).await?;
+    let login = core.auth.check(request.headers(), None, peer).await?;
     let (method, path) = match (request.method(), request.uri().path()) {
         (&Method::POST, path @ "/v1/chat/completions") => (Method::POST, path.to_owned()),
         (&Method::GET, path @ "/v1/models") => (Method::GET, path.to_owned()),

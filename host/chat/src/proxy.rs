@@ -14,8 +14,9 @@ use hyper::{Method, Request, Response};
 use tokio::time::Instant;
 
 use super::id;
-use super::settings::{BaseUrl, CHAT, Secret, Timeouts};
+use super::settings::{BaseUrl, CHAT, Timeouts};
 use super::wire::{Code, ErrorBody, Layer};
+use sluicegate_config::Secret;
 use sluicegate_telemetry::request_id;
 
 mod chunk;

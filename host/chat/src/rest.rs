@@ -1,6 +1,6 @@
 //! The REST API: the same requests as on the socket, login and tokens, downloads and uploads, and answers for programs.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -38,7 +38,7 @@ struct Call<'a> {
     method: Method,
     headers: HeaderMap,
     query: Vec<(String, String)>,
-    peer: SocketAddr,
+    peer: IpAddr,
 }
 
 /// `GET /readyz`.
@@ -61,7 +61,7 @@ pub(crate) async fn ready(core: &Arc<Core>) -> Response<Body> {
 pub(crate) async fn answer(
     core: &Arc<Core>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: IpAddr,
     secure: bool,
 ) -> Response<Body> {
     let result = match admit(core, &request) {
@@ -109,7 +109,7 @@ fn admit(core: &Core, request: &Request<Incoming>) -> Result<(), ErrorBody> {
 async fn dispatch(
     core: &Arc<Core>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: IpAddr,
     secure: bool,
 ) -> Result<Response<Body>, ErrorBody> {
     let (head, body) = request.into_parts();
@@ -123,7 +123,7 @@ async fn dispatch(
     if (&head.method, segments.as_slice()) == (&Method::POST, ["login"].as_slice()) {
         return account::log_in(core, body, peer, secure).await;
     }
-    let login = core.auth.check(&head.headers, None, peer.ip()).await?;
+    let login = core.auth.check(&head.headers, None, peer).await?;
     let query = query(head.uri.query().unwrap_or_default());
     let call = Call {
         core,
@@ -286,7 +286,7 @@ impl Call<'_> {
                 false => Ok(events::open(
                     self.core,
                     self.login.clone(),
-                    self.core.connections.admit(self.peer.ip())?,
+                    self.core.connections.admit(self.peer)?,
                 )),
             },
             ("POST", ["rpc"]) => {
@@ -294,7 +294,7 @@ impl Call<'_> {
                     .headers
                     .get("x-sluice-conn")
                     .and_then(|conn| conn.to_str().ok());
-                let body = response::read(body, self.core.settings.limits.frame_bytes).await?;
+                let body = response::read(body, self.core.settings.sockets.frame_bytes).await?;
                 Ok(events::rpc(self.core, self.login, conn, &body).await)
             }
             _ => Err(not_found("path")),

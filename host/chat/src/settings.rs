@@ -2,7 +2,6 @@
 //!
 //! Reading files and the environment is not done here: the caller fills in [`Settings`].
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use hyper::http::uri::{Authority, Scheme};
 use ipnet::IpNet;
 
 use super::wire::user::Scope;
+use sluicegate_config::{ChatLimits, Secret, Tls, User};
 
 /// Everything the web gateway needs to know.
 ///
@@ -32,7 +32,7 @@ pub struct Settings {
     /// The database file. Its directory is made if it is missing.
     pub store: PathBuf,
     /// Who may log in with a token. Empty: only with one-time links, as user `local`.
-    pub access: Vec<Access>,
+    pub users: Vec<User>,
     /// Origins from which the page is used besides loopback, such as `https://chat.example.com`.
     pub origins: Vec<String>,
     /// Proxies in front of the gateway, whose `X-Forwarded-For` says who asks. Of all others that field is not read.
@@ -48,86 +48,38 @@ pub struct Settings {
     /// Reads the page's files from this folder at each request instead of the built-in ones.
     pub ui_dir: Option<PathBuf>,
     /// What one user, address or session may take.
-    pub limits: Limits,
+    pub limits: ChatLimits,
+    /// What one socket may take.
+    pub sockets: SocketLimits,
     /// How long to wait for the proxy.
     pub timeouts: Timeouts,
     /// A run that nobody watches is stopped after this time. Zero: never.
     pub orphan_timeout: Duration,
 }
 
-/// A user who may log in with a token.
-#[derive(Debug, Clone)]
-pub struct Access {
-    /// The user's name; users are told apart by it. `local` is the user of one-time links.
-    pub name: String,
-    /// The secret.
-    pub token: Secret,
-    /// Whether the user may see all of `/debug`.
-    pub debug: bool,
-}
-
-/// Files for TLS.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// Certificate chain, PEM.
-    pub cert: PathBuf,
-    /// Private key, PEM.
-    pub key: PathBuf,
-}
-
-/// Limits of the gateway.
+/// What one socket or event stream may take, and what may wait for it. None of it is in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Messages per user and minute. Default 20.
-    pub sends_per_minute: u32,
-    /// Runs per user at a time; more wait. Default 2.
-    pub runs_per_user: usize,
-    /// Runs of all users at a time; more wait, fairly. Default 32.
-    pub runs: usize,
-    /// Runs of one user that can wait. Default 10.
-    pub waiting_per_user: usize,
-    /// Messages that can wait for the run of their session. Default 10.
-    pub queue: usize,
-    /// Characters of one message. Default 100,000.
-    pub message_chars: usize,
-    /// Bytes of one answer, reasoning included. Default 4 MiB.
-    pub answer_bytes: usize,
+pub struct SocketLimits {
     /// Bytes of one frame from a client. Default 1 MiB.
     pub frame_bytes: usize,
     /// Frames per second on one socket. Default 20, and twice that at once.
     pub frames_per_second: u32,
-    /// Sockets of all users. Default 2,000.
-    pub connections: usize,
-    /// Sockets from one address. Default 128.
-    pub connections_per_address: usize,
     /// Frames that wait for one socket before it is closed to resume later. Default 256.
     pub outbox: usize,
     /// Bytes that wait for one socket, for the same; a longer frame waits alone. Default 4 MiB.
     pub outbox_bytes: usize,
     /// Bytes that wait for all sockets of one user, for the same. Default 64 MiB.
     pub outbox_bytes_per_user: usize,
-    /// Failed logins per minute, with one token or with different ones from one address, before five minutes of none. Default 10.
-    pub login_failures: u32,
 }
 
-impl Default for Limits {
+impl Default for SocketLimits {
     fn default() -> Self {
         Self {
-            sends_per_minute: 20,
-            runs_per_user: 2,
-            runs: 32,
-            waiting_per_user: 10,
-            queue: 10,
-            message_chars: 100_000,
-            answer_bytes: 4 << 20,
             frame_bytes: 1 << 20,
             frames_per_second: 20,
-            connections: 2_000,
-            connections_per_address: 128,
             outbox: 256,
             outbox_bytes: 4 << 20,
             outbox_bytes_per_user: 64 << 20,
-            login_failures: 10,
         }
     }
 }
@@ -153,28 +105,6 @@ impl Default for Timeouts {
     }
 }
 
-/// A text that never prints.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself, to be used and not kept.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 /// Why settings are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -191,7 +121,7 @@ pub enum Problem {
     ShortToken(String),
     /// Two users of one name or one token.
     #[error("the name or the token of `{0}` is used twice")]
-    RepeatedAccess(String),
+    RepeatedUser(String),
     /// A URL that cannot be called.
     #[error(
         "{what} is `{url}`; it must be http://host:port or https://host:port, optionally with a path, without user and query"
@@ -219,7 +149,7 @@ impl Settings {
             admin: Some("http://127.0.0.1:9180".to_owned()),
             admin_key: None,
             store: PathBuf::from("sluicegate.db"),
-            access: Vec::new(),
+            users: Vec::new(),
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
             tls: None,
@@ -227,7 +157,8 @@ impl Settings {
             default_model: None,
             passthrough: false,
             ui_dir: None,
-            limits: Limits::default(),
+            limits: ChatLimits::default(),
+            sockets: SocketLimits::default(),
             timeouts: Timeouts::default(),
             orphan_timeout: Duration::from_secs(15 * 60),
         }
@@ -237,21 +168,20 @@ impl Settings {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if !self.listen.ip().is_loopback() {
-            if self.access.is_empty() {
+            if self.users.is_empty() {
                 problems.push(Problem::RemoteWithoutToken(self.listen));
             }
             if self.tls.is_none() && !self.allow_plain_remote {
                 problems.push(Problem::RemoteWithoutTls(self.listen));
             }
         }
-        for (at, access) in self.access.iter().enumerate() {
-            if access.token.expose().len() < 16 {
-                problems.push(Problem::ShortToken(access.name.clone()));
+        for (at, user) in self.users.iter().enumerate() {
+            if user.token.expose().len() < 16 {
+                problems.push(Problem::ShortToken(user.name.clone()));
             }
-            let repeated =
-                |other: &Access| other.name == access.name || other.token == access.token;
-            if self.access[..at].iter().any(repeated) {
-                problems.push(Problem::RepeatedAccess(access.name.clone()));
+            let repeated = |other: &User| other.name == user.name || other.token == user.token;
+            if self.users[..at].iter().any(repeated) {
+                problems.push(Problem::RepeatedUser(user.name.clone()));
             }
         }
         let admin = self.admin.as_ref().map(|url| ("admin", url));
@@ -383,10 +313,10 @@ mod tests {
         }
     }
 
-    fn access(name: &str, token: &str) -> Access {
-        Access {
+    fn user(name: &str, token: &str) -> User {
+        User {
             name: name.to_owned(),
-            token: Secret::new(token),
+            token: Secret::new(token.to_owned()),
             debug: false,
         }
     }
@@ -412,7 +342,7 @@ mod tests {
         };
         assert_eq!(plain.problems(), [Problem::RemoteWithoutToken(at)]);
         let token = Settings {
-            access: vec![access("ann", "0123456789abcdef")],
+            users: vec![user("ann", "0123456789abcdef")],
             ..remote()
         };
         assert_eq!(token.problems(), [Problem::RemoteWithoutTls(at)]);
@@ -442,7 +372,7 @@ mod tests {
                 "https://*.example.com".to_owned(),
                 "https://a.example".to_owned(),
             ],
-            access: vec![access("ann", "short"), access("ann", "0123456789abcdef")],
+            users: vec![user("ann", "short"), user("ann", "0123456789abcdef")],
             ..Settings::new()
         };
         assert_eq!(settings.problems().len(), 4);
@@ -506,7 +436,7 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         let settings = Settings {
-            access: vec![access("ann", "very-secret-token")],
+            users: vec![user("ann", "very-secret-token")],
             ..Settings::new()
         };
         assert!(!format!("{settings:?}").contains("very-secret"));

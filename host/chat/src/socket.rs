@@ -2,7 +2,7 @@
 //!
 //! A refused login is answered after the upgrade, with a frame and a close code: browsers hide the status of a failed upgrade.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,7 +63,7 @@ type Ws = WebSocketStream<TokioIo<Upgraded>>;
 pub(crate) fn upgrade(
     core: &Arc<Core>,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: IpAddr,
 ) -> Response<Body> {
     let key = match handshake(request.method(), request.headers()) {
         Ok(key) => key,
@@ -81,7 +81,7 @@ pub(crate) fn upgrade(
     if core.is_stopping() {
         return response::error(&core.stopping_error());
     }
-    let admitted = match core.connections.admit(peer.ip()) {
+    let admitted = match core.connections.admit(peer) {
         Ok(admitted) => admitted,
         Err(mut error) => {
             error.code = Code::RateLimited;
@@ -93,7 +93,7 @@ pub(crate) fn upgrade(
     let visitor = Visitor {
         core: Arc::clone(core),
         headers,
-        address: peer.ip(),
+        address: peer,
         page: origin == Origin::Ours,
     };
     core.tracker.spawn(visitor.serve(upgraded, admitted));
@@ -157,8 +157,8 @@ impl Visitor {
             .read_buffer_size(READ)
             .write_buffer_size(WRITE)
             .max_write_buffer_size(WRITE_MOST)
-            .max_message_size(Some(self.core.settings.limits.frame_bytes))
-            .max_frame_size(Some(self.core.settings.limits.frame_bytes));
+            .max_message_size(Some(self.core.settings.sockets.frame_bytes))
+            .max_frame_size(Some(self.core.settings.sockets.frame_bytes));
         let mut ws =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
                 .await;

@@ -20,10 +20,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::settings::{Access, Secret};
 use super::{Chat, Settings};
 use client::Client;
 use fake::{Call, Fake};
+use sluicegate_config::{Secret, User};
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,9 +55,9 @@ impl World {
         settings.endpoint = fake.url();
         settings.admin = Some(fake.url());
         settings.store = folder.path().join("chat.db");
-        settings.access = vec![access("ann", ANN, true), access("bob", BOB, false)];
+        settings.users = vec![user("ann", ANN, true), user("bob", BOB, false)];
         settings.limits.sends_per_minute = 10_000;
-        settings.limits.frames_per_second = 10_000;
+        settings.sockets.frames_per_second = 10_000;
         settings.limits.runs_per_user = 50;
         settings.limits.waiting_per_user = 50;
         change(&mut settings);
@@ -110,10 +110,10 @@ impl World {
     }
 }
 
-fn access(name: &str, token: &str, debug: bool) -> Access {
-    Access {
+fn user(name: &str, token: &str, debug: bool) -> User {
+    User {
         name: name.to_owned(),
-        token: Secret::new(token),
+        token: Secret::new(token.to_owned()),
         debug,
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::serve::{logging, signals, wait};
 use super::{Database, environment, load, print, warn};
-use sluicegate_chat::{self as chat, Access, Chat, Limits, Secret, Settings, Tls};
-use sluicegate_config::{self as config, Admin};
+use sluicegate_chat::{self as chat, Chat, Settings};
+use sluicegate_config::{self as config, Admin, Secret};
 
 /// How long answers under way may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -114,52 +114,23 @@ pub(super) fn settings(
         .or_else(|| proxy.map(own))
         .unwrap_or_else(|| "http://127.0.0.1:8080".into());
     // The gateway takes this variable as a key, so its page may use it.
-    let key = chat.key.as_ref().map(|key| key.expose().to_owned());
-    let key = key.or_else(|| environment("SLUICEGATE_API_KEY").filter(|key| !key.is_empty()));
-    let secret = |token: &config::Secret| Secret::new(token.expose());
+    let own_key = || environment("SLUICEGATE_API_KEY").filter(|key| !key.is_empty());
     Settings {
         listen: chat.listen,
         endpoint,
-        endpoint_key: key.map(Secret::new),
+        endpoint_key: chat.key.clone().or_else(|| own_key().map(Secret::new)),
         admin: admin.map(|admin| own(admin.listen)),
-        admin_key: admin.and_then(|admin| admin.token.as_ref()).map(secret),
+        admin_key: admin.and_then(|admin| admin.token.clone()),
         store: chat.store.clone(),
-        access: chat
-            .users
-            .iter()
-            .map(|user| Access {
-                name: user.name.clone(),
-                token: secret(&user.token),
-                debug: user.debug,
-            })
-            .collect(),
+        users: chat.users.clone(),
         origins: chat.origins.clone(),
         trusted_proxies: chat.trusted_proxies.clone(),
-        tls: chat.tls.as_ref().map(|tls| Tls {
-            cert: tls.cert.clone(),
-            key: tls.key.clone(),
-        }),
+        tls: chat.tls.clone(),
         allow_plain_remote: chat.allow_plain_remote,
         default_model: chat.model.clone(),
         orphan_timeout: chat.orphan_timeout.unwrap_or_default(),
-        limits: limits(&chat.limits),
+        limits: chat.limits.clone(),
         ..Settings::new()
-    }
-}
-
-fn limits(limits: &config::ChatLimits) -> Limits {
-    Limits {
-        sends_per_minute: limits.sends_per_minute,
-        runs_per_user: limits.runs_per_user,
-        runs: limits.runs,
-        waiting_per_user: limits.waiting_per_user,
-        queue: limits.queue,
-        message_chars: limits.message_chars,
-        answer_bytes: limits.answer,
-        connections: limits.connections,
-        connections_per_address: limits.connections_per_address,
-        login_failures: limits.login_failures,
-        ..Limits::default()
     }
 }
 
@@ -235,7 +206,7 @@ login-failures = 11
             (limits.waiting_per_user, limits.queue, limits.message_chars),
             (4, 5, 6)
         );
-        assert_eq!((limits.answer_bytes, limits.connections), (7, 8));
+        assert_eq!((limits.answer, limits.connections), (7, 8));
         assert_eq!(
             (limits.connections_per_address, limits.login_failures),
             (9, 11)

@@ -1,6 +1,6 @@
 //! Logging in and out, links for other browsers, and tokens for programs.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,11 +19,11 @@ use sluicegate_telemetry::clock;
 pub(super) async fn log_in(
     core: &Arc<Core>,
     body: Incoming,
-    peer: SocketAddr,
+    peer: IpAddr,
     secure: bool,
 ) -> Result<Response<Body>, ErrorBody> {
     let body = parse(&response::read(body, BODY).await?)?;
-    let fresh = core.auth.log_in(&body, peer.ip()).await.inspect_err(|_| {
+    let fresh = core.auth.log_in(&body, peer).await.inspect_err(|_| {
         core.telemetry
             .login_failures
             .fetch_add(1, Ordering::Relaxed);

@@ -80,7 +80,7 @@ impl Actor {
         place: Option<usize>,
     ) -> Sent {
         let (text, reasoning) = plan.before();
-        let limit = self.core.settings.limits.answer_bytes;
+        let limit = self.core.settings.limits.answer;
         let buffer = Buffer::new(&start.run, &start.message, text, reasoning, limit);
         let stop = self.core.interrupted.child_token();
         let task = run::Task {

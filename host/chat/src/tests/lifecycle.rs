@@ -7,7 +7,9 @@ use tokio::time::Instant;
 
 use super::client::{closed, open};
 use super::{World, eventually, message, running};
-use crate::{Chat, Error, Settings, StoreError, Tls, backup, login_code};
+use crate::{Chat, Error, Settings, StoreError, backup, login_code};
+use sluicegate_config::Tls;
+use sluicegate_serve as server;
 
 fn id(value: &Value) -> String {
     value.as_str().expect("an id").to_owned()
@@ -197,7 +199,7 @@ async fn one_database_has_one_gateway_and_bad_settings_none() {
     };
     assert!(matches!(
         Chat::start(taken, &[]).await.err(),
-        Some(Error::Listen { .. })
+        Some(Error::Listen(server::Error::Bind { .. }))
     ));
     let folder = world.settings.store.with_file_name("none.pem");
     let tls = Tls {
@@ -210,12 +212,15 @@ async fn one_database_has_one_gateway_and_bad_settings_none() {
         ..world.settings.clone()
     };
     match Chat::start(broken, &[]).await.err() {
-        Some(Error::Tls { path, .. }) => assert_eq!(path, folder),
+        Some(Error::Listen(server::Error::Tls(error))) => {
+            let path = folder.display().to_string();
+            assert!(error.to_string().starts_with(&path), "{error}");
+        }
         other => panic!("refused, not {other:?}"),
     }
     let remote = Settings {
         listen: ([0, 0, 0, 0], 0).into(),
-        access: Vec::new(),
+        users: Vec::new(),
         ..world.settings.clone()
     };
     match Chat::start(remote, &[]).await.err() {

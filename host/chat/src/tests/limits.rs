@@ -168,7 +168,7 @@ async fn parameters_that_make_no_sense_are_refused_and_the_socket_stays() {
 
 #[tokio::test]
 async fn a_socket_that_sends_too_fast_is_slowed_and_a_deaf_one_closed() {
-    let world = World::with(|settings| settings.limits.frames_per_second = 5).await;
+    let world = World::with(|settings| settings.sockets.frames_per_second = 5).await;
     let mut ann = world.ann().await;
     let ids: Vec<String> = {
         let mut ids = Vec::new();

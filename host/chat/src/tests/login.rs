@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::{Ws, closed, frame, open, request};
 use super::http::{Http, raw};
-use super::{ANN, BOB, World, access};
+use super::{ANN, BOB, World, user};
 
 /// A browser that is logged in: its cookie and the secret beside it.
 pub(super) async fn browser(world: &World) -> (String, String) {
@@ -399,7 +399,7 @@ async fn a_token_that_the_operator_removed_ends_the_logins_made_with_it() {
     let (cookie, bind) = browser(&world).await;
     world.stop(std::time::Duration::ZERO).await;
     // The cookie is named after the port, so the port must stay.
-    world.settings.access.remove(0);
+    world.settings.users.remove(0);
     world.begin().await;
     let port = world.chat().address().port();
     let value = cookie.split_once('=').expect("a pair").1;
@@ -418,8 +418,8 @@ async fn a_token_that_the_operator_removed_ends_the_logins_made_with_it() {
 async fn the_user_of_links_can_have_a_token_and_is_the_same_user() {
     let world = World::with(|settings| {
         settings
-            .access
-            .push(access("local", "local-0123456789abcdef", true));
+            .users
+            .push(user("local", "local-0123456789abcdef", true));
     })
     .await;
     let code = world

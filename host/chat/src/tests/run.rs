@@ -293,7 +293,7 @@ async fn a_stall_is_a_timeout() {
 
 #[tokio::test]
 async fn an_answer_beyond_the_limit_ends_with_length() {
-    let world = World::with(|settings| settings.limits.answer_bytes = 10).await;
+    let world = World::with(|settings| settings.limits.answer = 10).await;
     let (mut ann, session, sent, mut call) = running(&world).await;
     call.begin().await;
     call.text("12345678").await;

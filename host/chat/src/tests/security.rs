@@ -150,7 +150,7 @@ async fn other_sites_cannot_write_or_read_through_the_api() {
 
 #[tokio::test]
 async fn frames_that_are_too_big_or_no_frames_close_the_socket() {
-    let world = World::with(|settings| settings.limits.frame_bytes = 100_000).await;
+    let world = World::with(|settings| settings.sockets.frame_bytes = 100_000).await;
     let send = async |message: Message| {
         let mut ann = world.ann().await;
         drop(futures_util::SinkExt::send(&mut ann.ws, message).await);

@@ -157,7 +157,7 @@ async fn a_position_beyond_the_text_resets_that_run() {
 
 #[tokio::test]
 async fn tabs_see_the_same_and_a_reader_that_stops_reading_holds_nobody_up() {
-    let world = World::with(|settings| settings.limits.outbox = 16).await;
+    let world = World::with(|settings| settings.sockets.outbox = 16).await;
     let (mut ann, session, sent, mut call) = running(&world).await;
     let (run, reply) = (id(&sent["run"]).to_owned(), id(&sent["reply"]).to_owned());
     let mut tabs = [world.ann().await, world.ann().await];
@@ -343,7 +343,7 @@ fn sub(session: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_closed_and_its_memory_given_back() {
-    let world = World::with(|settings| settings.limits.outbox = 8).await;
+    let world = World::with(|settings| settings.sockets.outbox = 8).await;
     let (mut ann, session) = answered(&world, "q", "a").await;
     let mut raw = silent(&world).await;
     raw.write_all(&sub(&session)).await.expect("sent");
