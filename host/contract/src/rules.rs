@@ -129,7 +129,7 @@ pub fn check_replacement(manifest: &Manifest, replaces: bool) -> Result<(), Viol
         return Ok(());
     }
     Err(Violation(
-        "its manifest says that it changes no body, but it did".into(),
+        "its manifest says that it does not change bodies, but it changed one".into(),
     ))
 }
 
@@ -175,7 +175,7 @@ pub fn check_response_plan(
     }
     if !manifest.transforms && out != incoming {
         return Err(Violation(
-            "its manifest says that it changes no body, but it changes the framing".into(),
+            "its manifest says that it does not change bodies, but it changes the framing".into(),
         ));
     }
     Ok(())

@@ -6,7 +6,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Grows at its end, is taken from its beginning.
+/// Grows at its end and is consumed from its beginning.
 #[derive(Debug)]
 pub(super) enum Buffer {
     /// The caller's chunk, or what is left of it.

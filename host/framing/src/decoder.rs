@@ -1,7 +1,7 @@
 //! The decoder: from chunks of a body to batches of events.
 //!
-//! Responsible for what the grammars share: the byte order mark, the size limit, what goes into one batch, and the end. The
-//! grammars themselves are in `sse`, `ndjson` and `document`.
+//! Does what the grammars share: the byte order mark, the size limit, what goes into one batch, and the end. The grammars
+//! themselves are in `sse`, `ndjson` and `document`.
 
 use bytes::Bytes;
 use sluicegate_contract::Framing;
@@ -13,10 +13,10 @@ use super::scanner::Scanner;
 
 /// Cuts a body that arrives in chunks into batches of events.
 ///
-/// Give it a chunk with [`feed`](Self::feed), take batches with [`next_batch`](Self::next_batch) until there is none, and at
-/// the end of the body call [`finish`](Self::finish) until there is none. How the input is cut into chunks decides the
-/// batches and never the events. Memory is bounded by `event_bytes` plus the largest chunk, as long as the batches are
-/// taken before the next chunk is given.
+/// Give it a chunk with [`feed`](Self::feed), then take batches with [`next_batch`](Self::next_batch) until it returns `None`.
+/// At the end of the body, call [`finish`](Self::finish) until it returns `None`. How the input is cut into chunks decides the
+/// batches, but never the events. Memory is bounded by `event_bytes` plus the largest chunk, as long as the batches are taken
+/// before the next chunk is given.
 ///
 /// # Shape
 /// SSE follows the WHATWG parser (HTML Living Standard, "Server-sent events", read August 2026) with one exception: an event
@@ -32,11 +32,11 @@ pub struct Decoder {
     limits: Limits,
     pub(super) buffer: Buffer,
     scanner: Scanner,
-    /// Still to be looked at for a byte order mark.
+    /// The input has not been checked for a byte order mark yet.
     at_start: bool,
-    /// A found event that was too much for the last batch.
+    /// An event that no longer fitted into the last batch.
     held: Option<Draft>,
-    /// The events of the batch in the making; here only so that the allocation is reused.
+    /// The events of the batch in progress; a field only to reuse the allocation.
     drafts: Vec<Draft>,
     failure: Option<Error>,
     finished: bool,

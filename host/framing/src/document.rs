@@ -1,4 +1,4 @@
-//! The grammar of a body that is no stream: all of it is one event, when it has ended.
+//! The grammar of a body that is not a stream: the whole body is one event, given at its end.
 
 use super::draft::{Data, Draft};
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::event::Event;
 
-/// A found event, still as places in the buffer, whose bytes may not yet be frozen.
+/// A found event as ranges of the buffer, whose bytes may not be frozen yet.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) name: Range<usize>,
@@ -45,13 +45,13 @@ impl Draft {
     }
 }
 
-/// The data of an event in the making.
+/// The data of an unfinished event.
 #[derive(Debug, Default)]
 pub(super) enum Data {
     /// No data line so far.
     #[default]
     None,
-    /// One chunk of the buffer.
+    /// One range of the buffer.
     Line(Range<usize>),
     /// Several lines, which had to be copied together.
     Joined(Vec<u8>),
@@ -66,7 +66,7 @@ impl Data {
     }
 }
 
-/// Moves a range to the left; one that lies before the cut is empty by then.
+/// Moves a range to the left. A range before the cut is already empty.
 pub(super) fn shift(range: &mut Range<usize>, by: usize) {
     range.start = range.start.saturating_sub(by);
     range.end = range.end.saturating_sub(by);

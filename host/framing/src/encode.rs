@@ -1,7 +1,7 @@
 //! Events to bytes.
 //!
-//! Responsible for framing that no event can break out of: whatever a plugin puts into a name or into data, the reader at
-//! the other end sees exactly the events that were given.
+//! No event can break out of this framing: whatever a plugin puts into a name or into data, the reader at the other end sees
+//! exactly the events that were given.
 
 use bytes::BytesMut;
 use memchr::{memchr2, memchr2_iter};

@@ -1,8 +1,8 @@
 //! Event streams: bytes in, whole events out, and back.
 //!
-//! Responsible for everything about how a streamed body is cut into records: server-sent events, newline-delimited JSON,
-//! and bodies that are no stream at all. A plugin never sees half an event because of this module. Not responsible for
-//! what is inside an event, and not for reading or writing: there is no IO here, and no clock.
+//! Cuts a streamed body into records: server-sent events, newline-delimited JSON, and bodies that are not streams. Thanks to
+//! this module a plugin never sees half an event. Not responsible for what is inside an event, nor for reading or writing:
+//! there is no IO here, and no clock.
 
 mod buffer;
 mod decoder;

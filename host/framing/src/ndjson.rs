@@ -10,7 +10,7 @@ use super::draft::{Data, Draft};
 /// Where the parser is in the buffer.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// Where the bytes of the event in the making begin, blank lines before it included.
+    /// Where the bytes of the unfinished event begin, including blank lines before it.
     start: usize,
     /// Where the current line begins.
     line: usize,

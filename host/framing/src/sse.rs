@@ -1,7 +1,7 @@
 //! The grammar of `text/event-stream`: lines, fields, and the blank line that ends an event.
 //!
-//! Responsible for the rules of the WHATWG parser over whatever has arrived so far; each byte is searched once however the
-//! input is cut. Not responsible for the byte order mark, limits and batches, which are the decoder's.
+//! Applies the rules of the WHATWG parser to what has arrived so far. Each byte is searched once, however the input is cut. The
+//! byte order mark, limits and batches are the decoder's.
 
 use std::mem;
 use std::ops::Range;
@@ -16,13 +16,13 @@ const LF: u8 = b'\n';
 /// Where the parser is in the buffer.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// Where the bytes of the event in the making begin: after the terminator of the one before it.
+    /// Where the bytes of the unfinished event begin: after the terminator of the one before it.
     start: usize,
     /// Where the current line begins.
     line: usize,
     /// How far the current line has been searched for its end.
     searched: usize,
-    /// The line before ended with a CR that was the last byte at hand: an LF that follows belongs to it.
+    /// The previous line ended with a CR that was the last byte available: an LF that follows belongs to it.
     after_cr: bool,
     name: Range<usize>,
     id: Option<Range<usize>>,
@@ -57,7 +57,7 @@ impl Scanner {
             self.field(input, self.line..end);
         }
         let draft = self.dispatch(end, end)?;
-        // Where the line itself had ended the second LF is one too many, which is nothing. After a CR both are needed.
+        // If the line itself had ended, the second LF is an extra blank line, which does no harm. After a CR both are needed.
         Some((draft, b"\n\n"))
     }
 
@@ -121,12 +121,12 @@ impl Scanner {
             b"data" => self.data.add_line(input, value),
             b"event" => self.name = value,
             b"id" => self.id = Some(value),
-            // Comments, `retry` and whatever else; they stay in the raw bytes.
+            // Comments, `retry` and unknown fields stay in the raw bytes.
             _ => {}
         }
     }
 
-    /// The event in the making, unless it has no data. `end` is after its terminator, which begins at `terminator`.
+    /// The event that has just ended, unless it has no data. `end` is after its terminator, which begins at `terminator`.
     fn dispatch(&mut self, end: usize, terminator: usize) -> Option<Draft> {
         let name = mem::take(&mut self.name);
         let id = self.id.take();

@@ -66,13 +66,13 @@ use sluicegate_upstream::body::Limited;
 /// What all exchanges share.
 #[derive(Debug)]
 pub struct Core {
-    /// Routes, plugin versions, upstreams and limits in force; each exchange ends with those that it began with.
+    /// Routes, plugins, upstreams and limits in force. An exchange keeps those that it began with.
     pub snapshot: ArcSwap<Snapshot>,
-    /// Who may hold what.
+    /// What exchanges may hold.
     pub admission: Admission,
     /// The last exchanges that have ended.
     pub recent: Recent,
-    /// Where exchanges come to their end whose client has left.
+    /// Finishes exchanges whose clients have left.
     pub finishing: Finishing,
 }
 
@@ -115,7 +115,7 @@ async fn drive(
     exchange.close(result.is_err()).await;
 }
 
-/// What one exchange holds.
+/// One exchange.
 struct Exchange {
     core: Arc<Core>,
     snapshot: Arc<Snapshot>,
@@ -133,7 +133,8 @@ struct Exchange {
     body: Option<Limited>,
     /// Whether the client waits for a go-ahead before it sends its body.
     expects_continue: bool,
-    /// What the exchange may hold, once it is past the gates. Dropped last, after everything that it stands for.
+    /// The permit for everything that the exchange holds, once it is past the gates. Dropped last, when all of that is given
+    /// back.
     admitted: Option<Admitted>,
 }
 
@@ -206,7 +207,7 @@ impl Exchange {
                     Ok(()) => self.next(&mut response).await?,
                     Err(failure) => Chunk::failed(failure),
                 },
-                // A limit while the client takes nothing. The stages have seen an end: they must not see another.
+                // A limit was exceeded while the client took nothing. The stages have seen an end, and must not see another.
                 Err(Halt::Stop(stop)) if ended => {
                     if let Stop::Failure(failure) = &stop {
                         self.record.fail(&FailureReport::of(failure));

@@ -45,7 +45,7 @@ pub enum Kind {
     UpstreamFirstByteTimeout,
     /// The model server is up and does nothing, and what could be done about it did not help.
     UpstreamStalled,
-    /// The model server stopped sending in the middle of its answer.
+    /// The model server stopped sending in the middle of its response.
     UpstreamIdleTimeout,
     /// The whole exchange took too long.
     UpstreamTotalTimeout,

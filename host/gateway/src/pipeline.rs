@@ -1,7 +1,7 @@
 //! Pipelines: the stages of a route, run over an exchange.
 //!
-//! Request phases run first stage to last; here they are. The response, an error or a stage's own reply travels outward, last
-//! stage to first, in [`run`]; what a single stage makes of a body is in [`link`], and what happens after the exchange in
+//! Request phases run first stage to last and are in this file. The response, an error or a stage's own reply travels outward,
+//! last stage to first, in [`run`]. What a single stage does with a body is in [`link`], and what happens after the exchange in
 //! [`observer`]. An adapter runs through the same code as a pipeline of one stage; see `exchange::attempt`.
 
 pub mod data;
@@ -39,12 +39,12 @@ pub struct Limits {
     pub event: usize,
 }
 
-/// The stages of a route, client side first, and who is told of its finished exchanges.
+/// The stages of a route, client side first, and the queues of its observers.
 #[derive(Debug)]
 pub struct Pipeline {
     /// The stages.
     pub stages: Vec<Arc<Plugin>>,
-    /// For each stage, where it is told of the exchanges that it took part in, if it wants to know.
+    /// For each stage that observes the exchanges in which it took part, the queue of these.
     pub watching: Vec<Option<observer::Queue>>,
     /// Observers of all exchanges.
     pub observers: Vec<observer::Queue>,
@@ -98,13 +98,13 @@ impl PipelineRun {
     /// Gates and request heads, first stage to last.
     ///
     /// # Errors
-    /// [`Stop`] of the first stage that does not let the exchange go on. Only the stages before it see the response then.
+    /// [`Stop`] of the first stage that stops the exchange. Only the stages before it see the response then.
     pub async fn request_heads(&mut self, context: &mut ExchangeContext) -> Result<(), Stop> {
         for index in 0..self.stages.len() {
             self.pending = index;
             if let Err(stop) = request_head(&mut self.stages[index], context).await {
                 let stop = self.stopped(index, stop);
-                // They see nothing any more, and a client may take its time over the rest of its request.
+                // These stages see nothing more, and a slow client may take long to send the rest of its request.
                 for stage in &mut self.stages[self.pending..] {
                     stage.release();
                 }
@@ -115,7 +115,8 @@ impl PipelineRun {
         Ok(())
     }
 
-    /// A stage has stopped before the first of its body went out. A front is shown that too, as a response, unless it trapped.
+    /// A stage has stopped before any of its body went out. A front is shown its own stop too, as a response, unless it
+    /// trapped.
     fn stopped(&mut self, index: usize, stop: Stop) -> Stop {
         if matches!(stop, Stop::Failure(_)) && self.stages[index].takes_own_fault() {
             self.pending = index + 1;
@@ -123,7 +124,7 @@ impl PipelineRun {
         stop
     }
 
-    /// Whether any stage wants the request body; if not, it need not be read for the stages.
+    /// Whether any stage wants to see the request body.
     #[must_use]
     pub fn wants_body(&self) -> bool {
         self.stages
@@ -134,7 +135,7 @@ impl PipelineRun {
     /// The request body, first stage to last. Returns it as it is after the last stage.
     ///
     /// # Errors
-    /// [`Stop`] of the first stage that does not let the exchange go on. Only the stages before it see the response then.
+    /// [`Stop`] of the first stage that stops the exchange. Only the stages before it see the response then.
     pub async fn request_body(
         &mut self,
         context: &mut ExchangeContext,
@@ -188,14 +189,14 @@ async fn request_head(stage: &mut Stage, context: &mut ExchangeContext) -> Resul
             Err(error) => return Ok(stage.on_error(error)?),
         }
     }
-    // A gate alone, such as the one that asks for keys, gives its sandbox back at once.
+    // A plugin that is only a gate, such as one that checks keys, gives its sandbox back at once.
     if stage.plan == RequestPlan::Skip && !exports.sees_response() {
         stage.release();
     }
     Ok(())
 }
 
-/// `request.body`; returns what the stage put in its place, if it did.
+/// `request.body`; returns the body that the stage put in its place, if any.
 async fn request_body(
     stage: &mut Stage,
     context: &mut ExchangeContext,
@@ -222,10 +223,10 @@ const fn request_plan(plan: wit::RequestPlan) -> RequestPlan {
     }
 }
 
-/// What a request gets whose top level says something twice.
+/// The error for a request that has a member of its top level twice.
 #[must_use]
 pub fn duplicate_member(name: &'static str) -> Failure {
-    let message = format!("`{name}` is there twice. Send it once.");
+    let message = format!("`{name}` appears twice. Send it once.");
     Failure::refused(
         hyper::StatusCode::BAD_REQUEST,
         Kind::InvalidRequest.label().into(),

@@ -11,8 +11,8 @@ use super::error::Error;
 use super::loaded::Plugin;
 use super::store::State;
 
-/// How long a call may take by the clock. A guest that computes is stopped by its CPU budget long before; this is for one
-/// that sleeps, or whose turn to compute does not come.
+/// The wall-clock limit of a call. A guest that computes is stopped by its CPU budget long before; this limit is for a guest
+/// that sleeps, or that waits for its turn to compute.
 const WALL: Duration = Duration::from_secs(5);
 
 /// Runs one call within its budgets, times it, and returns the result and the time spent.
@@ -54,7 +54,8 @@ fn within_budget<R>(
     call(store).map_err(|error| store.data().explain(&error))
 }
 
-/// Computes on this thread, while another one goes on with what it would have served; where there is only one, it waits.
+/// Computes on this thread while another thread takes over the exchanges that it would have served. With a single thread, those
+/// exchanges wait.
 fn aside<R>(compute: impl FnOnce() -> R) -> R {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => compute(),

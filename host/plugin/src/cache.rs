@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::image::Image;
 
-/// Images that are kept. Arbitrary.
+/// How many images are kept. Arbitrary.
 const IMAGES: usize = 64;
 
 /// The last images, newest first, each with the key from which it was made.

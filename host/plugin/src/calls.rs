@@ -1,27 +1,27 @@
-//! Where a plugin's calls run: on a thread that serves, or aside.
+//! Where a plugin's calls run: on a thread that serves traffic, or aside.
 //!
-//! A call cannot be suspended: one that computes for long holds up every exchange of its thread. A plugin that does so gets
-//! threads aside for its calls, as many at a time as there is processor for them, until enough of them in a row were short.
+//! A call cannot be suspended, so a long one delays every exchange on its thread. The calls of a plugin that makes such calls
+//! run on threads of their own, as many at a time as the processors can take, until enough calls in a row have been short.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Short calls in a row after which a plugin that ran long is trusted again. Arbitrary: a second or so of traffic.
 const PROBATION: u32 = 1_000;
 
-/// What is known of how long a plugin's calls run.
+/// How long a plugin's calls have run lately.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    /// Short calls that are still to be seen; 0 where calls may run on a thread that serves.
+    /// How many more short calls are needed; at 0, calls run on threads that serve traffic.
     probation: AtomicU32,
 }
 
 impl Calls {
-    /// Whether the next call is to run aside.
+    /// Whether the next call must run aside.
     pub(super) fn run_long(&self) -> bool {
         self.probation.load(Ordering::Relaxed) > 0
     }
 
-    /// A call has run past what counts as long.
+    /// A call has run for long.
     pub(super) fn ran_long(&self) {
         self.probation.store(PROBATION, Ordering::Relaxed);
     }

@@ -10,7 +10,7 @@ use sluicegate_contract::Context;
 pub struct ExchangeContext(Option<Box<Context>>);
 
 impl ExchangeContext {
-    /// Makes a context lendable.
+    /// Wraps a context.
     #[must_use]
     pub fn new(context: Context) -> Self {
         Self(Some(Box::new(context)))

@@ -1,16 +1,16 @@
-//! What the names of a component's imports and exports mean, and which version of the contract they may have.
+//! Reads a component's imports and exports: which interfaces of the contract they name, and of which version.
 
 use sluicegate_contract::Exports;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The contract's package, as it stands in the names of imports and exports.
+/// The contract's package, as it appears in the names of imports and exports.
 pub(super) const PACKAGE: &str = "sluicegate:plugin/";
 /// The version of the contract that this gateway speaks.
 pub const CONTRACT: &str = "0.2.0-draft.1";
 
-/// WASI interfaces that guests' standard libraries import. What they ask for beyond clocks, randomness and output is
-/// there but answers that there is nothing.
+/// WASI interfaces that guests' standard libraries import. Beyond clocks, randomness and output their functions exist, but
+/// report that there is nothing.
 const WASI: [&str; 6] = [
     "wasi:cli/",
     "wasi:clocks/",
@@ -23,7 +23,7 @@ const WASI: [&str; 6] = [
 /// Why a component is not a plugin for this gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The component exports none of the interfaces that say where it takes part.
+    /// The component exports no interface of an exchange's phases.
     #[error(
         "the component must export at least one of sluicegate:plugin/gate, /request, /response, /events, /closing and /observer (see `sluicegate wit`); it exports {0}"
     )]
@@ -48,8 +48,8 @@ pub enum Error {
     Import(String),
 }
 
-/// The phase interfaces that a component exports, after a look at its imports. Exports that are none of the contract's are
-/// left alone: some languages' tools add their own.
+/// Checks the imports and returns the phase interfaces that the component exports. Exports that do not belong to the contract
+/// are ignored: some languages' tools add their own.
 ///
 /// # Errors
 /// [`Error`]
@@ -104,7 +104,7 @@ pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports,
     }))
 }
 
-/// Accepts the gateway's own version only: until the contract is frozen, every draft may change everything.
+/// Accepts only the gateway's own version: until the contract is frozen, every draft may change everything.
 fn check_version(version: &str) -> Result<(), Error> {
     if version == CONTRACT {
         Ok(())

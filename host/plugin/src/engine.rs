@@ -15,23 +15,23 @@ use super::host::add_io_to_linker;
 use super::owner::Owner;
 use super::store::{State, TICK};
 
-/// Live sandboxes. An exchange holds one for each filter of its pipeline that still has work to do. With 4 GiB each, this is
-/// about what the kernel has in one chunk below a program's own place in the 47 bits of an address (85 TiB).
+/// Live sandboxes. An exchange holds one for each stage that still has work to do. With 4 GiB each, this is about the largest
+/// contiguous range that the kernel can give within the 47 bits of an address (85 TiB).
 const INSTANCES: u32 = 20_000;
 
-/// Sandboxes beside those of exchanges: gates that run, observers, plugins that are loaded. Arbitrary, and far more than there are
-/// threads that could use them at a time.
+/// Sandboxes for other uses: running gates, observers, plugins being loaded. Arbitrary; far more than there are threads to use
+/// them at the same time.
 const RESERVE: u32 = 1_000;
 
-/// Mappings of the address space that a sandbox takes: its memory in use, the rest of its reservation, and its table. Measured:
-/// 48,400 for 16,000 sandboxes.
+/// Memory mappings per sandbox: the memory in use, the rest of its reservation, and the table. Measured: 48,400 for 16,000
+/// sandboxes.
 const MAPPINGS: u32 = 3;
 
 /// Mappings for everything else.
 const OTHER_MAPPINGS: u32 = 2_000;
 
-/// Core modules in a sandbox at most. Those of Rust's tools have three: the plugin's own and two small ones that wire its imports.
-/// Nothing is reserved for them.
+/// The most core modules in a sandbox. Components made by Rust's tools have three: the plugin's own and two small ones that
+/// wire its imports. Nothing is reserved for them.
 const CORE_INSTANCES: u32 = 16;
 
 /// Tables in a sandbox: the plugin's own and one for the wiring.
@@ -40,21 +40,22 @@ const TABLES: u32 = 2;
 /// The highest memory limit. JavaScript guests need 96 MiB.
 const MEMORY_MAX: usize = 256 << 20;
 
-/// Address space for one linear memory where the kernel has that much: all that a guest's 32 bits can name. What is not
-/// memory of the guest's is not mapped, so that its code does not compare each address with the memory's size. That takes a
-/// twentieth off a whole request.
+/// Address space for one linear memory, if the kernel can give it: everything that a guest's 32 bits can address. What the
+/// guest does not use is not mapped, so the compiled code need not compare each address with the memory's size. That saves a
+/// twentieth of a whole request.
 const RESERVED: u64 = 4 << 30;
-/// Address space behind it, which is not mapped either: offsets in a guest's code reach past its 32 bits.
+/// Unmapped address space behind it: offsets in a guest's code can reach beyond 32 bits.
 const GUARD: u64 = 64 << 10;
 
 /// Bytes of a sandbox's memory that are reset by copying instead of being given back to the kernel; above the working
 /// set of the shipped plugins, so that a fresh sandbox costs no page faults.
 const KEEP_RESIDENT: usize = 512 << 10;
 
-/// Calls that can be suspended in the middle at one time: those that are made while plugins are loaded.
+/// The most calls that can be suspended at the same time: those made while plugins are loaded.
 const STACKS: u32 = 64;
 
-/// Threads that wait with guests that sleep, at most. Arbitrary: a plugin that sleeps has no business between client and model.
+/// The most threads that may wait for sleeping guests. Arbitrary: a plugin that sleeps does not belong between client and
+/// model.
 const WAITING: usize = 64;
 
 /// The engine with everything that plugins share. Cheap to clone.
@@ -64,10 +65,10 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<State>,
-    /// Those that exchanges can hold.
+    /// How many sandboxes exchanges can hold.
     sandboxes: usize,
     images: Cache,
-    /// One permit for each thread that waits with a guest.
+    /// One permit for each thread that waits for a guest.
     waiting: Arc<Semaphore>,
     /// One permit for each thread that computes for a plugin whose calls run long.
     computing: Arc<Semaphore>,
@@ -80,10 +81,11 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine with a pool for 20,000 sandboxes, or as many as the system has mappings for; reserves address space, not memory.
+    /// An engine with a pool for 20,000 sandboxes, or as many as the system has memory mappings for. It reserves address space,
+    /// not memory.
     ///
     /// # Errors
-    /// If the kernel refuses the address space (an `ulimit -v`, for example). Nothing can run without an engine.
+    /// If the kernel refuses the address space, for example because of `ulimit -v`. Nothing can run without an engine.
     pub fn new() -> Result<Self, Error> {
         Self::with_sandboxes(INSTANCES.min(by_mappings()) - RESERVE)
     }
@@ -101,7 +103,7 @@ impl Engine {
         };
         let all = count + RESERVE;
         let wasmtime = wasmtime::Engine::new(&settings(all, RESERVED, GUARD))
-            // Under a limit of address space (`ulimit -v`, some containers) there may still be room for small ones.
+            // Under a limit on address space (`ulimit -v`, some containers) small reservations may still fit.
             .or_else(|_| wasmtime::Engine::new(&settings(all, MEMORY_MAX as u64, 0)))
             .map_err(no_room)?;
         let mut linker = Linker::new(&wasmtime);
@@ -147,14 +149,14 @@ impl Engine {
     }
 }
 
-/// Twice as many as there are processors: they share these with the threads that serve.
+/// Twice the number of processors, which are shared with the threads that serve traffic.
 fn computing() -> usize {
     2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The sandboxes for which the system has mappings.
+/// How many sandboxes the system has memory mappings for.
 fn by_mappings() -> u32 {
-    // Where it does not say, it has no such limit.
+    // A system that does not tell has no such limit.
     let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let most = most.and_then(|text| text.trim().parse::<u32>().ok());
     let left = most.unwrap_or(u32::MAX).saturating_sub(OTHER_MAPPINGS);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What a guest did wrong, or what it could not be given. The instance is gone; other exchanges are untouched.
+/// What a guest did wrong, or what the host could not give it. The instance is gone; other exchanges are not affected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The engine could not be set up; only [`Engine::new`](super::Engine::new) gives this.
@@ -17,8 +17,8 @@ pub enum Error {
         /// The budget of one call.
         cpu: Duration,
     },
-    /// A call did not come back in time although it was not computing.
-    #[error("a call did not return in time: it waits")]
+    /// A call did not return in time although it was not computing.
+    #[error("a call did not return in time: it is waiting")]
     Stalled,
     /// The guest asked for more memory than its limit.
     #[error("it asked for more than its memory limit of {limit} bytes")]
@@ -37,7 +37,7 @@ pub enum Error {
     /// A result that the contract does not allow at this point.
     #[error("it broke the contract: {0}")]
     Contract(String),
-    /// All sandboxes are taken. Not the guest's fault.
+    /// All sandboxes are in use. Not the guest's fault.
     #[error("no sandbox is free")]
     Exhausted,
 }

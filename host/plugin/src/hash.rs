@@ -1,4 +1,4 @@
-//! What tells one version of a plugin from another.
+//! Hashes that tell one version of a plugin from another.
 
 use sha2::{Digest, Sha256};
 

@@ -32,14 +32,14 @@ pub(super) type Chunk = (Result<Option<Vec<u8>>, Fault>,);
 pub(super) type Batch = (Result<Option<Vec<EventResult>>, Fault>,);
 pub(super) type End = (Result<Vec<EventResult>, Fault>,);
 
-/// Compiled code and where its functions are in it.
+/// Compiled code, and where to find its functions.
 ///
-/// Generated bindings would look all functions of a world up, with their types, in every new instance; an exchange calls half
-/// of them, each once. So types are checked once, in [`Code::check`], and an instance looks up what it calls.
+/// Generated bindings would look up all functions of a world, with their types, in every new instance; an exchange calls half
+/// of them, once each. So types are checked once, in [`Code::check`], and an instance looks up only what it calls.
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
-    /// How many sandboxes of the usual kind, with one memory, one instance takes.
+    /// How many sandboxes with one memory, the usual kind, one instance counts for.
     pub(super) sandboxes: usize,
 }
 
@@ -120,7 +120,7 @@ impl Code {
     /// Makes one instance and checks that all functions have the contract's types.
     ///
     /// # Errors
-    /// The engine's message, with the export that differs; or what went wrong in the guest.
+    /// The engine's message, with the export that differs; or the guest's error.
     pub(super) async fn check(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
         let functions = &self.functions;

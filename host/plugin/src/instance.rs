@@ -1,7 +1,7 @@
 //! Sandboxes: one instance of a plugin, made from its image for one exchange and dropped with it.
 //!
-//! Every call has a CPU budget, a memory limit and an output limit. Whatever goes wrong inside is an [`Error`]; the
-//! instance must not be called again after one. What a stage decides is a value: the inner `Result` of a call.
+//! Every call has a CPU budget, a memory limit and an output limit. Whatever goes wrong inside is an [`Error`], after which the
+//! instance must not be called again. What a stage decides is a value: the inner `Result` of a call.
 
 use std::sync::Arc;
 
@@ -48,10 +48,10 @@ pub async fn observe(plugin: &Arc<Plugin>, batch: &[Summary<'_>]) -> Result<(), 
     result
 }
 
-/// A function that is there, since nothing calls an interface that a component does not export.
+/// The function, which exists: nothing calls an interface that the component does not export.
 ///
 /// # Errors
-/// [`Error::Contract`] all the same.
+/// [`Error::Contract`] if it does not exist after all.
 fn exported<T>(function: Option<T>, interface: &str) -> Result<T, Error> {
     function.ok_or_else(|| Error::Contract(format!("it does not export `{interface}`")))
 }
@@ -60,7 +60,7 @@ fn exported<T>(function: Option<T>, interface: &str) -> Result<T, Error> {
 pub struct Instance {
     store: Store<State>,
     plugin: Arc<Plugin>,
-    /// `None` until the first call, which makes it.
+    /// `None` until the first call, which creates it.
     component: Option<Component>,
     /// `events.batch`, from the first batch on: a stream calls it again and again.
     batch: Option<TypedFunc<(&'static [EventParam<'static>],), Batch>>,
@@ -69,7 +69,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An instance that its first call makes. `target` is for adapters.
+    /// An instance, which the first call creates. `target` is for adapters.
     #[must_use]
     pub fn new(plugin: &Arc<Plugin>, target: Option<Arc<TargetInfo>>) -> Self {
         let mut store = plugin.engine.store(&plugin.owner);
@@ -83,10 +83,10 @@ impl Instance {
         }
     }
 
-    /// Makes the instance now.
+    /// Creates the instance now.
     ///
     /// # Errors
-    /// As a call.
+    /// Like those of a call.
     pub async fn make(&mut self) -> Result<(), Error> {
         let Self {
             store,
@@ -102,8 +102,8 @@ impl Instance {
         result
     }
 
-    /// Runs one phase: lends the context, makes the instance if this is its first call, and takes the context back whatever
-    /// happened.
+    /// Runs one phase: creates the instance if this is its first call, lends it the context, and takes the context back
+    /// whatever happens.
     async fn phase<R>(
         &mut self,
         context: &mut ExchangeContext,
@@ -318,7 +318,7 @@ impl Instance {
             .check_output(events.iter().map(|event| event.data.len()).sum())
     }
 
-    /// Holds a result against the output limit; `size` tells the bytes of one that is no stop.
+    /// Checks a result against the output limit. `size` gives the bytes of a result that is not a stop.
     fn bounded<T>(
         &self,
         result: Result<T, Stop>,

@@ -34,8 +34,8 @@ pub(super) fn while_loading(set: &SetLimits) -> PluginLimits {
 /// The limits in force.
 ///
 /// # Errors
-/// [`Error`] for a suggestion that cannot be read or is too large, also where the configuration sets the limit itself:
-/// the author should know.
+/// [`Error`] for a suggestion that cannot be read or is too large, even if the configuration sets the limit itself: the author
+/// should know.
 pub(super) fn resolve(set: &SetLimits, suggested: &SuggestedLimits) -> Result<PluginLimits, Error> {
     let default = PluginLimits::default();
     let memory = suggestion(suggested.memory.as_deref(), units::size, MAX_MEMORY);
@@ -57,7 +57,7 @@ pub(super) fn resolve(set: &SetLimits, suggested: &SuggestedLimits) -> Result<Pl
     })
 }
 
-/// A suggestion as a value; the text if it is none, or above `most`.
+/// A suggestion as a value, or its text if it cannot be read or is above `most`.
 fn suggestion<T: PartialOrd + Copy>(
     text: Option<&str>,
     parse: impl Fn(&str) -> Option<T>,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suggestion_that_is_none_is_named() {
+    fn a_suggestion_that_cannot_be_used_is_named() {
         for (memory, cpu, member) in [
             ("1GiB", "1ms", "memory"),
             ("lots", "1ms", "memory"),

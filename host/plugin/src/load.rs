@@ -24,11 +24,11 @@ use sluicegate_telemetry::metrics::PluginMetrics;
 
 pub use super::contract::CONTRACT;
 
-/// CPU budget for starting, for `describe` and for `configure`, each: an interpreter that starts inside a guest takes seconds.
+/// CPU budget for each of starting, `describe` and `configure`: an interpreter that starts inside a guest takes seconds.
 const LOAD_CPU: Duration = Duration::from_secs(10);
-/// How long each may take by the clock, for one that sleeps.
+/// Wall-clock limit for each of them, for a guest that sleeps.
 const LOAD_WALL: Duration = Duration::from_secs(15);
-/// Bytes of a component at most.
+/// The most bytes of a component.
 pub const MAX_BYTES: usize = size::BYTES;
 
 /// Why a plugin cannot be loaded. Each message says what to mend.

@@ -18,7 +18,7 @@ const SUBSCHEMAS: usize = 10_000;
 /// It would take too much to compile it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{what} has {found} {unit}, which is too large to be loaded: at most {most} {unit} are taken"
+    "{what} has {found} {unit}, which is too large to be loaded: at most {most} {unit} are accepted"
 )]
 pub struct TooLarge {
     /// What is too large.

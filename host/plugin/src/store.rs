@@ -66,7 +66,7 @@ pub(super) struct State {
     deadline: Instant,
     /// Time that the host spent on behalf of this call and that no tick has counted.
     host_spent: Duration,
-    /// One permit for each thread that waits with a guest.
+    /// One permit for each thread that waits for a guest.
     waiting: Arc<Semaphore>,
     memory_used: usize,
     memory_refused: bool,
@@ -293,5 +293,5 @@ pub(super) struct TooLong;
 
 /// No thread may wait with a guest any more.
 #[derive(Debug, thiserror::Error)]
-#[error("too many guests wait")]
+#[error("too many guests are waiting")]
 pub(super) struct Exhausted;

@@ -22,7 +22,7 @@ pub enum Error {
         limit: u64,
     },
     /// Nothing came for too long.
-    #[error("nothing came for {limit:?}")]
+    #[error("no data arrived for {limit:?}")]
     TimedOut {
         /// The limit between two chunks.
         limit: Duration,

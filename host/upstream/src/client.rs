@@ -47,16 +47,16 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The server closed the connection without a word.
-    #[error("the server closed the connection before it answered")]
+    #[error("the server closed the connection before it responded")]
     Closed,
-    /// The server closed the connection in the middle of its answer.
-    #[error("the server closed the connection in the middle of its answer")]
+    /// The server closed the connection in the middle of its response.
+    #[error("the server closed the connection in the middle of its response")]
     Cut,
     /// What came is no head of an answer, or not one that can be taken.
-    #[error("the head of its answer cannot be read: {0}")]
+    #[error("the response head cannot be read: {0}")]
     Head(&'static str),
     /// The chunks of a body make no sense.
-    #[error("a chunk of its answer cannot be read: {0}")]
+    #[error("a chunk of its response cannot be read: {0}")]
     Chunk(&'static str),
     /// The client's body could not be read to its end while it was being sent on.
     #[error("the request body ended early")]

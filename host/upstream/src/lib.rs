@@ -58,7 +58,7 @@ pub enum Error {
         source: client::Error,
     },
     /// What came is not an answer of HTTP/1.
-    #[error("what {target} answers is not HTTP/1")]
+    #[error("the response of {target} is not HTTP/1")]
     Invalid {
         /// The target as configured.
         target: String,
@@ -69,7 +69,7 @@ pub enum Error {
     #[error("the request body ended early")]
     RequestBody(#[source] body::Error),
     /// The request is not one that can be sent, such as a path that is none after a rewrite.
-    #[error("the request for {target} is not legal HTTP")]
+    #[error("the request for {target} is not valid HTTP")]
     Request {
         /// The target as configured.
         target: String,

@@ -1,11 +1,12 @@
-//! Admission: what all exchanges together may hold, and how much of that one of many clients gets.
+//! Admission: how much all exchanges together may hold, and how much of that one tenant gets.
 //!
-//! There are two steps. Before the gates nobody knows who asks, so an exchange gets one of a few places at the entrance, for as
-//! long as gates and request heads run. Behind them it is admitted with all that it can hold: its place among the exchanges, its
+//! There are two steps. Before the gates the tenant is unknown, so an exchange gets one of a few places at the entrance while
+//! gates and request heads run. After them it is admitted with everything that it can hold: its place among the exchanges, its
 //! sandboxes, and the bytes of bodies that are kept for it.
 //!
-//! Who holds them is the tenant that a stage names, or else the client's address. One tenant may take all that there is. An eighth
-//! more is kept for those that hold little: up to an eighth each, so that one tenant that holds everything shuts nobody out.
+//! They are counted for the tenant that a stage names, or else for the client's address. One tenant may take the whole
+//! capacity. An eighth more is reserved for tenants that hold little, up to an eighth of it each, so that one tenant that holds
+//! everything shuts nobody out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,17 +14,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::failure::{Failure, Kind};
 use sluicegate_telemetry::metrics::AdmissionMetrics;
 
-/// Exchanges whose gates and request heads run. Each holds its sandboxes for that long; far more than there are threads, since
-/// only a plugin whose calls run long makes others wait here.
+/// The most exchanges whose gates and request heads run at the same time; each holds its sandboxes meanwhile. Far more than
+/// there are threads: only a plugin with long calls makes exchanges wait here.
 const ENTRANCE: usize = 256;
 
-/// The part that is kept for those that hold little.
+/// The fraction that is reserved for tenants that hold little.
 const SHARE: usize = 8;
 
-/// Bytes of an exchange's bodies that are not counted: every exchange may have these.
+/// Bytes of bodies that are not counted, because every exchange may hold them.
 pub(super) const UNCOUNTED: usize = 64 << 10;
 
-/// What there is of each thing.
+/// The capacity of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Capacity {
     /// Exchanges for which the process has descriptors.
@@ -32,7 +33,7 @@ pub struct Capacity {
     pub sandboxes: usize,
 }
 
-/// What is held, by one tenant or by all.
+/// What one tenant holds, or all of them together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Held {
     exchanges: usize,
@@ -40,7 +41,7 @@ struct Held {
     bytes: usize,
 }
 
-/// Who may hold what. Cheap to clone.
+/// What exchanges may hold. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Inner>);
 
@@ -65,7 +66,7 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-/// What there is too little of, as a metric's label.
+/// Which limit is reached, as a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     Entrance,
@@ -138,7 +139,7 @@ impl Admission {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic between two changes.
+        // Nothing can panic between two changes of the state.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,24 +149,24 @@ impl Admission {
     }
 }
 
-/// What of a capacity everybody may take; the rest is for those that hold little.
+/// The part of a capacity that everybody may take; the rest is for tenants that hold little.
 fn ordinary(capacity: usize) -> usize {
     capacity - capacity / (SHARE + 1)
 }
 
-/// Whether `more` fits, where `all` and `own` are held already and `limit` is what everybody may take.
+/// Whether `more` fits when `all` and `own` are already held and everybody may take up to `limit`.
 fn fits(all: usize, own: usize, more: usize, limit: usize) -> bool {
     let share = limit / SHARE;
     let (all, own) = (all.saturating_add(more), own.saturating_add(more));
     all <= limit || (own <= share && all <= limit.saturating_add(share))
 }
 
-/// A place at the entrance; dropping it gives it back.
+/// A place at the entrance. Dropping it gives the place back.
 #[derive(Debug)]
 pub(super) struct Entered(Admission);
 
 impl Entered {
-    /// Lets an exchange in that holds so many sandboxes at most. The limits are those in force when it asks.
+    /// Admits an exchange that holds at most this many sandboxes, by the limits now in force.
     pub(super) fn admit(
         self,
         tenant: &str,
@@ -213,7 +214,7 @@ impl Drop for Entered {
 }
 
 impl State {
-    /// Puts what a tenant holds now in the place of what it held before.
+    /// Replaces what a tenant held before by what it holds now.
     fn change(&mut self, tenant: &Arc<str>, before: Held, now: Held) {
         let change = |held: &mut Held| {
             held.exchanges = held.exchanges + now.exchanges - before.exchanges;
@@ -229,7 +230,7 @@ impl State {
     }
 }
 
-/// What one exchange holds; when the last clone is dropped, all of it is given back.
+/// A permit for what one exchange holds. When the last clone is dropped, all of that is given back.
 #[derive(Clone, Debug)]
 pub(super) struct Admitted(Arc<Place>);
 
@@ -243,9 +244,10 @@ struct Place {
 }
 
 impl Admitted {
-    /// The exchange holds so many bytes of bodies now. What does not fit is not counted, and is to be let go.
+    /// Sets how many bytes of bodies the exchange holds. If they do not fit, the count stays as it was, and the caller must
+    /// drop them.
     pub(super) fn set_bytes(&self, bytes: usize) -> Result<(), Full> {
-        // In steps, so that a body that comes in small chunks costs little here.
+        // In steps, so that a body in small chunks costs little here.
         let bytes = bytes / UNCOUNTED * UNCOUNTED;
         let Place {
             admission,

@@ -1,12 +1,13 @@
 //! Attempts: asking model servers, one after the other, until one of them decides the exchange.
 //!
 //! An attempt works on a copy of the frozen request, with a fresh adapter. It is decided by what leaves its adapter: a first
-//! event, a complete document, a reply, or a fault; without an adapter, or where that does not look at the body, by the
-//! response head. Until then, what another model server may mend leads to the next attempt: no connection, a connection
-//! that broke, an adapter's fault of 429 or 503, and a target that refuses the gateway's own key. A given-up attempt leaves nothing.
+//! event, a complete document, a reply, or a fault; without an adapter, or if the adapter does not look at the body, by the
+//! response head. Until then, a failure that another model server may mend leads to the next attempt: no connection, a
+//! connection that broke, an adapter's fault of 429 or 503, and a target that refuses the gateway's own key. An attempt that is
+//! given up leaves nothing behind.
 //!
-//! Until its first byte an attempt is also watched over: one that waits for a model that does nothing is taken back and made
-//! again when the model was unloaded, or made elsewhere. The rule for that is in `upstream::stall`.
+//! Until its first byte an attempt is also watched for a stall: if its model does nothing, the attempt is taken back, and
+//! repeated when the model has been unloaded, or sent to another server. The rule for that is in `upstream::stall`.
 
 use std::mem;
 use std::pin::pin;
@@ -38,24 +39,24 @@ pub(super) use adapter::Adapter;
 use candidates::{Candidate, last_of, may_be_mended, seconds_of, sooner};
 use watched::Watched;
 
-/// Bytes taken from the model server at a time, as far as they have arrived.
+/// The most bytes that are taken from the model server at a time.
 const CHUNK: usize = 64 * 1024;
 
 /// The response of the attempt that decided the exchange.
 pub(super) struct UpstreamResponse {
-    /// `None` when the model server is let go.
+    /// `None` once the connection is given up.
     body: Option<ResponseBody>,
-    /// What has left the adapter already.
+    /// What has already left the adapter.
     pub(super) first: Option<Chunk>,
-    /// Bytes of the body, where the model server has announced that and no adapter looks at them.
+    /// The length of the body, if the model server has announced it and no adapter looks at the body.
     pub(super) announced: Option<u64>,
-    /// The body, if it becomes one event because the client has got the head of a stream already.
+    /// The body so far, if it becomes one event because the client already has the head of a stream.
     wrapped: Option<BytesMut>,
     idle: Duration,
 }
 
 impl UpstreamResponse {
-    /// Lets the model server go.
+    /// Gives up the connection to the model server.
     pub(super) fn close(&mut self) {
         self.body = None;
     }
@@ -65,7 +66,7 @@ impl UpstreamResponse {
         self.wrapped.as_ref().map_or(0, BytesMut::len)
     }
 
-    /// The framing of the events that come in; `None` where bytes do.
+    /// The framing of the input, if it consists of events; `None` for bytes.
     pub(super) fn events_in(&self, adapter: Option<&Adapter>) -> Option<Framing> {
         if self.wrapped.is_some() {
             return Some(Framing::Sse);
@@ -73,7 +74,7 @@ impl UpstreamResponse {
         adapter.and_then(|adapter| adapter.run.batches())
     }
 
-    /// What is no stream becomes one event behind the head of a stream, when it is complete.
+    /// Behind the head of a stream, a body that is not one becomes one event when it is complete.
     fn wrap(&mut self, chunk: Chunk, limit: u64) -> Chunk {
         let Some(wrapped) = &mut self.wrapped else {
             return chunk;
@@ -96,7 +97,7 @@ impl UpstreamResponse {
     }
 }
 
-/// An attempt that did not lead to an answer.
+/// Why an attempt did not lead to a response.
 enum AttemptError {
     Halt(Halt),
     /// The model does nothing.
@@ -118,12 +119,16 @@ impl Exchange {
         let mut candidates = self.candidates()?;
         let mut soonest: Option<u64> = None;
         let Some(mut candidate) = candidates.next() else {
-            return Err(Failure::new(Kind::Internal, "There is no model server to ask.").into());
+            return Err(Failure::new(
+                Kind::Internal,
+                "There is no model server to send the request to.",
+            )
+            .into());
         };
         loop {
             let elsewhere = candidates.has_better();
             let tried = self.attempt(&candidate, &mut body, elsewhere).await;
-            // Whom to ask next is settled before this attempt is given up: meanwhile others may find it down.
+            // The next candidate is chosen before this attempt is given up: meanwhile other exchanges may find it down.
             let mut following = || body.is_whole().then(|| candidates.next()).flatten();
             let (reason, next) = match tried {
                 Ok(response) => {
@@ -249,7 +254,7 @@ impl Exchange {
         (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
         let connect = upstream.timeout.connect;
         let answer = {
-            // In its place from the start: every function that it were handed to would have room for it.
+            // Pinned here from the start: if it were passed by value, every function on the way would reserve space for it.
             let answer = pin!(client::send(target, connect, request));
             watched.wait(self.wait(answer)).await
         };
@@ -344,7 +349,8 @@ impl Exchange {
         }
     }
 
-    /// The attempt is the one that is answered with: its response, and what its adapter noted and set, are the exchange's.
+    /// This attempt decides the exchange: its response, and its adapter's notes and response fields, become those of the
+    /// exchange.
     fn adopt(&mut self, mut response: UpstreamResponse, soonest: Option<u64>) -> UpstreamResponse {
         self.adopt_notes();
         if let Some(adapter) = &mut self.adapter {
@@ -369,7 +375,7 @@ impl Exchange {
         response
     }
 
-    /// What the adapter noted and set counts, also if its attempt ended with a failure or the client left.
+    /// The adapter's notes and response fields count, also if its attempt ended with a failure or the client left.
     fn adopt_notes(&mut self) {
         if let Some(adapter) = &mut self.adapter
             && !adapter.decided
@@ -399,7 +405,7 @@ impl Exchange {
         self.context.response.clear();
     }
 
-    /// The next of a response, through the adapter.
+    /// The next chunk of the response, through the adapter.
     pub(super) async fn next(&mut self, response: &mut UpstreamResponse) -> Result<Chunk, Halt> {
         let limit = self.snapshot.server.limits.response_body;
         self.deadlines.wait_from_now();
@@ -412,7 +418,7 @@ impl Exchange {
                     self.deadlines.received(response.idle);
                     let chunk = arrived(chunk.bytes, chunk.last);
                     match (self.deadlines.exceeded_total(), &mut self.adapter) {
-                        // A server that always has more never lets the timer be asked.
+                        // With a server that always has more data, the timer is never polled.
                         (Some(limit), _) => Chunk::failed(too_late(Expired::Total(limit))),
                         (None, Some(adapter)) => adapter.advance(&mut self.context, chunk).await,
                         (None, None) => chunk,
@@ -456,7 +462,7 @@ fn arrived(bytes: Bytes, last: bool) -> Chunk {
     }
 }
 
-/// An adapter's 502 says that asking again will not help.
+/// An adapter's 502 means that repeating the request will not help.
 fn not_to_repeat(stop: Stop) -> Stop {
     match stop {
         Stop::Failure(failure)
@@ -468,7 +474,7 @@ fn not_to_repeat(stop: Stop) -> Stop {
     }
 }
 
-/// What it means for the client that the model server gives no response, or not all of one.
+/// The client's error when the model server gives no response, or only a part of one.
 fn no_answer(error: upstream::Error) -> Failure {
     use upstream::Error;
     let (kind, message) = match &error {
@@ -478,7 +484,7 @@ fn no_answer(error: upstream::Error) -> Failure {
         ),
         Error::ConnectTimeout { .. } => (
             Kind::UpstreamConnectTimeout,
-            "The model server does not take connections.",
+            "The model server does not accept connections.",
         ),
         Error::Invalid { .. } => (
             Kind::UpstreamInvalid,
@@ -486,12 +492,12 @@ fn no_answer(error: upstream::Error) -> Failure {
         ),
         Error::Broken { .. } => (
             Kind::UpstreamBroken,
-            "The model server broke its response off.",
+            "The model server broke off its response.",
         ),
         Error::RequestBody(cause) => return unreadable(*cause),
         Error::Request { .. } => (
             Kind::Internal,
-            "The request for the model server is not legal HTTP.",
+            "The request for the model server is not valid HTTP.",
         ),
     };
     Failure::new(kind, message).caused_by(error)

@@ -19,11 +19,11 @@ use sluicegate_plugin_host::ExchangeContext;
 /// openai-python takes the empty line for an event and fails.
 const HEARTBEAT: &[u8] = b": ping\n";
 
-/// What the client has got so far.
+/// What the client has received so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
     Nothing,
-    /// A head for a stream of events, because the client asked for one and the model server was silent for long.
+    /// A head for a stream of events: the client asked for one, and the model server was silent for long.
     EarlyHead,
     /// The response's own head.
     Head,
@@ -35,9 +35,9 @@ pub(super) struct ResponseWriter {
     sent: Sent,
     /// The framing of what the client gets.
     framing: Framing,
-    /// Whether the body has a length that was announced: nothing can be added to it.
+    /// Whether the length of the body was announced: nothing can be added to it then.
     announced: bool,
-    /// Whether what the client has got so far ends where an event ends.
+    /// Whether the data sent so far ends where an event ends.
     at_boundary: bool,
     tail: Tail,
     deadline: Option<(Instant, Duration)>,
@@ -61,17 +61,17 @@ impl ResponseWriter {
         self.sent != Sent::Nothing
     }
 
-    /// Whether the client has got the head of a stream before there was a response.
+    /// Whether the client received the head of a stream before there was a response.
     pub(super) fn has_early_head(&self) -> bool {
         self.sent == Sent::EarlyHead
     }
 
-    /// The framing of what the client gets; `None` as long as that is not settled.
+    /// The framing of what the client gets; `None` while that is open.
     pub(super) fn framing(&self) -> Option<Framing> {
         self.has_begun().then_some(self.framing)
     }
 
-    /// What the exchange may hold is held until the client has taken all of the response.
+    /// Keeps the permit until the client has taken the whole response.
     pub(super) fn hold(&self, admitted: Admitted) {
         self.connection.hold(admitted);
     }
@@ -86,7 +86,7 @@ impl ResponseWriter {
         self.deadline = deadline;
     }
 
-    /// Waits for something, no longer than the client stays.
+    /// Waits for something, but only while the client stays.
     pub(super) async fn unless_gone<T>(
         &self,
         future: impl Future<Output = T>,
@@ -98,8 +98,8 @@ impl ResponseWriter {
         }
     }
 
-    /// Gives the client some of the body, and the head before the first of it. `whole_events` says that it ends where an event
-    /// ends; else that is looked for.
+    /// Sends a chunk of the body, with the head before the first one. `whole_events` says that it ends where an event ends;
+    /// otherwise its last bytes decide.
     pub(super) async fn write_chunk(
         &mut self,
         record: &mut Record,
@@ -128,7 +128,7 @@ impl ResponseWriter {
         self.connection.send(bytes).await
     }
 
-    /// Gives the client the end of the body, or the whole response if nothing has been sent.
+    /// Sends the end of the body, or the whole response if nothing has been sent.
     pub(super) async fn finish(
         &mut self,
         record: &mut Record,
@@ -159,8 +159,8 @@ impl ResponseWriter {
         self.sent = Sent::Head;
     }
 
-    /// Tells the client of an error: by a response of its own, or by the last event of the stream that has begun. Where no
-    /// event can be given, the body ends as incomplete.
+    /// Tells the client of an error: by a response of its own, or by the last event of the stream that has begun. If no event
+    /// can be sent, the body is cut off.
     pub(super) async fn fail(
         &mut self,
         record: &mut Record,
@@ -174,7 +174,7 @@ impl ResponseWriter {
             if let Stop::Failure(failure) = &stop
                 && body.is_empty()
             {
-                // Stages that made nothing of it leave it as it is.
+                // No stage has changed it.
                 (body, framing) = (failure.body(), Framing::Document);
             }
             if let Some(kind) = framing.content_type() {

@@ -14,7 +14,7 @@ use sluicegate_config::Timeout;
 pub(super) enum Expired {
     /// Nothing was sent to the client for a while.
     Heartbeat,
-    /// The model server has sent nothing of a response body for too long; the limit.
+    /// The model server has sent no part of a response body for too long; the limit.
     FirstByte(Duration),
     /// The model server has sent nothing more for too long; the limit.
     Idle(Duration),
@@ -22,13 +22,13 @@ pub(super) enum Expired {
     Total(Duration),
 }
 
-/// One timer for all deadlines of an exchange. To note that something was received or sent costs no timer operation: the timer
-/// looks at the notes when it fires. There is none before the first attempt.
+/// One timer for all deadlines of an exchange. Noting that something was received or sent costs no timer operation: the timer
+/// looks at the notes when it fires. There is no timer before the first attempt.
 pub(super) struct Deadlines {
     sleep: Option<Pin<Box<Sleep>>>,
     /// How long the model server may be silent.
     silence: Duration,
-    /// Whether something of a response body has come.
+    /// Whether any part of a response body has arrived.
     began: bool,
     received: Instant,
     heartbeat: Option<Duration>,
@@ -75,7 +75,7 @@ impl Deadlines {
         self.total
     }
 
-    /// Something of a response body came from the model server, which from now on may be silent for `idle`.
+    /// A part of a response body arrived from the model server, which may now be silent for `idle`.
     pub(super) fn received(&mut self, idle: Duration) {
         self.received = Instant::now();
         if !self.began {
@@ -85,13 +85,13 @@ impl Deadlines {
         }
     }
 
-    /// The limit for the whole exchange, if it was exceeded when something came last.
+    /// The limit for the whole exchange, if it was exceeded when data last arrived.
     pub(super) fn exceeded_total(&self) -> Option<Duration> {
         let (deadline, limit) = self.total?;
         (self.received >= deadline).then_some(limit)
     }
 
-    /// From now on the model server is waited for: time in which the client was slow is not held against it.
+    /// Starts to wait for the model server: time lost by a slow client does not count against it.
     pub(super) fn wait_from_now(&mut self) {
         if self.began {
             self.received = Instant::now();
@@ -103,11 +103,11 @@ impl Deadlines {
         self.sent = Instant::now();
     }
 
-    /// From now on no heartbeats, or these.
+    /// Changes the interval of heartbeats; `None` stops them.
     pub(super) fn set_heartbeat(&mut self, heartbeat: Option<Duration>) {
         if self.heartbeat != heartbeat {
             self.heartbeat = heartbeat;
-            // The timer may have been set when there was none to come.
+            // The timer may have been set while there were no heartbeats.
             self.reset();
         }
     }

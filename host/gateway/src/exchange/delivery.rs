@@ -1,4 +1,4 @@
-//! What comes out of the stages on its way to the client, and the waiting in between.
+//! Delivers the output of the stages to the client, and waits for the model server in between.
 
 use std::pin::pin;
 
@@ -9,7 +9,7 @@ use crate::pipeline::{End, Output};
 use sluicegate_framing::Framing;
 
 impl Exchange {
-    /// Gives the client what has come out of the stages; true if it was the last.
+    /// Delivers the output of the stages; true if it was the last.
     pub(super) async fn deliver(
         &mut self,
         output: Output,
@@ -46,7 +46,7 @@ impl Exchange {
         Ok(true)
     }
 
-    /// Events that came from the model server, as far as anybody looked.
+    /// Events that came from the model server, as far as an adapter or a stage looked at them.
     pub(super) fn events(&self) -> u64 {
         match &self.adapter {
             Some(adapter) => adapter.events(),
@@ -54,7 +54,7 @@ impl Exchange {
         }
     }
 
-    /// Waits for the model server: no longer than the client stays and the deadlines allow, with heartbeats meanwhile.
+    /// Waits for the model server while the client stays and the deadlines allow, and sends heartbeats meanwhile.
     pub(super) async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Halt> {
         let mut future = pin!(future);
         loop {
@@ -75,7 +75,7 @@ impl Exchange {
         }
     }
 
-    /// Heartbeats go out where the client has, or will have, a stream of server-sent events.
+    /// Heartbeats are sent if the client has, or will have, a stream of server-sent events.
     pub(super) fn set_heartbeat(&mut self) {
         let streams = match self.client.framing() {
             Some(framing) => framing == Framing::Sse,

@@ -35,13 +35,13 @@ impl From<Interrupt> for Halt {
     }
 }
 
-/// What it means that the gateway stops before the exchange has ended.
+/// The error when the gateway stops before the exchange has ended.
 fn shutting_down() -> Failure {
     let message = "The gateway is stopping. Try again in a moment.";
     Failure::new(Kind::ShuttingDown, message).with_field("retry-after", "1")
 }
 
-/// What it means that the model server, or the whole exchange, took too long.
+/// The error when the model server, or the whole exchange, took too long.
 pub(super) fn too_late(expired: Expired) -> Failure {
     match expired {
         Expired::FirstByte(limit) => Failure::new(
@@ -56,6 +56,6 @@ pub(super) fn too_late(expired: Expired) -> Failure {
             Kind::UpstreamTotalTimeout,
             format!("The exchange took longer than {limit:?}."),
         ),
-        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is no deadline."),
+        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is not a deadline."),
     }
 }

@@ -1,4 +1,4 @@
-//! Rules for heads: what of a request is accepted, what is sent on, what comes back.
+//! Rules for heads: which requests are accepted, what is sent to the model server, and what the client gets.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The client's request id if it is well formed, else a new one.
+/// The client's request id if it is well formed, `[A-Za-z0-9_-]{1,64}`; else a new one.
 pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
     let given = fields
         .get(REQUEST_ID)
@@ -36,7 +36,7 @@ pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
     }
 }
 
-/// Checks what the gateway itself asks of a request head.
+/// Checks the gateway's own rules for a request head.
 ///
 /// # Errors
 /// [`Kind::HeadTooLarge`], [`Kind::InvalidRequest`] or [`Kind::UnsupportedCoding`].
@@ -50,7 +50,7 @@ pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failu
         return Err(Failure::new(
             Kind::HeadTooLarge,
             format!(
-                "At most {} header fields and {} bytes of them are taken.",
+                "At most {} header fields with {} bytes in all are accepted.",
                 limits.headers, limits.header_bytes
             ),
         ));
@@ -59,25 +59,25 @@ pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failu
     if !is_only(fields, &header::TRANSFER_ENCODING, b"chunked") {
         return Err(Failure::new(
             Kind::InvalidRequest,
-            "The only transfer coding that is taken is `chunked`.",
+            "The only transfer coding that is accepted is `chunked`.",
         ));
     }
     if !is_only(fields, &header::CONTENT_ENCODING, b"identity") {
         return Err(Failure::new(
             Kind::UnsupportedCoding,
-            "Request bodies are taken without a content coding only. Send it uncompressed.",
+            "A request body must not have a content coding. Send it uncompressed.",
         ));
     }
     Ok(())
 }
 
-/// Whether a field has no other value than this, however often it is there.
+/// Whether a field has only this value, however often it appears.
 fn is_only(fields: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
     let mut values = fields.get_all(name).iter();
     values.all(|other| other.as_bytes().eq_ignore_ascii_case(value))
 }
 
-/// A request of HTTP/1.1 has one `Host`, no other has more.
+/// An HTTP/1.1 request has exactly one `Host`; others have at most one.
 ///
 /// # Source
 /// RFC 9112, section 3.2.
@@ -90,7 +90,7 @@ fn check_host(parts: &request::Parts) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Brings the path into the one spelling that routes are matched with and model servers get.
+/// Normalizes the path. Routes are matched with the result, and model servers get it.
 ///
 /// # Errors
 /// [`Kind::InvalidRequest`]; the path is as it was.
@@ -106,7 +106,7 @@ pub(super) fn normalize_path(uri: &mut Uri) -> Result<(), Failure> {
     let mut parts = Parts::default();
     parts.path_and_query = path.parse().ok();
     *uri = Uri::from_parts(parts).map_err(|error| {
-        Failure::new(Kind::InvalidRequest, "The path is not legal.").caused_by(error)
+        Failure::new(Kind::InvalidRequest, "The path is not valid.").caused_by(error)
     })?;
     Ok(())
 }
@@ -114,8 +114,8 @@ pub(super) fn normalize_path(uri: &mut Uri) -> Result<(), Failure> {
 /// The request for the model server.
 ///
 /// # Shape
-/// The stages' path and query behind the target's base; the stages' fields without those that are the client's business
-/// with the gateway, and with the upstream's key unless a stage or the adapter set one.
+/// The path and query as the stages left them, behind the target's base. The fields as the stages left them, without those that
+/// concern only the client and the gateway, and with the upstream's key unless a stage or the adapter set one.
 ///
 /// # Source
 /// Ollama answers an empty 403 to a foreign `Host` or `Origin` (its `server/routes.go`, `allowedHostsMiddleware`).
@@ -185,7 +185,7 @@ pub(super) fn from_upstream(context: &mut Context, head: response::Parts) {
     strip_cors(&mut context.response);
 }
 
-/// Which pages may read a response is not for the model server to say: it does not know who may use the gateway.
+/// The model server must not decide which pages may read a response: it does not know who may use the gateway.
 fn strip_cors(fields: &mut HeaderMap) {
     let is_cors = |name: &HeaderName| name.as_str().starts_with("access-control-");
     if fields.keys().any(is_cors) {
@@ -249,7 +249,7 @@ pub(super) fn expects_continue(fields: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// The method for the stages and the model server: a HEAD is asked for as a GET, and the server leaves the body out.
+/// The method for the stages and the model server: HEAD becomes GET, and the gateway's own server leaves the body out.
 pub(super) fn method(request: &Request<Incoming>) -> Method {
     if request.method() == Method::HEAD {
         Method::GET

@@ -1,11 +1,11 @@
-//! The way from an exchange to the client: one head, then bytes, then an end.
+//! The link between an exchange and its connection: one head, then bytes, then an end.
 //!
-//! An exchange is one asynchronous function that hands its response over chunk by chunk. The connection polls it, first until
-//! there is a head, then for each chunk of the body: so it goes on only as fast as the client takes what it gives.
+//! An exchange is one asynchronous function that hands over its response chunk by chunk. The connection polls it, first until
+//! there is a head, then for each chunk of the body, so that it runs only as fast as the client takes the chunks.
 //!
-//! A connection may stop polling: the client has left, or an HTTP/2 stream has no window. So the exchange lies in a slot that the
-//! connection shares with [`Finishing`], which takes it out in these cases, and when the gateway stops: it is told why, and comes
-//! to its end on a task of its own, where every wait ends.
+//! A connection may stop polling: the client has left, or an HTTP/2 stream has no window. So the exchange lies in a slot that
+//! the connection shares with [`Finishing`]. In these cases, and when the gateway stops, [`Finishing`] takes it out of the slot
+//! and interrupts it; it then ends on a task of its own, where every wait has a limit.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -31,10 +31,10 @@ use sluicegate_serve::Flush;
 
 mod body;
 
-/// How often streams are looked at that their connections do not poll. A limit is exceeded by no more than this.
+/// How often streams are checked that their connections do not poll. A limit is exceeded by no more than this.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How much of a body the connection takes at a time: the rest counts as the exchange's until it is taken.
+/// How much of a body the connection takes at a time. The rest counts for the exchange until it is taken.
 const SLICE: usize = 64 << 10;
 
 /// How long the last event of an exchange that was taken out may wait for a client that takes nothing.
@@ -48,7 +48,7 @@ pub struct Aborted;
 /// Why an exchange is taken out of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interrupt {
-    /// The client has left, or takes nothing for too long: there is nobody to tell anything.
+    /// The client has left, or has taken nothing for too long: nobody is there to get a response.
     Gone,
     /// The exchange has taken too long; the limit.
     Total(Duration),
@@ -56,13 +56,13 @@ pub(super) enum Interrupt {
     Shutdown,
 }
 
-/// Where exchanges come to their end that no connection polls any more, and what finds them.
+/// Finds exchanges that no connection polls any more, and runs them to their end.
 #[derive(Clone, Debug)]
 pub struct Finishing {
     tasks: TaskTracker,
     runtime: Handle,
     exchanges: Arc<Mutex<Live>>,
-    /// Whether all exchanges are to end now.
+    /// Whether all exchanges must end now.
     stopping: Arc<AtomicBool>,
     /// Cancelled when there is nothing left to find.
     over: CancellationToken,
@@ -76,7 +76,7 @@ struct Live {
 }
 
 impl Finishing {
-    /// On the runtime that this is called in. A client may take nothing for `write_timeout`.
+    /// Starts on the current runtime. A client may take nothing for at most `write_timeout`.
     ///
     /// # Panics
     /// Outside a runtime.
@@ -97,8 +97,8 @@ impl Finishing {
         finishing
     }
 
-    /// Waits until all have come to their end. Every wait of an exchange that was taken out ends, and every call of a plugin
-    /// has a limit, so this does too.
+    /// Waits until all exchanges have ended. Every wait of an exchange that was taken out and every call of a plugin has a
+    /// limit, so this ends too.
     pub async fn wait(&self) {
         self.over.cancel();
         self.tasks.close();
@@ -113,8 +113,8 @@ impl Finishing {
         }
     }
 
-    /// Looks again and again for exchanges that are over a limit while nobody polls them, and for those that are to stop and
-    /// were just being polled.
+    /// Checks periodically for exchanges that exceed a limit while nobody polls them, and for those that must stop but were
+    /// being polled.
     async fn keep(&self, write_timeout: Duration) {
         let mut ticks = tokio::time::interval(LOOK);
         loop {
@@ -135,19 +135,19 @@ impl Finishing {
         slots.filter_map(Weak::upgrade).collect()
     }
 
-    /// Takes an exchange out, unless it is being polled right now or has ended: then nothing needs to be done.
+    /// Takes an exchange out of its slot. One that is being polled or has ended is left alone.
     fn take_out(&self, slot: &Arc<Slot>, why: Interrupt) {
         let Ok(mut place) = slot.drive.try_lock() else {
             return;
         };
         let Some(drive) = place.take() else {
-            // It has ended. A client that does not take the rest keeps it no longer.
+            // It has ended, but its client does not take the rest.
             if why == Interrupt::Gone {
                 slot.connection.reset();
             }
             return;
         };
-        // Before the place is seen to be empty: an exchange that is neither there nor taken out has ended.
+        // Before the slot is unlocked: an exchange that is neither there nor marked as taken out counts as ended.
         let mut state = slot.state();
         if state.interrupt != Some(Interrupt::Gone) {
             state.interrupt = Some(why);
@@ -186,27 +186,27 @@ impl Drop for Ended {
         let aborted = state.aborted;
         drop(state);
         if aborted {
-            // Over HTTP/2 nothing else ends a stream that the client does not take from.
+            // Over HTTP/2 nothing else ends a stream from which the client takes nothing.
             self.0.connection.reset();
         }
     }
 }
 
-/// What another thread left behind when it panicked is still consistent here: no lock is held over more than an assignment, and
-/// an exchange that panicked is not polled again.
+/// A poisoned lock is still consistent: no lock is held over more than an assignment, and an exchange that panicked is not
+/// polled again.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Drive = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The client's connection, as far as the way to it differs.
+/// What an exchange needs to know of its connection.
 pub(super) struct Connection {
-    /// It is one of HTTP/2: the response is a stream among others, with a window of its own.
+    /// Whether it is HTTP/2, where the response is one of several streams, with a window of its own.
     pub(super) multiplexed: bool,
-    /// What it has written.
+    /// Tells how much has been written.
     pub(super) flush: Arc<Flush>,
-    /// What resets the stream, where it is one of HTTP/2.
+    /// Resets the stream, over HTTP/2.
     pub(super) stream: Option<CancellationToken>,
 }
 
@@ -238,12 +238,12 @@ struct State {
     head: Option<Parts>,
     /// A response that is complete with its head.
     whole: Option<Bytes>,
-    /// What the exchange may hold, until the client has taken all of the response.
+    /// The exchange's permit, until the client has taken the whole response.
     admitted: Option<Admitted>,
     chunk: Option<Bytes>,
-    /// Since when the connection has not polled, after it has got something; `None` while it waits for more.
+    /// When the connection last took something; `None` while it waits for more.
     unpolled_since: Option<Instant>,
-    /// Bytes still to come, where that is known.
+    /// Bytes still to come, if known.
     announced: Option<u64>,
     /// When the exchange must have ended, and the limit that says so.
     deadline: Option<(Instant, Duration)>,
@@ -273,7 +273,7 @@ impl State {
     /// The exchange that was taken out has ended: the connection may look again.
     fn end(&mut self) {
         self.ended = true;
-        // What the client has not taken by now, it never will. One that takes nothing cannot be told of a proper end either.
+        // What the client has not taken by now, it never will. A client that takes nothing cannot see a proper end either.
         self.aborted |= self.chunk.take().is_some() || self.interrupt == Some(Interrupt::Gone);
         self.wake_connection();
     }
@@ -289,7 +289,7 @@ impl State {
         }
     }
 
-    /// There is something for the connection, which does not poll an exchange that was taken out by itself.
+    /// Wakes the connection if the exchange was taken out, because it does not poll by itself then.
     fn wake_connection(&self) {
         if let Some(connection) = self.connection.as_ref().filter(|_| self.taken_out) {
             connection.wake_by_ref();
@@ -302,7 +302,7 @@ impl Slot {
         lock(&self.state)
     }
 
-    /// The limit that is exceeded, if one is that nobody but [`Finishing`] may see.
+    /// The limit that is exceeded, if only [`Finishing`] can see that.
     fn overdue(&self, now: Instant, write_timeout: Duration) -> Option<Interrupt> {
         let state = self.state();
         if state.taken_out {
@@ -315,7 +315,7 @@ impl Slot {
         {
             return Some(Interrupt::Total(limit));
         }
-        // A connection of HTTP/1 that is not taken from sees that by itself, and more exactly.
+        // An HTTP/1 connection notices by itself, and more exactly, that its client takes nothing.
         let late = self.connection.multiplexed && unpolled >= write_timeout;
         late.then_some(Interrupt::Gone)
     }
@@ -334,28 +334,29 @@ impl Slot {
     }
 }
 
-/// Where an exchange puts its response.
+/// An exchange's end of its connection.
 #[derive(Clone)]
 pub(super) struct ConnectionHandle(Weak<Slot>);
 
 impl ConnectionHandle {
-    /// Uses the state; `None` when nobody has the other end any more.
+    /// Uses the state; `None` if the connection is gone.
     fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> Option<T> {
         let slot = self.0.upgrade()?;
         let mut state = slot.state();
         Some(use_it(&mut state))
     }
 
-    /// What the exchange may hold is held until the client has taken all of the response.
+    /// Keeps the permit until the client has taken the whole response.
     pub(super) fn hold(&self, admitted: Admitted) {
         self.with(|state| state.admitted = Some(admitted));
     }
 
-    /// Gives the whole response at once.
+    /// Sends the whole response at once.
     pub(super) fn respond(&self, head: Parts, body: Bytes) {
         self.with(|state| {
             if let Some(admitted) = &state.admitted {
-                // It was kept before, by a stage or by the model server's side: what does not fit now has to go out all the same.
+                // These bytes were held before, by a stage or on the model server's side, so they must go out even if they do
+                // not fit.
                 let _ = admitted.set_bytes(body.len());
             }
             state.head = Some(head);
@@ -364,8 +365,8 @@ impl ConnectionHandle {
         });
     }
 
-    /// Gives the head; chunks follow. `announced` is the length of the body, where it is known; `deadline` is when the exchange
-    /// must have ended, and the limit that says so.
+    /// Sends the head; chunks follow. `announced` is the length of the body, if known; `deadline` is when the exchange must
+    /// have ended, with its limit.
     pub(super) fn head(
         &self,
         head: Parts,
@@ -380,7 +381,7 @@ impl ConnectionHandle {
         });
     }
 
-    /// Gives a chunk and waits until the connection has taken it. An exchange that was taken out waits no longer than [`LAST`].
+    /// Sends a chunk and waits until the connection has taken it. An exchange that was taken out waits at most [`LAST`].
     ///
     /// # Errors
     /// [`Interrupt`]; the chunk is still to be taken then.
@@ -409,7 +410,7 @@ impl ConnectionHandle {
                 if state.taken_out {
                     state.exchange = Some(cx.waker().clone());
                 }
-                // Else no waker: the connection polls this again by itself after it has taken the chunk.
+                // Otherwise no waker is needed: the connection polls again after it has taken the chunk.
                 Poll::Pending
             });
             looked.unwrap_or(Poll::Ready(Err(Interrupt::Gone)))
@@ -425,7 +426,7 @@ impl ConnectionHandle {
 
     /// Waits until the exchange is taken out of its connection.
     pub(super) async fn interrupted(&self) -> Interrupt {
-        // No waker: an exchange that is taken out is polled anew.
+        // No waker is needed: an exchange that is taken out is polled again.
         poll_fn(|_| match self.with(State::interrupted) {
             Some(None) => Poll::Pending,
             Some(Some(why)) => Poll::Ready(why),
@@ -434,7 +435,7 @@ impl ConnectionHandle {
         .await
     }
 
-    /// Ends the body as incomplete, behind all that was sent.
+    /// Cuts the body off, behind everything that was sent.
     pub(super) async fn abort(&self) {
         let Some(slot) = self.0.upgrade() else {
             return;
@@ -444,7 +445,7 @@ impl ConnectionHandle {
         drop(slot);
         let written = async {
             if taken_out {
-                // Else the connection's own limit for a client that takes nothing ends this.
+                // Otherwise the connection's own limit for a client that takes nothing ends this.
                 let _ = tokio::time::timeout(LAST, flush.wait(multiplexed)).await;
             } else {
                 flush.wait(multiplexed).await;
@@ -463,7 +464,7 @@ impl ConnectionHandle {
 struct ExchangeHandle {
     slot: Arc<Slot>,
     finishing: Finishing,
-    /// The number under which it is known.
+    /// Its number in [`Live`].
     number: u64,
 }
 
@@ -473,7 +474,7 @@ impl Drop for ExchangeHandle {
         let drive = lock(&self.slot.drive).take();
         let mut state = self.slot.state();
         state.interrupt = Some(Interrupt::Gone);
-        // One that was taken out before may wait for this connection.
+        // An exchange that was taken out may be waiting for this connection.
         if let Some(exchange) = state.exchange.take() {
             exchange.wake();
         }
@@ -506,7 +507,7 @@ where
         number,
     };
     let head = poll_fn(|cx| {
-        // Before it is looked at: it may be taken out at any time, and then has to know whom to wake.
+        // Before it is polled: it may be taken out at any time, and must then know whom to wake.
         exchange.slot.state().polled_by(cx.waker());
         let goes_on = exchange.slot.poll(cx);
         let mut state = exchange.slot.state();
@@ -535,11 +536,11 @@ where
     Response::from_parts(head, body)
 }
 
-/// The response to HEAD: the same head, with the length that the body would have where that is known, and an end. HTTP/1.1
-/// connections leave a body out by themselves, those of HTTP/2 do not.
+/// The response to HEAD: the same head, with the length of the body if known, and no body. HTTP/1.1 connections leave the body
+/// out by themselves, HTTP/2 connections do not.
 pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
-    // None at all for an empty one: with 204 and 304 it would be wrong.
+    // No length for an empty body: with 204 and 304 it would be wrong.
     if let Some(length @ 1..) = hyper::body::Body::size_hint(&body).exact() {
         head.headers.insert(CONTENT_LENGTH, length.into());
     }

@@ -1,4 +1,4 @@
-//! The last exchanges, for whoever follows a request id through the layers.
+//! The last exchanges, for tracing a request id through the layers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

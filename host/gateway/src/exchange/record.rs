@@ -1,4 +1,4 @@
-//! What is counted of an exchange, and told to metrics and observers when it is over, however it ends.
+//! What is recorded of an exchange, and given to metrics and observers when it is over, however it ends.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Record {
         self.attempts += 1;
     }
 
-    /// Bytes of the body go to the client. Those of an error are not the first that it waited for.
+    /// Counts bytes of the body on their way to the client. Those of an error do not count as its first byte.
     pub(super) fn sends(&mut self, bytes: usize) {
         self.response_bytes += bytes as u64;
         if self.error.is_some() {
@@ -93,13 +93,13 @@ impl Record {
         }
     }
 
-    /// The exchange has failed; says so in the log, which is the only place that does.
+    /// The exchange has failed. Logs it; nothing else does.
     pub(super) fn fail(&mut self, report: &FailureReport) {
         report.log(&self.id, &self.route.label);
         self.error = Some((report.code.clone(), report.label));
     }
 
-    /// The client has left before the end. What had gone wrong before that stays the error.
+    /// The client has left before the end. An earlier error stays the error.
     pub(super) fn client_left(&mut self) {
         self.error
             .get_or_insert_with(|| (CLIENT_CLOSED.into(), "cancelled"));

@@ -1,4 +1,4 @@
-//! The client's request: its route, its body, and the moment from which it is frozen.
+//! The client's request: finding its route, reading its body, freezing it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +28,12 @@ use sluicegate_upstream::body::{Budget, Limited};
 
 pub(super) mod body;
 
-/// How long the rest of a request body is read and thrown away before an early response, so that a client which is still
-/// sending gets to see it instead of a reset connection.
+/// How long the rest of a request body is read and discarded before an early response, so that a client that is still sending
+/// sees the response and not a reset connection.
 const DISCARD: Duration = Duration::from_secs(2);
 
 impl Exchange {
-    /// Finds the route. Also gives the reason for which the request is refused before anything of it has run, if there is one.
+    /// Finds the route. Also returns the reason if the request is refused before any stage runs.
     pub(super) fn begin(
         core: Arc<Core>,
         snapshot: Arc<Snapshot>,
@@ -55,7 +55,7 @@ impl Exchange {
         let is_foreign = foreign.is_some();
         let mut refused = foreign.or(illegal).or(ambiguous).map(Stop::from);
         let route = match snapshot.routes.find(&parts.method, parts.uri.path()) {
-            // Nothing is shown to those who have no business here.
+            // A foreign page or host learns nothing about the routes.
             _ if is_foreign => snapshot.unmatched.clone(),
             Found::Route(route) => route,
             Found::OtherMethods(allow) => {
@@ -177,7 +177,7 @@ impl Exchange {
     }
 }
 
-/// What a method gets that its path's routes do not take.
+/// The response to a method that no route of this path takes.
 fn other_methods(method: &Method, allow: &str) -> Stop {
     if method == Method::OPTIONS {
         let fields = vec![Field {

@@ -1,11 +1,11 @@
-//! Where events end in a stream that no stage looks at.
+//! Finds where events end in a stream that no stage looks at.
 
-/// The last bytes of a stream, as many as tell whether an event has ended.
+/// The last bytes of a stream, enough to tell whether an event has ended.
 #[derive(Debug, Default)]
 pub(super) struct Tail([u8; 4]);
 
 impl Tail {
-    /// Whether the stream so far ends with an empty line, as events do, if it goes on with these bytes.
+    /// Adds bytes; returns whether the stream so far ends with an empty line, as events do.
     pub(super) fn ends_an_event(&mut self, bytes: &[u8]) -> bool {
         let last = bytes.len().saturating_sub(self.0.len());
         for byte in &bytes[last..] {
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_line_is_none_of_an_event() {
+    fn a_line_end_alone_does_not_end_an_event() {
         let mut tail = Tail::default();
         for chunk in ["data: a\n", "data: b", "\r\n", "x", "\n"] {
             assert!(!tail.ends_an_event(chunk.as_bytes()), "{chunk:?}");

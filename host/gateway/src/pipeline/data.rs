@@ -16,7 +16,7 @@ pub enum Data {
     Events {
         /// The events, in order.
         events: Vec<Event>,
-        /// The bytes from which these events were read, if they stand for them exactly.
+        /// The bytes from which these events were read, if both say exactly the same.
         raw: Option<Bytes>,
     },
 }
@@ -28,7 +28,7 @@ impl Default for Data {
 }
 
 impl Data {
-    /// One event of nothing but data.
+    /// One event that has only data.
     #[must_use]
     pub fn event(data: Bytes) -> Self {
         Self::Events {
@@ -46,7 +46,7 @@ impl Data {
         }
     }
 
-    /// As bytes, in the framing of what gave it.
+    /// As bytes, in the framing of its source.
     #[must_use]
     pub fn into_bytes(self, framing: Framing) -> Bytes {
         match self {
@@ -63,8 +63,7 @@ impl Data {
         }
     }
 
-    /// As a body of its own, and how that is framed: the data of the one event that there is, or else a stream. `framing` is that
-    /// of what gave it.
+    /// As a complete body, with its framing: the data of a single event, or else a stream. `framing` is that of its source.
     #[must_use]
     pub fn into_whole(self, framing: Framing) -> (Bytes, Framing) {
         match self {
@@ -84,12 +83,12 @@ impl Data {
     }
 }
 
-/// The events in some bytes that are complete.
+/// The complete events in some bytes.
 pub(super) fn decoded(framing: Framing, bytes: Bytes) -> Vec<Event> {
     let mut decoder = Decoder::new(framing, framing::Limits::default());
     decoder.feed(bytes);
     let mut events = Vec::new();
-    // What is too large for an event is none.
+    // An event that is too large is left out.
     while let Ok(Some(batch)) = decoder.finish() {
         events.extend(batch.events);
     }
@@ -128,7 +127,7 @@ impl StepOutput {
         self.events.extend(batch.events);
     }
 
-    /// Adds last events; none leave what there is as it is.
+    /// Adds last events, if there are any.
     pub(super) fn replace_if_any(&mut self, events: Vec<EventResult>) {
         if !events.is_empty() {
             self.replace(events);
@@ -153,7 +152,7 @@ impl StepOutput {
     }
 }
 
-/// A stage's event as one of ours.
+/// Converts a stage's event.
 pub(super) fn own(event: EventResult) -> Event {
     Event {
         name: event.name,
@@ -176,7 +175,7 @@ pub(super) enum Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// There is a `decoder` where bytes come in. `last` says that nothing follows.
+    /// `decoder` is for input in bytes. `last` says that nothing follows.
     pub(super) fn new(data: Data, decoder: Option<&'a mut Decoder>, last: bool) -> Self {
         match (data, decoder) {
             (Data::Bytes(bytes), Some(decoder)) => {
@@ -187,7 +186,7 @@ impl<'a> Batches<'a> {
                     failed: false,
                 }
             }
-            // Where events come in, the end may come alone.
+            // With input in events, the end may come without any.
             (Data::Bytes(_), None) => Self::Events {
                 events: Vec::new(),
                 raw: None,
@@ -232,7 +231,7 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// Adds bytes to a body of the model server's that is collected.
+/// Adds bytes to a body from the model server that is being collected.
 ///
 /// # Errors
 /// A failure for the client if the body is then larger than `limit` bytes.

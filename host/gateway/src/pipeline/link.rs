@@ -16,7 +16,7 @@ use sluicegate_plugin_host::wit::EventParam;
 /// Some of a body on its way outward, and whether more follows.
 #[derive(Debug)]
 pub struct Chunk {
-    /// What there is.
+    /// The data.
     pub data: Data,
     /// What comes after it.
     pub end: End,
@@ -29,23 +29,23 @@ pub enum End {
     Open,
     /// Nothing: the body is complete.
     Last,
-    /// Nothing, although the body is not complete.
+    /// Nothing, although the body is incomplete.
     Stopped(Box<Stopped>),
 }
 
-/// Why a body is not complete, and how the stages so far show it.
+/// Why a body is incomplete, and how the stages so far show that.
 #[derive(Debug)]
 pub struct Stopped {
-    /// The reason: the first one, or that of a stage that replaced it.
+    /// The first reason, or that of a stage that replaced it.
     pub stop: Stop,
     /// The error as the next stage sees it: one event, or what the stages before made of that.
     pub shown: Data,
-    /// Whether it has taken the place of the response already: status and fields may be what a stage has made of them.
+    /// Whether it has already taken the place of the response: a stage may have changed status and fields since.
     pub seen: bool,
 }
 
 impl Stopped {
-    /// The failure takes the place of the response, unless it has already.
+    /// Puts the failure in the place of the response, unless it is there already.
     pub(super) fn take_place(&self, context: &mut ExchangeContext) {
         if let Stop::Failure(failure) = &self.stop
             && !self.seen
@@ -164,7 +164,7 @@ impl BodyStep {
         self.outgoing
     }
 
-    /// Bytes that it waits with for more.
+    /// Bytes that it holds while it waits for more.
     pub(super) fn buffered(&self) -> usize {
         match &self.mode {
             Mode::Whole(buffer) => buffer.len(),
@@ -185,7 +185,7 @@ impl BodyStep {
         }
     }
 
-    /// Takes some of the body, and what comes after it.
+    /// Takes a chunk of the body.
     pub(super) async fn accept(
         &mut self,
         stage: &mut Stage,
@@ -198,10 +198,10 @@ impl BodyStep {
             End::Stopped(stopped) => Some(stopped),
             End::Open | End::Last => None,
         };
-        // What comes before a failure is still of the response.
+        // Data before a failure still belongs to the response.
         let failed = stopped.as_ref().filter(|stopped| stopped.seen);
         let failed = failed.and_then(|_| context.restore());
-        // Whether what stops it here is not the stage's doing.
+        // Whether the body stops here for a reason outside the stage.
         let mut foreign = false;
         let mut first = match &mut self.mode {
             Mode::Whole(buffer) => {
@@ -248,7 +248,7 @@ impl BodyStep {
                 }
                 stopped
             }
-            // What the stage itself stopped or ended with comes first.
+            // The stage's own stop or end comes first.
             (End::Stopped(stopped), _) if stage.is_shown(&stopped.stop, foreign, held) => stopped,
             (end, _) => {
                 first.end = end;
@@ -256,7 +256,7 @@ impl BodyStep {
             }
         };
         let mut then = self.accept_stop(stage, context, *stopped).await;
-        // There is data only where a body was held back, and then there was no output before.
+        // There is data only if a body was held back, and then there was no output before.
         if then.data.is_empty() {
             then.data = first.data;
         }
@@ -280,7 +280,7 @@ impl BodyStep {
         let Stopped { stop, shown, .. } = stopped;
         let failure = match stop {
             Stop::Failure(failure) => failure,
-            // A reply is made only where no stage before has seen the head yet.
+            // A reply comes only while no outer stage has seen the head yet.
             Stop::Reply(_) => return Chunk::stopped(Data::default(), stop),
         };
         match &self.mode {
@@ -403,7 +403,7 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Feeds all pending batches to the stage, then the end of the body if this is the last input.
+    /// Feeds all pending batches to the stage, and then the end of the body if this is the last input.
     async fn take(&mut self, batches: &mut Batches<'_>, last: bool) -> Chunk {
         let mut output = StepOutput::default();
         let mut document = None;
@@ -412,8 +412,8 @@ impl Stream<'_> {
         match end {
             Ok(true) => Chunk::last(data),
             Ok(false) => Chunk::open(data),
-            // What the stage gave before it stopped still goes on, so that the client gets the same however the stream
-            // was cut.
+            // Output from before the stop still goes on, so that the client gets the same however the stream was cut into
+            // chunks.
             Err(stop) => Chunk::stopped(data, stop),
         }
     }
@@ -463,7 +463,7 @@ impl Stream<'_> {
                     Ok(()) => {
                         match new {
                             Some(events) => output.replace(events),
-                            // Towards a document there is nothing to pass on: the stage has taken the events in.
+                            // With the plan `document` nothing is passed on: the stage collects the events.
                             None if self.out == Framing::Document => {}
                             None => output.pass(batch, same),
                         }

@@ -1,4 +1,4 @@
-//! Observers: finished exchanges on their way to the plugins that watch them, off the path of traffic.
+//! Observers: finished exchanges on their way to the plugins that observe them, off the path of traffic.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use sluicegate_plugin_host::{Plugin, instance, wit};
 use sluicegate_telemetry::metrics::PluginMetrics;
 
-/// Summaries that may wait for one observer. When it is full, further ones are dropped and counted.
+/// How many summaries may wait for one observer. When the queue is full, further ones are dropped and counted.
 const QUEUE: usize = 4_096;
 /// Summaries in one call, as `wit/observer.wit` promises.
 const BATCH: usize = 64;
@@ -62,7 +62,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Hands a summary over; never waits.
+    /// Queues a summary; never waits.
     pub fn tell(&self, summary: Arc<Summary>) {
         if self.sender.try_send(summary).is_err() {
             self.metrics.summary_dropped();
@@ -70,7 +70,8 @@ impl Queue {
     }
 }
 
-/// A queue and what empties it. The future ends when all clones of the queue are gone and all summaries are delivered.
+/// A queue, and the worker that empties it. The worker ends when all clones of the queue are dropped and all summaries are
+/// delivered.
 pub fn start(
     plugin: Arc<Plugin>,
     metrics: Arc<PluginMetrics>,
@@ -79,7 +80,7 @@ pub fn start(
     (Queue { sender, metrics }, deliver(plugin, receiver))
 }
 
-/// While it gathers, it is not waiting for the queue, so that no exchange of a busy gateway has to wake it up.
+/// It sleeps while it gathers, so that the exchanges of a busy gateway need not wake it.
 async fn deliver(plugin: Arc<Plugin>, mut receiver: mpsc::Receiver<Arc<Summary>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {

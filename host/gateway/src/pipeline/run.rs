@@ -1,9 +1,9 @@
 //! The way outward: a response, an error or a stage's own reply, on its way through the stages of one exchange.
 //!
-//! A stage sees the head when it is final. So heads are shown from the last stage to the first until one holds its body back
-//! (`whole`, `document`); the stages before that one follow when it has given the body, and see the result as a response of
-//! its own. Whatever stops a stage takes the place of the response and goes on outward in the same way: as a complete
-//! response for stages that have not seen a head, as one last event for those that have.
+//! A stage sees the head when it is final. So heads are shown from the last stage to the first, up to one that holds its body
+//! back (`whole`, `document`). When that stage has given the body, the stages before it follow, and see the result as a
+//! response of its own. A stop takes the place of the response and goes on outward in the same way: as a complete response for
+//! stages that have not seen a head, as one last event for those that have.
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -23,25 +23,25 @@ use sluicegate_plugin_host::wit;
 /// The content type of a stream whose head went out before there was a response.
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// The stages of one exchange at work. For an attempt's adapter: that one.
+/// The stages of one exchange at work, or the adapter of one attempt.
 pub struct PipelineRun {
     pub(super) stages: Vec<Stage>,
-    /// How many stages, from the first, have not seen the response head yet, and are to see it.
+    /// How many stages, counted from the first, have still to see the response head.
     pub(super) pending: usize,
     /// The stages that work on the body, the model server's side first.
     steps: Vec<BodyStep>,
-    /// The framing of the events that come in; `None` where bytes do.
+    /// The framing of the input, if it consists of events; `None` for bytes.
     source: Option<Framing>,
     limits: Limits,
-    /// Events that came from the model server, as far as a stage looked.
+    /// Events that came from the model server, as far as a stage looked at them.
     events: u64,
-    /// Failures that arose and were not told yet.
+    /// Failures that have not been taken for the record yet.
     failures: Vec<FailureReport>,
-    /// Whether failures are reported. Those of an attempt count only if it is the one that is answered with.
+    /// Whether failures are reported. Those of an attempt count only if it decides the exchange.
     reports_failures: bool,
 }
 
-/// What is told of a failure when it arises: it may be replaced on its way, or shown in another form.
+/// What log and metrics get of a failure when it arises. On its way to the client it may be replaced or take another form.
 #[derive(Clone, Debug)]
 pub struct FailureReport {
     /// The code that the client sees.
@@ -54,7 +54,7 @@ pub struct FailureReport {
 }
 
 impl FailureReport {
-    /// What is told of this failure.
+    /// The report of this failure.
     #[must_use]
     pub fn of(failure: &Failure) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl FailureReport {
         }
     }
 
-    /// Says so in the log.
+    /// Logs it.
     pub fn log(&self, req: &str, route: &str) {
         let Self {
             code,
@@ -87,7 +87,7 @@ impl FailureReport {
 /// What comes out for one input.
 #[derive(Debug)]
 pub struct Output {
-    /// What there is.
+    /// The data.
     pub data: Data,
     /// The framing of events in it.
     pub framing: Framing,
@@ -125,13 +125,13 @@ impl PipelineRun {
         std::mem::take(&mut self.failures)
     }
 
-    /// Whether no stage looks at the body: it can be passed on as it comes, with its length.
+    /// Whether no stage looks at the body, so that it can be passed on as it comes, with its length.
     #[must_use]
     pub fn is_transparent(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Bytes that the stages wait with for more.
+    /// Bytes that the stages hold while they wait for more.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.steps.iter().map(BodyStep::buffered).sum()
@@ -143,7 +143,7 @@ impl PipelineRun {
         self.steps.last().is_some_and(BodyStep::holds_head)
     }
 
-    /// The framing of the events that come out, if events come out and not bytes.
+    /// The framing of the output, if it consists of events and not of bytes.
     #[must_use]
     pub fn batches(&self) -> Option<Framing> {
         match self.steps.last() {
@@ -188,12 +188,12 @@ impl PipelineRun {
             if is_coded(context) {
                 let failure = Failure::new(
                     Kind::UpstreamInvalid,
-                    "The model server's response has a content coding that was not asked for.",
+                    "The model server's response has a content coding that the gateway did not ask for.",
                 );
                 return Err(self.stopped(index, failure.into()));
             }
             let out = plan.events().unwrap_or_else(|| content_framing(context));
-            // Behind an early head there is a stream of events, whatever a stage would rather give.
+            // An early head has announced a stream of events, whatever framing the stage chose.
             let out = match out {
                 Framing::Ndjson if context.head_sent => Framing::Sse,
                 out => out,
@@ -212,7 +212,7 @@ impl PipelineRun {
             ));
         }
         if self.pending == 0 {
-            // Nobody can ask any more.
+            // No later phase can ask for it.
             context.body = None;
         }
         Ok(())
@@ -236,7 +236,7 @@ impl PipelineRun {
                     (failure.body(), Some(failure))
                 }
             };
-            // What is no stream becomes one event where the client has got the head of a stream.
+            // If the client already has the head of a stream, any other body becomes one event.
             let wraps = context.head_sent && content_framing(context) != Framing::Sse;
             let (source, data) = if wraps {
                 context.response.insert(header::CONTENT_TYPE, SSE);
@@ -255,7 +255,7 @@ impl PipelineRun {
                 (None, Data::Bytes(body))
             };
             match (self.open(context, source).await, failure) {
-                // In a stream nothing comes after an error, not even an end.
+                // In a stream nothing comes after an error, not even the normal end.
                 (Ok(()), Some(failure)) if wraps => return Chunk::failed(failure),
                 (Ok(()), _) => return Chunk::last(data),
                 (Err(next), _) => stop = next,
@@ -266,7 +266,7 @@ impl PipelineRun {
     /// Takes some of the body through the stages.
     ///
     /// # Shape
-    /// What a stage gave before it stopped still comes out. After an end, nothing may follow.
+    /// A stage's output from before its stop still comes out. After an end, nothing may follow.
     pub async fn push(&mut self, context: &mut ExchangeContext, chunk: Chunk) -> Output {
         let mut chunk = chunk;
         loop {
@@ -328,7 +328,7 @@ impl PipelineRun {
             }
             self.report(&mut chunk.end);
         }
-        // In an adapter it is no response yet: it may lead to the next attempt.
+        // In an adapter this is not a response yet: it may lead to the next attempt.
         if self.reports_failures
             && let End::Stopped(stopped) = &chunk.end
         {
@@ -337,7 +337,7 @@ impl PipelineRun {
         chunk
     }
 
-    /// Notes a failure that was not told yet.
+    /// Notes a failure that has not been reported yet.
     fn report(&mut self, end: &mut End) {
         if let End::Stopped(stopped) = end
             && let Stop::Failure(failure) = &mut stopped.stop
@@ -362,7 +362,7 @@ impl PipelineRun {
                 continue;
             };
             if let Err(error) = instance.closed(context, error).await {
-                // Nothing depends on it any more.
+                // The exchange is over: a failure changes nothing any more.
                 let _ = stage.on_error(error);
             }
         }
@@ -434,7 +434,7 @@ const fn response_plan(plan: wit::ResponsePlan) -> ResponsePlan {
     }
 }
 
-/// Sets the content type of what goes out if the stage has forgotten to.
+/// Sets the content type of the output if the stage forgot to.
 fn set_content_type(context: &mut ExchangeContext, out: Framing) {
     if content_framing(context) != out {
         let value = out.content_type().unwrap_or("application/json");

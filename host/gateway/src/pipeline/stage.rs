@@ -20,11 +20,11 @@ pub(super) struct Stage {
     target: Option<Arc<TargetInfo>>,
     /// How it wants to see the request body.
     pub(super) plan: RequestPlan,
-    /// It has failed, or its instance is given back: nothing of it is called any more.
+    /// It has failed, or its instance was given back: it is not called again.
     finished: bool,
-    /// Something of it was called.
+    /// It was called at least once.
     took_part: bool,
-    /// It is a front that was shown a fault of its own.
+    /// It is a front and was shown a fault of its own.
     was_shown_own: bool,
 }
 
@@ -49,14 +49,14 @@ impl Stage {
         self.plugin.manifest()
     }
 
-    /// Whether nothing of it is called any more.
+    /// Whether it is not called again.
     pub(super) fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// Whether it is shown, in the phase that is under way, what stops the body at its place. What is not its own doing is, but to
-    /// an adapter: a failure of the model server begins outside of it. For what is, see
-    /// [`takes_own_fault`](Self::takes_own_fault); where the head is held back, that comes as a response.
+    /// Whether the stage is shown a stop of the body in the phase that is under way. It is shown a `foreign` one, which it did
+    /// not cause, unless it is an adapter: a failure of the model server begins outside of that. For its own stop see
+    /// [`takes_own_fault`](Self::takes_own_fault); if the head is held back, that comes as a response.
     pub(super) fn is_shown(&mut self, stop: &Stop, foreign: bool, held: bool) -> bool {
         match stop {
             Stop::Failure(_) if foreign => self.target.is_none(),
@@ -65,14 +65,13 @@ impl Stage {
         }
     }
 
-    /// Whether it is shown a fault of its own as it is shown those of others: a front is, once, so that a client gets all errors in
-    /// its dialect.
+    /// Whether it is shown a fault of its own. A front is, once, so that a client gets all errors in its dialect.
     pub(super) fn takes_own_fault(&mut self) -> bool {
         let takes = !self.finished && self.manifest().front.is_some();
         takes && !std::mem::replace(&mut self.was_shown_own, true)
     }
 
-    /// Whether something of it was called.
+    /// Whether it was called at least once.
     pub(super) fn took_part(&self) -> bool {
         self.took_part
     }
@@ -89,7 +88,7 @@ impl Stage {
         instance.get_or_insert_with(|| Instance::new(plugin, target.clone()))
     }
 
-    /// Whether `closing` is the only phase that it has: then that call makes the instance.
+    /// Whether `closing` is its only phase: then that call creates the instance.
     pub(super) fn only_closes(&self) -> bool {
         let exports = self.exports();
         exports.closing && !exports.sees_request() && !exports.sees_response()
@@ -102,7 +101,7 @@ impl Stage {
             .filter(|_| self.plugin.exports().closing)
     }
 
-    /// Nothing but `closing` is left to call: gives the instance back, unless it is exported.
+    /// Only `closing` is left to call: gives the instance back unless the component exports that.
     pub(super) fn release(&mut self) {
         if !self.plugin.exports().closing {
             self.instance = None;
@@ -110,7 +109,7 @@ impl Stage {
         }
     }
 
-    /// What a failure of the stage means: the exchange fails, or goes on without the stage if it is configured to fail open.
+    /// Handles a failure of the plugin: the exchange fails, or goes on without the stage if it is configured to fail open.
     pub(super) fn on_error(&mut self, error: plugin::Error) -> Result<(), Failure> {
         self.instance = None;
         self.finished = true;
@@ -122,12 +121,12 @@ impl Stage {
         Err(plugin_failure(plugin, error))
     }
 
-    /// What it means that a result breaks the contract.
+    /// Handles a result that breaks the contract.
     pub(super) fn on_violation(&mut self, Violation(text): Violation) -> Result<(), Failure> {
         self.on_error(plugin::Error::Contract(text))
     }
 
-    /// A stage's own response or error, if it is one that can be sent.
+    /// A stage's own response or error, if it can be sent.
     pub(super) fn checked_stop(&mut self, stop: wit::Stop) -> Stop {
         match stop {
             wit::Stop::Reply(reply) => self.checked_reply(reply),
@@ -160,7 +159,8 @@ impl Stage {
         failure.with_fields(fields)
     }
 
-    /// A result that nothing can be made of, also where the stage may fail open: it wanted to end the exchange.
+    /// A stop that breaks the contract. It fails the exchange even if the stage may fail open: the stage wanted to end the
+    /// exchange.
     fn broken_contract(&mut self, text: String) -> Failure {
         self.instance = None;
         self.finished = true;
@@ -168,7 +168,7 @@ impl Stage {
     }
 }
 
-/// A stage's own response has no more fields than any other head.
+/// A stage's own response may have no more fields than any other head.
 fn check_fields(fields: &[Field]) -> Result<(), Violation> {
     let bytes: usize = fields
         .iter()
@@ -192,7 +192,7 @@ fn plugin_failure(plugin: &Plugin, error: plugin::Error) -> Failure {
     match error {
         plugin::Error::Exhausted => Failure::new(
             Kind::Overloaded,
-            "The gateway has no sandbox free. Try again in a moment.",
+            "The gateway has no free sandbox. Try again in a moment.",
         )
         .with_field("retry-after", "1")
         .caused_by(error),
@@ -204,7 +204,7 @@ fn plugin_failure(plugin: &Plugin, error: plugin::Error) -> Failure {
         | plugin::Error::Output { .. }
         | plugin::Error::Contract(_) => Failure::new(
             Kind::PluginFault,
-            format!("The stage `{}` of the gateway failed.", plugin.name()),
+            format!("The gateway's stage `{}` failed.", plugin.name()),
         )
         .caused_by(error),
     }

@@ -72,7 +72,7 @@ impl<'a> Io<'a> {
         }
         let runtime = Handle::current();
         if self.direct && runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-            return Err(Error::msg("it waits, where there is only one thread"));
+            return Err(Error::msg("it waits, but there is only one thread"));
         }
         let _permit = self
             .waiting

@@ -163,7 +163,7 @@ impl Chunked {
             (State::Digits | State::Blanks, b';') => State::Extension,
             (State::Digits | State::Blanks, b' ' | b'\t') => State::Blanks,
             (State::Digits | State::Blanks | State::Extension, b'\r') => State::SizeEnd,
-            (State::Blanks, _) => return Err(Error::Chunk("its size is no number")),
+            (State::Blanks, _) => return Err(Error::Chunk("its size is not a number")),
             (State::Digits, _) => {
                 let digit = digit(byte)?;
                 let shifted = self.left.checked_mul(16);
@@ -203,7 +203,7 @@ fn digit(byte: u8) -> Result<u64, Error> {
     char::from(byte)
         .to_digit(16)
         .map(u64::from)
-        .ok_or(Error::Chunk("its size is no number"))
+        .ok_or(Error::Chunk("its size is not a number"))
 }
 
 #[cfg(test)]
@@ -282,11 +282,11 @@ mod tests {
 
     #[test]
     fn chunks_that_make_no_sense_are_refused() {
-        assert_eq!(refused(b"\r\n"), "its size is no number");
-        assert_eq!(refused(b"+5\r\nhello"), "its size is no number");
-        assert_eq!(refused(b"5g\r\n"), "its size is no number");
-        assert_eq!(refused(b"5 5\r\n"), "its size is no number");
-        assert_eq!(refused(b"5\nhello"), "its size is no number");
+        assert_eq!(refused(b"\r\n"), "its size is not a number");
+        assert_eq!(refused(b"+5\r\nhello"), "its size is not a number");
+        assert_eq!(refused(b"5g\r\n"), "its size is not a number");
+        assert_eq!(refused(b"5 5\r\n"), "its size is not a number");
+        assert_eq!(refused(b"5\nhello"), "its size is not a number");
         assert_eq!(refused(b"5;x\nhello"), "its size line ends without CR");
         assert_eq!(refused(b"5\rhello"), "a CR without LF");
         assert_eq!(refused(b"5\r\nhelloo"), "it is longer than its size");

@@ -106,11 +106,9 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Error> {
         let status = response
             .code
             .and_then(|code| StatusCode::from_u16(code).ok());
-        let status = status.ok_or(Error::Head("its status is none"))?;
+        let status = status.ok_or(Error::Head("its status code is invalid"))?;
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Error::Head(
-                "it changes the protocol, which nobody asked for",
-            ));
+            return Err(Error::Head("it switches protocols without being asked"));
         }
         if status.is_informational() {
             let _ = buffer.split_to(length);
@@ -160,7 +158,7 @@ fn read_fields(bytes: &Bytes, places: &[(Place, Place)]) -> Result<HeaderMap, Er
         let name = HeaderName::from_bytes(&bytes[*from..*to]);
         let value = HeaderValue::from_maybe_shared(bytes.slice(*start..*end));
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(Error::Head("it has a field that is none"));
+            return Err(Error::Head("it has an invalid header field"));
         };
         fields.append(name, value);
     }
@@ -188,7 +186,9 @@ fn framing(
             .next()
             .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
         if !chunked || codings.next().is_some() || version == Version::HTTP_10 {
-            return Err(Error::Head("its transfer coding was not asked for"));
+            return Err(Error::Head(
+                "it has a transfer coding that was not requested",
+            ));
         }
         // Somebody between here and the server may have gone by the length: this connection is not to be trusted again.
         return Ok((Content::CHUNKED, keep_alive && length.is_none()));
@@ -207,9 +207,9 @@ fn content_length(fields: &HeaderMap) -> Result<Option<u64>, Error> {
         for text in text.split(',').map(str::trim) {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             let length = text.parse().ok().filter(|_| digits);
-            let length = length.ok_or(Error::Head("its content-length is no number"))?;
+            let length = length.ok_or(Error::Head("its content-length is not a number"))?;
             if *found.get_or_insert(length) != length {
-                return Err(Error::Head("its content-length is two numbers"));
+                return Err(Error::Head("it has two different content-lengths"));
             }
         }
     }

@@ -176,7 +176,7 @@ fn chunk() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_head_or_none_however_they_are_cut(
+    fn any_bytes_are_a_head_or_an_error_however_they_are_cut(
         begins in prop::sample::select(vec!["HTTP/1.1 200 OK\r\n", "HTTP/1.0 404 \r\n", ""]),
         bytes in bytes(HEAD_WORDS),
         sizes in sizes(),
@@ -238,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_body_or_none_however_they_are_cut(
+    fn any_bytes_are_a_body_or_an_error_however_they_are_cut(
         content in contents(),
         bytes in bytes(BODY_WORDS),
         sizes in sizes(),

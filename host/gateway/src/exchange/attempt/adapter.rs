@@ -19,7 +19,7 @@ use sluicegate_upstream as upstream;
 pub(in crate::exchange) struct Adapter {
     pub(super) run: PipelineRun,
     pub(super) context: ExchangeContext,
-    /// Whether its attempt is the one that is answered with: its notes are those of the exchange.
+    /// Whether its attempt decided the exchange: its notes are those of the exchange then.
     pub(super) decided: bool,
 }
 
@@ -42,7 +42,7 @@ impl Adapter {
         self.run.events()
     }
 
-    /// Bytes that it waits with for more.
+    /// Bytes that it holds while it waits for more.
     pub(in crate::exchange) fn buffered(&self) -> usize {
         self.run.buffered()
     }
@@ -63,7 +63,7 @@ impl Adapter {
             return Ok(body.take());
         }
         if let RequestBody::Stream(limited) = body {
-            // The adapter wants to see what no stage has: from here on it is kept.
+            // The adapter wants to see a body that no stage has read: from here on it is kept.
             let bytes = match limited.take() {
                 Some(mut limited) => client.unless_gone(limited.collect()).await?,
                 None => Ok(Bytes::new()),
@@ -80,7 +80,7 @@ impl Adapter {
         Ok(upstream::Body::full(new))
     }
 
-    /// Takes some of the response through the adapter. Once its attempt has decided the exchange, its notes are the exchange's.
+    /// Passes a chunk of the response through the adapter. Once its attempt has decided the exchange, both share their notes.
     pub(super) async fn advance(&mut self, exchange: &mut ExchangeContext, chunk: Chunk) -> Chunk {
         self.share_notes(exchange);
         let chunk = self.run.advance(&mut self.context, chunk).await;

@@ -1,4 +1,4 @@
-//! Whom to ask, and whom next: the targets of an upstream and its fallbacks, and which failures lead from one to another.
+//! Which target to ask, and which next: those of an upstream and its fallbacks, and which failures lead from one to another.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use crate::exchange::Exchange;
 use crate::failure::{Failure, Kind};
 use sluicegate_upstream::{Target, Upstream};
 
-/// The targets that can still be asked, of the upstream that was chosen and of its fallbacks.
+/// The targets that can still be asked: those of the chosen upstream and of its fallbacks.
 pub(super) struct Candidates {
-    /// Each with the place in its list of targets where this exchange begins.
+    /// Each with the index in its list of targets at which this exchange begins.
     upstreams: Vec<(Arc<Upstream>, usize)>,
     tried: Vec<Arc<Target>>,
     left: u32,
 }
 
-/// Whom an attempt asks.
+/// The target of an attempt.
 pub(super) struct Candidate {
     pub(super) upstream: Arc<Upstream>,
     pub(super) target: Arc<Target>,
@@ -25,8 +25,8 @@ pub(super) struct Candidate {
 }
 
 impl Candidates {
-    /// The next target: one that is not known to be down, in the order of the upstreams, and that is not stalled if there is
-    /// such a one. Where all are down and none was tried, the first one all the same.
+    /// The next target that is not known to be down, in the order of the upstreams; a stalled one only if no other is left. If
+    /// all are down and none was tried, the first one.
     pub(super) fn next(&mut self) -> Option<Candidate> {
         let left = self.left.checked_sub(1)?;
         let any = || self.find(|upstream, turn| Some(upstream.in_turn(turn)));
@@ -62,7 +62,7 @@ impl Candidates {
 }
 
 impl Exchange {
-    /// Who can be asked, of the upstream that the route or a stage chose and of its fallbacks.
+    /// The targets that can be asked: those of the upstream that the route or a stage chose, and of its fallbacks.
     pub(super) fn candidates(&self) -> Result<Candidates, Failure> {
         let find = |name: &Arc<str>| {
             self.snapshot.upstreams.get(name).cloned().ok_or_else(|| {
@@ -119,7 +119,7 @@ pub(super) fn may_be_mended(failure: &Failure) -> bool {
     }
 }
 
-/// The failure of the last attempt, with the shortest wait that any of them asked for.
+/// The failure of the last attempt, with the shortest `retry-after` of all attempts.
 pub(super) fn last_of(failure: Failure, soonest: Option<u64>) -> Failure {
     match soonest {
         Some(seconds) if matches!(failure.status().as_u16(), 429 | 503) => {

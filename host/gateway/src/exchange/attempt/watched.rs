@@ -10,16 +10,16 @@ use sluicegate_upstream::{Target, Upstream};
 
 /// Whether an attempt can be taken back, and who decides that.
 pub(super) struct Watched {
-    /// `None` if nobody looks after it.
+    /// `None` if it is not watched.
     ticket: Option<Ticket>,
-    /// Whether it can be made again.
+    /// Whether the attempt can be repeated.
     pub(super) again: bool,
-    /// Whether another model server is left for it.
+    /// Whether another model server is left.
     pub(super) elsewhere: bool,
 }
 
 impl Watched {
-    /// Waits for something of the model server, unless that does nothing.
+    /// Waits for something from the model server, unless that is stalled.
     pub(super) async fn wait<T>(
         &mut self,
         something: impl Future<Output = Result<T, Halt>>,
@@ -31,7 +31,7 @@ impl Watched {
         }
     }
 
-    /// Something has come: from here on it is not taken back.
+    /// Data has arrived: from here on the attempt is not taken back.
     pub(super) fn has_begun(&mut self) {
         self.ticket = None;
     }
@@ -45,7 +45,7 @@ impl Watched {
 }
 
 impl Exchange {
-    /// Begins to watch over an attempt that asks for a model. Waits while that is being unloaded.
+    /// Begins to watch an attempt for a model. Waits while the model is being unloaded.
     pub(super) async fn watched(
         &mut self,
         upstream: &Upstream,

@@ -7,7 +7,7 @@ use sluicegate_contract::path::{self, Ambiguous};
 
 use super::{REQUEST_ID, request_id};
 
-/// The bytes that a server sees that decodes a path once; broken escapes stay.
+/// What a server sees after it has decoded the path once; broken escapes stay.
 fn decoded(path: &str) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = path.as_bytes();

@@ -1,4 +1,4 @@
-//! The connection's end of a response: it takes a body chunk by chunk, and lets the exchange go on meanwhile.
+//! The connection's end of a response: it takes the body chunk by chunk, and polls the exchange meanwhile.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

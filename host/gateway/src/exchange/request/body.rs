@@ -1,4 +1,4 @@
-//! The body of a frozen request, which every attempt sends once more if it can.
+//! The body of a frozen request, which every attempt sends again if it can.
 
 use bytes::Bytes;
 
@@ -9,19 +9,19 @@ use sluicegate_upstream::body::{self, Limited};
 
 /// The body of a frozen request.
 pub(in crate::exchange) enum RequestBody {
-    /// At hand: it can be sent as often as there are attempts.
+    /// Kept in memory: every attempt can send it.
     Kept(Bytes),
-    /// Passed on as it arrives, once; `None` when some of it may be gone.
+    /// Passed on as it arrives, once; `None` if some of it may have been sent.
     Stream(Option<Box<Limited>>),
 }
 
 impl RequestBody {
-    /// Whether there is still all of it to be sent.
+    /// Whether the whole body can still be sent.
     pub(in crate::exchange) fn is_whole(&self) -> bool {
         !matches!(self, Self::Stream(None))
     }
 
-    /// Whether it can be sent once more whatever became of the last attempt.
+    /// Whether it can be sent again however the last attempt ended.
     pub(in crate::exchange) fn is_kept(&self) -> bool {
         matches!(self, Self::Kept(_))
     }
@@ -45,22 +45,22 @@ impl RequestBody {
     }
 }
 
-/// What it means for the client that its body cannot be read.
+/// The client's error when its body cannot be read.
 pub(in crate::exchange) fn unreadable(error: body::Error) -> Failure {
     use body::Error;
     match error {
         Error::TooLarge { limit } => Failure::new(
             Kind::BodyTooLarge,
-            format!("The request body is larger than the {limit} bytes that the gateway takes."),
+            format!("The request body is larger than the {limit} bytes that the gateway accepts."),
         ),
         Error::TimedOut { limit } => Failure::new(
             Kind::RequestTimeout,
-            format!("Nothing of the request body came for {limit:?}."),
+            format!("No data of the request body arrived for {limit:?}."),
         ),
         Error::NoMemory => Full::Memory.into(),
         Error::Broken => Failure::new(
             Kind::InvalidRequest,
-            "The request body ended early or is not framed as HTTP asks.",
+            "The request body ended early or is not valid HTTP.",
         ),
     }
 }

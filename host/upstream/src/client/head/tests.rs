@@ -56,7 +56,7 @@ fn interim_answers_are_left_out() {
     let head = head.expect("legal").expect("whole");
     assert_eq!(head.parts.status, StatusCode::NOT_FOUND);
     assert!(!head.parts.headers.contains_key("link"));
-    let reason = "it changes the protocol, which nobody asked for";
+    let reason = "it switches protocols without being asked";
     assert_eq!(refused("HTTP/1.1 101 Switching Protocols\r\n\r\n"), reason);
 }
 
@@ -108,7 +108,7 @@ fn http_1_0_is_kept_only_if_it_says_so() {
 
 #[test]
 fn heads_that_make_no_sense_are_refused() {
-    let number = "its content-length is no number";
+    let number = "its content-length is not a number";
     for length in [
         "-1",
         "+1",
@@ -127,9 +127,9 @@ fn heads_that_make_no_sense_are_refused() {
     }
     assert_eq!(
         refused_fields("content-length: 5\r\ncontent-length: 6\r\n"),
-        "its content-length is two numbers"
+        "it has two different content-lengths"
     );
-    let coding = "its transfer coding was not asked for";
+    let coding = "it has a transfer coding that was not requested";
     for codings in [
         "gzip, chunked",
         "chunked, gzip",
@@ -155,7 +155,10 @@ fn heads_that_make_no_sense_are_refused() {
     ] {
         assert_eq!(refused(text), "it is not HTTP/1", "{text:?}");
     }
-    assert_eq!(refused("HTTP/1.1 000 X\r\n\r\n"), "its status is none");
+    assert_eq!(
+        refused("HTTP/1.1 000 X\r\n\r\n"),
+        "its status code is invalid"
+    );
 }
 
 #[test]
