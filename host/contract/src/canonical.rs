@@ -6,7 +6,7 @@ use http::Method;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a canonical request says at its top level.
+/// Members at the top level of a canonical request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Top {
     /// `model` as JSON text, if it is a string.
@@ -15,11 +15,11 @@ pub struct Top {
     pub stream: bool,
 }
 
-/// A member that stands twice at the top level: two readers might take two different values.
+/// A member appears twice at the top level: two readers might take different values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate(pub &'static str);
 
-/// Whether a request is one in OpenAI's form, with a `model` at its top level.
+/// Whether a request is in OpenAI's form, with `model` at its top level.
 #[must_use]
 pub fn is_canonical(method: &Method, path: &str) -> bool {
     *method == Method::POST
@@ -38,8 +38,8 @@ pub fn can_stream(method: &Method, path: &str) -> bool {
     *method == Method::POST && matches!(path, "/v1/chat/completions" | "/v1/completions")
 }
 
-/// Whether a body counts as JSON: it begins with `{` and is not announced as a form. The content type is not asked
-/// otherwise, since many clients send none, or a wrong one.
+/// Whether a body counts as JSON: it begins with `{` and its content type is not a form's. Otherwise the content type does not
+/// matter, since many clients send none, or a wrong one.
 #[must_use]
 pub fn is_json(content_type: Option<&[u8]>, begin: &[u8]) -> bool {
     let form = content_type.is_some_and(|value| {
@@ -59,7 +59,7 @@ pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
 /// Reads the top level of a body; `None` if it is not a JSON object.
 ///
 /// # Errors
-/// [`Duplicate`] if `model` or `stream` is there twice.
+/// [`Duplicate`] if `model` or `stream` appears twice.
 pub fn top(body: &[u8]) -> Result<Option<Top>, Duplicate> {
     let mut duplicate = None;
     let mut deserializer = serde_json::Deserializer::from_slice(without_mark(body));

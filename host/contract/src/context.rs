@@ -16,11 +16,12 @@ use crate::fields::strip_hop_by_hop;
 use crate::notes::{self, Notes};
 use crate::{canonical, fields, json};
 
-/// A change that a stage may not make, as the fault that it gets: the guest's mistake, so a server error if it hands that on.
+/// A change that a stage may not make, as the fault that the stage gets. It is the guest's mistake, so it is a server error if
+/// the guest passes it on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IllegalChange(String);
 
-/// Bytes of a message. Arbitrary: a sentence with the name of a field in it.
+/// The most bytes of a message. Arbitrary: a sentence with the name of a field in it.
 const MESSAGE: usize = 512;
 
 impl IllegalChange {
@@ -30,7 +31,7 @@ impl IllegalChange {
     pub const CODE: &'static str = "illegal_change";
 
     pub(crate) fn new(mut message: String) -> Self {
-        // It may quote what a guest gave, which may be as long as its memory.
+        // It may quote a guest's text, which may be as long as the guest's memory.
         message.truncate(message.floor_char_boundary(MESSAGE));
         Self(message)
     }
@@ -59,7 +60,7 @@ impl fmt::Display for IllegalChange {
 
 impl std::error::Error for IllegalChange {}
 
-/// What a stage is being asked for. It decides which fields are current and what may be changed.
+/// The phase of a call. It decides which fields are current and what may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// `gate.check`
@@ -140,14 +141,14 @@ pub struct Identity {
 
 /// The state of an exchange that its stages share; in an adapter, a copy of it for one attempt.
 ///
-/// The fields are for the gateway; what a stage may do is in the methods.
+/// The public fields are for the gateway. The methods are what a stage may do.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// Request id, time, route and client.
     pub identity: Identity,
     /// 0 in the stages of a route, else the number of the attempt.
     pub attempt: u32,
-    /// What is being called.
+    /// The phase of the current call.
     pub phase: Phase,
     /// The request's method.
     pub method: Method,
@@ -161,7 +162,7 @@ pub struct Context {
     pub upstreams: Arc<[Arc<str>]>,
     /// The request's fields, without those of the gateway.
     pub request: HeaderMap,
-    /// What stages did to the fields that are otherwise dropped.
+    /// Which of the guarded fields a stage has set; the others are dropped.
     pub set_by_stage: SetByStage,
     /// The request body as it stands, while it can be asked about.
     pub body: Option<Bytes>,
@@ -169,11 +170,11 @@ pub struct Context {
     pub status: Option<StatusCode>,
     /// The response's fields, without those of the gateway.
     pub response: HeaderMap,
-    /// Fields that the response gets, whichever it will be.
+    /// Fields that every response gets, whatever leads to it.
     pub response_fields: HeaderMap,
     /// Whether a response head has gone to the client: what is set now has no effect.
     pub head_sent: bool,
-    /// The head of the response whose place a failure in the middle of its body has taken.
+    /// The head of a response that was replaced by a failure in the middle of its body.
     pub replaced: Option<Head>,
     /// The notes.
     pub notes: Notes,
@@ -216,8 +217,8 @@ impl Context {
         }
     }
 
-    /// A copy for one attempt, before its adapter's first phase. The response begins empty. What stages set for the `chosen`
-    /// upstream to know them by is not for a fallback.
+    /// A copy for one attempt, before its adapter's first phase. The response begins empty. Credentials that stages set are for
+    /// the `chosen` upstream only, not for a fallback.
     #[must_use]
     pub fn attempt(&self, number: u32, upstream: Arc<str>, chosen: bool) -> Self {
         let (mut request, mut set_by_stage) = (self.request.clone(), self.set_by_stage);
@@ -342,22 +343,22 @@ impl Context {
         Ok(())
     }
 
-    /// A failure in the middle of the body takes the place of the response: stages see its status and, as long as the client has
-    /// no head, can set both that and its fields.
+    /// A failure in the middle of the body replaces the response: stages see its status and, while the client has no head, can
+    /// set its status and fields.
     pub fn fail(&mut self, (status, fields): Head) {
         let status = std::mem::replace(&mut self.status, status);
         let fields = std::mem::replace(&mut self.response, fields);
         self.replaced.get_or_insert((status, fields));
     }
 
-    /// Something of the body comes before the failure: the head is again that of the response. Returns the failure's.
+    /// Data of the body comes before the failure: the head is that of the response again. Returns the failure's head.
     pub fn restore(&mut self) -> Option<Head> {
         let (status, fields) = self.replaced.take()?;
         let status = std::mem::replace(&mut self.status, status);
         Some((status, std::mem::replace(&mut self.response, fields)))
     }
 
-    /// The fields of the current direction: the request's in its phases, else the response's.
+    /// The fields of the current direction: the request's in request phases, otherwise the response's.
     #[must_use]
     pub fn fields(&self) -> &HeaderMap {
         if self.phase.is_request() {
@@ -378,7 +379,7 @@ impl Context {
         let Some(fields) = self.changing() else {
             return Ok(());
         };
-        // The old values go first: they make room.
+        // The old values are removed first, to make room.
         let old = fields.remove(&name);
         if !fields::has_room(fields, &name, &value) {
             if let Some(old) = old {
@@ -391,7 +392,7 @@ impl Context {
         Ok(())
     }
 
-    /// Adds a field and keeps those of the same name; but what the client sent in a guarded field is not kept.
+    /// Adds a field and keeps those of the same name, except for what the client sent in a guarded field.
     ///
     /// # Errors
     /// As [`Context::set`].
@@ -431,7 +432,7 @@ impl Context {
         Ok(())
     }
 
-    /// The fields that a change is for; `None` if it has no effect, because the head has gone out.
+    /// The fields that a change applies to; `None` if it has no effect because the head has gone out.
     fn changing(&mut self) -> Option<&mut HeaderMap> {
         if self.phase.is_request() {
             Some(&mut self.request)
@@ -457,7 +458,7 @@ impl Context {
         Ok(())
     }
 
-    /// Sets a field of the response, whichever it will be. Only in request and response phases.
+    /// Sets a field that every response gets. Only in request and response phases.
     ///
     /// # Errors
     /// In `closing`, or if name or value is not legal.
@@ -503,7 +504,7 @@ impl Context {
     /// Sets a note.
     ///
     /// # Errors
-    /// If the text is not JSON, or past the bounds of notes.
+    /// If the text is not JSON, or exceeds the limits of notes.
     pub fn set_note(&mut self, name: &str, json: String) -> Result<(), IllegalChange> {
         let no_room = || {
             let message = "the notes of one exchange are limited to 64 and to 64 KiB";
@@ -537,12 +538,12 @@ impl Context {
         Ok(())
     }
 
-    /// Whether the call that has just returned ended the body; forgets it.
+    /// Whether the call that has just returned ended the body; resets that.
     pub fn take_end_body(&mut self) -> bool {
         std::mem::take(&mut self.ends_body)
     }
 
-    /// Takes in what a complete canonical request says of itself: the notes `model` and `stream`.
+    /// Sets the notes `model` and `stream` from the body of a complete canonical request.
     ///
     /// # Errors
     /// [`canonical::Duplicate`], for a 400.
@@ -556,7 +557,7 @@ impl Context {
         let Some(top) = canonical::top(body)? else {
             return Ok(());
         };
-        // They are JSON by construction; a model's name that is too long for a note has none.
+        // They are JSON by construction. A model's name that is too long for a note is left out.
         if let Some(model) = top.model {
             self.notes.set("model", model);
         }

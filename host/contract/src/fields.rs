@@ -20,13 +20,13 @@ const OWNED_BY_HOST: [HeaderName; 11] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// The most fields of a head that a stage may make. Arbitrary; clients send some twenty.
+/// The most fields of a head that a stage may produce. Arbitrary; clients send some twenty.
 pub const MAX_COUNT: usize = 512;
-/// The most bytes of names and values of a head that a stage may make. Arbitrary; four times what clients may send.
+/// The most bytes of names and values of a head that a stage may produce. Arbitrary; four times what clients may send.
 pub const MAX_BYTES: usize = 256 * 1024;
 
-/// Fields with which clients and model servers prove who they are, and `host`. What the client sent in them is its business with
-/// the gateway: only what a stage sets goes to a model server, and not to a fallback.
+/// Fields with credentials, and `host`. What the client sends in them is for the gateway only. What a stage sets goes to the
+/// chosen model server, but not to a fallback.
 pub const GUARDED: [HeaderName; 5] = [
     header::HOST,
     header::AUTHORIZATION,
@@ -84,7 +84,7 @@ pub fn name(name: &str) -> Result<HeaderName, IllegalChange> {
 /// # Errors
 /// If it is not legal in HTTP.
 pub fn value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, IllegalChange> {
-    // Blanks alone: a line end must be refused and not be tidied away.
+    // Only blanks: a line end must be refused, not trimmed.
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let begin = value
         .iter()

@@ -5,7 +5,7 @@
 pub enum Framing {
     /// Server-sent events, `text/event-stream`.
     Sse,
-    /// One JSON document a line, `application/x-ndjson`.
+    /// One JSON document per line, `application/x-ndjson`.
     Ndjson,
     /// Not a stream: one body.
     Document,

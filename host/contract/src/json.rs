@@ -1,4 +1,4 @@
-//! Reading single values out of a JSON text without building it up in memory.
+//! Reads single values from a JSON text without building a tree in memory.
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 //! from a request by itself.
 //!
 //! Pure: no engine, no connection, no clock. The gateway enforces these rules on components, the SDK's test bench on native
-//! code; `wit/` tells them to plugin authors. A rule lives here and nowhere else.
+//! code; `wit/` describes them for plugin authors. Each rule is here and nowhere else.
 
 pub mod canonical;
 pub mod context;

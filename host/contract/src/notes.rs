@@ -1,8 +1,8 @@
 //! Notes: JSON values that the stages of one exchange and its observers share.
 
-/// Notes that an exchange can hold. Arbitrary; the shipped plugins use five.
+/// The most notes of an exchange. Arbitrary; the shipped plugins use five.
 const COUNT: usize = 64;
-/// Bytes of notes, names included, that an exchange can hold. Arbitrary.
+/// The most bytes of notes, names included, of an exchange. Arbitrary.
 pub(crate) const BYTES: usize = 64 * 1024;
 
 /// The notes of one exchange, each a name and JSON text.
@@ -38,7 +38,7 @@ impl Notes {
         true
     }
 
-    /// All notes, in order of their names; none are left.
+    /// Takes all notes, in order of their names.
     #[must_use]
     pub fn take(&mut self) -> Vec<(String, String)> {
         self.bytes = 0;

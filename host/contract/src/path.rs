@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-/// Why a path cannot be brought into its one spelling.
+/// Why a path cannot be normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ambiguous {
     /// Servers resolve it, each in its own way.
     DotSegment,
-    /// Nothing can be read from it.
+    /// It cannot be decoded.
     Escape,
-    /// Some servers take it for `/`.
+    /// Some servers read it as `/`.
     Backslash,
 }
 
@@ -28,11 +28,11 @@ impl Ambiguous {
 /// The path in its one spelling.
 ///
 /// # Shape
-/// Escaped characters that a path may have as they are stand as they are, an escaped `/` too; all others are escaped in capitals.
-/// Slashes in a row are one. A path that is spelled so already is given back as it is, and so is what is not a path, such as `*`.
+/// Escaped characters that need no escape are decoded, an escaped `/` too; all others keep their escape, in capitals. Slashes
+/// in a row become one. A path in this form is returned as it is, and so is anything that is not a path, such as `*`.
 ///
 /// # Errors
-/// [`Ambiguous`]: whatever it is matched with, some server behind would read it in another way.
+/// [`Ambiguous`]: whatever route it matched, some model server would read it in another way.
 ///
 /// # Source
 /// RFC 3986, sections 3.3 (the characters of a path) and 6.2.2 (normalization). Beyond it `%2F` is read as `/`, since model
@@ -51,7 +51,7 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
             Cow::Owned(respelled)
         }
     };
-    // Nearly no path has anything that could be one.
+    // Almost no path has such a segment.
     if normal.contains("/.") && normal.split('/').any(is_dot_segment) {
         return Err(Ambiguous::DotSegment);
     }
@@ -90,7 +90,7 @@ fn stands_as_it_is(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte)
 }
 
-/// `.` or `..`, also with parameters, which some servers take off first.
+/// `.` or `..`, also with parameters, which some servers remove first.
 fn is_dot_segment(segment: &str) -> bool {
     let name = segment.split(';').next().unwrap_or_default();
     name == "." || name == ".."

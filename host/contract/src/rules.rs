@@ -2,7 +2,7 @@
 
 use crate::{Framing, Manifest};
 
-/// A result that breaks the contract; the text says how.
+/// A result that violates the contract; the text says how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);
 
@@ -30,7 +30,7 @@ impl Exports {
         self.gate || self.request
     }
 
-    /// Whether the component sees responses. (`chunks` is nothing without `response`.)
+    /// Whether the component sees responses. (`chunks` has no effect without `response`.)
     #[must_use]
     pub const fn sees_response(self) -> bool {
         self.response || self.events
@@ -98,7 +98,7 @@ impl ResponsePlan {
     }
 }
 
-/// A reply has a final status.
+/// A reply must have a final status.
 ///
 /// # Errors
 /// [`Violation`]
@@ -109,7 +109,7 @@ pub fn check_reply(status: u16) -> Result<(), Violation> {
     Err(Violation(format!("{status} is not a status for a reply")))
 }
 
-/// A fault has an error's status.
+/// A fault must have an error status.
 ///
 /// # Errors
 /// [`Violation`]
@@ -120,7 +120,7 @@ pub fn check_fault(status: u16) -> Result<(), Violation> {
     Err(Violation(format!("{status} is not an error status")))
 }
 
-/// A stage whose manifest says that it changes nothing may not.
+/// A stage whose manifest says that it changes nothing must not change anything.
 ///
 /// # Errors
 /// [`Violation`]
@@ -133,7 +133,7 @@ pub fn check_replacement(manifest: &Manifest, replaces: bool) -> Result<(), Viol
     ))
 }
 
-/// `request.body` after the plan `look` has nothing to replace.
+/// `request.body` must not replace the body after the plan `look`.
 ///
 /// # Errors
 /// [`Violation`]
@@ -150,7 +150,7 @@ pub fn check_request_body(
     check_replacement(manifest, replaces)
 }
 
-/// A plan needs the export that it asks for, and a stage that changes nothing may not re-frame either.
+/// A plan needs the export that it asks for, and a stage that changes nothing must not change the framing either.
 ///
 /// # Errors
 /// [`Violation`]

@@ -1,7 +1,7 @@
 //! What went wrong in an exchange, as the client, the log and the metrics see it.
 //!
-//! A [`Kind`] decides status, error code and metric label; the message is for the person behind the client and holds no
-//! internals; the cause is for the log only. Nothing here knows how the failure came about.
+//! A [`Kind`] decides status, error code and metric label; the message is for the client's user and contains no internals; the
+//! cause is for the log only. Nothing here knows what led to the failure.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -11,7 +11,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use sluicegate_contract::error_body;
 
-/// The closed list of reasons for which an exchange ends with an error.
+/// The closed list of reasons why an exchange ends with an error.
 ///
 /// # Source
 /// The table of bad input in the README ("Errors"); each kind is one error code there.
@@ -19,7 +19,7 @@ use sluicegate_contract::error_body;
 pub enum Kind {
     /// The request breaks a rule of the gateway itself.
     InvalidRequest,
-    /// A page in a browser that may not use the gateway, or a host by which the gateway is not known.
+    /// The request comes from a web page that may not use the gateway, or names a host that is not the gateway's.
     Foreign,
     /// No route has this path.
     NotFound,
@@ -33,25 +33,25 @@ pub enum Kind {
     UnsupportedCoding,
     /// The request head is larger than the limit.
     HeadTooLarge,
-    /// Too many exchanges, or no sandbox free.
+    /// Too many exchanges, or no free sandbox.
     Overloaded,
-    /// The gateway stops, and has waited long enough for the exchange to end.
+    /// The gateway is stopping, and has waited long enough for the exchange to end.
     ShuttingDown,
     /// The model server cannot be connected to.
     UpstreamUnreachable,
     /// Connecting to the model server took too long.
     UpstreamConnectTimeout,
-    /// The model server took too long to begin its answer.
+    /// The model server took too long to begin its response.
     UpstreamFirstByteTimeout,
-    /// The model server is up and does nothing, and what could be done about it did not help.
+    /// The model server is up but does nothing, and unloading the model did not help or is not possible.
     UpstreamStalled,
     /// The model server stopped sending in the middle of its response.
     UpstreamIdleTimeout,
     /// The whole exchange took too long.
     UpstreamTotalTimeout,
-    /// The model server broke its answer off.
+    /// The model server broke off its response.
     UpstreamBroken,
-    /// The model server's answer makes no sense.
+    /// The model server's response is invalid.
     UpstreamInvalid,
     /// A stage trapped, overran a budget or broke the contract.
     PluginFault,
@@ -65,7 +65,7 @@ impl Kind {
     /// Status and error code, in this order.
     ///
     /// # Shape
-    /// The code is also the metric label. [`Kind::Refused`] gives what is used where the stage's own does not apply.
+    /// The code is also the metric label. For [`Kind::Refused`] they are defaults: the stage's own apply.
     #[must_use]
     pub const fn status_and_code(self) -> (StatusCode, &'static str) {
         match self {
@@ -110,7 +110,7 @@ impl Kind {
     ///
     /// # Source
     /// The clients retry 408, 409, 429 and every 5xx twice unless `x-should-retry` says otherwise (openai-python
-    /// `_base_client.py`, `_should_retry`). A stage that traps on a request traps on its repetition too.
+    /// `_base_client.py`, `_should_retry`). A stage that traps on a request will trap on it again.
     const fn is_useless_to_repeat(self) -> bool {
         matches!(
             self,
@@ -133,8 +133,8 @@ pub struct Failure {
     /// Header fields that belong to the error, such as `allow` or `retry-after`.
     fields: Option<Box<HeaderMap>>,
     /// Whether clients are told not to repeat the request.
-    final_answer: bool,
-    /// Whether it was reported: to the log and to the record of the exchange.
+    not_to_repeat: bool,
+    /// Whether it was reported to the log and to the record of the exchange.
     reported: bool,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -151,7 +151,7 @@ impl Failure {
             message: message.into(),
             param: None,
             fields: None,
-            final_answer: kind.is_useless_to_repeat(),
+            not_to_repeat: kind.is_useless_to_repeat(),
             reported: false,
             cause: None,
         }
@@ -201,11 +201,11 @@ impl Failure {
     /// Tells clients not to repeat the request.
     #[must_use]
     pub fn not_to_repeat(mut self) -> Self {
-        self.final_answer = true;
+        self.not_to_repeat = true;
         self
     }
 
-    /// Whether it was not told yet; from now on it counts as told.
+    /// Marks it as reported; true if it was not yet.
     pub fn mark_reported(&mut self) -> bool {
         !std::mem::replace(&mut self.reported, true)
     }
@@ -249,7 +249,7 @@ impl Failure {
         text
     }
 
-    /// The error's own value of a field.
+    /// The value of one of the error's header fields.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&HeaderValue> {
         self.fields.as_ref()?.get(name)
@@ -260,7 +260,7 @@ impl Failure {
     pub fn head(&self) -> HeaderMap {
         let mut fields = self.fields.as_deref().cloned().unwrap_or_default();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.final_answer {
+        if self.not_to_repeat {
             let name = HeaderName::from_static("x-should-retry");
             fields.insert(name, HeaderValue::from_static("false"));
         }

@@ -12,7 +12,7 @@ use sluicegate_telemetry::metrics::RouteMetrics;
 /// A route with its pipeline ready to run.
 #[derive(Debug)]
 pub struct Route {
-    /// The path as configured, such as `/v1/*`; "" for the route of exchanges that match none.
+    /// The path as configured, such as `/v1/*`; "" for exchanges that match no route.
     pub label: Arc<str>,
     /// The methods that it takes; empty for all.
     pub methods: Vec<Method>,
@@ -20,11 +20,11 @@ pub struct Route {
     pub pipeline: Pipeline,
     /// The upstream, unless a stage chooses another.
     pub upstream: Arc<str>,
-    /// The upstreams that are asked when that one cannot answer, in this order.
+    /// The upstreams that are asked if that one fails, in this order.
     pub fallback: Vec<Arc<str>>,
     /// How many sandboxes one exchange can hold, by the upstream that it asks first.
     pub sandboxes: HashMap<Arc<str>, usize>,
-    /// Where its exchanges are counted.
+    /// Its metrics.
     pub metrics: Arc<RouteMetrics>,
 }
 
@@ -44,12 +44,12 @@ impl Route {
     }
 }
 
-/// What there is for a request.
+/// The result of a look-up.
 #[derive(Debug)]
 pub enum Found {
     /// This route.
     Route(Arc<Route>),
-    /// The path is known, but not with this method; the methods that are, as in an `allow` field.
+    /// The path is known, but not with this method. Holds the methods that are, as in an `allow` field.
     OtherMethods(String),
     /// The path is not known.
     Nothing,
@@ -64,7 +64,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Adds a route behind those that are there.
+    /// Adds a route after the others.
     pub fn add(&mut self, pattern: &PathPattern, route: Arc<Route>) {
         match pattern {
             PathPattern::Exact(path) => self.exact.entry(path.clone()).or_default().push(route),

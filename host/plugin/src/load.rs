@@ -64,7 +64,7 @@ pub enum Error {
         /// What the guest did.
         source: super::Error,
     },
-    /// The manifest is not one, or the configuration does not fit it.
+    /// The manifest cannot be used, or the configuration does not fit it.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
     /// The manifest suggests a limit that cannot be used.
@@ -89,7 +89,7 @@ pub enum Error {
 /// If called outside a tokio runtime.
 ///
 /// # Cancel safety
-/// Dropping the future lets the work run to its end on its own thread; the result is then lost.
+/// If the future is dropped, the work goes on to its end on its own thread, and the result is lost.
 pub async fn load(
     engine: &Engine,
     configured: &config::Plugin,
@@ -143,7 +143,7 @@ pub async fn load(
     Ok(plugin)
 }
 
-/// Builds the image on a thread of its own; without a memory capture if Wizer cannot handle the component.
+/// Builds the image on a thread of its own, without a memory capture if Wizer cannot handle the component.
 async fn capture(
     engine: &Engine,
     owner: &Arc<Owner>,
@@ -305,8 +305,8 @@ impl Job {
         let call = async |store: &mut Store<State>| {
             configure.call_async(store, (&self.configuration,)).await
         };
-        let (answer,) = limited("configure", store, call).await?;
-        let note = answer.map_err(Error::Refused)?;
+        let (result,) = limited("configure", store, call).await?;
+        let note = result.map_err(Error::Refused)?;
         if !note.is_empty() {
             tracing::info!(plugin = self.owner.name, note, "plugin configured");
         }

@@ -48,8 +48,8 @@ pub(super) fn parse(text: &str) -> Result<Manifest, Error> {
 /// Checks a manifest, and a configuration against its JSON Schema; without a schema only an empty one passes.
 ///
 /// # Errors
-/// [`Error::FrontAndAdapter`], [`Error::Schema`] with all deviations, each with the path of the member and without its value, [`Error::TooLarge`]
-/// for a schema that is, or [`Error::BadSchema`] if the manifest's `config` is not a JSON Schema.
+/// [`Error::FrontAndAdapter`], [`Error::Schema`] with all deviations, each with the path of the member and without its value,
+/// [`Error::TooLarge`] for a schema that is too large, or [`Error::BadSchema`] if the manifest's `config` is not a JSON Schema.
 pub(super) fn check(manifest: &Manifest, configuration: &serde_json::Value) -> Result<(), Error> {
     if manifest.front.is_some() && manifest.adapter.is_some() {
         return Err(Error::FrontAndAdapter);

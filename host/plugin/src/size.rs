@@ -67,7 +67,7 @@ pub(super) fn check_component(bytes: &[u8]) -> Result<(), TooLarge> {
     Ok(())
 }
 
-/// Checks a JSON Schema before it is compiled: a short one can refer to itself so often that it is a long one.
+/// Checks a JSON Schema before it is compiled: a short one can become very large by its references.
 ///
 /// # Errors
 /// [`TooLarge`].
@@ -87,8 +87,8 @@ pub(super) fn check_schema(schema: &serde_json::Value) -> Result<(), TooLarge> {
     }
 }
 
-/// Whether what is below `value`, references followed, has no more values than are `left`. `path` has the references that lead
-/// here: a schema that refers to itself is finite as it is.
+/// Whether `value`, with references followed, has no more values than are `left`. `path` holds the references that lead here;
+/// they are not followed again, so a schema that refers to itself is finite.
 fn is_small<'s>(
     root: &'s serde_json::Value,
     value: &'s serde_json::Value,

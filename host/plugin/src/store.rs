@@ -60,7 +60,7 @@ pub(super) struct State {
     ticks_left: u32,
     /// Ticks that this call has run past.
     ticks_run: u32,
-    /// This call runs on a thread that serves. Others are made while a plugin is loaded, and can be suspended.
+    /// This call runs on a thread that serves traffic. Other calls are made while a plugin is loaded, and can be suspended.
     direct: bool,
     /// When this call must have returned.
     deadline: Instant,
@@ -131,7 +131,7 @@ impl State {
         }
     }
 
-    /// Gives the next call its budgets; it must have returned at `deadline`. A `direct` one runs on a thread that serves.
+    /// Gives the next call its budgets; it must return before `deadline`. A `direct` call runs on a thread that serves traffic.
     pub(super) fn begin_call(
         store: &mut Store<Self>,
         cpu: Duration,
@@ -167,13 +167,13 @@ impl State {
         true
     }
 
-    /// Until when the guest may wait, whether it does so on a thread that serves, and the permits for that.
+    /// Until when the guest may wait, whether that is on a thread that serves traffic, and the permits for it.
     pub(super) fn waiting(&self) -> (Instant, bool, Arc<Semaphore>) {
         (self.deadline, self.direct, self.waiting.clone())
     }
 
-    /// Does work for the guest that takes as long as `bytes` are many, and charges it to the call: a tick counts once, however
-    /// long the host was at work.
+    /// Does work for the guest, in proportion to `bytes`, and charges the time to the call: a tick counts only once, however
+    /// long the host works.
     ///
     /// # Errors
     /// [`OutOfTime`] once the budget is used up.
@@ -187,7 +187,7 @@ impl State {
         }
         let began = Instant::now();
         let value = work(self);
-        // Before this the bytes were copied from the guest, some of them a nanosecond.
+        // The bytes were copied from the guest before this, about four per nanosecond.
         self.host_spent += began.elapsed() + Duration::from_nanos(bytes as u64 / 4);
         while self.host_spent >= TICK {
             self.host_spent -= TICK;
@@ -200,12 +200,12 @@ impl State {
         Ok(value)
     }
 
-    /// Whether the last call stayed below what counts as long.
+    /// Whether the last call was short.
     pub(super) fn ran_short(&self) -> bool {
         self.ticks_run < LONG
     }
 
-    /// What an error of the engine means. Looks at the store because a refused memory shows up as a plain trap.
+    /// Translates an error of the engine. Looks at the store because refused memory appears as a plain trap.
     pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
         let limits = &self.owner.limits;
         if error.downcast_ref::<OutOfTime>().is_some() {
@@ -291,7 +291,7 @@ struct OutOfTime;
 #[error("the call's time is over")]
 pub(super) struct TooLong;
 
-/// No thread may wait with a guest any more.
+/// No more threads may wait for guests.
 #[derive(Debug, thiserror::Error)]
 #[error("too many guests are waiting")]
 pub(super) struct Exhausted;

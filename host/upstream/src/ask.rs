@@ -1,4 +1,4 @@
-//! What the gateway asks a model server on its own behalf: small questions with small answers.
+//! Small requests of the gateway itself to a model server, with small responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use hyper::{Method, Request, StatusCode};
 use super::target::describe;
 use super::{Body, Target, client};
 
-/// The largest answer that is read to its end, in bytes: room for a hundred models in memory.
+/// The largest response that is read to its end, in bytes: room for a hundred models in memory.
 const LARGEST: usize = 64 * 1024;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("`{path}` is not a path")]
@@ -23,7 +23,7 @@ pub(super) enum Error {
     Unreachable(#[from] super::Error),
 }
 
-/// Whom to ask, and how.
+/// The server to ask, and how to reach it.
 pub(super) struct Sender<'a> {
     /// The model server.
     pub(super) target: &'a Arc<Target>,
@@ -41,7 +41,7 @@ pub(super) struct Question<'a> {
     pub(super) json: Option<String>,
 }
 
-/// Status and body of an answer; the body is empty if it is larger than [`LARGEST`].
+/// Status and body of the response; the body is empty if it is larger than [`LARGEST`].
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
@@ -80,19 +80,19 @@ pub(super) async fn ask(
         *request.method_mut() = Method::POST;
         *request.body_mut() = Body::full(json.into());
     }
-    let mut answer = client::send(target, *connect, request)
+    let mut response = client::send(target, *connect, request)
         .await
-        .map_err(|unanswered| unanswered.error)?;
+        .map_err(|error| error.error)?;
     let mut body = BytesMut::new();
-    // Read to the end, so that the connection can be used again; one that sends too much is closed instead.
+    // Read to the end, so that the connection can be reused; one that sends too much is closed instead.
     loop {
-        let chunk = answer.body.next(LARGEST).await?;
+        let chunk = response.body.next(LARGEST).await?;
         if body.len() + chunk.bytes.len() > LARGEST {
-            return Ok((answer.head.status, Bytes::new()));
+            return Ok((response.head.status, Bytes::new()));
         }
         body.extend_from_slice(&chunk.bytes);
         if chunk.last {
-            return Ok((answer.head.status, body.freeze()));
+            return Ok((response.head.status, body.freeze()));
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-/// Blanks before a body after which it is taken for what it is without a further look. Arbitrary; no client sends that many.
+/// After this many blanks at its beginning, a body is judged by them alone. Arbitrary; no client sends that many.
 const BLANKS: usize = 64 * 1024;
 
 /// Why a client's body could not be read to its end.
@@ -21,7 +21,7 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
-    /// Nothing came for too long.
+    /// No data arrived for too long.
     #[error("no data arrived for {limit:?}")]
     TimedOut {
         /// The limit between two chunks.
@@ -30,7 +30,7 @@ pub enum Error {
     /// There is no memory for more of it.
     #[error("there is no memory for more of the body")]
     NoMemory,
-    /// The client's connection broke, or its framing makes no sense.
+    /// The client's connection broke, or the body's framing is invalid.
     #[error("the client broke off")]
     Broken,
 }
@@ -51,7 +51,7 @@ impl Body {
         Self::Full((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// Bytes in all, where that is known.
+    /// The length in bytes, if known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -69,11 +69,11 @@ impl Body {
     }
 }
 
-/// Asked before more of a body is kept: whether so many bytes of it may be.
+/// Decides before more of a body is kept whether that many bytes may be.
 pub struct Budget(Box<dyn Fn(usize) -> bool + Send + Sync>);
 
 impl Budget {
-    /// A budget that is asked with the bytes of one body that are kept in all.
+    /// A budget. `may_keep` gets the number of bytes of this body that would be kept in all.
     pub fn new(may_keep: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
         Self(Box::new(may_keep))
     }
@@ -89,7 +89,7 @@ impl std::fmt::Debug for Budget {
 #[derive(Debug)]
 pub struct Limited {
     incoming: Incoming,
-    /// What was read to look at it, and is still to be given.
+    /// Bytes that were read for a look at the beginning, and that `next` has still to return.
     front: Bytes,
     left: u64,
     limit: u64,
@@ -113,22 +113,22 @@ impl Limited {
         }
     }
 
-    /// From now on this is asked before more of the body is kept.
+    /// Sets the budget that limits how much of the body is kept.
     pub fn set_budget(&mut self, budget: Budget) {
         self.budget = Some(budget);
     }
 
-    /// Bytes that the client has announced, if it has.
+    /// The announced length of the rest of the body, if there is one.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
         let rest = hyper::body::Body::size_hint(&self.incoming).exact()?;
         Some(rest + self.front.len() as u64)
     }
 
-    /// Refuses a body that is announced to be larger than the limit, before any of it is read.
+    /// Refuses a body whose announced length is above the limit, before any of it is read.
     ///
     /// # Errors
-    /// [`Error::TooLarge`]; the body can still be read, to be thrown away.
+    /// [`Error::TooLarge`]; the body can still be discarded.
     pub fn check_announced(&self) -> Result<(), Error> {
         match self.announced() {
             Some(length) if length > self.limit => Err(Error::TooLarge { limit: self.limit }),
@@ -136,7 +136,7 @@ impl Limited {
         }
     }
 
-    /// Reads the rest and throws it away, as far as it is not larger than the limit once more.
+    /// Reads and discards the rest, up to the limit once more.
     pub async fn discard(&mut self) {
         self.left = self.limit;
         while let Some(Ok(_)) = self.next().await {}
@@ -145,7 +145,7 @@ impl Limited {
     /// The whole body.
     ///
     /// # Errors
-    /// [`Error`]; what is left can still be read, to be thrown away.
+    /// [`Error`]; the rest can still be discarded.
     pub async fn collect(&mut self) -> Result<Bytes, Error> {
         self.check_announced()?;
         let Some(first) = self.next().await.transpose()? else {
@@ -172,8 +172,8 @@ impl Limited {
         }
     }
 
-    /// The whole body, if its beginning is `wanted`; `None` if it is not, and then all of it is still to be read. The beginning
-    /// is shown when it has a byte that is not blank, or is the whole body.
+    /// The whole body, if its beginning is `wanted`; otherwise `None`, and the whole body is still to be read. `wanted` gets
+    /// the beginning once that has a byte that is not blank, or is the whole body.
     ///
     /// # Errors
     /// As [`Limited::collect`].

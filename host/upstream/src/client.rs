@@ -1,9 +1,8 @@
 //! HTTP/1.1 to a model server, driven by the task of its exchange.
 //!
-//! A connection has no task of its own: whoever waits for an answer also moves the bytes. So a burst of chunks is
-//! taken in one go without a switch of tasks, and dropping the exchange closes the connection at once, which is what stops
-//! the model. All chunks that one read has brought become one chunk, without a buffer for each: that is why this is not a
-//! general HTTP library.
+//! A connection has no task of its own: whoever waits for the response also moves the bytes. So a burst is taken in one go
+//! without a task switch, and dropping the exchange closes the connection at once, which is what stops the model. All transfer
+//! chunks of one read become one [`Chunk`], without a buffer for each. That is why this is not a general HTTP library.
 
 mod content;
 mod head;
@@ -32,30 +31,30 @@ use super::{Body, Target, body};
 use crate as upstream;
 use sluicegate_telemetry::metrics::TargetMetrics;
 
-/// Bytes read at a time at first; doubled, up to [`READ_MAX`], while a server has more.
+/// How many bytes are read at a time at first; doubled up to [`READ_MAX`] while a server has more.
 const READ_MIN: usize = 8 * 1024;
-/// Bytes read at a time at most.
+/// The most bytes that are read at a time.
 const READ_MAX: usize = 64 * 1024;
 
-/// A connection's bytes, with or without TLS.
+/// A connection, with or without TLS.
 pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// Why there is no answer on a connection, or no more of it.
+/// Why there is no response on a connection, or no more of it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The server closed the connection without a word.
+    /// The server closed the connection before it sent anything.
     #[error("the server closed the connection before it responded")]
     Closed,
     /// The server closed the connection in the middle of its response.
     #[error("the server closed the connection in the middle of its response")]
     Cut,
-    /// What came is no head of an answer, or not one that can be taken.
+    /// What came is not a response head, or not one that can be accepted.
     #[error("the response head cannot be read: {0}")]
     Head(&'static str),
-    /// The chunks of a body make no sense.
+    /// The transfer chunks of a body are invalid.
     #[error("a chunk of its response cannot be read: {0}")]
     Chunk(&'static str),
     /// The client's body could not be read to its end while it was being sent on.
@@ -80,7 +79,7 @@ impl Error {
         }
     }
 
-    /// Whether this is how a connection looks that the server closed before the request reached it.
+    /// Whether the server may have closed the connection before the request reached it.
     fn is_stale(&self) -> bool {
         match self {
             Self::Closed => true,
@@ -95,18 +94,18 @@ impl Error {
     }
 }
 
-/// A connection with what has been read from it and not been taken.
+/// A connection, with the bytes that have been read but not taken.
 pub(super) struct Connection {
     stream: Stream,
     buffer: BytesMut,
     /// How much is read next.
     read: usize,
-    /// The request, as long as it is not sent to its end.
+    /// The request, until it is sent completely.
     sending: Option<Sending>,
-    /// Whether any of an answer has come, if only an interim one: the server has the request, so it must not be sent again.
+    /// Whether any response bytes have arrived, even interim ones: the server has the request, so it must not be sent again.
     began: bool,
-    /// Why the request could not be sent to its end. The server may have answered all the same, so that counts only if
-    /// it has not.
+    /// Why the request could not be sent completely. The server may have responded all the same, so this counts only if it has
+    /// not.
     send_error: Option<std::io::Error>,
     metrics: Arc<TargetMetrics>,
 }
@@ -137,7 +136,7 @@ impl Connection {
         }
     }
 
-    /// Whether the server has kept the connection open since its last use, and has sent nothing that nobody asked for.
+    /// Whether the server has kept the connection open since its last use, and has sent nothing unrequested.
     pub(super) fn is_usable(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.buffer.is_empty() && self.poll_read(&mut cx).is_pending()
@@ -174,8 +173,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends the request and waits for the head of the answer, whichever is ready first: a server may answer before it
-    /// has read all.
+    /// Sends the request and waits for the response head, at the same time: a server may respond before it has read everything.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
         self.poll_send(cx)?;
         loop {
@@ -187,7 +185,7 @@ impl Connection {
                     self.began = true;
                     continue;
                 }
-                // However it broke off.
+                // Whichever way it broke off.
                 Ok(0) | Err(_) if self.began => return Poll::Ready(Err(Error::Cut)),
                 Ok(0) => Error::Closed,
                 Err(error) => error.into(),
@@ -197,7 +195,7 @@ impl Connection {
     }
 }
 
-/// The head of an answer, with the body still to come.
+/// The head of a response, with the body still to come.
 #[derive(Debug)]
 pub struct Response {
     /// Status and fields.
@@ -206,7 +204,7 @@ pub struct Response {
     pub body: ResponseBody,
 }
 
-/// What has arrived of a body.
+/// Some of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// Bytes; empty only at the end.
@@ -215,18 +213,18 @@ pub struct Chunk {
     pub last: bool,
 }
 
-/// The body of an answer. Dropping it before the end closes the connection.
+/// The body of a response. Dropping it before the end closes the connection.
 #[derive(Debug)]
 pub struct ResponseBody {
     content: Content,
     /// Whether the connection may be used again.
     keep_alive: bool,
-    /// `None` after the end. Its buffer holds bytes of the body that were not handed over yet.
+    /// `None` after the end. Its buffer holds bytes of the body that have not been handed over yet.
     connection: Option<Connection>,
     target: Arc<Target>,
-    /// Why nothing more can come, once what came before is handed over.
+    /// Why the body breaks off, once the bytes before that are handed over.
     failed: Option<Error>,
-    /// Is told when something comes, and when that is over.
+    /// Learns when data arrives and when the body is over.
     call: Option<Call>,
 }
 
@@ -246,21 +244,21 @@ impl ResponseBody {
         body
     }
 
-    /// Tells this call what comes; letting the body go before its end is a hang-up then.
+    /// Attaches the call: dropping the body before its end is a hang-up then.
     #[must_use]
     pub fn of_call(mut self, call: Option<Call>) -> Self {
         self.call = call;
         self
     }
 
-    /// The call is over: letting the body go is no hang-up.
+    /// Ends the call: dropping the body is not a hang-up any more.
     pub fn call_is_over(&mut self) {
         if let Some(mut call) = self.call.take() {
             call.over();
         }
     }
 
-    /// Bytes that are still to come, if the server has announced that.
+    /// Bytes still to come, if the server has announced the length.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
         let there = self
@@ -273,10 +271,11 @@ impl ResponseBody {
         }
     }
 
-    /// All bytes that have arrived, waiting only if there are none; at most about `limit` in one chunk.
+    /// All bytes that have arrived, in a chunk of at most about `limit`. Waits only if there are none.
     ///
     /// # Errors
-    /// [`upstream::Error::Broken`] if the connection ended before the body did, [`upstream::Error::Invalid`] if its chunks make no sense.
+    /// [`upstream::Error::Broken`] if the connection ended before the body did, [`upstream::Error::Invalid`] if its transfer
+    /// chunks are invalid.
     ///
     /// # Cancel safety
     /// Nothing is lost if the future is dropped before it is ready.
@@ -344,7 +343,7 @@ impl ResponseBody {
     /// Leaves only the body's own bytes of those behind `before` in the buffer.
     fn take(&mut self, buffer: &mut BytesMut, before: usize) -> Result<(), Error> {
         let taken = self.content.take(&mut buffer[before..]);
-        // What comes behind the end belongs to no request: the next answer would be a wrong one.
+        // Bytes behind the end belong to no request: the next response on this connection would be a wrong one.
         self.keep_alive &= before + taken.consumed == buffer.len();
         buffer.truncate(before + taken.kept);
         taken.error.map_or(Ok(()), Err)
@@ -361,7 +360,7 @@ impl ResponseBody {
     }
 }
 
-/// A request that got no answer.
+/// A request that got no response.
 #[derive(Debug)]
 pub struct SendError {
     /// Why not.
@@ -370,12 +369,12 @@ pub struct SendError {
     pub body: Option<Body>,
 }
 
-/// Sends a request to a target and waits for the head of its answer.
+/// Sends a request to a target and waits for the head of the response.
 ///
 /// `request` has the path for the server, its base included, and `host`. `connect` is how long a new connection may take.
 ///
 /// # Errors
-/// [`SendError`], all before a single byte of an answer's body.
+/// [`SendError`], always before the first byte of a response body.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
@@ -384,13 +383,13 @@ pub async fn send(
     connect: Duration,
     request: Request<Body>,
 ) -> Result<Response, SendError> {
-    let answer = send_uncounted(target, connect, request).await;
-    let result = match &answer {
+    let result = send_uncounted(target, connect, request).await;
+    let label = match &result {
         Ok(_) => "ok",
-        Err(unanswered) => unanswered.error.label(),
+        Err(error) => error.error.label(),
     };
-    target.metrics.request(result);
-    answer
+    target.metrics.request(label);
+    result
 }
 
 async fn send_uncounted(
@@ -404,9 +403,9 @@ async fn send_uncounted(
     if let Some(connection) = target.reuse() {
         let replay = sending.replay();
         match exchange(target, connection, sending).await {
-            Ok(answer) => return Ok(answer),
-            // The server closed a connection that it had kept open, in the moment in which it was to be used again. It has
-            // sent nothing, so the request goes out once more, if its body is still at hand.
+            Ok(response) => return Ok(response),
+            // The server closed an idle connection just when it was reused. It has sent nothing, so the request is sent again,
+            // if its body is still available.
             Err(broken) => match replay {
                 Some(replay) if broken.is_stale() => sending = replay,
                 Some(_) | None => return Err(lost(broken.at(target))),

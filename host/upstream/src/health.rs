@@ -1,4 +1,4 @@
-//! Active health checks: probes every target periodically, and asks live ones what they are.
+//! Active health checks: probes every target periodically, and asks live ones for version and loaded models.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::server_info::ServerInfo;
 use super::target::State;
 use super::{Target, Vendor};
 
-/// How long a check may take. A model server answers these while it computes; one that does not is stuck.
+/// How long a check may take. A model server answers checks while it computes; one that does not is stuck.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a target counts as down.
@@ -30,15 +30,15 @@ enum Error {
 /// What to ask a target, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// The path whose answer shows that it is there.
+    /// The path whose response shows that the server is up.
     pub path: String,
     /// How often.
     pub interval: Duration,
     /// How long a connection may take.
     pub connect: Duration,
-    /// The `authorization` for the model server: a check without it would find one down that every exchange can use.
+    /// The `authorization` for the model server: without it a check would fail at a server that every exchange can use.
     pub key: Option<HeaderValue>,
-    /// The path whose answer the adapter reads, if it names one.
+    /// The path whose response the adapter reads, if it names one.
     pub info: Option<String>,
     /// The vendor, which decides whether the server is asked for its version and its loaded models.
     pub vendor: Vendor,
@@ -54,7 +54,7 @@ pub async fn watch(target: Arc<Target>, probe: Probe) {
     }
 }
 
-/// Checks a target, and asks it what it is if it is there.
+/// Checks a target, and asks it for its version and models if it is up.
 async fn look(target: &Arc<Target>, probe: &Probe) {
     match check(target, probe).await {
         Ok(body) => {
@@ -81,12 +81,12 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
     }
 }
 
-/// The body with which a target answers a check. It is there unless it fails, does not let the gateway in, or does not know the
-/// path: then it is of no use to the exchanges either.
+/// The body of a target's response to a check. The target is up unless it fails, refuses the gateway, or does not know the
+/// path: then exchanges could not use it either.
 async fn check(target: &Arc<Target>, probe: &Probe) -> Result<Bytes, Error> {
-    let answer = tokio::time::timeout(TIMEOUT, get(target, probe, &probe.path));
+    let response = tokio::time::timeout(TIMEOUT, get(target, probe, &probe.path));
     let path = || probe.path.clone();
-    let (status, body) = answer.await.map_err(|_| Error::Late { path: path() })??;
+    let (status, body) = response.await.map_err(|_| Error::Late { path: path() })??;
     if status.is_server_error() || !mend(status).is_empty() {
         let path = path();
         return Err(Error::Status { path, status });
@@ -106,28 +106,28 @@ fn mend(status: StatusCode) -> &'static str {
     }
 }
 
-/// What a target says of itself; `body` is what it has answered to a check.
+/// What a target says of itself; `body` is its response to the check.
 async fn ask(target: &Arc<Target>, probe: &Probe, body: Bytes) -> (ServerInfo, Option<Bytes>) {
     let mut known = vec![(probe.path.clone(), body)];
     let info = match &probe.info {
-        Some(path) => Some(answer(target, probe, path, &mut known).await),
+        Some(path) => Some(body_of(target, probe, path, &mut known).await),
         None => None,
     };
     let info = info.filter(|info| !info.is_empty());
     let mut server = ServerInfo::default();
     if let Some(path) = probe.vendor.version_path() {
-        let body = answer(target, probe, path, &mut known).await;
+        let body = body_of(target, probe, path, &mut known).await;
         server.version = probe.vendor.read_version(&body);
     }
     if let Some(path) = probe.vendor.loaded_path() {
-        let body = answer(target, probe, path, &mut known).await;
+        let body = body_of(target, probe, path, &mut known).await;
         server.loaded = probe.vendor.read_loaded(&body);
     }
     (server, info)
 }
 
-/// The answer to one question, asked once in a check: servers log every request. Empty if it is not a good one.
-async fn answer(
+/// The response body for a path, which is asked once per check: servers log every request. Empty if the request fails.
+async fn body_of(
     target: &Arc<Target>,
     probe: &Probe,
     path: &str,
@@ -144,7 +144,7 @@ async fn answer(
     body
 }
 
-/// Status and body of an answer.
+/// Status and body of the response.
 async fn get(
     target: &Arc<Target>,
     probe: &Probe,

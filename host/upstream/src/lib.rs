@@ -1,4 +1,4 @@
-//! Model servers: groups of targets, connections to them, and whether they are there.
+//! Model servers: groups of targets, connections to them, and their health.
 //!
 //! Knows nothing of plugins or of the client. What an error means for the client is decided in `exchange`.
 
@@ -27,10 +27,10 @@ use self::stall::{Call, Ticket};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::Metrics;
 
-/// A longer name is no model's, and is not remembered.
+/// Longer names are not names of models, and are not remembered.
 const MODEL_NAME_BYTES: usize = 512;
 
-/// Why a model server gave no answer, or broke off in the middle of one.
+/// Why a model server gave no response, or only a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection: refused, no route, name not found.
@@ -49,7 +49,7 @@ pub enum Error {
         /// The limit that was exceeded.
         limit: Duration,
     },
-    /// The connection ended before the answer did.
+    /// The connection ended before the response did.
     #[error("the connection to {target} broke")]
     Broken {
         /// The target as configured.
@@ -57,7 +57,7 @@ pub enum Error {
         /// How it ended.
         source: client::Error,
     },
-    /// What came is not an answer of HTTP/1.
+    /// What came is not an HTTP/1 response.
     #[error("the response of {target} is not HTTP/1")]
     Invalid {
         /// The target as configured.
@@ -68,7 +68,7 @@ pub enum Error {
     /// The client's body could not be read to its end while it was being sent on.
     #[error("the request body ended early")]
     RequestBody(#[source] body::Error),
-    /// The request is not one that can be sent, such as a path that is none after a rewrite.
+    /// The request cannot be sent, for example because of an invalid path after a rewrite.
     #[error("the request for {target} is not valid HTTP")]
     Request {
         /// The target as configured.
@@ -108,16 +108,16 @@ pub struct Upstream {
     pub health: Option<config::Health>,
     /// The `authorization` for its model servers.
     pub key: Option<HeaderValue>,
-    /// How many model servers are asked for one exchange at most, fallbacks included; at least 1.
+    /// The most model servers that are asked for one exchange, fallbacks included; at least 1.
     pub attempts: u32,
     turn: AtomicUsize,
 }
 
 impl Upstream {
-    /// A group as configured. Targets that `previous` had are taken over, with their connections and what is known of them.
+    /// A group as configured. Targets of `previous` are reused, with their connections and what is known of them.
     ///
     /// # Errors
-    /// If a target needs TLS and the system's certificates cannot be read, or if the key cannot stand in a header field.
+    /// If a target needs TLS and its host cannot be in a certificate, or if the key cannot be in a header field.
     pub fn new(
         upstream: &config::Upstream,
         vendor: Vendor,
@@ -147,7 +147,7 @@ impl Upstream {
         })
     }
 
-    /// Where the next exchange begins in the list of targets.
+    /// The index in the list of targets at which the next exchange begins.
     pub fn next_turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
@@ -158,8 +158,8 @@ impl Upstream {
         self.targets[turn % self.targets.len()].clone()
     }
 
-    /// The next target in turn that is not among the `tried` ones and not known to be down; one that is `stalled` only where that is
-    /// asked for.
+    /// The next target in turn that is not among the `tried` ones and not known to be down. With `stalled`, it may be a stalled
+    /// one.
     #[must_use]
     pub fn pick(&self, turn: usize, tried: &[Arc<Target>], stalled: bool) -> Option<Arc<Target>> {
         let count = self.targets.len();
@@ -172,8 +172,8 @@ impl Upstream {
             .cloned()
     }
 
-    /// Begins to watch over an attempt at one of its targets, for a model under the name that the target knows; `None` where
-    /// that is switched off, or no model has such a name.
+    /// Begins to watch an attempt at one of its targets, for a model under the name that the target knows. `None` if that is
+    /// switched off, or if the name is too long for a model's.
     ///
     /// # Cancel safety
     /// Nothing has begun if the future is dropped.

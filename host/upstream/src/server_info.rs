@@ -3,8 +3,8 @@
 /// What a model server says of itself. A server whose vendor is not known says nothing, which is no error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// Its version, such as `0.12.3`; `None` if it does not tell.
+    /// Its version, such as `0.12.3`; `None` if unknown.
     pub version: Option<String>,
-    /// The names of the models in its memory, in its own order; `None` if it does not tell.
+    /// The names of the models in its memory, in its own order; `None` if unknown.
     pub loaded: Option<Vec<String>>,
 }

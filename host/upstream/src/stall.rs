@@ -1,23 +1,23 @@
-//! Stall detection: a model server that is up, and does nothing.
+//! Stall detection: finds model servers that are up but do nothing.
 //!
 //! # The rule
 //! A client that leaves can take a model's slot with it (Ollama issue 17131): the server goes on answering health checks, and
-//! every later request for the model waits for ever. It shows by silence alone, and a long prompt or a model that is being
+//! every later request for the model waits for ever. The only sign is silence, but a model that reads a long prompt or is being
 //! loaded is silent too. So a model counts as stalled if all of this holds:
 //!
 //! 1. It is loaded: some of a response has come from it since it was last loaded, as far as is known.
 //! 2. We have hung up on it, and nothing has come from it since.
-//! 3. An attempt has waited for its first byte for longer than `stall`, all of that behind the hang-up.
+//! 3. An attempt has waited for its first byte for longer than `stall`, all of that time after the hang-up.
 //!
-//! What follows is in [`mend`]. Where the server can be told to unload the model, the attempts that wait are taken back, the
-//! model is unloaded, and they go on as their next attempt: they were only queued. That uses the hang-up up: one unload for
-//! one hang-up. Where it does not help, or there is no such request, the target is marked: it is passed over as long as
-//! another one is left, until something comes from it, it is asked again after a while, or it is restarted.
+//! What follows is in [`mend`]. If the server can be told to unload the model, the waiting attempts are taken back, the model
+//! is unloaded, and they are repeated: they were only queued. There is one unload per hang-up. If it does not help, or the
+//! server has no such request, the target is marked: it is passed over while another one is left, until it sends something, is
+//! tried again after a while, or is restarted.
 //!
 //! # Hang-ups
-//! Every response that is not read to its end, whoever gave it up, is one. So is an attempt that is given up before its first
-//! byte, unless others are in mid-stream: then it was queued behind them and had no slot to take with it. Without an event
-//! since the model was loaded there was nobody to hang up on.
+//! Every response that is not read to its end is a hang-up, whoever gave it up. So is an attempt that is given up before its
+//! first byte, unless others are in mid-stream: then it was queued behind them and held no slot. If the model has sent nothing
+//! since it was loaded, it is not a hang-up.
 
 pub mod mend;
 mod model;
@@ -31,43 +31,44 @@ use tokio::time::{Instant, sleep_until};
 
 use model::{Model, Order};
 
-/// Models of a target that are remembered while nobody asks for them; of more, those that were used last. Arbitrary; a server has
-/// a few dozen.
+/// The most models of a target that are remembered while nobody asks for them: those used last. Arbitrary; a server has a few
+/// dozen.
 const REMEMBERED: usize = 64;
 
-/// How long a marked target is passed over. Then it is asked again, for nothing else would show that it has recovered. Arbitrary.
+/// How long a marked target is passed over. Then it is tried again, because nothing else would show that it has recovered.
+/// Arbitrary.
 const PASSED_OVER: Duration = Duration::from_secs(60);
 
 /// What is known of the models of one target.
 #[derive(Debug, Default)]
 pub struct Stalls {
     models: Mutex<HashMap<String, Arc<Model>>>,
-    /// Wakes who looks for stalled models.
+    /// Wakes the task that looks for stalled models.
     suspicion: Notify,
     mark: Mutex<Option<Mark>>,
 }
 
-/// That a target does nothing.
+/// A target is stalled.
 #[derive(Debug)]
 struct Mark {
     reason: String,
     since: Instant,
 }
 
-/// What has become of an attempt that waits for its first byte.
+/// The verdict on an attempt that waits for its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is to let go and begin again: the model is being unloaded.
+    /// It must let go and begin again: the model is being unloaded.
     TakenBack,
     /// The target does nothing.
     Stalled {
-        /// Whether there is no doubt: nothing is left but an error, if no other target is.
+        /// Whether this is certain: without another target only an error is left.
         is_certain: bool,
     },
 }
 
 impl Stalls {
-    /// Begins an attempt for a model; waits while that is being unloaded. `key` is the same for all names of the model.
+    /// Begins an attempt for a model; waits while the model is being unloaded. `key` is the same for all names of the model.
     ///
     /// # Cancel safety
     /// Nothing has begun if the future is dropped.
@@ -132,7 +133,7 @@ impl Stalls {
         stalled.cloned().collect()
     }
 
-    /// The server has said which models are loaded; `keys` as in [`Stalls::begin`]. Of others it can have nothing to hold.
+    /// The server has listed the models that are loaded, by `keys` as in [`Stalls::begin`]. Other models hold no slot.
     pub(super) fn listed(&self, keys: &[String]) {
         let models: Vec<_> = self.lock_models().values().cloned().collect();
         for model in models {
@@ -142,7 +143,7 @@ impl Stalls {
         }
     }
 
-    /// The server is gone: what comes back is another one.
+    /// The server is gone: when it comes back, nothing of this holds any more.
     pub(super) fn forget(&self) {
         let models: Vec<_> = self.lock_models().values().cloned().collect();
         for model in models {
@@ -173,7 +174,7 @@ impl Stalls {
         *self.lock_mark() = None;
     }
 
-    /// Forgets a model of which nothing need be remembered.
+    /// Forgets a model if nothing of it need be remembered.
     fn tidy(&self, model: &Arc<Model>) {
         let mut models = self.lock_models();
         let is_this = |known: &Arc<Model>| Arc::ptr_eq(known, model);
@@ -182,7 +183,7 @@ impl Stalls {
         }
     }
 
-    /// Held before a model's `state`, never behind it.
+    /// Locked before a model's `state`, never after it.
     fn lock_models(&self) -> MutexGuard<'_, HashMap<String, Arc<Model>>> {
         self.models.lock().expect("no panic while the lock is held")
     }
@@ -192,7 +193,7 @@ impl Stalls {
     }
 }
 
-/// Makes room: the model goes that nobody asks for and that was used longest ago.
+/// Makes room: forgets the model that was used longest ago and that nobody asks for.
 fn forget_one(models: &mut HashMap<String, Arc<Model>>) {
     let idle = models
         .values()
@@ -202,7 +203,7 @@ fn forget_one(models: &mut HashMap<String, Arc<Model>>) {
     }
 }
 
-/// An attempt, as long as its model may be at work for it. Dropping it is a hang-up, unless it is over.
+/// An attempt while its model may be at work for it. Dropping it is a hang-up, unless it is over.
 #[derive(Debug)]
 pub struct Call {
     stalls: Arc<Stalls>,
@@ -225,7 +226,7 @@ impl Call {
         }
     }
 
-    /// The server has ended the response, in whatever way, or the attempt has been taken back: to let go is no hang-up.
+    /// The server has ended the response in some way, or the attempt has been taken back: dropping it is not a hang-up.
     pub fn over(&mut self) {
         self.is_over = true;
     }
@@ -241,19 +242,19 @@ impl Drop for Call {
     }
 }
 
-/// Tells an attempt that waits for its first byte what has become of it.
+/// Gives an attempt that waits for its first byte the verdict.
 #[derive(Debug)]
 pub struct Ticket {
     orders: watch::Receiver<Order>,
-    /// When it has waited for longer than a model that does something would let it.
+    /// When it has waited longer than `stall`.
     due: Instant,
-    /// Has the sender of the orders.
+    /// Keeps the sender of the orders alive.
     _model: Arc<Model>,
 }
 
 impl Ticket {
-    /// Waits for a verdict that the attempt can follow: whether it can begin `again`, and whether another target is left to be
-    /// asked `elsewhere`.
+    /// Waits for a verdict that the attempt can follow. `again` says that it can be repeated, `elsewhere` that another target
+    /// is left.
     ///
     /// # Cancel safety
     /// Nothing is lost if the future is dropped.

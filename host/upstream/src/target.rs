@@ -1,4 +1,4 @@
-//! One model server: how to connect to it, connections kept for reuse, and whether it is there.
+//! One model server: how to connect to it, connections kept for reuse, and its state.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,7 +21,8 @@ use sluicegate_telemetry::metrics::{Metrics, TargetMetrics};
 /// How long an unused connection is kept. Below the 60 s after which common servers and balancers close it themselves.
 const IDLE: Duration = Duration::from_secs(45);
 
-/// Unused connections kept for one target; more are closed after use. Arbitrary; a burst of this size reconnects nothing.
+/// The most unused connections kept for one target; more are closed after use. Arbitrary; a burst of this size need not
+/// reconnect.
 const KEPT: usize = 1_024;
 
 /// Why a target cannot be set up.
@@ -35,38 +36,38 @@ pub enum Error {
         /// The library's reason.
         source: InvalidDnsNameError,
     },
-    /// The authority cannot stand in a `host` field.
+    /// The authority cannot be in a `host` field.
     #[error("`{0}` is not a host")]
     Authority(String),
-    /// The key cannot stand in an `authorization` field.
+    /// The key cannot be in an `authorization` field.
     #[error("the key has characters that no header field can have")]
     Key,
 }
 
-/// Whether a target is there, as far as is known.
+/// The state of a target, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Nothing is known yet.
     Unknown,
     /// The last check or exchange reached it.
     Up,
-    /// It is there, but a model does nothing, for this reason.
+    /// It is up, but a model does nothing, for this reason.
     Stalled(String),
     /// The last check or connection failed, with this reason.
     Down(String),
 }
 
-/// How long a target that could not be reached is left alone where no health check brings news. Arbitrary; longer than the usual
-/// interval of health checks.
+/// How long a target that could not be reached is left alone without a health check. Arbitrary; longer than the usual interval
+/// of health checks.
 const DOWN: Duration = Duration::from_secs(10);
 
 /// What is known of a target.
 #[derive(Debug)]
 struct Known {
     state: State,
-    /// When that was found.
+    /// When that became known.
     since: Instant,
-    /// Whether it was found by the server's answer, or by its not answering: then a connection is no news.
+    /// Whether a response, or a missing one, showed that: then a mere connection proves nothing.
     beyond_connection: bool,
 }
 
@@ -77,9 +78,9 @@ pub struct Target {
     pub label: Arc<str>,
     /// What is sent as `host`.
     pub authority: HeaderValue,
-    /// What stands before every path; "" for none.
+    /// The prefix of every path; "" for none.
     pub base: String,
-    /// What is known of its models being alive.
+    /// What is known of stalled models.
     pub stalls: Arc<Stalls>,
     config: config::Target,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
@@ -128,13 +129,13 @@ impl Target {
         })
     }
 
-    /// Whether this is the target that a configuration means: address, TLS and base path are the same.
+    /// Whether a configuration means this target: address, TLS and base path are the same.
     #[must_use]
     pub fn is(&self, target: &config::Target) -> bool {
         self.config == *target
     }
 
-    /// A connection that was used before and still stands, if there is one.
+    /// A connection that was used before and is still open, if there is one.
     pub(super) fn reuse(&self) -> Option<Connection> {
         let now = Instant::now();
         loop {
@@ -202,7 +203,7 @@ impl Target {
         })
     }
 
-    /// Whether the target is there, as far as is known.
+    /// The state of the target, as far as is known.
     #[must_use]
     pub fn state(&self) -> State {
         let state = self.lock_state().state.clone();
@@ -212,15 +213,15 @@ impl Target {
         }
     }
 
-    /// Whether the target is known not to be there. What is known expires: where no health check brings news, it is asked again.
+    /// Whether the target is known to be down. That expires: without a health check it is tried again.
     #[must_use]
     pub fn is_down(&self) -> bool {
         let state = self.lock_state();
         matches!(state.state, State::Down(_)) && state.since.elapsed() < DOWN
     }
 
-    /// Notes a state, and says so in the log when it is a change. `beyond_connection` says that more was found out than whether
-    /// there can be a connection.
+    /// Notes a state, and logs a change. `beyond_connection` says that this is known from a response, and not from a connection
+    /// alone.
     pub(super) fn set_state(&self, new: State, beyond_connection: bool) {
         let mut known = self.lock_state();
         let stays_down = known.beyond_connection && matches!(known.state, State::Down(_));
@@ -301,7 +302,7 @@ pub(super) fn describe(error: &super::Error) -> String {
     }
 }
 
-/// TLS with the system's certificates; ones that cannot be read are left out, as other programs do.
+/// TLS with the system's certificates. Unreadable ones are left out, as in other programs.
 fn tls_settings() -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -1,4 +1,4 @@
-//! What the gateway knows of a kind of model server beyond what its adapter translates.
+//! What the gateway knows of a vendor's model servers beyond what the adapter translates.
 
 use super::ask::Question;
 
@@ -24,7 +24,7 @@ impl Vendor {
         }
     }
 
-    /// The same for all names that the server takes for one model.
+    /// A key that is the same for all names that the server takes for one model.
     #[must_use]
     pub fn model_key(self, name: &str) -> String {
         match self {
@@ -76,7 +76,7 @@ impl Vendor {
         }
     }
 
-    /// What to do about a server that is stalled; goes on from "…;".
+    /// What to do about a stalled server; continues a sentence after "…;".
     #[must_use]
     pub fn when_stalled(self) -> &'static str {
         match self {

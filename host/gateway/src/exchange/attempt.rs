@@ -249,19 +249,19 @@ impl Exchange {
                 head::to_upstream(&copy, upstream, target, sent)
             }
         };
-        let request = request.map_err(no_answer)?;
+        let request = request.map_err(upstream_failure)?;
         let (mut call, mut watched) = self.watched(upstream, target).await?;
         (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
         let connect = upstream.timeout.connect;
-        let answer = {
+        let result = {
             // Pinned here from the start: if it were passed by value, every function on the way would reserve space for it.
-            let answer = pin!(client::send(target, connect, request));
-            watched.wait(self.wait(answer)).await
+            let sending = pin!(client::send(target, connect, request));
+            watched.wait(self.wait(sending)).await
         };
-        if let (Some(call), Ok(Err(_)) | Err(AttemptError::Stalled(_))) = (&mut call, &answer) {
+        if let (Some(call), Ok(Err(_)) | Err(AttemptError::Stalled(_))) = (&mut call, &result) {
             call.over();
         }
-        match answer? {
+        match result? {
             Ok(Response { head, body }) => {
                 let mut body = body.of_call(call);
                 if !head.status.is_success() {
@@ -276,7 +276,7 @@ impl Exchange {
                 body: unsent,
             }) => {
                 body.give_back(unsent);
-                Err(no_answer(error).into())
+                Err(upstream_failure(error).into())
             }
         }
     }
@@ -285,10 +285,10 @@ impl Exchange {
     async fn decide(
         &mut self,
         upstream: &Upstream,
-        answer: Response,
+        received: Response,
         watched: Watched,
     ) -> Result<UpstreamResponse, AttemptError> {
-        let Response { head, mut body } = answer;
+        let Response { head, mut body } = received;
         let mut response = UpstreamResponse {
             body: None,
             first: None,
@@ -330,7 +330,7 @@ impl Exchange {
             if let Err(AttemptError::Stalled(_)) = &chunk {
                 body.call_is_over();
             }
-            let chunk = chunk?.map_err(no_answer)?;
+            let chunk = chunk?.map_err(upstream_failure)?;
             watched.has_begun();
             let Some(adapter) = &mut self.adapter else {
                 return Ok(Chunk::last(Data::default()));
@@ -425,7 +425,7 @@ impl Exchange {
                     }
                 }
                 // A failure of the model server begins outside its adapter.
-                Ok(Err(error)) => Chunk::failed(no_answer(error)),
+                Ok(Err(error)) => Chunk::failed(upstream_failure(error)),
                 Err(Halt::Stop(stop)) => Chunk::stopped(Data::default(), stop),
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };
@@ -475,7 +475,7 @@ fn not_to_repeat(stop: Stop) -> Stop {
 }
 
 /// The client's error when the model server gives no response, or only a part of one.
-fn no_answer(error: upstream::Error) -> Failure {
+fn upstream_failure(error: upstream::Error) -> Failure {
     use upstream::Error;
     let (kind, message) = match &error {
         Error::Unreachable { .. } => (

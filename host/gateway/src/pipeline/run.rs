@@ -397,7 +397,7 @@ async fn response_head(
         return Ok(None);
     }
     if !exports.response {
-        // `events` alone sees every stream, in the framing that it has.
+        // A stage with `events` alone sees every stream, in the framing that the stream has.
         return Ok(match incoming {
             Framing::Sse => Some(ResponsePlan::Sse),
             Framing::Ndjson => Some(ResponsePlan::Ndjson),

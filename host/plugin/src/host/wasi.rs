@@ -1,7 +1,7 @@
 //! WASI 0.2 as far as guests' standard libraries need it: clocks, randomness, and output that goes to the log.
 //!
-//! No files, no sockets, no environment, no arguments: the functions are there, since the libraries import them, and
-//! answer that there is nothing.
+//! No files, no sockets, no environment, no arguments: the functions exist, since the libraries import them, but report that
+//! there is nothing.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -66,7 +66,7 @@ impl Console {
         })
     }
 
-    /// Gives the next call its number of lines.
+    /// Sets how many lines the next call may write.
     pub(crate) fn begin_call(&self, lines: u32) {
         self.lines_left.store(lines, Ordering::Relaxed);
     }
@@ -103,7 +103,7 @@ impl Console {
 }
 
 impl Drop for Console {
-    /// A last line without an end, such as the end of a panic message.
+    /// Logs a last line without an end, such as the end of a panic message.
     fn drop(&mut self) {
         for (stream, buffer) in [(Stream::Out, &self.out), (Stream::Error, &self.error)] {
             let rest =

@@ -1,11 +1,11 @@
-//! The body of an answer: where it ends, and which bytes are its own.
+//! The body of a response: where it ends, and which bytes are its own.
 //!
 //! # Source
 //! RFC 9112, section 6.3 (length of a message body) and section 7.1 (chunked transfer coding).
 
 use super::Error;
 
-/// Bytes of a chunk's size line with its extensions, and of all trailers together. Arbitrary; real ones have ten.
+/// The most bytes of a chunk's size line with its extensions, and of all trailers together. Arbitrary; real ones have ten.
 const LINE_MAX: u32 = 16 * 1024;
 
 /// What is still to come of a body.
@@ -36,7 +36,7 @@ impl Content {
         }
     }
 
-    /// Takes bytes as they came and moves the body's own among them to the front.
+    /// Takes bytes as they came, and moves those that belong to the body to the front.
     pub(super) fn take(&mut self, bytes: &mut [u8]) -> Taken {
         let all = |count| Taken {
             kept: count,
@@ -56,14 +56,14 @@ impl Content {
     }
 }
 
-/// What became of some bytes.
+/// The result of taking some bytes.
 #[derive(Debug)]
 pub(super) struct Taken {
-    /// How many of them are the body's own.
+    /// How many of them belong to the body.
     pub(super) kept: usize,
-    /// How many were taken; the others lie behind the end of the body.
+    /// How many were consumed; the others lie behind the end of the body.
     pub(super) consumed: usize,
-    /// Why the body ends behind those that were kept, although it is not complete.
+    /// Why the body breaks off behind the kept bytes.
     pub(super) error: Option<Error>,
 }
 
@@ -135,7 +135,7 @@ impl Chunked {
         }
     }
 
-    /// Takes one byte of what stands around the data.
+    /// Takes one byte of the framing around the data.
     fn step(&mut self, byte: u8) -> Result<State, Error> {
         match self.state {
             State::Size | State::DataCr | State::DataEnd | State::Data | State::End => {
@@ -193,7 +193,7 @@ impl Chunked {
             (State::DataCr | State::DataEnd, _) => {
                 return Err(Error::Chunk("it is longer than its size"));
             }
-            // `take` does not come here with these.
+            // `take` never calls this in these states.
             (State::Data | State::End, _) => self.state,
         })
     }

@@ -1,4 +1,4 @@
-//! Heads: a request's as bytes, and an answer's from bytes.
+//! Heads: writes a request's, and reads a response's.
 //!
 //! # Source
 //! RFC 9112, sections 2 to 6 and 9.3.
@@ -15,9 +15,9 @@ use super::Error;
 use super::content::Content;
 use crate::Body;
 
-/// Bytes of an answer's head. Arbitrary; model servers send some hundred.
+/// The most bytes of a response head. Arbitrary; model servers send some hundred.
 const HEAD_MAX: usize = 64 * 1024;
-/// Fields of an answer's head. Arbitrary as well.
+/// The most fields of a response head. Arbitrary as well.
 const FIELDS_MAX: usize = 200;
 
 /// How a request's body is framed.
@@ -30,7 +30,7 @@ pub(super) enum Sends {
 
 /// A request's head as bytes.
 ///
-/// The fields go out as they are; those of the framing are added here and must not be among them.
+/// The fields go out as they are. Those of the framing are added here, and must not be among them.
 pub(super) fn write(request: &request::Parts, body: &Body) -> (Bytes, Sends) {
     let fields = &request.headers;
     let size: usize = fields
@@ -52,7 +52,7 @@ pub(super) fn write(request: &request::Parts, body: &Body) -> (Bytes, Sends) {
         out.extend_from_slice(b"\r\n");
     }
     let sends = match body.length() {
-        // A method that usually has a body says so when it has none.
+        // Methods that usually have a body announce an empty one.
         Some(0) if !matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
             Sends::Plain
         }
@@ -71,7 +71,7 @@ pub(super) fn write(request: &request::Parts, body: &Body) -> (Bytes, Sends) {
     (out.freeze(), sends)
 }
 
-/// An answer's head.
+/// A response's head.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) parts: Parts,
@@ -80,11 +80,11 @@ pub(super) struct Head {
     pub(super) keep_alive: bool,
 }
 
-/// Takes the head of the answer from the beginning of `buffer`, and interim ones (1xx) before it; `None` if it has not come
-/// whole yet.
+/// Takes the head of the response from the beginning of `buffer`, and interim ones (1xx) before it; `None` if it is not
+/// complete yet.
 ///
 /// # Errors
-/// [`Error::Head`] if it is none, or not one of which the body's end can be told.
+/// [`Error::Head`] if it is not a valid response head, or if the body's length cannot be determined.
 pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Error> {
     loop {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
@@ -128,7 +128,7 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, Error> {
                 )
             })
             .collect();
-        // A copy of its own: fields live as long as the exchange, and the buffer is to be used again.
+        // A copy: fields live as long as the exchange, and the buffer is reused.
         let bytes = Bytes::copy_from_slice(&buffer.split_to(length));
         let fields = read_fields(&bytes, &places)?;
         let (content, keep_alive) = framing(status, version, &fields)?;
@@ -190,7 +190,7 @@ fn framing(
                 "it has a transfer coding that was not requested",
             ));
         }
-        // Somebody between here and the server may have gone by the length: this connection is not to be trusted again.
+        // A proxy on the way may have used the length: this connection is not reused.
         return Ok((Content::CHUNKED, keep_alive && length.is_none()));
     }
     Ok(match length {
@@ -199,7 +199,7 @@ fn framing(
     })
 }
 
-/// The announced length; the same one several times is one (RFC 9110, section 8.6).
+/// The announced length. The same value several times counts as one (RFC 9110, section 8.6).
 fn content_length(fields: &HeaderMap) -> Result<Option<u64>, Error> {
     let mut found = None;
     for text in fields.get_all(header::CONTENT_LENGTH) {
@@ -220,7 +220,7 @@ fn has_token(fields: &HeaderMap, token: &str) -> bool {
     tokens(fields, &header::CONNECTION).any(|have| have.eq_ignore_ascii_case(token))
 }
 
-/// The members of a list field; a value that is no text counts as one that nobody knows.
+/// The members of a list field. A value that is not text counts as one unknown member.
 fn tokens<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     fields
         .get_all(name)

@@ -12,7 +12,7 @@ use super::head::{self, Sends};
 use super::{Body, Error};
 use sluicegate_io as octets;
 
-/// What is still to be sent: the bytes at hand, then the rest of the body.
+/// What is still to be sent: the bytes in memory, then the rest of the body.
 pub(super) struct Sending {
     /// The head, or the size line of a chunk.
     front: Bytes,
@@ -43,7 +43,7 @@ impl Sending {
         sending
     }
 
-    /// The same request once more, if all of it is at hand. Only before the first byte is sent.
+    /// A copy of the request, if all of it is in memory. Only before the first byte is sent.
     pub(super) fn replay(&self) -> Option<Self> {
         self.body.is_none().then(|| Self {
             front: self.front.clone(),
@@ -90,7 +90,7 @@ impl Sending {
                 Poll::Ready(None) if self.body.take().is_some() && self.sends == Sends::Chunked => {
                     self.back = b"0\r\n\r\n";
                 }
-                // With TLS, written is not sent.
+                // With TLS, written bytes are not yet sent.
                 Poll::Ready(None) => {
                     ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                     return Poll::Ready(Ok(()));

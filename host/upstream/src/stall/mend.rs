@@ -1,4 +1,4 @@
-//! What is done about a stalled model: it is unloaded, or its target marked.
+//! What is done about a stalled model: it is unloaded, or its target is marked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use crate::Target;
 use crate::ask::{self, Question, Sender};
 use crate::vendor::Vendor;
 
-/// How long the attempts that wait may take to step back. One that cannot, because its body is gone, keeps its place, and the
+/// How long the waiting attempts may take to step back. An attempt whose body is gone cannot; it keeps its place, and the
 /// unload will not help.
 const STEP_BACK: Duration = Duration::from_secs(5);
 
-/// How long the server has to notice that they have left: a request that waits holds the model. Arbitrary; far longer than it takes.
+/// How long the server has to notice that they have left: a waiting request holds the model. Arbitrary; far longer than needed.
 const NOTICE: Duration = Duration::from_millis(250);
 
-/// How long an answer to an unload, or to the question whether it helped, may take.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Timeout of the unload, and of the check whether it helped.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an unload may take effect, which gives much memory back.
+/// How long an unload may take, which frees much memory.
 const EFFECT: Duration = Duration::from_secs(5);
 
-/// Between two looks at whether it has.
+/// The interval of checks whether it is done.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How to look after a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What kind of server it is.
+    /// The vendor of the server.
     pub vendor: Vendor,
-    /// How long an attempt waits for its first byte, behind a hang-up, before its model counts as stalled.
+    /// How long an attempt waits for its first byte after a hang-up before its model counts as stalled.
     pub stall: Duration,
     /// How long a connection may take.
     pub connect: Duration,
@@ -75,7 +75,7 @@ async fn relieve(target: &Arc<Target>, settings: &Settings, model: &Model) {
     };
     let before = loaded(&sender, settings.vendor).await;
     if before.as_ref().is_some_and(Vec::is_empty) {
-        // It is being loaded: that is what it is silent for.
+        // It is silent because it is being loaded.
         model.forget();
         return;
     }
@@ -84,8 +84,8 @@ async fn relieve(target: &Arc<Target>, settings: &Settings, model: &Model) {
     };
     let all_left = timeout(STEP_BACK, model.emptied()).await.is_ok();
     sleep(NOTICE).await;
-    let answer = timeout(ANSWER, ask::ask(&sender, unload)).await;
-    let is_done = matches!(answer, Ok(Ok((status, _))) if status.is_success());
+    let response = timeout(ASK_TIMEOUT, ask::ask(&sender, unload)).await;
+    let is_done = matches!(response, Ok(Ok((status, _))) if status.is_success());
     let helped = is_done && all_left && has_effect(&sender, settings.vendor, model, before).await;
     target
         .metrics
@@ -102,7 +102,7 @@ async fn relieve(target: &Arc<Target>, settings: &Settings, model: &Model) {
     stepped_back.go_on(helped);
 }
 
-/// Whether the model leaves the list of those that are loaded, or whatever stands there for it.
+/// Whether the model disappears from the list of loaded models, under whatever name it is there.
 async fn has_effect(
     sender: &Sender<'_>,
     vendor: Vendor,
@@ -125,12 +125,12 @@ async fn has_effect(
     timeout(EFFECT, look).await.is_ok()
 }
 
-/// The keys of the models that the server has loaded; `None` if it does not tell.
+/// The keys of the models that the server has loaded; `None` if unknown.
 async fn loaded(sender: &Sender<'_>, vendor: Vendor) -> Option<Vec<String>> {
     let path = vendor.loaded_path()?;
     let question = Question { path, json: None };
-    let answer = timeout(ANSWER, ask::ask(sender, question)).await;
-    let (status, body) = answer.ok()?.ok()?;
+    let response = timeout(ASK_TIMEOUT, ask::ask(sender, question)).await;
+    let (status, body) = response.ok()?.ok()?;
     let names = vendor.read_loaded(&body).filter(|_| status.is_success())?;
     Some(names.iter().map(|name| vendor.model_key(name)).collect())
 }

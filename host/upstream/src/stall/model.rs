@@ -1,4 +1,4 @@
-//! What is known of one model: who waits for it, whether somebody has hung up on it, and what those who wait are to do.
+//! What is known of one model: which attempts wait for it, whether one has hung up on it, and what the waiting ones must do.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,29 +13,29 @@ use tokio::time::Instant;
 pub(super) struct Model {
     /// The same for all names of the model.
     pub(super) key: String,
-    /// As a request named it.
+    /// The name in a request.
     pub(super) name: String,
-    /// Whether an event is news, so that the many that are not cost no lock.
+    /// Whether a new event would clear a suspicion; otherwise events need not lock.
     suspected: AtomicBool,
     state: Mutex<State>,
     /// Changes only while `state` is locked.
     order: watch::Sender<Order>,
-    /// Wakes who waits for the last attempt to step back.
+    /// Wakes the task that waits for the last attempt to step back.
     emptied: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Attempts that wait for their first byte, and since when: the oldest first.
+    /// Attempts that wait for their first byte, and since when; the oldest first.
     waiting: BTreeMap<u64, Instant>,
     next: u64,
     /// Attempts in mid-stream.
     streaming: usize,
-    /// Whether something has come since it was loaded, as far as is known.
+    /// Whether it has sent something since it was loaded, as far as is known.
     has_answered: bool,
     /// Whether the server has listed it as loaded, under this name.
     is_listed: bool,
-    /// When we hung up, if nothing has come since.
+    /// When we hung up, if it has sent nothing since.
     hang_up: Option<Instant>,
     /// When it was last used.
     used: Instant,
@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-/// What the attempts that wait are to do.
+/// What the waiting attempts must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Wait for their first byte.
@@ -56,7 +56,7 @@ pub(super) enum Order {
     StepBack,
     /// Ask elsewhere, once they have waited long enough.
     GiveUp {
-        /// Whether there is no doubt, so that an error is better than to go on waiting.
+        /// Whether the stall is certain, so that an error is better than further waiting.
         is_certain: bool,
     },
 }
@@ -82,7 +82,7 @@ impl Model {
         }
     }
 
-    /// An attempt begins; `None` while the others are to step back.
+    /// An attempt begins; `None` while the others must step back.
     pub(super) fn enter(&self) -> Option<(u64, Instant)> {
         let mut state = self.lock();
         if self.order() == Order::StepBack {
@@ -95,7 +95,7 @@ impl Model {
         Some((id, now))
     }
 
-    /// Something came; whether that lifts a mark. `first` is the attempt whose first byte it is.
+    /// Data arrived; returns whether that lifts a mark. `first` is the attempt whose first byte it is.
     pub(super) fn answered(&self, first: Option<u64>) -> bool {
         let mut state = self.lock();
         if let Some(id) = first {
@@ -107,7 +107,7 @@ impl Model {
         self.lift(&mut state)
     }
 
-    /// An attempt is over; whether that was a hang-up to remember.
+    /// An attempt is over; returns whether that was a hang-up that counts.
     pub(super) fn left(&self, id: u64, has_begun: bool, hung_up: bool) -> bool {
         let mut state = self.lock();
         state.used = Instant::now();
@@ -126,7 +126,7 @@ impl Model {
         counts
     }
 
-    /// When it will count as stalled, if nothing comes; `None` if nothing makes it suspect.
+    /// When it will count as stalled if it sends nothing; `None` if it is not suspected.
     pub(super) fn due(&self, stall: Duration) -> Option<Instant> {
         let state = self.lock();
         let oldest = *state.waiting.values().next()?;
@@ -134,7 +134,7 @@ impl Model {
         Some(hang_up.max(oldest) + stall)
     }
 
-    /// Tells the attempts that wait to step back; `None` if something has come meanwhile.
+    /// Tells the waiting attempts to step back; `None` if data has arrived meanwhile.
     pub(super) fn step_back(&self, stall: Duration) -> Option<SteppedBack<'_>> {
         if self.due(stall).is_none_or(|due| due > Instant::now()) {
             return None;
@@ -150,7 +150,7 @@ impl Model {
         Some(SteppedBack(self))
     }
 
-    /// Comes back when no attempt waits.
+    /// Returns when no attempt waits.
     pub(super) async fn emptied(&self) {
         loop {
             let emptied = self.emptied.notified();
@@ -161,7 +161,7 @@ impl Model {
         }
     }
 
-    /// Nothing more can be done: the attempts that wait are to look for another target.
+    /// Nothing more can be done: the waiting attempts must look for another target.
     pub(super) fn give_up(&self, is_certain: bool) {
         let mut state = self.lock();
         state.hang_up = None;
@@ -169,14 +169,15 @@ impl Model {
         self.order.send_replace(Order::GiveUp { is_certain });
     }
 
-    /// The server has told which models are loaded: whether it is among them, or `nothing_is`. Whether that lifts a mark.
+    /// The server has listed the loaded models: whether this one is among them, or whether `nothing_is`. Returns whether that
+    /// lifts a mark.
     pub(super) fn listed(&self, is_listed: bool, nothing_is: bool) -> bool {
         let mut state = self.lock();
         if is_listed {
             state.is_listed = true;
             return false;
         }
-        // One that was never listed may be so under another name.
+        // A model that was never listed may be listed under another name.
         if !(state.is_listed || nothing_is) {
             return false;
         }
@@ -185,14 +186,14 @@ impl Model {
         self.lift(&mut state)
     }
 
-    /// What is known of it belongs to a model that is not loaded any more.
+    /// The model is not loaded any more: what is known of it is out of date.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
         state.has_answered = false;
         self.lift(&mut state);
     }
 
-    /// There is nothing to suspect any more; whether there was a mark.
+    /// Ends the suspicion; returns whether there was a mark.
     fn lift(&self, state: &mut State) -> bool {
         state.hang_up = None;
         self.suspected.store(false, Ordering::Relaxed);
@@ -205,7 +206,7 @@ impl Model {
         }
     }
 
-    /// Whether nothing need be remembered of it.
+    /// Whether nothing of it need be remembered.
     pub(super) fn is_forgettable(&self) -> bool {
         let state = self.lock();
         let is_known = state.has_answered || state.hang_up.is_some();
@@ -218,12 +219,12 @@ impl Model {
         state.is_idle().then_some(state.used)
     }
 
-    /// Whether an event is news.
+    /// Whether a new event would clear a suspicion.
     pub(super) fn is_suspected(&self) -> bool {
         self.suspected.load(Ordering::Relaxed)
     }
 
-    /// What the attempts that wait are to do, now and later.
+    /// What the waiting attempts must do, now and later.
     pub(super) fn orders(&self) -> watch::Receiver<Order> {
         self.order.subscribe()
     }
@@ -243,12 +244,12 @@ impl Model {
     }
 }
 
-/// A model whose attempts have been told to step back. Dropping it lets them go on.
+/// A model whose attempts have been told to step back. Dropping this lets them go on.
 #[derive(Debug)]
 pub(super) struct SteppedBack<'m>(&'m Model);
 
 impl SteppedBack<'_> {
-    /// Lets them go on: once more, but not for long if it did not help.
+    /// Lets them go on: for good, or only until their time is over if it did not help.
     pub(super) fn go_on(self, helped: bool) {
         if !helped {
             self.0.give_up(true);

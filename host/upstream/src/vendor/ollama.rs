@@ -15,10 +15,10 @@ pub(super) const VERSION: &str = "/api/version";
 /// Ollama's API documentation, "List Running Models": `GET /api/ps`.
 pub(super) const LOADED: &str = "/api/ps";
 
-/// Models that are taken over. Arbitrary; far more than one machine holds in memory.
+/// The most models that are kept. Arbitrary; far more than one machine holds in memory.
 const MODELS: usize = 64;
 
-/// The longest name or version that is taken over, in bytes. Arbitrary; names are a few dozen.
+/// The longest name or version that is kept, in bytes. Arbitrary; names have a few dozen.
 const LONGEST: usize = 256;
 
 /// The version in a response to [`VERSION`]; `None` if it is not Ollama's.
@@ -47,7 +47,7 @@ pub(super) fn loaded(body: &[u8]) -> Option<Vec<String>> {
     Some(names.take(MODELS).collect())
 }
 
-/// The path that unloads a model, and with it whatever a request has left taken there.
+/// The path that unloads a model, and frees any slot that a request has left taken.
 pub(super) const UNLOAD: &str = "/api/chat";
 
 /// The request for [`UNLOAD`].
@@ -58,7 +58,7 @@ pub(super) fn unload(model: &str) -> String {
     json!({"model": model, "messages": [], "keep_alive": 0}).to_string()
 }
 
-/// The same for all names that Ollama takes for one model.
+/// A key that is the same for all names that Ollama takes for one model.
 pub(super) fn model_key(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit('/').next().unwrap_or(&name);

@@ -4,7 +4,7 @@ fn read(text: &str) -> Result<Option<Head>, Error> {
     take(&mut BytesMut::from(text))
 }
 
-fn answer(fields: &str) -> (Content, bool) {
+fn framing_of(fields: &str) -> (Content, bool) {
     let head = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
     let head = head.expect("legal").expect("whole");
     (head.content, head.keep_alive)
@@ -47,7 +47,7 @@ fn a_head_is_whole_only_with_its_last_byte_and_takes_nothing_behind_it() {
 }
 
 #[test]
-fn interim_answers_are_left_out() {
+fn interim_responses_are_left_out() {
     let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
     assert!(read(text).expect("legal").is_none());
     let head = read(&format!(
@@ -62,25 +62,28 @@ fn interim_answers_are_left_out() {
 
 #[test]
 fn the_framing_is_that_of_the_rfc() {
-    assert_eq!(answer("content-length: 7\r\n"), (Content::Length(7), true));
     assert_eq!(
-        answer("content-length: 7\r\ncontent-length: 7, 7\r\n"),
+        framing_of("content-length: 7\r\n"),
         (Content::Length(7), true)
     );
     assert_eq!(
-        answer("transfer-encoding: Chunked\r\n"),
+        framing_of("content-length: 7\r\ncontent-length: 7, 7\r\n"),
+        (Content::Length(7), true)
+    );
+    assert_eq!(
+        framing_of("transfer-encoding: Chunked\r\n"),
         (Content::CHUNKED, true)
     );
     assert_eq!(
-        answer("transfer-encoding: chunked\r\nconnection: x, CLOSE\r\n"),
+        framing_of("transfer-encoding: chunked\r\nconnection: x, CLOSE\r\n"),
         (Content::CHUNKED, false)
     );
     // The chunks count, but whoever goes by the length sees something else.
     assert_eq!(
-        answer("transfer-encoding: chunked\r\ncontent-length: 3\r\n"),
+        framing_of("transfer-encoding: chunked\r\ncontent-length: 3\r\n"),
         (Content::CHUNKED, false)
     );
-    assert_eq!(answer(""), (Content::ToEnd, false));
+    assert_eq!(framing_of(""), (Content::ToEnd, false));
     for status in ["204 No Content", "304 Not Modified"] {
         let head = read(&format!("HTTP/1.1 {status}\r\ncontent-length: 9\r\n\r\n"));
         let head = head.expect("legal").expect("whole");
