@@ -66,8 +66,8 @@ impl Default for Limits {
 /// # Shape
 /// There is at least one event. `raw` begins where the batch before it ended, so comments and blank lines before an event
 /// belong to it, and ends after the terminator of the last event. Two differences from the input: a byte order mark at the very
-/// beginning is left out (it would be wrong anywhere else), and where the end of the input cut a terminator off, a whole one
-/// stands in its place, so that whatever is written after `raw` is read as a new event.
+/// beginning is left out (it would be wrong anywhere else), and where the end of the input cut a terminator off, it is
+/// completed, so that anything written after `raw` is read as a new event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// The events, in order.

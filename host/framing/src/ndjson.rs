@@ -35,7 +35,7 @@ impl Scanner {
         }
     }
 
-    /// What stands after the last LF, if it is not blank; then there is nothing left to scan.
+    /// The event after the last LF, if that is not blank; then nothing is left to scan.
     pub(super) fn last(&mut self, input: &[u8]) -> Option<(Draft, &'static [u8])> {
         let draft = self.line(input, input.len(), input.len())?;
         Some((draft, b"\n"))

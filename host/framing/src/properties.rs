@@ -106,7 +106,7 @@ fn by_the_standard(input: &[u8]) -> Vec<(String, Vec<u8>)> {
     if last.starts_with(b"data:") {
         lines.push(last);
     }
-    // The end of the input is as good as a blank line.
+    // The end of the input counts as a blank line.
     lines.push(b"");
     let mut events = Vec::new();
     let (mut name, mut data) = (Vec::new(), Vec::new());

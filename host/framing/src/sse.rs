@@ -49,7 +49,7 @@ impl Scanner {
         }
     }
 
-    /// What stands at the end of the input, if data has arrived; then there is nothing left to scan.
+    /// The event that the end of the input completes, if data has arrived; then nothing is left to scan.
     pub(super) fn last(&mut self, input: &[u8]) -> Option<(Draft, &'static [u8])> {
         let mut end = self.line;
         if input[self.line..].starts_with(b"data:") {

@@ -1,4 +1,4 @@
-//! The limits of a plugin: what the configuration sets, else what the plugin suggests, else the default.
+//! The limits of a plugin: those of the configuration, or those that the plugin suggests, or the defaults.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MAX_CPU: Duration = Duration::from_secs(10);
 pub struct Error {
     /// The member of `limits`.
     pub member: &'static str,
-    /// What stands there.
+    /// Its value.
     pub text: String,
     /// What it must be.
     pub must: &'static str,

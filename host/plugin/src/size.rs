@@ -1,4 +1,4 @@
-//! How large a component may be: what it costs to compile it grows with that, and nothing else bounds it.
+//! How large a component may be: the cost of compiling it grows with its size, and nothing else bounds that.
 
 use wasmparser::{Parser, Payload};
 
@@ -34,7 +34,7 @@ pub struct TooLarge {
 /// Checks a component before it is compiled.
 ///
 /// # Errors
-/// [`TooLarge`]. What is no component at all is for the engine to say.
+/// [`TooLarge`]. Whether the bytes are a component at all is decided by the engine.
 pub(super) fn check_component(bytes: &[u8]) -> Result<(), TooLarge> {
     if bytes.len() > BYTES {
         return Err(too_large("the component", bytes.len(), BYTES, "bytes"));

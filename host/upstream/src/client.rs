@@ -39,7 +39,7 @@ const READ_MAX: usize = 64 * 1024;
 /// A connection, with or without TLS.
 pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// Why there is no response on a connection, or no more of it.
+/// Why a connection gives no response, or only a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The connection failed.
@@ -142,7 +142,7 @@ impl Connection {
         self.buffer.is_empty() && self.poll_read(&mut cx).is_pending()
     }
 
-    /// Reads what has arrived behind what is in the buffer; 0 bytes at the end.
+    /// Appends the bytes that have arrived to the buffer; 0 bytes at the end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         self.buffer.reserve(self.read);
         let room = self.buffer.capacity() - self.buffer.len();

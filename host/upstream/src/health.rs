@@ -106,7 +106,7 @@ fn mend(status: StatusCode) -> &'static str {
     }
 }
 
-/// What a target says of itself; `body` is its response to the check.
+/// What a target says about itself; `body` is its response to the check.
 async fn ask(target: &Arc<Target>, probe: &Probe, body: Bytes) -> (ServerInfo, Option<Bytes>) {
     let mut known = vec![(probe.path.clone(), body)];
     let info = match &probe.info {

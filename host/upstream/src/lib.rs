@@ -1,6 +1,6 @@
 //! Model servers: groups of targets, connections to them, and their health.
 //!
-//! Knows nothing of plugins or of the client. What an error means for the client is decided in `exchange`.
+//! Knows nothing about plugins or the client. What an error means for the client is decided in `exchange`.
 
 mod ask;
 pub mod body;

@@ -1,6 +1,6 @@
-//! What a model server says of itself: its version, and which models it has in memory.
+//! What a model server says about itself: its version, and which models it has in memory.
 
-/// What a model server says of itself. A server whose vendor is not known says nothing, which is no error.
+/// What a model server says about itself. For a server of an unknown vendor nothing is known, which is not an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerInfo {
     /// Its version, such as `0.12.3`; `None` if unknown.

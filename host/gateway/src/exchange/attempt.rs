@@ -14,8 +14,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Request, StatusCode};
 
 use super::deadlines::Expired;
 use super::halt::{Halt, too_late};
@@ -128,59 +128,62 @@ impl Exchange {
         loop {
             let elsewhere = candidates.has_better();
             let tried = self.attempt(&candidate, &mut body, elsewhere).await;
+            soonest = sooner(soonest, self.retry_after(&tried));
             // The next candidate is chosen before this attempt is given up: meanwhile other exchanges may find it down.
-            let mut following = || body.is_whole().then(|| candidates.next()).flatten();
-            let (reason, next) = match tried {
-                Ok(response) => {
-                    let head = self.head_of(&response);
-                    soonest = sooner(soonest, head.and_then(|(_, seconds)| seconds));
-                    match head.and_then(|(status, _)| Some((status, following()?))) {
-                        Some((status, next)) => (format!("status {status}"), next),
-                        None => return Ok(self.adopt(response, soonest)),
-                    }
+            let reason = self.retry_reason(&tried).filter(|_| body.is_whole());
+            let retry = reason.and_then(|reason| Some((reason, candidates.next()?)));
+            if let Some((reason, next)) = retry {
+                drop(tried);
+                let then = "another model server is asked";
+                self.give_up(&candidate.target, &reason, then).await;
+                candidate = next;
+                continue;
+            }
+            let halt = match tried {
+                Ok(response) => return Ok(self.adopt(response, soonest)),
+                Err(AttemptError::Stalled(
+                    Verdict::TakenBack | Verdict::Stalled { is_certain: false },
+                )) => {
+                    let then = "it is repeated";
+                    self.give_up(&candidate.target, STALLED, then).await;
+                    continue;
+                }
+                Err(AttemptError::Stalled(Verdict::Stalled { is_certain: true })) => {
+                    stalled(&candidate.upstream).into()
                 }
                 Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
-                    let seconds = failure.field("retry-after").and_then(seconds_of);
-                    soonest = sooner(soonest, seconds);
-                    let next = if may_be_mended(&failure) {
-                        following()
-                    } else {
-                        None
-                    };
-                    match next {
-                        Some(next) => (failure.code().to_owned(), next),
-                        None => {
-                            self.adopt_notes();
-                            return Err(last_of(failure, soonest).into());
-                        }
-                    }
+                    last_of(failure, soonest).into()
                 }
-                Err(AttemptError::Halt(halt)) => {
-                    self.adopt_notes();
-                    return Err(halt);
-                }
-                Err(AttemptError::Stalled(verdict)) => {
-                    let next = match verdict {
-                        Verdict::TakenBack => None,
-                        Verdict::Stalled { .. } => following(),
-                    };
-                    match (next, verdict) {
-                        (Some(next), _) => (STALLED.to_owned(), next),
-                        (None, Verdict::Stalled { is_certain: true }) => {
-                            self.adopt_notes();
-                            return Err(stalled(&candidate.upstream).into());
-                        }
-                        (None, Verdict::TakenBack | Verdict::Stalled { .. }) => {
-                            self.give_up(&candidate.target, STALLED, "it is made again")
-                                .await;
-                            continue;
-                        }
-                    }
-                }
+                Err(AttemptError::Halt(halt)) => halt,
             };
-            let then = "another model server is asked";
-            self.give_up(&candidate.target, &reason, then).await;
-            candidate = next;
+            self.adopt_notes();
+            return Err(halt);
+        }
+    }
+
+    /// Why another model server may do better, if it may.
+    fn retry_reason(&self, tried: &Result<UpstreamResponse, AttemptError>) -> Option<String> {
+        match tried {
+            Ok(response) => {
+                let (status, _) = self.head_of(response)?;
+                Some(format!("status {status}"))
+            }
+            Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
+                may_be_mended(failure).then(|| failure.code().to_owned())
+            }
+            Err(AttemptError::Stalled(Verdict::Stalled { .. })) => Some(STALLED.to_owned()),
+            Err(AttemptError::Halt(_) | AttemptError::Stalled(Verdict::TakenBack)) => None,
+        }
+    }
+
+    /// The seconds of a failed attempt's `retry-after`.
+    fn retry_after(&self, tried: &Result<UpstreamResponse, AttemptError>) -> Option<u64> {
+        match tried {
+            Ok(response) => self.head_of(response)?.1,
+            Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
+                failure.field("retry-after").and_then(seconds_of)
+            }
+            Err(AttemptError::Halt(_) | AttemptError::Stalled(_)) => None,
         }
     }
 
@@ -210,9 +213,7 @@ impl Exchange {
         elsewhere: bool,
     ) -> Result<UpstreamResponse, AttemptError> {
         let Candidate {
-            upstream,
-            target,
-            chosen,
+            upstream, target, ..
         } = candidate;
         self.record.begin_attempt(&upstream.name, &target.label);
         let early = self.context.wants_stream() && self.record.route.pipeline.allows_early_head();
@@ -221,35 +222,7 @@ impl Exchange {
             .begin_attempt(&upstream.timeout, heartbeat, self.record.attempts == 1);
         self.client.set_deadline(self.deadlines.total());
 
-        let sent = match self.snapshot.adapters.get(&upstream.name) {
-            Some(plugin) => {
-                let number = self.record.attempts;
-                let copy = self.context.attempt(number, upstream.name.clone(), *chosen);
-                let target = TargetInfo {
-                    upstream: upstream.name.clone(),
-                    target: target.label.clone(),
-                    info: target.info(),
-                };
-                let limits = self.snapshot.body_limits();
-                let adapter = Adapter::new(plugin, target, ExchangeContext::new(copy), limits);
-                let adapter = self.adapter.insert(adapter);
-                adapter.request(&self.client, body).await?
-            }
-            None => {
-                self.adapter = None;
-                body.take()
-            }
-        };
-        let request = match &self.adapter {
-            Some(adapter) => head::to_upstream(&adapter.context, upstream, target, sent),
-            None if *chosen => head::to_upstream(&self.context, upstream, target, sent),
-            None => {
-                let number = self.record.attempts;
-                let copy = self.context.attempt(number, upstream.name.clone(), false);
-                head::to_upstream(&copy, upstream, target, sent)
-            }
-        };
-        let request = request.map_err(upstream_failure)?;
+        let request = self.attempt_request(candidate, body).await?;
         let (mut call, mut watched) = self.watched(upstream, target).await?;
         (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
         let connect = upstream.timeout.connect;
@@ -279,6 +252,48 @@ impl Exchange {
                 Err(upstream_failure(error).into())
             }
         }
+    }
+
+    /// The request of one attempt, after its adapter, which is new.
+    async fn attempt_request(
+        &mut self,
+        candidate: &Candidate,
+        body: &mut RequestBody,
+    ) -> Result<Request<upstream::Body>, AttemptError> {
+        let Candidate {
+            upstream,
+            target,
+            chosen,
+        } = candidate;
+        let sent = match self.snapshot.adapters.get(&upstream.name) {
+            Some(plugin) => {
+                let number = self.record.attempts;
+                let copy = self.context.attempt(number, upstream.name.clone(), *chosen);
+                let target = TargetInfo {
+                    upstream: upstream.name.clone(),
+                    target: target.label.clone(),
+                    info: target.info(),
+                };
+                let limits = self.snapshot.body_limits();
+                let adapter = Adapter::new(plugin, target, ExchangeContext::new(copy), limits);
+                let adapter = self.adapter.insert(adapter);
+                adapter.request(&self.client, body).await?
+            }
+            None => {
+                self.adapter = None;
+                body.take()
+            }
+        };
+        let request = match &self.adapter {
+            Some(adapter) => head::to_upstream(&adapter.context, upstream, target, sent),
+            None if *chosen => head::to_upstream(&self.context, upstream, target, sent),
+            None => {
+                let number = self.record.attempts;
+                let copy = self.context.attempt(number, upstream.name.clone(), false);
+                head::to_upstream(&copy, upstream, target, sent)
+            }
+        };
+        request.map_err(|error| upstream_failure(error).into())
     }
 
     /// Waits until the response has decided the attempt.

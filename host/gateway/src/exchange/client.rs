@@ -1,4 +1,4 @@
-//! The client's side of an exchange: what it has got so far, and how it is told of the end.
+//! The client's side of an exchange: what the client has received so far, and how it learns of the end.
 
 use std::time::Duration;
 

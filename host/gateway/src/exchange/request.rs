@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use sluicegate_contract::{Context, Identity, canonical};
 
@@ -18,7 +19,7 @@ use super::record::Record;
 use super::{Core, Exchange, head};
 use crate::failure::{Failure, Kind};
 use crate::pipeline::{self, PipelineRun, Stop};
-use crate::route::Found;
+use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
 use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::wit::{Field, Reply};
@@ -53,20 +54,12 @@ impl Exchange {
         let ambiguous = head::normalize_path(&mut parts.uri).err();
         let illegal = head::check(&parts, limits).err();
         let is_foreign = foreign.is_some();
-        let mut refused = foreign.or(illegal).or(ambiguous).map(Stop::from);
-        let route = match snapshot.routes.find(&parts.method, parts.uri.path()) {
+        let refused = foreign.or(illegal).or(ambiguous).map(Stop::from);
+        let (route, refused) = match find_route(&snapshot, &parts) {
             // A foreign page or host learns nothing about the routes.
-            _ if is_foreign => snapshot.unmatched.clone(),
-            Found::Route(route) => route,
-            Found::OtherMethods(allow) => {
-                refused = refused.or(Some(other_methods(&parts.method, &allow)));
-                snapshot.unmatched.clone()
-            }
-            Found::Nothing => {
-                let message = format!("There is nothing at {}.", parts.uri);
-                refused = refused.or(Some(Failure::new(Kind::NotFound, message).into()));
-                snapshot.unmatched.clone()
-            }
+            _ if is_foreign => (snapshot.unmatched.clone(), refused),
+            Ok(route) => (route, refused),
+            Err(stop) => (snapshot.unmatched.clone(), refused.or(Some(stop))),
         };
         parts.method = method;
         let path = parts.uri.path().to_owned();
@@ -174,6 +167,18 @@ impl Exchange {
         };
         // Whether it ended or not, the response goes out now.
         let _ = tokio::time::timeout(DISCARD, body.discard()).await;
+    }
+}
+
+/// The route of a request, or why there is none.
+fn find_route(snapshot: &Snapshot, parts: &Parts) -> Result<Arc<Route>, Stop> {
+    match snapshot.routes.find(&parts.method, parts.uri.path()) {
+        Found::Route(route) => Ok(route),
+        Found::OtherMethods(allow) => Err(other_methods(&parts.method, &allow)),
+        Found::Nothing => {
+            let message = format!("There is nothing at {}.", parts.uri);
+            Err(Failure::new(Kind::NotFound, message).into())
+        }
     }
 }
 

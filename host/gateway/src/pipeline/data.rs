@@ -102,7 +102,7 @@ pub(super) struct StepOutput {
     raw: Verbatim,
 }
 
-/// Whether the events still stand for the bytes from which they were read.
+/// Whether the events still say the same as the bytes from which they were read.
 #[derive(Default)]
 enum Verbatim {
     #[default]

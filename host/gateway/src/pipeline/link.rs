@@ -201,45 +201,7 @@ impl BodyStep {
         // Data before a failure still belongs to the response.
         let failed = stopped.as_ref().filter(|stopped| stopped.seen);
         let failed = failed.and_then(|_| context.restore());
-        // Whether the body stops here for a reason outside the stage.
-        let mut foreign = false;
-        let mut first = match &mut self.mode {
-            Mode::Whole(buffer) => {
-                let bytes = chunk.data.into_bytes(self.incoming);
-                match collect(buffer, &bytes, limits.body) {
-                    Ok(()) if last => {
-                        let body = std::mem::take(buffer).freeze();
-                        call_body(stage, context, body).await
-                    }
-                    Ok(()) => Chunk::open(Data::default()),
-                    Err(failure) => {
-                        foreign = true;
-                        Chunk::failed(failure)
-                    }
-                }
-            }
-            Mode::Chunks => {
-                let bytes = chunk.data.into_bytes(self.incoming);
-                if bytes.is_empty() && !last {
-                    Chunk::open(Data::default())
-                } else {
-                    call_chunk(stage, context, bytes, last).await
-                }
-            }
-            Mode::Events { decoder, out } => {
-                let mut stream = Stream {
-                    stage,
-                    context,
-                    incoming: self.incoming,
-                    out: *out,
-                    seen: &mut self.seen,
-                };
-                let mut batches = Batches::new(chunk.data, decoder.as_deref_mut(), last);
-                let output = stream.take(&mut batches, last).await;
-                foreign = batches.failed();
-                output
-            }
-        };
+        let (mut first, foreign) = self.work(stage, context, chunk.data, last, limits).await;
         let held = self.holds_head();
         let stopped = match (first.end, stopped) {
             (End::Open, Some(stopped)) => {
@@ -261,6 +223,56 @@ impl BodyStep {
             then.data = first.data;
         }
         then
+    }
+
+    /// What the stage makes of some of the body, and whether the body stops here for a reason outside the stage.
+    async fn work(
+        &mut self,
+        stage: &mut Stage,
+        context: &mut ExchangeContext,
+        data: Data,
+        last: bool,
+        limits: &Limits,
+    ) -> (Chunk, bool) {
+        let mut foreign = false;
+        let output = match &mut self.mode {
+            Mode::Whole(buffer) => {
+                let bytes = data.into_bytes(self.incoming);
+                match collect(buffer, &bytes, limits.body) {
+                    Ok(()) if last => {
+                        let body = std::mem::take(buffer).freeze();
+                        call_body(stage, context, body).await
+                    }
+                    Ok(()) => Chunk::open(Data::default()),
+                    Err(failure) => {
+                        foreign = true;
+                        Chunk::failed(failure)
+                    }
+                }
+            }
+            Mode::Chunks => {
+                let bytes = data.into_bytes(self.incoming);
+                if bytes.is_empty() && !last {
+                    Chunk::open(Data::default())
+                } else {
+                    call_chunk(stage, context, bytes, last).await
+                }
+            }
+            Mode::Events { decoder, out } => {
+                let mut stream = Stream {
+                    stage,
+                    context,
+                    incoming: self.incoming,
+                    out: *out,
+                    seen: &mut self.seen,
+                };
+                let mut batches = Batches::new(data, decoder.as_deref_mut(), last);
+                let output = stream.take(&mut batches, last).await;
+                foreign = batches.failed();
+                output
+            }
+        };
+        (output, foreign)
     }
 
     /// Shows the stage why the body is not complete.

@@ -1,7 +1,8 @@
 //! `wasi:io`: streams and readiness, for calls that have no stack of their own.
 //!
-//! Nearly everything is ready at once: a console takes all, and there is no other stream. Only a guest that sleeps waits, and
-//! then the thread waits with it: others take over the rest of its work meanwhile. How many threads may wait at a time is bounded.
+//! Nearly everything is ready at once: the console accepts all output, and there is no other stream. Only a guest that sleeps
+//! waits, and then its thread waits too, while other threads take over the rest of its work. The number of waiting threads is
+//! bounded.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamErro
 
 use crate::store::{Exhausted, State, TooLong};
 
-/// Puts these functions in place of those that WASI's own library has for calls that can be suspended.
+/// Replaces the functions of the WASI library, which are for calls that can be suspended.
 ///
 /// # Errors
 /// Those of the linker.
@@ -38,7 +39,7 @@ impl HasData for HasIo {
     type Data<'a> = Io<'a>;
 }
 
-/// What a guest has of streams, and how long it may wait.
+/// A guest's streams, and how long it may wait.
 pub(crate) struct Io<'a> {
     table: &'a mut ResourceTable,
     /// When the call must have returned.
@@ -60,10 +61,10 @@ impl<'a> Io<'a> {
         }
     }
 
-    /// Runs what can wait to its end.
+    /// Runs a future that may have to wait.
     ///
     /// # Errors
-    /// [`TooLong`] if the call's time is over before; [`Exhausted`] if too many threads wait already.
+    /// [`TooLong`] if the call's time is over first; [`Exhausted`] if too many threads are waiting already.
     fn wait<T>(&mut self, what: impl AsyncFnOnce(&mut ResourceTable) -> T) -> Result<T> {
         let mut future = pin!(what(&mut *self.table));
         let mut now = Context::from_waker(Waker::noop());
@@ -82,7 +83,7 @@ impl<'a> Io<'a> {
         waited.map_err(|_| Error::new(TooLong))
     }
 
-    /// The same for what fails in a stream's way.
+    /// The same, with the errors of a stream.
     fn wait_in_stream<T>(
         &mut self,
         what: impl AsyncFnOnce(&mut ResourceTable) -> StreamResult<T>,

@@ -1,4 +1,4 @@
-//! `upstream-info`: which model server an adapter's attempt asks, and what that server said of itself.
+//! `upstream-info`: which model server an adapter's attempt asks, and what that server said about itself.
 
 use sluicegate_contract::json;
 use wasmtime::Result;

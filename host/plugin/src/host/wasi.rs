@@ -43,7 +43,7 @@ pub(crate) struct Console {
     owner: Arc<Owner>,
     req: Option<Arc<str>>,
     lines_left: AtomicU32,
-    /// What has been written since the last end of line.
+    /// Output since the last end of line.
     out: Mutex<Vec<u8>>,
     error: Mutex<Vec<u8>>,
 }

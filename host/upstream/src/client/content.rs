@@ -102,6 +102,23 @@ enum State {
     End,
 }
 
+impl State {
+    /// Whether it is in a size line, behind the first digit, or in the trailers.
+    const fn is_line(self) -> bool {
+        match self {
+            Self::Size | Self::DataCr | Self::DataEnd | Self::Data | Self::End => false,
+            Self::Digits
+            | Self::Blanks
+            | Self::Extension
+            | Self::SizeEnd
+            | Self::Trailers
+            | Self::Trailer
+            | Self::TrailerEnd
+            | Self::LastEnd => true,
+        }
+    }
+}
+
 impl Chunked {
     fn take(&mut self, bytes: &mut [u8]) -> Taken {
         let (mut kept, mut at) = (0, 0);
@@ -137,23 +154,13 @@ impl Chunked {
 
     /// Takes one byte of the framing around the data.
     fn step(&mut self, byte: u8) -> Result<State, Error> {
-        match self.state {
-            State::Size | State::DataCr | State::DataEnd | State::Data | State::End => {
-                self.line = 0
+        if self.state.is_line() {
+            self.line += 1;
+            if self.line > LINE_MAX {
+                return Err(Error::Chunk("a line around its data is too long"));
             }
-            State::Digits
-            | State::Blanks
-            | State::Extension
-            | State::SizeEnd
-            | State::Trailers
-            | State::Trailer
-            | State::TrailerEnd
-            | State::LastEnd => {
-                self.line += 1;
-                if self.line > LINE_MAX {
-                    return Err(Error::Chunk("a line around its data is too long"));
-                }
-            }
+        } else {
+            self.line = 0;
         }
         Ok(match (self.state, byte) {
             (State::Size, _) => {
