@@ -72,7 +72,7 @@ impl Connections {
         let count = addresses.entry(address).or_default();
         let (most, most_per_address) = self.most;
         if *count >= most_per_address || all >= most {
-            self.telemetry.refused.fetch_add(1, Ordering::Relaxed);
+            self.telemetry.figures.refused.inc();
             return Err(ErrorBody::new(Code::Overloaded, "too many connections")
                 .after(Duration::from_secs(10)));
         }
@@ -100,7 +100,7 @@ impl Connections {
                 Instant::now(),
             )),
         });
-        self.telemetry.opened.fetch_add(1, Ordering::Relaxed);
+        self.telemetry.figures.opened.inc();
         lock(&self.conns).insert(conn.outbox.conn.clone(), Arc::clone(&conn));
         conn
     }
@@ -149,7 +149,7 @@ impl Connections {
     /// Takes one frame from a connection's rate.
     pub(crate) fn take_frame(&self, conn: &Conn) -> Result<(), ErrorBody> {
         lock(&conn.frames).take(Instant::now()).map_err(|wait| {
-            self.telemetry.limited.fetch_add(1, Ordering::Relaxed);
+            self.telemetry.figures.limited.inc();
             ErrorBody::new(Code::RateLimited, "too many requests on this connection").after(wait)
         })
     }

@@ -3,7 +3,6 @@
 //! It has no rules of its own about sessions (`session`), runs (`run`) or requests (`request`).
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -132,7 +131,7 @@ impl Core {
             .or_insert_with(fresh)
             .take(now)
             .map_err(|wait| {
-                self.telemetry.limited.fetch_add(1, Ordering::Relaxed);
+                self.telemetry.figures.limited.inc();
                 ErrorBody::new(Code::RateLimited, "too many messages").after(wait)
             })
     }
@@ -223,9 +222,9 @@ impl Core {
         }
     }
 
-    /// All figures, as [`Telemetry::encode`] writes them.
+    /// All figures, as [`Figures::encode`](super::telemetry::Figures::encode) writes them.
     pub(crate) fn metrics(&self) -> String {
-        self.telemetry.encode(&self.gauges())
+        self.telemetry.figures.encode(&self.gauges())
     }
 
     /// Figures of the moment.

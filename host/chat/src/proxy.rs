@@ -21,10 +21,10 @@ use sluicegate_telemetry::request_id;
 
 mod chunk;
 mod connect;
+mod events;
 mod failure;
 mod loose;
 mod reader;
-mod sse;
 mod surrogate;
 mod think;
 
@@ -33,6 +33,7 @@ pub(crate) use failure::knows as knows_error;
 pub(crate) use reader::Item;
 
 use connect::Wire;
+use events::Events;
 
 /// An answer that is not a stream is read up to here; errors and lists of models are far smaller.
 const BODY: usize = 1 << 20;
@@ -241,7 +242,7 @@ pub(crate) struct Answer {
     wire: Wire,
     body: Incoming,
     idle: Duration,
-    parser: sse::Parser,
+    events: Events,
     reader: reader::Reader,
 }
 
@@ -251,7 +252,7 @@ impl Answer {
             wire,
             body,
             idle,
-            parser: sse::Parser::default(),
+            events: Events::default(),
             reader: reader::Reader::new(prefix),
         }
     }
@@ -268,7 +269,7 @@ impl Answer {
             if let Some(item) = self.reader.take() {
                 return item.map(Some);
             }
-            if let Some(data) = self.parser.next() {
+            if let Some(data) = self.events.next() {
                 self.reader.read(&data);
                 continue;
             }
@@ -280,8 +281,8 @@ impl Answer {
                     .reader
                     .cut(late("the answer stalled").layer(Layer::Model)),
                 Ok(Some(Ok(frame))) => {
-                    if let Some(bytes) = frame.data_ref()
-                        && self.parser.push(bytes).is_err()
+                    if let Ok(bytes) = frame.into_data()
+                        && self.events.push(bytes).is_err()
                     {
                         let message = "the proxy sent an event without end";
                         let error = ErrorBody::new(Code::UpstreamInvalid, message);

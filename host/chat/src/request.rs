@@ -123,11 +123,7 @@ async fn watch(caller: &Caller<'_>, id: &str, params: Sub) -> Result<(), ErrorBo
     };
     if params.after.is_some() {
         conn.resumes.fetch_add(1, Ordering::Relaxed);
-        caller
-            .core
-            .telemetry
-            .resumes
-            .fetch_add(1, Ordering::Relaxed);
+        caller.core.telemetry.figures.resumes.inc();
     }
     let session = params.session.clone();
     let command = Command::Watch {

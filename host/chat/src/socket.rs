@@ -71,7 +71,7 @@ pub(crate) fn upgrade(
     };
     let origin = core.allow_list.origin(request.headers());
     if origin == Origin::Foreign || AllowList::cross_site(request.headers()) {
-        core.telemetry.refused.fetch_add(1, Ordering::Relaxed);
+        core.telemetry.figures.refused.inc();
         tracing::warn!(%peer, origin = ?request.headers().get(header::ORIGIN), "chat: a socket of another origin was refused");
         return response::error(&ErrorBody::new(
             Code::Forbidden,
@@ -174,7 +174,7 @@ impl Visitor {
                 core.connections.leave(&conn.outbox.conn);
             }
             Err(close) => {
-                self.core.telemetry.refused.fetch_add(1, Ordering::Relaxed);
+                self.core.telemetry.figures.refused.inc();
                 farewell(&mut ws, close).await;
             }
         }

@@ -1,54 +1,23 @@
 //! What operators learn: one business log line per run, and figures for the metrics endpoint. Never any text of a message.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::wire::debug::{LayerTime, RequestLine};
 use super::wire::event::RunEnd;
-use super::wire::message::Finish;
+
+mod figures;
+
+pub(crate) use figures::{Figures, Gauges};
 
 /// Runs that `/debug` can show.
 const RECENT: usize = 64;
-/// Upper bounds of the histogram of times to the first token, in milliseconds.
-const TTFT: [u64; 10] = [
-    50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 120_000,
-];
-
-/// Counters of one gateway.
+/// Figures and the last runs of one gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
-    /// Runs by how they ended, in the order of [`FINISHES`].
-    runs: [AtomicU64; FINISHES.len()],
-    tokens_in: AtomicU64,
-    tokens_out: AtomicU64,
-    ttft: [AtomicU64; TTFT.len() + 1],
-    ttft_sum_ms: AtomicU64,
-    /// Sockets that were opened.
-    pub opened: AtomicU64,
-    /// Sockets that were refused or closed for a reason, by the gateway.
-    pub refused: AtomicU64,
-    /// Times that a session was watched again from a position.
-    pub resumes: AtomicU64,
-    /// Requests that were refused for their rate.
-    pub limited: AtomicU64,
-    /// Failed logins.
-    pub login_failures: AtomicU64,
+    pub figures: Figures,
     recent: Mutex<VecDeque<(String, RequestLine)>>,
 }
-
-const FINISHES: [Finish; 8] = [
-    Finish::Stop,
-    Finish::Length,
-    Finish::ContentFilter,
-    Finish::ToolCalls,
-    Finish::Stopped,
-    Finish::Error,
-    Finish::Interrupted,
-    Finish::Abandoned,
-];
 
 /// A run that is over.
 pub(crate) struct Ended<'a> {
@@ -60,53 +29,6 @@ pub(crate) struct Ended<'a> {
     pub resumes: u32,
     /// When it began. Milliseconds since 1970.
     pub at: u64,
-}
-
-/// What the gauges show at the moment of asking.
-pub(crate) struct Gauges {
-    pub connections: usize,
-    pub sessions: usize,
-    pub running: usize,
-    pub waiting: usize,
-    pub proxy_up: bool,
-    pub model_up: bool,
-    pub store_p95: Duration,
-}
-
-impl Gauges {
-    fn encode(&self, text: &mut Text) {
-        for (name, help, value) in [
-            (
-                "connections",
-                "Open sockets and event streams.",
-                self.connections,
-            ),
-            ("sessions_live", "Sessions in memory.", self.sessions),
-            ("runs_active", "Runs under way.", self.running),
-            ("runs_waiting", "Runs waiting for a slot.", self.waiting),
-            (
-                "proxy_up",
-                "Whether the proxy answers.",
-                usize::from(self.proxy_up),
-            ),
-            (
-                "model_up",
-                "Whether the model server answers.",
-                usize::from(self.model_up),
-            ),
-        ] {
-            let name = format!("sluicegate_chat_{name}");
-            text.head(&name, "gauge", help);
-            text.line(&name, "", value);
-        }
-        let name = "sluicegate_chat_store_write_p95_seconds";
-        text.head(
-            name,
-            "gauge",
-            "95th percentile of the last writes to the database.",
-        );
-        text.line(name, "", self.store_p95.as_secs_f64());
-    }
 }
 
 impl Telemetry {
@@ -134,7 +56,7 @@ impl Telemetry {
             resumes = ended.resumes,
             "run ended"
         );
-        self.count(end);
+        self.figures.count(end);
         let mut recent = self.recent();
         recent.truncate(RECENT - 1);
         let line = RequestLine {
@@ -150,24 +72,6 @@ impl Telemetry {
             }],
         };
         recent.push_front((ended.user.to_owned(), line));
-    }
-
-    fn count(&self, end: &RunEnd) {
-        if let Some(at) = FINISHES.iter().position(|finish| *finish == end.finish) {
-            self.runs[at].fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(usage) = end.usage {
-            self.tokens_in.fetch_add(usage.input, Ordering::Relaxed);
-            self.tokens_out.fetch_add(usage.output, Ordering::Relaxed);
-        }
-        if let Some(ms) = end.ttft_ms {
-            let at = TTFT
-                .iter()
-                .position(|bound| ms <= *bound)
-                .unwrap_or(TTFT.len());
-            self.ttft[at].fetch_add(1, Ordering::Relaxed);
-            self.ttft_sum_ms.fetch_add(ms, Ordering::Relaxed);
-        }
     }
 
     /// The last runs of a user, latest first.
@@ -204,117 +108,17 @@ impl Telemetry {
             .find_map(|(_, line)| line.layers[0].ttft_ms)
     }
 
-    /// All figures in the OpenMetrics text format, without its end mark: another set may follow.
-    pub(crate) fn encode(&self, gauges: &Gauges) -> String {
-        let mut text = Text::default();
-        let name = "sluicegate_chat_runs";
-        text.head(name, "counter", "Runs by how they ended.");
-        for (finish, count) in FINISHES.iter().zip(&self.runs) {
-            let labels = format!("{{finish=\"{}\"}}", finish.word());
-            text.count(name, &labels, count);
-        }
-        let name = "sluicegate_chat_tokens";
-        text.head(name, "counter", "Tokens by direction.");
-        for (direction, count) in [("in", &self.tokens_in), ("out", &self.tokens_out)] {
-            let labels = format!("{{direction=\"{direction}\"}}");
-            text.count(name, &labels, count);
-        }
-        self.encode_ttft(&mut text);
-        self.encode_counters(&mut text);
-        gauges.encode(&mut text);
-        text.0
-    }
-
-    fn encode_counters(&self, text: &mut Text) {
-        for (name, help, counter) in [
-            (
-                "connections_opened",
-                "Sockets and event streams opened.",
-                &self.opened,
-            ),
-            (
-                "connections_refused",
-                "Sockets refused or closed by the gateway.",
-                &self.refused,
-            ),
-            (
-                "resumes",
-                "Sessions watched again from a position.",
-                &self.resumes,
-            ),
-            ("limited", "Requests refused for their rate.", &self.limited),
-            ("login_failures", "Failed logins.", &self.login_failures),
-        ] {
-            let name = format!("sluicegate_chat_{name}");
-            text.head(&name, "counter", help);
-            text.count(&name, "", counter);
-        }
-    }
-
-    fn encode_ttft(&self, text: &mut Text) {
-        let name = "sluicegate_chat_ttft_seconds";
-        text.head(
-            name,
-            "histogram",
-            "Time to the first token, as the web gateway saw it.",
-        );
-        let mut sum = 0;
-        for (at, count) in self.ttft.iter().enumerate() {
-            sum += count.load(Ordering::Relaxed);
-            let bound = TTFT
-                .get(at)
-                // Bounds are floats, also whole ones: `1.0`.
-                .map_or("+Inf".to_owned(), |ms| format!("{:?}", seconds(*ms)));
-            text.line(
-                &format!("{name}_bucket"),
-                &format!("{{le=\"{bound}\"}}"),
-                sum,
-            );
-        }
-        text.line(
-            &format!("{name}_sum"),
-            "",
-            seconds(self.ttft_sum_ms.load(Ordering::Relaxed)),
-        );
-        text.line(&format!("{name}_count"), "", sum);
-    }
-
     fn recent(&self) -> MutexGuard<'_, VecDeque<(String, RequestLine)>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn seconds(ms: u64) -> f64 {
-    Duration::from_millis(ms).as_secs_f64()
-}
-
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    /// A counter's line; its name has a suffix there and not in its head.
-    fn count(&mut self, name: &str, labels: &str, count: &AtomicU64) {
-        self.line(
-            &format!("{name}_total"),
-            labels,
-            count.load(Ordering::Relaxed),
-        );
-    }
-
-    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::{Position, Usage};
+    use std::time::Duration;
+
+    use crate::wire::message::{Finish, Position, Usage};
 
     fn end(finish: Finish, ttft_ms: Option<u64>) -> RunEnd {
         RunEnd {
@@ -362,7 +166,7 @@ mod tests {
             model_up: false,
             store_p95: Duration::from_millis(5),
         };
-        let text = telemetry.encode(&gauges);
+        let text = telemetry.figures.encode(&gauges);
         for line in [
             "# TYPE sluicegate_chat_runs counter",
             "sluicegate_chat_runs_total{finish=\"stop\"} 3",

@@ -1,11 +1,13 @@
 //! What holds for whatever the proxy, and the model server behind it, put into a stream.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::events::Events;
+use super::failure;
 use super::reader::{Item, Reader};
 use super::think::{BLANKS, Splitter};
-use super::{failure, sse};
 use crate::wire::event::Channel;
 use crate::wire::{Code, ErrorBody};
 
@@ -41,8 +43,8 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1_usize..9, 1..20)
 }
 
-/// Any octets, among which the words of the grammar are more likely than chance would have them.
-fn octets() -> impl Strategy<Value = Vec<u8>> {
+/// Any bytes, among which the words of the grammar are more likely than chance would have them.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let words: &'static [&[u8]] = &[
         b"data",
         b"data:",
@@ -198,13 +200,13 @@ fn delta(name: &str, text: &str) -> String {
 
 proptest! {
     #[test]
-    fn any_octets_are_the_events_that_the_standard_finds(octets in octets(), sizes in sizes()) {
-        let mut parser = sse::Parser::default();
-        for piece in cut(&octets, &sizes) {
-            prop_assert_eq!(parser.push(piece), Ok(()));
+    fn any_bytes_are_the_events_that_the_standard_finds(bytes in bytes(), sizes in sizes()) {
+        let mut events = Events::default();
+        for piece in cut(&bytes, &sizes) {
+            prop_assert_eq!(events.push(Bytes::copy_from_slice(piece)), Ok(()));
         }
-        let found: Vec<String> = std::iter::from_fn(|| parser.next()).collect();
-        prop_assert_eq!(found, by_the_standard(&octets));
+        let found: Vec<String> = std::iter::from_fn(|| events.next()).collect();
+        prop_assert_eq!(found, by_the_standard(&bytes));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
@@ -24,9 +23,7 @@ pub(super) async fn log_in(
 ) -> Result<Response<Body>, ErrorBody> {
     let body = parse(&response::read(body, BODY).await?)?;
     let fresh = core.auth.log_in(&body, peer).await.inspect_err(|_| {
-        core.telemetry
-            .login_failures
-            .fetch_add(1, Ordering::Relaxed);
+        core.telemetry.figures.login_failures.inc();
     })?;
     let mut response = response::json(StatusCode::OK, &fresh.body);
     set_cookie(&mut response, &core.auth.set_cookie(&fresh.cookie, secure));
