@@ -1,7 +1,7 @@
-//! Who is there: one-time codes, operators' tokens, the cookie with the secret beside it, and programs' tokens.
+//! Checks who sends a request: one-time codes, operators' tokens, the cookie with its second secret, and programs' tokens.
 //!
-//! Cookies are not separated by port: any program on this machine that the user's browser visits gets ours. So a cookie alone
-//! is no login. The page keeps a second secret in `localStorage`, which is separated by port, and sends it along.
+//! Cookies are not separated by port: any server on this machine that the user's browser visits gets ours. So a cookie alone is
+//! not a login. The page keeps a second secret in `localStorage`, which is separated by port, and sends it along.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,11 +28,11 @@ const PROGRAM: &str = "slk_";
 /// Somebody who is logged in.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Login {
-    /// The login or token; it ends with it.
+    /// The id of the login or token; connections end with it.
     pub token: String,
-    /// Who.
+    /// The user.
     pub user: User,
-    /// By what the login was made; logins made from this one inherit it.
+    /// What the login was made with; logins made from this one inherit it.
     pub source: String,
 }
 
@@ -43,7 +43,7 @@ impl Login {
     }
 }
 
-/// A fresh login: the cookie's value and the answer.
+/// A new login: the cookie's value and the response.
 pub(crate) struct NewLogin {
     pub cookie: String,
     pub body: rest::LoggedIn,
@@ -67,10 +67,10 @@ struct AccessToken {
 }
 
 impl Auth {
-    /// Readies the users of the settings, and ends logins that were made with tokens that are gone.
+    /// Adds the users of the settings, and ends logins made with tokens that are no longer configured.
     ///
     /// # Errors
-    /// The database's.
+    /// Those of the database.
     pub(crate) async fn new(
         settings: &Settings,
         store: &Store,
@@ -93,7 +93,7 @@ impl Auth {
                 let mut access = Vec::new();
                 for (name, debug, digest) in named {
                     let user = token::ensure_user(c, &name, now)?;
-                    // Part of a digest of a digest: nothing that helps to guess the token.
+                    // Part of a digest of a digest: it does not help to guess the token.
                     let source =
                         format!("access:{}", &id::hex(&id::digest(&id::hex(&digest)))[..16]);
                     access.push(AccessToken {
@@ -129,10 +129,10 @@ impl Auth {
         Ok(code)
     }
 
-    /// Makes a login out of a code or a token.
+    /// Logs in with a code or a token.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, or `RATE_LIMITED` after too many failures with that proof or from that address.
+    /// `UNAUTHENTICATED`, or `RATE_LIMITED` after too many failures with that code or token, or from that address.
     pub(crate) async fn log_in(
         &self,
         body: &rest::Login,
@@ -195,10 +195,10 @@ impl Auth {
         Ok(NewLogin { cookie, body })
     }
 
-    /// Who sends a request: a bearer token, or the cookie with the secret beside it.
+    /// Who sends a request: by a bearer token, or by the cookie with its second secret.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, or `RATE_LIMITED` for guesses of tokens.
+    /// `UNAUTHENTICATED`, or `RATE_LIMITED` after too many wrong tokens.
     pub(crate) async fn check(
         &self,
         headers: &HeaderMap,
@@ -216,7 +216,7 @@ impl Auth {
         }
     }
 
-    /// Whose token that is.
+    /// The login of a token.
     pub(crate) async fn check_token(
         &self,
         secret: &str,
@@ -276,7 +276,7 @@ impl Auth {
         Ok(row)
     }
 
-    /// A token for programs.
+    /// Creates a token for a program.
     pub(crate) async fn new_program(
         &self,
         login: &Login,
@@ -304,7 +304,7 @@ impl Auth {
         Ok(made)
     }
 
-    /// The `Set-Cookie` of a login, or with an empty value of a logout.
+    /// The `Set-Cookie` of a login or, with an empty value, of a logout.
     pub(crate) fn set_cookie(&self, value: &str, secure: bool) -> String {
         let age = if value.is_empty() {
             0
@@ -322,7 +322,7 @@ impl Auth {
         )
     }
 
-    /// Our cookie. A secure one comes first: a plain one could have been set by a neighbour.
+    /// Our cookie. A secure one comes first: another server on this host could have set a plain one.
     fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let names = [
             format!("__Host-sluice_{}", self.port),
@@ -342,7 +342,7 @@ impl Auth {
         })
     }
 
-    /// The operator's token that this is. All are compared, whichever fits.
+    /// The operator's token that matches. All are compared, so that the time does not tell which.
     fn access_token(&self, secret: &str) -> Option<&AccessToken> {
         let digest = id::digest(secret);
         let mut found = None;

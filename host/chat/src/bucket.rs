@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 /// How long a secret or an address waits after too many failed logins.
 const PENALTY: Duration = Duration::from_secs(5 * 60);
-/// The time in which failed logins are counted.
+/// The period in which failed logins are counted.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses, and secrets, that are remembered. When there are more, those whose time is over are forgotten first, then any.
+/// The most addresses, and secrets, that are remembered. Beyond that, expired ones are forgotten first, then any.
 const REMEMBERED: usize = 10_000;
 
 /// A bucket that fills at a steady rate.
@@ -41,7 +41,7 @@ impl Bucket {
     /// Takes one token.
     ///
     /// # Errors
-    /// How long to wait for one.
+    /// The time until there is one.
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let gained = now.saturating_duration_since(self.seen).as_secs_f64() * self.rate;
         self.level = (self.level + gained).min(self.size);
@@ -54,21 +54,20 @@ impl Bucket {
         }
     }
 
-    /// Gives a token back: what it was taken for did not happen.
+    /// Returns a token that was not used after all.
     pub(crate) fn give_back(&mut self) {
         self.level = (self.level + 1.0).min(self.size);
     }
 
-    /// Whether it would be full now, and so is like one that was never used.
+    /// Whether it is full by now, and so equal to one that was never used.
     pub(crate) fn full(&self, now: Instant) -> bool {
         self.level + now.saturating_duration_since(self.seen).as_secs_f64() * self.rate >= self.size
     }
 }
 
 /// Failed logins, of each secret and of each address.
-///
-/// What is tried again and again is no guess but a program with an old token: that counts against the secret, and against the
-/// address, which may be a whole office, only once.
+/// A secret that is tried again and again is not a guess but a program with an old token: it counts against the secret each
+/// time, and only once against the address, which may be a whole office.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     most: u32,
@@ -76,7 +75,7 @@ pub(crate) struct Attempts {
     secrets: HashMap<(IpAddr, Tag), Failures>,
 }
 
-/// A part of the digest of a secret: enough to tell one from another.
+/// A part of a secret's digest: enough to tell secrets apart.
 type Tag = [u8; 8];
 
 #[derive(Debug)]
@@ -87,7 +86,7 @@ struct Failures {
 }
 
 impl Attempts {
-    /// Allows `most` failures per minute, of one secret, and of different ones from one address.
+    /// Allows `most` failures per minute with one secret, and with different secrets from one address.
     pub(crate) fn new(most: u32) -> Self {
         Self {
             most: most.max(1),
@@ -98,7 +97,7 @@ impl Attempts {
     /// Whether a secret may be tried from this address.
     ///
     /// # Errors
-    /// How long it has to wait.
+    /// The time to wait.
     pub(crate) fn check(
         &self,
         address: IpAddr,
@@ -129,7 +128,7 @@ impl Attempts {
     }
 }
 
-/// Counts a failure, and gives how many there are.
+/// Counts a failure and returns their number.
 fn count<K: Eq + Hash>(known: &mut HashMap<K, Failures>, key: K, most: u32, now: Instant) -> u32 {
     if known.len() >= REMEMBERED {
         known.retain(|_, failures| failures.live(now));
@@ -168,7 +167,7 @@ impl Failures {
     }
 }
 
-/// Who holds one IPv6 address usually holds the whole /64.
+/// Whoever has one IPv6 address usually has the whole /64.
 fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),

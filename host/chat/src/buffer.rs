@@ -1,7 +1,7 @@
 //! The growing text of one run.
 //!
 //! The run appends; each connection that watches reads from its own position and at its own pace. The run never waits for a
-//! reader, and a reader never holds text of its own: a slow one costs a number, not a queue.
+//! reader, and a reader never holds text of its own: a slow one costs a position, not a queue.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -17,7 +17,7 @@ pub(crate) struct Buffer {
     pub run: String,
     /// The message that the run writes.
     pub message: String,
-    /// Where the run began: not zero when an answer is continued.
+    /// Where the run begins: not zero when an answer is continued.
     pub base: Position,
     texts: Mutex<Texts>,
     /// The readers to wake.
@@ -48,7 +48,7 @@ impl Texts {
 }
 
 impl Buffer {
-    /// A buffer that begins with what the message holds already.
+    /// A buffer that begins with the text that the message already has.
     ///
     /// # Units
     /// `limit` is in bytes of both texts together.
@@ -70,7 +70,7 @@ impl Buffer {
         })
     }
 
-    /// Adds text and wakes all watchers. Gives `false`, and adds nothing, when the limit is reached.
+    /// Adds text and wakes all readers. Returns `false`, and adds nothing, if the limit would be exceeded.
     pub(crate) fn append(&self, channel: Channel, text: &str) -> bool {
         {
             let mut texts = self.texts();
@@ -103,7 +103,7 @@ impl Buffer {
         (texts.text.clone(), texts.reasoning.clone())
     }
 
-    /// What came after a position, of both texts.
+    /// The ends of both texts after a position.
     pub(crate) fn since(&self, from: Position) -> (String, String) {
         let texts = self.texts();
         let tail = |text: &str, from: usize| text.get(from..).unwrap_or_default().to_owned();
@@ -113,15 +113,15 @@ impl Buffer {
         )
     }
 
-    /// Whether a position is one that this buffer can go on from.
+    /// Whether this buffer can continue from a position.
     pub(crate) fn reaches(&self, position: Position) -> bool {
         let texts = self.texts();
         texts.text.is_char_boundary(position.text)
             && texts.reasoning.is_char_boundary(position.reasoning)
     }
 
-    /// Gives the next piece of a text, of at most `most` bytes and at least one character, to `take`; nothing if there is none.
-    pub(crate) fn piece<T>(
+    /// Calls `take` with the next chunk of a text, of at most `most` bytes and at least one character; `None` if there is none.
+    pub(crate) fn chunk<T>(
         &self,
         channel: Channel,
         from: usize,
@@ -133,7 +133,7 @@ impl Buffer {
             .channel(channel)
             .get(from..)
             .filter(|rest| !rest.is_empty())?;
-        // At least one character, or a piece smaller than it would never end.
+        // At least one character, or a limit smaller than it would never advance.
         let first = rest.chars().next().map_or(0, char::len_utf8);
         Some(take(&rest[..rest.floor_char_boundary(most).max(first)]))
     }
@@ -168,21 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn pieces_never_cut_a_character_and_always_advance() {
+    fn chunks_never_cut_a_character_and_always_advance() {
         let buffer = buffer("");
         assert!(buffer.append(Channel::Text, "你好a"));
-        let piece = |from, most| buffer.piece(Channel::Text, from, most, str::to_owned);
-        assert_eq!(piece(0, 100).as_deref(), Some("你好a"));
-        assert_eq!(piece(0, 4).as_deref(), Some("你"));
-        assert_eq!(piece(0, 1).as_deref(), Some("你"));
-        assert_eq!(piece(6, 4).as_deref(), Some("a"));
-        assert_eq!(piece(7, 4), None);
+        let chunk = |from, most| buffer.chunk(Channel::Text, from, most, str::to_owned);
+        assert_eq!(chunk(0, 100).as_deref(), Some("你好a"));
+        assert_eq!(chunk(0, 4).as_deref(), Some("你"));
+        assert_eq!(chunk(0, 1).as_deref(), Some("你"));
+        assert_eq!(chunk(6, 4).as_deref(), Some("a"));
+        assert_eq!(chunk(7, 4), None);
         assert_eq!(
-            piece(1, 4),
+            chunk(1, 4),
             None,
             "a position inside a character gives nothing"
         );
-        assert_eq!(piece(99, 4), None);
+        assert_eq!(chunk(99, 4), None);
     }
 
     #[test]

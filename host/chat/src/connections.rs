@@ -30,7 +30,7 @@ pub(crate) struct Connections {
     conns: Mutex<HashMap<String, Arc<Conn>>>,
     /// Sockets of each address.
     addresses: Mutex<HashMap<IpAddr, usize>>,
-    /// What the connections of each user hold, while there are any.
+    /// The bytes that wait for each user's connections, while there are any.
     shares: Mutex<HashMap<String, Weak<Share>>>,
     next: AtomicU64,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Conn {
     pub rtt_us: AtomicU64,
     /// Times that it resumed a session.
     pub resumes: AtomicU32,
-    /// Frames that it may send.
+    /// The rate of its frames.
     frames: Mutex<Bucket>,
 }
 
@@ -62,10 +62,10 @@ impl Connections {
         }
     }
 
-    /// Counts a socket of an address, until the result is dropped.
+    /// Counts a socket of an address until the result is dropped.
     ///
     /// # Errors
-    /// There are too many from that address, or in all.
+    /// `OVERLOADED`: there are too many from that address, or in all.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admitted, ErrorBody> {
         let mut addresses = lock(&self.addresses);
         let all: usize = addresses.values().sum();
@@ -133,12 +133,12 @@ impl Connections {
         self.share(user).taken()
     }
 
-    /// Removes a connection. Actors and buffers notice by themselves that it is gone.
+    /// Removes a connection. Actors and buffers notice on their own that it is gone.
     pub(crate) fn leave(&self, conn: &str) {
         lock(&self.conns).remove(conn);
     }
 
-    /// The connection of that name, if it is of this login.
+    /// The connection with this id, if it belongs to this login.
     pub(crate) fn find(&self, id: &str, login: &Login) -> Option<Arc<Conn>> {
         lock(&self.conns)
             .get(id)
@@ -146,7 +146,7 @@ impl Connections {
             .cloned()
     }
 
-    /// Takes one frame from a connection's rate.
+    /// Counts one frame against a connection's rate.
     pub(crate) fn take_frame(&self, conn: &Conn) -> Result<(), ErrorBody> {
         lock(&conn.frames).take(Instant::now()).map_err(|wait| {
             self.telemetry.figures.limited.inc();
@@ -168,7 +168,7 @@ impl Connections {
         self.each(|conn| conn.outbox.push(frame.clone()));
     }
 
-    /// Does something with each connection.
+    /// Calls `act` with each connection.
     pub(crate) fn each(&self, act: impl Fn(&Conn)) {
         lock(&self.conns).values().for_each(|conn| act(conn));
     }
@@ -182,7 +182,7 @@ impl Connections {
         });
     }
 
-    /// How many there are.
+    /// The number of connections.
     pub(crate) fn count(&self) -> usize {
         lock(&self.conns).len()
     }

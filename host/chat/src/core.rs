@@ -35,7 +35,7 @@ use sluicegate_telemetry::clock;
 pub(crate) struct Core {
     pub settings: Settings,
     pub store: Store,
-    /// Names this database: positions in another one mean nothing here.
+    /// Identifies this database: positions in another one are meaningless here.
     pub epoch: String,
     pub proxy: Client,
     /// The proxy's admin interface.
@@ -52,14 +52,14 @@ pub(crate) struct Core {
     pub live: LiveRuns,
     pub directory: Directory,
     pub tracker: TaskTracker,
-    /// No new connections and messages.
+    /// Cancelled when no new connections and messages are taken.
     pub stopping: CancellationToken,
-    /// Runs end now.
+    /// Cancelled when runs end at once.
     pub interrupted: CancellationToken,
-    /// Everything ends now.
+    /// Cancelled when everything ends at once.
     pub closed: CancellationToken,
     pub started: Instant,
-    /// The messages that each user may send.
+    /// The rate of messages of each user.
     sends: Mutex<HashMap<String, Bucket>>,
 }
 
@@ -117,7 +117,7 @@ impl Core {
         ErrorBody::new(Code::ShuttingDown, "the gateway is stopping").after(Duration::from_secs(2))
     }
 
-    /// Takes one message from a user's rate.
+    /// Counts one message against a user's rate.
     pub(crate) fn take_send(&self, user: &str) -> Result<(), ErrorBody> {
         let now = Instant::now();
         let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +136,7 @@ impl Core {
             })
     }
 
-    /// Gives it back: the message was refused for another reason.
+    /// Takes that back: the message was refused for another reason.
     pub(crate) fn give_back_send(&self, user: &str) {
         let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = sends.get_mut(user) {

@@ -1,7 +1,6 @@
-//! `/debug`: what is known of the chain, layer by layer, each value with a judgement. Never stored, never sent to a model.
-//!
-//! Of the proxy only that is known what its API and its admin interface tell. The latter may be out of reach: the card is
-//! then shorter and says so.
+//! `/debug`: what is known about the chain, layer by layer, each value with a judgement. Never stored, never sent to a model.
+//! About the proxy only its API and its admin interface are asked. If the admin interface cannot be reached, the card is shorter
+//! and says so.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,13 +20,13 @@ mod admin;
 
 use admin::{Admin, Target, layer_times};
 
-/// A probe that young is good enough.
+/// The card uses the last probe if it is younger than this.
 const FRESH: Duration = Duration::from_secs(2);
 /// Requests on the card.
 const REQUESTS: usize = 5;
-/// A store slower than that is worth a look, or broken.
+/// From these times on, a write to the database is slow, or too slow.
 const SLOW_STORE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// A traffic thread that comes so much too late is worth a look.
+/// From this delay of timers on, the gateway is busy.
 const LAG: Duration = Duration::from_millis(50);
 /// Models in the list.
 const ITEMS: usize = 40;
@@ -35,7 +34,7 @@ const ITEMS: usize = 40;
 /// The card for the arguments of `/debug`.
 ///
 /// # Errors
-/// The database's.
+/// Those of the database.
 pub(crate) async fn card(caller: &Caller<'_>, args: &str) -> Result<Card, ErrorBody> {
     if args.starts_with("req_") && id::plausible(args) {
         return Ok(Card::Trace(Box::new(trace(caller, args).await?)));
@@ -231,7 +230,7 @@ fn model(core: &Core, admin: &Admin) -> Section {
         if let Some(version) = &target.version {
             rows.push(row("version", json!(version), None));
         }
-        // An empty list says something: the next answer has to wait for its model.
+        // An empty list matters: the next answer has to wait until its model is loaded.
         if let Some(loaded) = &target.loaded {
             rows.push(row("loaded", json!(loaded), None));
         }
@@ -242,7 +241,7 @@ fn model(core: &Core, admin: &Admin) -> Section {
     section("model", rows)
 }
 
-/// One of the model servers; `model` is what is known of all of them together.
+/// One of the model servers; `model` is the state of all of them together.
 fn address(target: &Target, model: Reach) -> Row {
     let down = target.state == "down";
     let level = match target.state.as_str() {
@@ -251,7 +250,7 @@ fn address(target: &Target, model: Reach) -> Row {
         _ => Level::Warn,
     };
     Row {
-        // If all are down, it is said above already.
+        // If all are down, the first row says so already.
         hint: (down && model != Reach::Down).then(|| model_down(Some(target))),
         ..judged("target", json!(target.address), None, level)
     }
@@ -297,7 +296,7 @@ fn connection(caller: &Caller<'_>) -> Section {
     section("connection", rows)
 }
 
-/// One request, as each layer knows it.
+/// What each layer knows about one request.
 async fn trace(caller: &Caller<'_>, request: &str) -> Result<Trace, ErrorBody> {
     let (core, user, name) = (
         caller.core,
@@ -316,7 +315,7 @@ async fn trace(caller: &Caller<'_>, request: &str) -> Result<Trace, ErrorBody> {
             |(session, run)| json!({ "session": session, "run": run }),
         ),
     }];
-    // The proxy knows everybody's requests, also those that never came through here: only for those who may debug.
+    // The proxy knows everybody's requests, even those that did not come from here: they are for users who may debug.
     if caller.login.debug() {
         let exchange = Admin::exchange(core, request).await;
         layers.push(TraceLayer {
@@ -378,7 +377,7 @@ fn ms(duration: Duration) -> Value {
     json!((duration.as_secs_f64() * 10_000.0).round() / 10.0)
 }
 
-/// The memory that this process has in RAM.
+/// The resident memory of this process.
 ///
 /// # Source
 /// Linux `proc_pid_status(5)`, `VmRSS` in kibibytes. Other systems have no such file and the row is left out.

@@ -1,7 +1,6 @@
 //! Whether the proxy and the model server behind it answer, and which models there are.
-//!
-//! Asked of the proxy as any client would: `GET /v1/models`, which never runs a model. Asked often while something is down, so
-//! that the page comes back by itself, and rarely while all is well.
+//! The probe is `GET /v1/models` as any client sends it, which never runs a model. Probes are frequent while something is down,
+//! so that the page recovers on its own, and rare while all is well.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,19 +14,19 @@ use super::wire::session::{Health as State, Model, Reach};
 
 /// How long a probe waits.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Between probes while all is well, and while something is not.
+/// The time between probes while all is well, and while something is down.
 const WELL: Duration = Duration::from_secs(30);
 const ILL: Duration = Duration::from_secs(3);
-/// Durations of probes that are remembered.
+/// How many durations of probes are remembered.
 const PINGS: usize = 32;
-/// Models that are offered. Arbitrary; a longer list does not fit a menu.
+/// The most models that are offered. Arbitrary; a longer list does not fit a menu.
 const MODELS: usize = 200;
 
-/// What was found last.
+/// The result of the last probe.
 #[derive(Debug)]
 pub(crate) struct Health {
     known: Mutex<Known>,
-    /// One probe at a time: those who come meanwhile take its result.
+    /// One probe at a time: whoever asks meanwhile uses its result.
     probing: tokio::sync::Mutex<()>,
 }
 
@@ -69,7 +68,7 @@ struct Named {
 }
 
 impl Health {
-    /// State and models as found last.
+    /// State and models as of the last probe.
     pub(crate) fn now(&self) -> (State, Vec<Model>) {
         let known = self.known();
         (known.state, known.models.clone())
@@ -84,7 +83,7 @@ impl Health {
             .map(|model| model.id.clone())
     }
 
-    /// The last, the median and the 95th percentile of the times that the proxy took to answer.
+    /// The last, the median and the 95th percentile of the response times of the proxy.
     pub(crate) fn pings(&self) -> Option<(Duration, Duration, Duration)> {
         let known = self.known();
         let last = *known.pings.back()?;
@@ -94,7 +93,7 @@ impl Health {
         Some((last, at(50), at(95)))
     }
 
-    /// Asks the proxy, unless somebody else has done so since the call. `default` is the model that is the default one.
+    /// Probes the proxy, unless somebody else has done so since the call. `default` is the configured default model.
     pub(crate) async fn probe(&self, proxy: &Client, default: Option<&str>) {
         let asked = Instant::now();
         let _alone = self.probing.lock().await;
@@ -139,7 +138,7 @@ impl Health {
         self.known().at.is_none_or(|at| at.elapsed() >= age)
     }
 
-    /// What was found last may not be true any more: the next probe is due at once.
+    /// The last result may be outdated: the next probe is due at once.
     pub(crate) fn mark_stale(&self) {
         self.known().at = None;
     }

@@ -1,6 +1,6 @@
-//! Which parts of a code block have which meaning, by the grammars of `syntect`.
+//! Finds the meaning of each part of a code block with the grammars of `syntect`.
 //!
-//! Answers with ranges, not with markup: the page decides on colours, and nothing here can become HTML.
+//! The result is ranges, not markup: the page chooses the colours, and nothing here can become HTML.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -15,17 +15,17 @@ use super::wire::params::Highlighted;
 
 /// Bytes of code that are coloured at most.
 pub(crate) const MOST: usize = 200 * 1024;
-/// How long a block may take. What is not done by then stays uncoloured: some grammars are slow on odd input.
+/// How long a block may take. The rest then stays uncoloured: some grammars are slow on odd input.
 const BUDGET: Duration = Duration::from_millis(500);
-/// Lines longer than this are not coloured: they are data, and cost most.
+/// Longer lines are not coloured: they are data, and the most expensive.
 const LINE: usize = 4 * 1024;
 /// Blocks that are remembered.
 const CACHE: usize = 256;
 
-/// All grammars; read once, when the first block comes.
+/// All grammars; loaded with the first block.
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(SyntaxSet::load_defaults_newlines);
 
-/// The first scope that begins with a prefix decides; more telling prefixes come first.
+/// The first prefix that a scope begins with decides; more specific prefixes come first.
 static CLASSES: LazyLock<Vec<(Scope, &'static str)>> = LazyLock::new(|| {
     CLASS_OF
         .iter()
@@ -187,7 +187,7 @@ fn class(stack: &ScopeStack) -> Option<&'static str> {
     })
 }
 
-/// The grammar for what stands behind a fence. Names that the grammars do not know themselves are translated.
+/// The grammar for the language that a fence names. Names unknown to the grammars are translated.
 fn syntax(lang: &str) -> Option<&'static SyntaxReference> {
     let lang = lang.trim().to_ascii_lowercase();
     let known = match lang.as_str() {

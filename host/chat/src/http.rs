@@ -44,7 +44,7 @@ pub(crate) async fn serve(core: Arc<Core>, listener: Listener) {
     server::accept(listener, connections, handler).await;
 }
 
-/// Answers one request.
+/// Responds to one request.
 async fn answer(core: &Arc<Core>, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
     let host = core
         .allow_list
@@ -52,7 +52,7 @@ async fn answer(core: &Arc<Core>, request: Request<Incoming>, peer: IpAddr) -> R
         .map(|(host, secure)| (host.to_owned(), secure));
     let probe = matches!(request.uri().path(), "/healthz" | "/readyz");
     let mut response = match &host {
-        // A page that made its name resolve to this machine gets nothing, not even our error format.
+        // A page whose name was made to resolve to this machine gets nothing, not even our error format.
         None if !probe => text(
             StatusCode::MISDIRECTED_REQUEST,
             "this host name is not served here",
@@ -83,7 +83,7 @@ async fn route(
         "/" if get => core.pages.index(request.headers()),
         "/healthz" if get => text(StatusCode::OK, "ok"),
         "/readyz" if get => rest::ready(core).await,
-        // Here it counts who is at the other end of the line, not for whom.
+        // What counts here is the peer itself, not the client that a proxy names.
         "/metrics" if get && peer.is_loopback() && local(&request) => metrics(core),
         other => {
             let peer = core.allow_list.client(peer, request.headers());
@@ -109,7 +109,7 @@ fn metrics(core: &Core) -> Response<Body> {
     response
 }
 
-/// Whether a request names this machine itself: through a proxy in front of us everybody seems to come from loopback.
+/// Whether a request names this machine itself: behind a proxy on this machine, every client seems to come from loopback.
 fn local(request: &Request<Incoming>) -> bool {
     let host = request
         .headers()

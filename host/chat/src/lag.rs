@@ -1,4 +1,4 @@
-//! How late timers fire: the traffic threads' load as a user feels it.
+//! How late timers fire: the load of the traffic threads as users feel it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! The web gateway: a chat page over WebSockets, sessions kept by the server, limits, and `/debug`.
 //!
-//! It is a client of the proxy like any other: it sends `POST {endpoint}/v1/chat/completions` and knows nothing else of it. It
-//! imports nothing of the proxy's modules; the calendar is below both.
+//! It is a client of the proxy like any other: it sends `POST {endpoint}/v1/chat/completions` and knows nothing else about it.
+//! It imports only the ground floor: configuration, listeners, framing, telemetry and the calendar.
 //!
 //! How the parts fit together:
 //!
@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Three rules hold everywhere. A run belongs to its session, never to a connection. Everything that a client sees has a position,
-//! so that it can come back to it. Nothing that waits is unbounded: a reader that does not read costs a number.
+//! so that it can come back to it. Nothing that waits is unbounded: a reader that does not read costs a position, not a queue.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,18 +82,18 @@ pub fn knows_error(code: &str) -> bool {
     proxy::knows_error(code)
 }
 
-/// Old rows are removed so often.
+/// How often old rows are removed.
 const TIDY: Duration = Duration::from_secs(3600);
 /// Reconnects after a restart are spread over this time.
 const SPREAD_MS: u64 = 3_000;
-/// What is left of a shutdown after its deadline: runs that were interrupted store their text.
+/// How long interrupted runs may take after the deadline to store their text.
 const LAST: Duration = Duration::from_secs(3);
 
 /// Why the web gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Settings that do not fit together, all of them.
-    #[error("the settings of the web gateway do not fit: {}", list(.0))]
+    /// The settings cannot be used; all problems are listed.
+    #[error("the settings of the web gateway cannot be used: {}", list(.0))]
     Settings(Vec<Problem>),
     /// The database cannot be opened.
     #[error("the chat database cannot be opened")]
@@ -119,12 +119,12 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// Starts the gateway. The proxy need not be there: the page then says so, and notices when it comes.
+    /// Starts the gateway. The proxy need not be running: the page then says so, and notices when it starts.
     ///
-    /// `files` is the page, path and content of each file; see [`Settings::ui_dir`] for working on it.
+    /// `files` are the files of the page, each with its path and content; see [`Settings::ui_dir`] for working on it.
     ///
     /// # Errors
-    /// [`Error`]; nothing runs then.
+    /// [`Error`]. Nothing is running then.
     pub async fn start(settings: Settings, files: Files) -> Result<Self, Error> {
         let problems = settings.problems();
         if !problems.is_empty() {
@@ -164,8 +164,7 @@ impl Chat {
         self.link.clone()
     }
 
-    /// The gateway's figures at the moment of asking, for an admin interface that shows them with its own; nothing once the
-    /// gateway is gone.
+    /// The current figures, for an admin interface that shows them beside its own; empty once the gateway is gone.
     ///
     /// # Shape
     /// OpenMetrics text without its end mark.
@@ -177,8 +176,8 @@ impl Chat {
         }
     }
 
-    /// Stops the gateway: no new messages, goodbye to the browsers, then up to `deadline` for runs under way, then an end with
-    /// their text so far stored.
+    /// Stops the gateway: takes no new messages, tells the browsers, waits up to `deadline` for runs under way, then interrupts
+    /// the rest and stores their text so far.
     pub async fn shutdown(self, deadline: Duration) {
         let core = self.core;
         core.stopping.cancel();
@@ -192,11 +191,11 @@ impl Chat {
         while core.slots.load() != (0, 0) && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // Runs have reported; their sessions store the end before they take anything else.
+        // The runs have reported. Their sessions store the end before they take another command.
         core.settled(LAST).await;
         core.connections
             .each(|conn| conn.outbox.close(Close::ShuttingDown));
-        // Time for the close frames to leave.
+        // Gives the close frames time to leave.
         tokio::time::sleep(Duration::from_millis(100)).await;
         core.closed.cancel();
         core.tracker.close();
@@ -224,7 +223,10 @@ async fn assemble(
         .write(|c| {
             let ended = store::run::repair(c, None, clock::unix_ms())?;
             if ended > 0 {
-                tracing::warn!(ended, "chat: answers that were cut by the last end of the gateway are marked as interrupted");
+                tracing::warn!(
+                    ended,
+                    "chat: answers cut off when the gateway last stopped are marked as interrupted"
+                );
             }
             store::schema::epoch(c)
         })
@@ -260,7 +262,7 @@ async fn assemble(
     }))
 }
 
-/// Where the page is, for people on this machine.
+/// The address of the page for people on this machine.
 fn origin(settings: &Settings, address: SocketAddr) -> String {
     if let Some(origin) = settings.origins.first() {
         return origin.clone();
@@ -276,7 +278,7 @@ fn origin(settings: &Settings, address: SocketAddr) -> String {
     }
 }
 
-/// Tells all browsers when to come back, spread so that they do not all come at once.
+/// Tells all browsers when to reconnect, spread so that they do not all come at once.
 fn farewell(core: &Core) {
     let count = core.connections.count().max(1) as u64;
     let place = std::sync::atomic::AtomicU64::new(0);
@@ -291,7 +293,7 @@ fn farewell(core: &Core) {
     });
 }
 
-/// Removes what nobody needs any more, now and then.
+/// Removes expired rows from time to time.
 async fn tidy(core: Arc<Core>) {
     loop {
         let now = clock::unix_ms();

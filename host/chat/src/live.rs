@@ -20,7 +20,7 @@ struct LiveRun {
 }
 
 impl LiveRuns {
-    /// A run of a session writes the buffer's message.
+    /// Adds a run of a session, which writes the buffer's message.
     pub(crate) fn add(&self, session: &str, buffer: &Arc<Buffer>) {
         let run = LiveRun {
             session: session.to_owned(),
@@ -29,7 +29,7 @@ impl LiveRuns {
         self.lock().insert(buffer.message.clone(), run);
     }
 
-    /// No run writes that message any more.
+    /// Removes the run that wrote a message.
     pub(crate) fn remove(&self, message: &str) {
         self.lock().remove(message);
     }

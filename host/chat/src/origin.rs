@@ -1,4 +1,4 @@
-//! Which hosts and origins a browser may use this gateway under.
+//! The hosts and origins under which a browser may use this gateway.
 //!
 //! The host rule stops pages that make their name resolve to this machine (DNS rebinding); the origin rule stops pages of other
 //! sites, and other programs on this machine, from opening our socket or writing through our API with the user's cookie.
@@ -11,13 +11,13 @@ use ipnet::IpNet;
 
 use super::settings::{self, Settings};
 
-/// The field in which proxies say for whom they ask.
+/// The field in which proxies name their client.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What a request's `Origin` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// There is none: not a page, or a page's plain GET.
+    /// No origin: not a page, or a page's plain GET.
     Absent,
     /// One of ours.
     Ours,
@@ -28,15 +28,15 @@ pub(crate) enum Origin {
 /// The allow-lists.
 #[derive(Debug, Clone)]
 pub(crate) struct AllowList {
-    /// Host and port as in `Host`, lower case, with whether it is reached by TLS.
+    /// Host and port as in `Host`, in lower case, and whether they are reached by TLS.
     hosts: Vec<(String, bool)>,
     origins: Vec<String>,
-    /// In front of us; they say who asks.
+    /// Proxies in front of us, whose word for the client's address counts.
     proxies: Vec<IpNet>,
 }
 
 impl AllowList {
-    /// The lists for settings and the address that is really listened on.
+    /// The lists for these settings; `address` is the one that was bound.
     pub(crate) fn new(settings: &Settings, address: SocketAddr) -> Self {
         let scheme = if settings.tls.is_some() {
             "https"
@@ -92,11 +92,11 @@ impl AllowList {
             .map(|(own, secure)| (own.as_str(), *secure))
     }
 
-    /// Who asks: whoever is at the other end of the line, or, if that is a proxy of ours, the last one before our proxies.
+    /// The client's address: the peer or, if that is a proxy of ours, the last address before our proxies.
     ///
     /// # Source
-    /// `X-Forwarded-For`: each proxy adds the address that it saw to the end. What stands before the first one that we do not know
-    /// can be anybody's invention.
+    /// `X-Forwarded-For`: each proxy adds the address that it saw to the end. What stands before the first unknown one can be
+    /// anybody's invention.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let ours = |address: IpAddr| {
             let address = address.to_canonical();
@@ -148,14 +148,14 @@ impl AllowList {
     }
 }
 
-/// An address as proxies write it, some of them with a port.
+/// An address as proxies write it; some add a port.
 fn forwarded(entry: &str) -> Option<IpAddr> {
     let plain = entry.trim_start_matches('[').trim_end_matches(']');
     let with_port = || entry.parse::<SocketAddr>().ok().map(|address| address.ip());
     plain.parse().ok().or_else(with_port)
 }
 
-/// The one value of a field: `Some(None)` if absent, `None` if there are several or it is no text.
+/// The single value of a field: `Some(None)` if absent, `None` if there are several or it is not text.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_is_said_by_our_own_proxies_only() {
+    fn only_our_own_proxies_say_who_the_client_is() {
         let settings = Settings {
             trusted_proxies: vec![
                 "127.0.0.1/32".parse().expect("a network"),

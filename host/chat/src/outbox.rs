@@ -1,9 +1,8 @@
 //! What waits to be sent on one connection, and in which order it leaves.
-//!
-//! Two kinds of things leave. Frames (answers, events, notices) wait in a queue that is bounded by their number and by their bytes,
-//! and all queues of one user by their bytes together; when there is no room the connection is closed and the client resumes
-//! later, so that nothing is lost and nothing grows. Text of runs waits nowhere: the outbox holds a position per run and reads from
-//! the run's buffer when the socket can take more.
+//! Two kinds of things leave. Frames (responses, events, notices) wait in a queue. It is bounded by number and by bytes, and all
+//! queues of one user by bytes together. When there is no room, the connection is closed and the client resumes later: nothing
+//! is lost and nothing grows. Text of runs does not wait here: the outbox holds a position per run and reads from the run's
+//! buffer when the socket can take more.
 //!
 //! The order that clients rely on: events in their order, and all text of a run before the event that ends it.
 
@@ -28,12 +27,12 @@ pub(crate) use share::Share;
 
 use share::Charge;
 
-/// Text in one delta at most.
-const PIECE: usize = 16 * 1024;
-/// While more bytes than these wait, no more is asked of the gateway on that connection: some answers at once, but not a page of
-/// messages behind another.
+/// The most bytes of text in one delta.
+const CHUNK: usize = 16 * 1024;
+/// While more bytes than this wait, no more requests are read from the connection: several responses may wait, but not one page
+/// of messages behind another.
 const LOW: usize = 256 * 1024;
-/// Text is gathered for so long before it is sent: two frames of a 60 Hz screen.
+/// How long text is gathered before it is sent: two frames of a 60 Hz screen.
 const GATHER: Duration = Duration::from_millis(33);
 /// The same for a page that nobody sees.
 const GATHER_HIDDEN: Duration = Duration::from_secs(1);
@@ -48,9 +47,9 @@ pub(crate) struct Outbox {
     state: Mutex<State>,
     /// Wakes the writer; buffers of runs hold it too.
     ready: Arc<Notify>,
-    /// Few bytes wait again.
+    /// Notified when few bytes wait again.
     low: Notify,
-    /// The connection is closed, whatever is under way.
+    /// Cancelled when the connection is closed at once, whatever is being sent.
     cut: CancellationToken,
     room: Room,
     share: Arc<Share>,
@@ -61,7 +60,7 @@ pub(crate) struct Outbox {
 pub(crate) struct Room {
     /// Frames.
     pub frames: usize,
-    /// Bytes of all frames together. A frame that is longer leaves where it is the only one.
+    /// Bytes of all frames together. A longer frame is accepted if it is the only one.
     pub bytes: usize,
 }
 
@@ -80,7 +79,7 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     frame: Frame,
-    /// The run whose text leaves before it.
+    /// The run whose text is sent before it.
     end_of: Option<String>,
     charge: Charge,
 }
@@ -89,7 +88,7 @@ struct Waiting {
 struct Cursor {
     buffer: Arc<Buffer>,
     at: Position,
-    /// When gathered text may leave. `None`: nothing was sent on that channel yet, and the first word should show at once.
+    /// When gathered text is sent. `None`: nothing was sent on that channel yet, and the first word should appear at once.
     text_due: Option<Instant>,
     reasoning_due: Option<Instant>,
 }
@@ -101,7 +100,7 @@ pub(crate) enum Next {
     Send(Frame),
     /// Nothing is due before that time, or before [`Outbox::ready`].
     Wait(Option<Instant>),
-    /// Close the connection; everything that had to leave has left.
+    /// Close the connection; everything before that was sent.
     Close(Close),
 }
 
@@ -128,12 +127,12 @@ impl Outbox {
         })
     }
 
-    /// Puts a frame at the end. When there is no room the connection will close instead.
+    /// Appends a frame. If there is no room, the connection is closed instead.
     pub(crate) fn push(&self, frame: Frame) {
         self.put(frame, None);
     }
 
-    /// Puts the event that ends a run at the end; it leaves after the run's text.
+    /// Appends the event that ends a run; it is sent after the run's text.
     pub(crate) fn push_end(&self, run: &str, frame: Frame) {
         self.put(frame, Some(run.to_owned()));
     }
@@ -157,7 +156,7 @@ impl Outbox {
                 drop(state);
                 self.wake();
             }
-            // The reader does not read. What is left out now it gets when it resumes.
+            // The reader does not read. It gets what is left out now when it resumes.
             None => {
                 drop(state);
                 self.cut(Close::Rate);
@@ -165,13 +164,13 @@ impl Outbox {
         }
     }
 
-    /// A payload that answers to several readers of this user can share; nothing if the user holds too much.
+    /// A payload that the responses to several readers of this user can share; `None` if the user holds too much.
     pub(crate) fn payload(&self, text: String) -> Option<Arc<Payload>> {
         let charge = self.share.take(text.len())?;
         Some(Arc::new(Payload::new(text, charge)))
     }
 
-    /// Sends a run's text from a position on. An earlier position of the same run is forgotten.
+    /// Sends a run's text from a position on. It replaces an earlier position of the same run.
     pub(crate) fn follow(&self, buffer: &Arc<Buffer>, at: Position) {
         {
             let mut state = self.state();
@@ -190,7 +189,7 @@ impl Outbox {
         self.wake();
     }
 
-    /// Stops sending a run's text. Gives how far it was sent, if it was.
+    /// Stops sending a run's text. Returns how far it was sent.
     pub(crate) fn unfollow(&self, run: &str) -> Option<Position> {
         let mut state = self.state();
         let place = state
@@ -200,19 +199,19 @@ impl Outbox {
         state.cursors.remove(place).map(|cursor| cursor.at)
     }
 
-    /// Says whether the page can be seen: text of a hidden one is gathered for longer.
+    /// Sets whether the page is visible: text for a hidden one is gathered for longer.
     pub(crate) fn show(&self, visible: bool) {
         self.state().visible = visible;
         self.wake();
     }
 
-    /// Asks for the connection to be closed, after what waits has left. The first wish counts.
+    /// Closes the connection after what waits has been sent. The first reason counts.
     pub(crate) fn close(&self, close: Close) {
         self.state().close.get_or_insert(close);
         self.wake();
     }
 
-    /// Drops what waits and closes at once.
+    /// Drops what waits and closes the connection at once.
     pub(crate) fn cut(&self, close: Close) {
         let mut state = self.state();
         state.frames.clear();
@@ -225,12 +224,12 @@ impl Outbox {
         self.wake();
     }
 
-    /// Waits until the connection is closed in spite of what is being sent.
+    /// Waits until the connection is closed by [`cut`](Self::cut).
     pub(crate) async fn was_cut(&self) {
         self.cut.cancelled().await;
     }
 
-    /// Waits until few bytes wait for this connection, or it is closed.
+    /// Returns once few bytes wait for this connection, or it is closed.
     pub(crate) async fn has_room(&self) {
         loop {
             let low = self.low.notified();
@@ -260,17 +259,17 @@ impl Outbox {
         (state.cursors.iter().map(behind).sum(), state.frames.len())
     }
 
-    /// Lets the writer look again.
+    /// Wakes the writer.
     pub(crate) fn wake(&self) {
         self.ready.notify_one();
     }
 
-    /// Waits until somebody woke the writer, also if that was before.
+    /// Waits for a wake-up; one that came before counts.
     pub(crate) async fn ready(&self) {
         self.ready.notified().await;
     }
 
-    /// Takes the next thing to do. What was taken before has been sent.
+    /// Takes the next thing to do. Whatever was taken before has been sent.
     pub(crate) fn next(&self, now: Instant) -> Next {
         let mut state = self.state();
         state.sending = None;
@@ -306,7 +305,7 @@ impl Outbox {
 }
 
 impl State {
-    /// One piece of the run whose turn it is.
+    /// One chunk of the run whose turn it is.
     fn next_text(&mut self, now: Instant) -> Next {
         let gather = if self.visible { GATHER } else { GATHER_HIDDEN };
         let mut earliest: Option<Instant> = None;
@@ -333,7 +332,7 @@ enum Due {
 }
 
 impl Cursor {
-    /// The next piece, if it may leave now.
+    /// The next chunk, if it is due.
     fn due(&mut self, now: Instant, gather: Duration) -> Due {
         let end = self.buffer.end();
         let mut earliest = None;
@@ -345,7 +344,7 @@ impl Cursor {
             if have <= at {
                 continue;
             }
-            // What is due stays due until all of it is sent, a piece at a time.
+            // What is due stays due until all of it is sent, a chunk at a time.
             let due = due.map_or(now, |due| due.min(now + gather));
             if due <= now {
                 let frame = self.send(channel);
@@ -365,7 +364,7 @@ impl Cursor {
         earliest.map_or(Due::Never, Due::At)
     }
 
-    /// The next piece, due or not: reasoning first.
+    /// The next chunk, due or not: reasoning first.
     fn any(&mut self) -> Option<Frame> {
         self.send(Channel::Reasoning)
             .or_else(|| self.send(Channel::Text))
@@ -381,7 +380,7 @@ impl Cursor {
     fn send(&mut self, channel: Channel) -> Option<Frame> {
         let from = self.at(channel);
         let run = &self.buffer.run;
-        let (frame, to) = self.buffer.piece(channel, from, PIECE, |text| {
+        let (frame, to) = self.buffer.chunk(channel, from, CHUNK, |text| {
             let to = from + text.len();
             (
                 wire::text(&Delta {

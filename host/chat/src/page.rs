@@ -1,6 +1,6 @@
 //! The files of the chat page, and the header fields that keep it safe.
 //!
-//! All files but `index.html` are served under the hash of all of them, so that they can be cached for ever and never mix.
+//! All files except `index.html` are served under a hash of all files: they can be cached for ever, and versions never mix.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -19,10 +19,10 @@ use super::response::{self, Body};
 
 /// Files below this size are not worth compressing.
 const COMPRESS: usize = 1024;
-/// A file of the page may be so large. Arbitrary; the whole page is meant to stay below 400 KB.
+/// The largest file of the page. Arbitrary; the whole page should stay below 400 KB.
 const LARGEST: u64 = 8 << 20;
 
-/// What a page is made of: path below the page's root and content.
+/// The files of a page: path below the page's root, and content.
 pub type Files = &'static [(&'static str, &'static [u8])];
 
 /// The page's files, built in or read from a folder.
@@ -33,7 +33,7 @@ pub(crate) struct Pages {
     current: RwLock<Arc<Built>>,
 }
 
-/// All files of one state of the page.
+/// All files of one version of the page.
 #[derive(Debug, Default)]
 struct Built {
     hash: String,
@@ -48,7 +48,7 @@ struct File {
 }
 
 impl Pages {
-    /// The page of built-in files, or of a folder that is read again for each visit. Files that the folder lacks are built in.
+    /// A page of built-in files, or of a folder that is read again for each visit. Files missing in the folder are the built-in ones.
     pub(crate) fn new(files: Files, folder: Option<PathBuf>) -> Self {
         let pages = Self {
             files,
@@ -85,7 +85,7 @@ impl Pages {
         let Some((hash, path)) = path.split_once('/') else {
             return response::text(StatusCode::NOT_FOUND, "no such file");
         };
-        // While somebody works on the page its files change under the same visit.
+        // While somebody works on the page, its files change during a visit.
         let fits = hash == built.hash || self.folder.is_some();
         match built.files.get(path).filter(|_| fits) {
             Some(file) => {
@@ -199,7 +199,7 @@ impl Built {
     }
 }
 
-/// Adds the fields that each answer has. `host` was checked and is one of ours.
+/// Adds the header fields of every response. `host` was checked and is one of ours.
 pub(crate) fn protect(headers: &mut HeaderMap, host: Option<&str>) {
     // Some browsers do not take 'self' for WebSockets, so the host is named.
     let sockets = host
@@ -230,7 +230,7 @@ pub(crate) fn protect(headers: &mut HeaderMap, host: Option<&str>) {
     }
 }
 
-/// Reads a folder's files. Folders of other things (the Markdown module's source, tests) and links are left out.
+/// Reads a folder's files. Links, and folders that are not for the page (the Markdown module's source, tests), are left out.
 fn collect(root: &Path, folder: &Path, files: &mut HashMap<String, Vec<u8>>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -253,7 +253,7 @@ fn collect(root: &Path, folder: &Path, files: &mut HashMap<String, Vec<u8>>) -> 
 
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The media type by the name.
+/// The media type of a file name.
 fn kind(name: &str) -> &'static str {
     match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
         "html" => "text/html; charset=utf-8",

@@ -10,13 +10,13 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 
 use super::core::Core;
-use super::proxy::Raw;
+use super::proxy::RawResponse;
 use super::response::{self, Body, Broken};
-use super::slots::{Entry, Moved};
+use super::slots::{Entry, QueueObserver};
 use super::wire::{Code, ErrorBody};
 use sluicegate_telemetry::request_id;
 
-/// Bytes of a request, as the proxy takes them.
+/// The most bytes of a request, as the proxy has it.
 const MOST: usize = 32 << 20;
 
 /// `POST /v1/chat/completions` and `GET /v1/models`.
@@ -36,7 +36,7 @@ async fn pass(
     request: Request<Incoming>,
     peer: IpAddr,
 ) -> Result<Response<Body>, ErrorBody> {
-    // Only programs: a page's cookie must not be enough, or other sites could ask the model in the user's name.
+    // Only programs: if a page's cookie were enough, other sites could use the model in the user's name.
     if !request.headers().contains_key(header::AUTHORIZATION)
         || request.headers().contains_key(header::ORIGIN)
     {
@@ -61,7 +61,7 @@ async fn pass(
     let slot = match method {
         Method::POST => {
             core.take_send(&login.user.id)?;
-            match core.slots.enter(&login.user.id, Arc::new(Still)) {
+            match core.slots.enter(&login.user.id, Arc::new(NoNotify)) {
                 Entry::Now(slot) => Some(slot),
                 Entry::Later(ticket, _) => Some(ticket.wait().await),
                 Entry::Full => {
@@ -88,27 +88,30 @@ async fn pass(
     if let Ok(id) = HeaderValue::try_from(request_id) {
         fields.insert(HeaderName::from_static("x-request-id"), id);
     }
-    // The slot is held as long as the answer flows. After an error the stream ends without its end mark.
-    let pieces = stream::unfold(Some((raw, slot)), |open: Option<(Raw, _)>| async move {
-        let (mut raw, slot) = open?;
-        match raw.next().await? {
-            Ok(bytes) => Some((Ok(Frame::data(bytes)), Some((raw, slot)))),
-            Err(_) => Some((Err(Broken), None)),
-        }
-    });
-    *response.body_mut() = StreamBody::new(pieces).boxed_unsync();
+    // The slot is held until the response ends. After an error the stream ends without its end mark.
+    let chunks = stream::unfold(
+        Some((raw, slot)),
+        |open: Option<(RawResponse, _)>| async move {
+            let (mut raw, slot) = open?;
+            match raw.next().await? {
+                Ok(bytes) => Some((Ok(Frame::data(bytes)), Some((raw, slot)))),
+                Err(_) => Some((Err(Broken), None)),
+            }
+        },
+    );
+    *response.body_mut() = StreamBody::new(chunks).boxed_unsync();
     Ok(response)
 }
 
-/// Nobody looks at the place of such a request.
+/// Nobody is shown the place of such a request.
 #[derive(Debug)]
-struct Still;
+struct NoNotify;
 
-impl Moved for Still {
+impl QueueObserver for NoNotify {
     fn moved(&self, _place: usize) {}
 }
 
-/// An error in the form that clients of OpenAI read.
+/// An error in the form that OpenAI's clients read.
 fn openai(error: &ErrorBody) -> Response<Body> {
     let mut response = response::error(error);
     let code = super::wire::text(&error.code)

@@ -1,7 +1,7 @@
-//! The gateway's only way down: HTTP to the proxy, as any client would do it.
+//! A client of the proxy, over HTTP like any other: the web gateway's only way to a model.
 //!
 //! Each call has a connection of its own, which lives inside the future that uses it. Dropping that future closes the socket
-//! at once, with nothing left to do in the background: that is how a stopped run stops the model. Redirects are never followed,
+//! at once, with no work left in the background: that is how stopping a run stops the model. Redirects are never followed,
 //! and no address comes from a user.
 
 use std::time::Duration;
@@ -35,10 +35,10 @@ pub(crate) use reader::Item;
 use connect::Wire;
 use events::Events;
 
-/// An answer that is not a stream is read up to here; errors and lists of models are far smaller.
+/// The most that is read of a response that is not a stream; errors and lists of models are far smaller.
 const BODY: usize = 1 << 20;
 
-/// The proxy, or its admin interface.
+/// A client of the proxy, or of its admin interface.
 #[derive(Clone)]
 pub(crate) struct Client {
     base: BaseUrl,
@@ -47,9 +47,9 @@ pub(crate) struct Client {
     timeouts: Timeouts,
 }
 
-/// A whole answer.
+/// A response that was read to its end.
 #[derive(Debug)]
-pub(crate) struct Whole {
+pub(crate) struct WholeResponse {
     /// HTTP status.
     pub status: u16,
     /// The body, at most 1 MiB of it.
@@ -87,8 +87,12 @@ impl Client {
     /// Gets a small document within `limit`.
     ///
     /// # Errors
-    /// `UPSTREAM_UNREACHABLE` or `UPSTREAM_TIMEOUT`, layer proxy. Any status is an answer.
-    pub(crate) async fn get(&self, path: &str, limit: Duration) -> Result<Whole, ErrorBody> {
+    /// `UPSTREAM_UNREACHABLE` or `UPSTREAM_TIMEOUT`, layer proxy. A response of any status is a result.
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<WholeResponse, ErrorBody> {
         let started = Instant::now();
         let call = async {
             let (mut wire, response) = self
@@ -96,7 +100,7 @@ impl Client {
                 .await?;
             let status = response.status().as_u16();
             let body = whole(&mut wire, response.into_body(), BODY).await?;
-            Ok(Whole {
+            Ok(WholeResponse {
                 status,
                 body,
                 took: started.elapsed(),
@@ -104,61 +108,62 @@ impl Client {
         };
         tokio::time::timeout(limit, call)
             .await
-            .unwrap_or_else(|_| Err(late("the proxy did not answer in time")))
+            .unwrap_or_else(|_| Err(late("the proxy did not respond in time")))
     }
 
-    /// Asks for an answer as a stream.
+    /// Asks the model for a streamed completion.
     ///
     /// # Shape
-    /// `body` is the JSON of an OpenAI chat request with `stream: true`. `prefix` says that the answer goes on from one that was cut.
+    /// `body` is the JSON of an OpenAI chat request with `stream: true`. `prefix` says that the completion continues an answer that was cut off.
     ///
     /// # Errors
-    /// What the proxy answered, or that it did not, as the page shows it.
+    /// The proxy's error, or that it did not respond, as the page shows it.
     ///
     /// # Cancel safety
-    /// Dropping the future or the answer closes the connection.
+    /// Dropping the future or the completion closes the connection.
     pub(crate) async fn chat(
         &self,
         body: Bytes,
         request: &str,
         prefix: bool,
-    ) -> Result<Answer, ErrorBody> {
+    ) -> Result<Completion, ErrorBody> {
         let (wire, response) = self.call(Method::POST, CHAT, request, body).await?;
         let status = response.status();
         let retry = failure::retry_after(response.headers());
         let is_stream = failure::content_type(response.headers()) == "text/event-stream";
-        let mut answer = Answer::new(wire, response.into_body(), self.timeouts.idle, prefix);
+        let mut completion =
+            Completion::new(wire, response.into_body(), self.timeouts.idle, prefix);
         if !status.is_success() {
-            let text = whole(&mut answer.wire, answer.body, BODY)
+            let text = whole(&mut completion.wire, completion.body, BODY)
                 .await
                 .unwrap_or_default();
             return Err(failure::of_status(status.as_u16(), &text, retry).request(request));
         }
         if !is_stream {
-            let message = "the proxy answered with something that is not an event stream";
+            let message = "the proxy's response is not an event stream";
             return Err(ErrorBody::new(Code::UpstreamInvalid, message)
                 .layer(Layer::Proxy)
                 .request(request));
         }
-        Ok(answer)
+        Ok(completion)
     }
 
-    /// Passes a request of a program on, with its answer as it comes.
+    /// Passes on a request of a program; the response is passed back as it arrives.
     ///
     /// # Errors
-    /// That the proxy does not answer.
+    /// The proxy does not respond.
     pub(crate) async fn pass(
         &self,
         method: Method,
         path: &str,
         request: &str,
         body: Bytes,
-    ) -> Result<Raw, ErrorBody> {
+    ) -> Result<RawResponse, ErrorBody> {
         let (wire, response) = self.call(method, path, request, body).await?;
         let (head, body) = response.into_parts();
         let content_type = head.headers.get(header::CONTENT_TYPE).cloned();
         let retry = head.headers.get(header::RETRY_AFTER).cloned();
-        Ok(Raw {
+        Ok(RawResponse {
             status: head.status,
             content_type,
             retry,
@@ -182,18 +187,18 @@ impl Client {
                 tracing::debug!(%error, endpoint = self.authority(), "chat: no connection to the proxy");
                 return Err(unreachable("the proxy does not answer"));
             }
-            Err(_) => return Err(late("the proxy accepts no connection")),
+            Err(_) => return Err(late("the proxy does not accept the connection in time")),
         };
         let sent = connection.send(request);
         match tokio::time::timeout(self.timeouts.first_byte, sent).await {
             Ok(Ok(response)) => Ok((connection.into_wire(), response)),
             Ok(Err(error)) => {
-                tracing::debug!(%error, endpoint = self.authority(), "chat: the proxy broke the connection");
+                tracing::debug!(%error, endpoint = self.authority(), "chat: the proxy closed the connection before it responded");
                 Err(unreachable(
-                    "the proxy broke the connection before it answered",
+                    "the proxy closed the connection before it responded",
                 ))
             }
-            Err(_) => Err(late("the proxy sent no answer in time")),
+            Err(_) => Err(late("the proxy did not respond in time")),
         }
     }
 
@@ -208,7 +213,7 @@ impl Client {
         let mut built = Request::new(Full::new(body));
         *built.method_mut() = method;
         let target = format!("{}{path}", self.base.path);
-        // The base was parsed and our paths are plain; a request id that is no path was refused before.
+        // The base was parsed, and our paths are plain; ids that do not fit into a path were refused before.
         *built.uri_mut() = target.parse().unwrap_or_default();
         let headers = built.headers_mut();
         let mut put = |name: header::HeaderName, text: &str| {
@@ -237,8 +242,8 @@ impl Client {
     }
 }
 
-/// A streamed answer. Dropping it closes the connection.
-pub(crate) struct Answer {
+/// A streamed completion. Dropping it closes the connection.
+pub(crate) struct Completion {
     wire: Wire,
     body: Incoming,
     idle: Duration,
@@ -246,7 +251,7 @@ pub(crate) struct Answer {
     reader: reader::Reader,
 }
 
-impl Answer {
+impl Completion {
     fn new(wire: Wire, body: Incoming, idle: Duration, prefix: bool) -> Self {
         Self {
             wire,
@@ -260,7 +265,7 @@ impl Answer {
     /// The next item; `None` after the regular end.
     ///
     /// # Errors
-    /// The stream broke off, stalled, or brought an error. There is nothing more to read then.
+    /// The stream broke off, stalled, or contained an error. There is nothing more to read then.
     ///
     /// # Cancel safety
     /// Nothing is lost when this is dropped between two items.
@@ -284,13 +289,13 @@ impl Answer {
                     if let Ok(bytes) = frame.into_data()
                         && self.events.push(bytes).is_err()
                     {
-                        let message = "the proxy sent an event without end";
+                        let message = "the proxy sent an event that is too long";
                         let error = ErrorBody::new(Code::UpstreamInvalid, message);
                         self.reader.cut(error.layer(Layer::Proxy));
                     }
                 }
                 Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "chat: the stream from the proxy broke");
+                    tracing::debug!(%error, "chat: the stream from the proxy broke off");
                     self.reader.cut(truncated());
                 }
                 Ok(None) => self.reader.end(truncated()),
@@ -299,20 +304,20 @@ impl Answer {
     }
 }
 
-/// An answer that is passed on untouched.
-pub(crate) struct Raw {
+/// A response that is passed on unchanged.
+pub(crate) struct RawResponse {
     /// HTTP status.
     pub status: hyper::StatusCode,
-    /// As the proxy said.
+    /// As the proxy sent it.
     pub content_type: Option<HeaderValue>,
-    /// As the proxy said.
+    /// As the proxy sent it.
     pub retry: Option<HeaderValue>,
     wire: Wire,
     body: Incoming,
 }
 
-impl Raw {
-    /// The next bytes; `None` after the end, an error when it broke off.
+impl RawResponse {
+    /// The next bytes; `None` after the end, an error if the response broke off.
     pub(crate) async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
         loop {
             match self.wire.with(self.body.frame()).await? {

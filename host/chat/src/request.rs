@@ -1,4 +1,4 @@
-//! What each request does, however it came: over a socket, as an `rpc`, or through the REST API.
+//! What each request does, whether it came over a socket, as an `rpc` or through the REST API.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use sluicegate_telemetry::clock;
 
 mod actions;
 
-/// The text of the answer to a request; `None` if the answer takes its way through the connection's outbox by itself.
+/// The text of the response to a request; `None` if the response is sent through the connection's outbox by the session.
 pub(crate) async fn handle(caller: &Caller<'_>, request: &Request<'_>) -> Option<String> {
     let Some(method) = Method::parse(&request.method) else {
         let error = ErrorBody::new(Code::BadFrame, "no such method")
@@ -30,7 +30,7 @@ pub(crate) async fn handle(caller: &Caller<'_>, request: &Request<'_>) -> Option
     }
 }
 
-/// Whether a request can take so long that others should not wait for it.
+/// Whether a request can take long, so that others should not wait for it.
 pub(crate) fn is_slow(method: &str) -> bool {
     matches!(
         method,
@@ -108,7 +108,7 @@ fn pong(ping: &Ping) -> Pong {
 fn params<T: DeserializeOwned>(request: &Request<'_>) -> Result<T, ErrorBody> {
     let text = request.params.map_or("{}", |params| params.get());
     serde_json::from_str(text).map_err(|error| {
-        // What the parser says holds names and places, and of the client's values only what it sent itself.
+        // The parser's message has names and places, and of the client's values only what this client sent itself.
         ErrorBody::new(Code::BadFrame, error.to_string())
             .details(serde_json::json!({ "param": "params" }))
     })

@@ -40,12 +40,12 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// An answer in plain text.
+/// A response in plain text.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     typed(status, "text/plain; charset=utf-8", text.into())
 }
 
-/// An answer of a type, never cached.
+/// A response with a media type, never cached.
 pub(crate) fn typed(
     status: StatusCode,
     kind: &'static str,
@@ -90,7 +90,7 @@ pub(crate) fn error(error: &ErrorBody) -> Response<Body> {
 /// Reads a body of at most `most` bytes.
 ///
 /// # Errors
-/// `TOO_LARGE`, or `BAD_FRAME` if it breaks off or takes too long.
+/// `TOO_LARGE`, or `BAD_FRAME` if the body breaks off or takes too long.
 #[expect(clippy::disallowed_methods, reason = "it is limited")]
 pub(crate) async fn read(body: Incoming, most: usize) -> Result<Bytes, ErrorBody> {
     let limited = http_body_util::Limited::new(body, most);

@@ -1,4 +1,4 @@
-//! The REST API: the same requests as on the socket, login and tokens, downloads and uploads, and answers for programs.
+//! The REST API: the requests of the socket, login and tokens, downloads and uploads, and messages of programs.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ mod account;
 mod files;
 mod program;
 
-/// Bytes of an ordinary body, and of an import.
+/// The most bytes of an ordinary body, and of an import.
 const BODY: usize = 1 << 20;
 const IMPORT: usize = 64 << 20;
-/// Days that a usage report covers if nothing was asked for.
+/// Days that a usage report covers by default.
 const DAYS: u64 = 31;
 
-/// One request under the rules that hold for all of them.
+/// One request that has passed the rules for all of them.
 struct Call<'a> {
     core: &'a Arc<Core>,
     login: &'a Login,
@@ -71,13 +71,13 @@ pub(crate) async fn answer(
     result.unwrap_or_else(|error| response::error(&error))
 }
 
-/// The rules against requests that other sites cause.
+/// Refuses requests that other sites cause.
 fn admit(core: &Core, request: &Request<Incoming>) -> Result<(), ErrorBody> {
     let headers = request.headers();
     if core.allow_list.origin(headers) == Origin::Foreign || AllowList::cross_site(headers) {
         return Err(ErrorBody::new(
             Code::Forbidden,
-            "requests of other sites are refused",
+            "requests from other sites are refused",
         ));
     }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -310,7 +310,7 @@ impl Call<'_> {
             .ok()
             .and_then(|tag| tag.trim().trim_matches('"').parse().ok());
         seq.map(Some)
-            .ok_or_else(|| bad_param("if-match", "the tag of an earlier answer"))
+            .ok_or_else(|| bad_param("if-match", "the tag of an earlier response"))
     }
 
     async fn usage(&self) -> Result<Response<Body>, ErrorBody> {

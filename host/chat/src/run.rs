@@ -1,6 +1,6 @@
-//! One run: waits for its slot, asks the proxy, fills its buffer, keeps what came on disk, and reports its end.
+//! One run: waits for its slot, asks the proxy, fills its buffer, saves the text so far to disk, and reports its end.
 //!
-//! A run belongs to its session, not to a connection: nobody has to watch for it to go on. It ends when the model ends, when
+//! A run belongs to its session, not to a connection: it goes on while nobody watches. It ends when the model ends, when
 //! somebody stops it, when something fails, or when the gateway stops. Stopping drops the connection to the proxy at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use super::core::Core;
 use super::outbox::Frame;
 use super::proxy::Item;
 use super::session::command::{Command, Outcome};
-use super::slots::{Entry, Moved, Slot, Ticket};
+use super::slots::{Entry, QueueObserver, Slot, Ticket};
 use super::store;
 use super::store::message::Turn;
 use super::wire::event::{Channel, Notice, RunKind, RunStart};
@@ -25,7 +25,7 @@ use super::wire::message::{Finish, Position, Role, RunPhase, Usage};
 use super::wire::params::Options;
 use super::wire::{self, Code, ErrorBody, Layer};
 
-/// Text is kept on disk after so long, or so much.
+/// Text is saved to disk after this time, or this many bytes.
 const KEEP: Duration = Duration::from_secs(1);
 const KEEP_BYTES: usize = 4 * 1024;
 
@@ -38,11 +38,11 @@ pub(crate) struct Task {
     pub turns: Vec<Turn>,
     pub options: Options,
     pub buffer: Arc<Buffer>,
-    /// A user, or the end of the gateway, stops the run.
+    /// Cancelled when a user, or the end of the gateway, stops the run.
     pub stop: CancellationToken,
 }
 
-/// Starts a run on a task of its own.
+/// Starts a run in a task of its own.
 pub(crate) fn spawn(task: Task, entry: Entry) {
     let tracker = task.core.tracker.clone();
     let span = tracing::info_span!("chat_run", req = %task.start.request_id);
@@ -68,7 +68,7 @@ impl Task {
             .await;
     }
 
-    /// Waits for the slot; `None` when stopped before.
+    /// Waits for the slot; `None` if stopped before.
     async fn slot(&self, entry: Entry) -> Option<Slot> {
         let ticket: Ticket = match entry {
             Entry::Now(slot) => return Some(slot),
@@ -95,7 +95,7 @@ impl Task {
             () = self.stop.cancelled() => Ok(self.stopped()),
             result = read => result,
         };
-        // What came after the last time is stored with the end of the run.
+        // Text since the last save is stored with the end of the run.
         let (finish, error) = match result {
             Ok(finish) => (finish, None),
             Err(error) => (Finish::Error, Some(error)),
@@ -109,7 +109,7 @@ impl Task {
 
     async fn read(&self, progress: &mut Progress) -> Result<Finish, ErrorBody> {
         let prefix = self.start.kind == RunKind::Continue && self.start.base.text > 0;
-        let mut answer = self
+        let mut completion = self
             .core
             .proxy
             .chat(self.body()?, &self.start.request_id, prefix)
@@ -117,9 +117,9 @@ impl Task {
         let mut finish = Finish::Stop;
         loop {
             let item = match progress.unkept {
-                None => answer.next().await,
+                None => completion.next().await,
                 Some(since) => tokio::select! {
-                    item = answer.next() => item,
+                    item = completion.next() => item,
                     () = tokio::time::sleep_until(since + KEEP) => {
                         self.keep(progress).await;
                         continue;
@@ -146,7 +146,7 @@ impl Task {
         }
     }
 
-    /// Puts what came on disk, so that it survives the end of this process.
+    /// Saves the text so far to disk, so that it survives the end of this process.
     async fn keep(&self, progress: &mut Progress) {
         progress.unkept = None;
         let (text, reasoning) = self.buffer.since(progress.kept);
@@ -163,9 +163,9 @@ impl Task {
         {
             Ok(()) => progress.kept = kept,
             Err(error) => {
-                // The text is still in memory. Trying again with the next piece would be too often.
+                // The text is still in memory. Trying again with the next item would be too often.
                 progress.unkept = Some(Instant::now());
-                tracing::warn!(%error, "chat: text of a run was not kept");
+                tracing::warn!(%error, "chat: text of a run was not saved");
             }
         }
     }
@@ -183,11 +183,11 @@ impl Task {
         if self.start.model.is_empty() {
             return Err(self.core.no_model());
         }
-        let system = self.system.as_deref().map(|content| Said {
+        let system = self.system.as_deref().map(|content| ChatMessage {
             role: "system",
             content,
         });
-        let turns = self.turns.iter().map(|turn| Said {
+        let turns = self.turns.iter().map(|turn| ChatMessage {
             role: role(turn.role),
             content: &turn.text,
         });
@@ -260,7 +260,7 @@ impl Progress {
 #[derive(Serialize)]
 struct Request<'a> {
     model: &'a str,
-    messages: Vec<Said<'a>>,
+    messages: Vec<ChatMessage<'a>>,
     stream: bool,
     stream_options: StreamOptions,
     #[serde(flatten)]
@@ -273,7 +273,7 @@ struct StreamOptions {
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct ChatMessage<'a> {
     role: &'static str,
     content: &'a str,
 }
@@ -285,16 +285,16 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-/// Tells the user's connections when a waiting run moves up.
+/// Tells the user's connections when a waiting run moves up in the queue.
 #[derive(Debug)]
-pub(crate) struct Moves {
+pub(crate) struct PositionNotice {
     core: std::sync::Weak<Core>,
     /// The user and the run; not known yet when the run enters the queue.
     run: Mutex<Option<(String, String)>>,
 }
 
-impl Moves {
-    /// Moves of a run that has no name yet.
+impl PositionNotice {
+    /// Notices about a run that has no id yet.
     pub(crate) fn new(core: &Arc<Core>) -> Self {
         Self {
             core: Arc::downgrade(core),
@@ -302,14 +302,14 @@ impl Moves {
         }
     }
 
-    /// Names the run.
+    /// Sets the run's id and user.
     pub(crate) fn attach(&self, user: &str, run: &str) {
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((user.to_owned(), run.to_owned()));
     }
 }
 
-impl Moved for Moves {
+impl QueueObserver for PositionNotice {
     fn moved(&self, place: usize) {
         let named = self
             .run

@@ -1,8 +1,7 @@
 //! One actor per session that somebody uses: it owns the session's position, its watchers, its run and its waiting messages.
-//!
-//! Everything that changes a session goes through its actor, one thing after another: a change is written, then told to all
-//! watchers, then the next one begins. So positions have no holes, and a client that starts to watch sees each change either in
-//! its first answer or as an event, never twice and never not at all.
+//! All changes of a session go through its actor, one after another: a change is written, then sent to all watchers, then the
+//! next one begins. So positions have no gaps, and a client that starts to watch sees each change exactly once, in its first
+//! response or as an event.
 //!
 //! An actor ends when nobody watches and nothing runs; the next request starts a new one from the database.
 
@@ -38,25 +37,25 @@ pub(crate) use deliver::{ask, ask_new, send};
 
 use command::Command;
 
-/// How often an actor looks whether anybody still watches, at most and at least.
-const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
-/// How long an actor stays without watchers, run and requests.
+/// The shortest and the longest time between checks whether anybody still watches.
+const CHECK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+/// How long an actor lives without watchers, run and commands.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// A session in use.
+/// The actor of a session.
 pub(crate) struct Actor {
     core: Arc<Core>,
     row: SessionRow,
-    /// Whether the row is in the database: a session that a first message makes is stored with that message.
+    /// Whether the row is in the database: a session created by a first message is stored with that message.
     stored: bool,
     watchers: Vec<Weak<Outbox>>,
     live: Option<Live>,
-    /// Messages that wait for the run, next first, with the time they came.
+    /// Messages that wait for the run, next first, with their times of arrival.
     queue: Vec<(Send, u64)>,
     mailbox: mpsc::Receiver<Command>,
     /// Since when nobody watches.
     alone: Option<Instant>,
-    /// What the last one got who began to watch; whoever begins before anything changes gets the same.
+    /// The snapshot that was sent last; clients that begin to watch before anything changes get the same.
     snapshot: watch::Snapshot,
 }
 
@@ -66,16 +65,16 @@ struct Live {
     buffer: Arc<Buffer>,
     phase: RunPhase,
     stop: CancellationToken,
-    /// Nobody watched for too long; tells the end from one that a user asked for.
+    /// Stopped because nobody watched for too long, and not by a user.
     abandoned: bool,
-    /// A user has stopped it: what waits behind it is not to begin at once.
+    /// A user has stopped it: the waiting messages do not start on their own.
     hold: bool,
-    /// Times that somebody came back to it.
+    /// Times that a client resumed it.
     resumes: u32,
 }
 
 impl Actor {
-    /// An actor over a session's row; `stored` says whether the row is in the database already.
+    /// An actor for a session's row; `stored` says whether the row is in the database already.
     pub(crate) fn new(
         core: Arc<Core>,
         row: SessionRow,
@@ -96,7 +95,7 @@ impl Actor {
         }
     }
 
-    /// Works until nobody needs it.
+    /// Takes commands until nobody needs the actor.
     pub(crate) async fn run(mut self) {
         let mut idle_since = Instant::now();
         let mut next_check = Instant::now();
@@ -107,7 +106,7 @@ impl Actor {
                     self.check_idle();
                     // A short patience with abandoned runs needs a short look; none at all does not.
                     let patience = Some(self.core.settings.orphan_timeout / 4).filter(|patience| !patience.is_zero());
-                    next_check = Instant::now() + patience.map_or(LOOK.1, |patience| patience.clamp(LOOK.0, LOOK.1));
+                    next_check = Instant::now() + patience.map_or(CHECK.1, |patience| patience.clamp(CHECK.0, CHECK.1));
                     None
                 }
                 () = self.core.closed.cancelled() => return,
@@ -174,7 +173,7 @@ impl Actor {
         }
     }
 
-    /// Forgets watchers that are gone, and stops a run that nobody watched for long.
+    /// Forgets watchers that are gone, and stops a run that nobody has watched for too long.
     fn check_idle(&mut self) {
         self.watchers
             .retain(|watcher| watcher.upgrade().is_some_and(|outbox| !outbox.closing()));
@@ -193,7 +192,7 @@ impl Actor {
         }
     }
 
-    /// That the session is this user's. Another user's is as good as none.
+    /// Checks that the session is this user's. One of another user counts as missing.
     fn owned(&self, user: &str) -> Result<(), ErrorBody> {
         if self.row.user == user {
             Ok(())
@@ -202,7 +201,7 @@ impl Actor {
         }
     }
 
-    /// That the session is this user's and not in the bin.
+    /// Checks that the session is this user's and not in the trash.
     fn usable(&self, user: &str) -> Result<(), ErrorBody> {
         self.owned(user)?;
         if self.row.session.deleted_at.is_none() {
@@ -212,7 +211,7 @@ impl Actor {
         }
     }
 
-    /// Tells a stored change to all watchers.
+    /// Sends a stored change to all watchers.
     fn broadcast(&mut self, seq: u64, event: &Event) {
         let frame = EventFrame {
             kind: "event",
@@ -238,7 +237,7 @@ impl Actor {
         });
     }
 
-    /// Tells watchers something of the moment.
+    /// Sends watchers a notice, which is not stored.
     fn broadcast_notice(&mut self, notice: &Notice) {
         let frame = Frame::from(wire::text(notice));
         self.each_watcher(|outbox| outbox.push(frame.clone()));
@@ -249,7 +248,7 @@ impl Actor {
             .retain(|watcher| watcher.upgrade().map(|outbox| give(&outbox)).is_some());
     }
 
-    /// Tells the session's line to all of its user's connections.
+    /// Sends the session's line in the list to all connections of its user.
     fn broadcast_summary(&self) {
         let session = Box::new(self.session_now());
         let frame = wire::text(&Notice::SessionsChanged { session });
@@ -266,7 +265,7 @@ impl Actor {
         session
     }
 
-    /// A copy of the row to be changed and stored: the next position, the time of now.
+    /// A copy of the row for a change: with the next position and the current time.
     fn next_row(&self) -> SessionRow {
         let mut row = self.row.clone();
         row.session.seq += 1;

@@ -1,6 +1,6 @@
 //! What an operator can set for the web gateway, and which combinations are refused.
 //!
-//! Reading files and the environment is not done here: the caller fills in [`Settings`].
+//! Files and the environment are not read here: the caller fills in [`Settings`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use sluicegate_config::{ChatLimits, Secret, Tls, User};
 /// Everything the web gateway needs to know.
 ///
 /// # Shape
-/// [`Settings::new`] gives the defaults for one machine; change fields from there. [`Settings::problems`] says what does not fit.
+/// [`Settings::new`] gives the defaults for one machine; change fields from there. [`Settings::problems`] lists what is wrong.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Base URL of the proxy, with OpenAI's `/v1` at its end or without. Must be `http` or `https`.
+    /// Base URL of the proxy, with or without OpenAI's `/v1` at its end. Must be `http` or `https`.
     pub endpoint: String,
     /// The gateway's own key for the proxy, sent as `Authorization: Bearer`.
     pub endpoint_key: Option<Secret>,
@@ -29,19 +29,19 @@ pub struct Settings {
     pub admin: Option<String>,
     /// Token for that interface.
     pub admin_key: Option<Secret>,
-    /// The database file. Its directory is made if it is missing.
+    /// The database file. Its folder is created if it is missing.
     pub store: PathBuf,
     /// Who may log in with a token. Empty: only with one-time links, as user `local`.
     pub users: Vec<User>,
     /// Origins from which the page is used besides loopback, such as `https://chat.example.com`.
     pub origins: Vec<String>,
-    /// Proxies in front of the gateway, whose `X-Forwarded-For` says who asks. Of all others that field is not read.
+    /// Proxies in front of the gateway, whose `X-Forwarded-For` names the client. From others that field is ignored.
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate and key; absent: plain HTTP.
     pub tls: Option<Tls>,
     /// Allows listening off loopback without TLS.
     pub allow_plain_remote: bool,
-    /// The model to ask where nothing was chosen; absent: the first that the proxy lists.
+    /// The model to ask if none was chosen; absent: the first that the proxy lists.
     pub default_model: Option<String>,
     /// Offers `POST /v1/chat/completions` and `GET /v1/models` to programs with a token.
     pub passthrough: bool,
@@ -64,11 +64,11 @@ pub struct SocketLimits {
     pub frame_bytes: usize,
     /// Frames per second on one socket. Default 20, and twice that at once.
     pub frames_per_second: u32,
-    /// Frames that wait for one socket before it is closed to resume later. Default 256.
+    /// Frames that may wait for one socket; beyond that it is closed, to resume later. Default 256.
     pub outbox: usize,
-    /// Bytes that wait for one socket, for the same; a longer frame waits alone. Default 4 MiB.
+    /// Bytes that may wait for one socket; a longer frame may wait alone. Default 4 MiB.
     pub outbox_bytes: usize,
-    /// Bytes that wait for all sockets of one user, for the same. Default 64 MiB.
+    /// Bytes that may wait for all sockets of one user. Default 64 MiB.
     pub outbox_bytes_per_user: usize,
 }
 
@@ -89,9 +89,9 @@ impl Default for SocketLimits {
 pub struct Timeouts {
     /// For a connection. Default 3 s.
     pub connect: Duration,
-    /// For the head of the answer. Default 330 s: the proxy itself waits 300 s for a cold model and should be the one to say so.
+    /// For the head of the response. Default 330 s: the proxy itself waits 300 s for a cold model and should report that itself.
     pub first_byte: Duration,
-    /// Between two reads of the answer. Default 75 s: the proxy sends a comment every 15 s and waits 60 s for the model.
+    /// Between two reads of the response. Default 75 s: the proxy sends a comment every 15 s and waits 60 s for the model.
     pub idle: Duration,
 }
 
@@ -119,7 +119,7 @@ pub enum Problem {
     /// A token that can be guessed.
     #[error("the token of `{0}` is shorter than 16 characters")]
     ShortToken(String),
-    /// Two users of one name or one token.
+    /// Two users with the same name or token.
     #[error("the name or the token of `{0}` is used twice")]
     RepeatedUser(String),
     /// A URL that cannot be called.
@@ -134,7 +134,7 @@ pub enum Problem {
     },
     /// An origin that a browser would never send.
     #[error(
-        "`{0}` is no origin: write scheme://host or scheme://host:port and nothing behind it; wildcards are not possible"
+        "`{0}` is not an origin: write scheme://host or scheme://host:port and nothing after it; wildcards are not possible"
     )]
     BadOrigin(String),
 }
@@ -164,7 +164,7 @@ impl Settings {
         }
     }
 
-    /// All that does not fit, so that it can be mended at once. Empty: the settings can be used.
+    /// Everything that is wrong, so that it can be corrected at once. Empty: the settings can be used.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if !self.listen.ip().is_loopback() {
@@ -206,7 +206,7 @@ impl Settings {
         problems
     }
 
-    /// The URL that is asked for answers; nothing if the endpoint is none.
+    /// The URL that requests go to; `None` if the endpoint is not a URL.
     pub fn asks(&self) -> Option<String> {
         let BaseUrl {
             https,
@@ -217,7 +217,7 @@ impl Settings {
         Some(format!("{scheme}://{authority}{path}{CHAT}"))
     }
 
-    /// The scopes of users who come by a one-time link.
+    /// The scopes of users who log in with a one-time link.
     pub(crate) fn local_scopes() -> Vec<Scope> {
         vec![Scope::Chat, Scope::Debug]
     }
@@ -229,7 +229,7 @@ impl Default for Settings {
     }
 }
 
-/// The path of the endpoint that gives answers.
+/// The path of chat completions.
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 
 /// A URL to which paths can be appended.
@@ -250,7 +250,7 @@ impl BaseUrl {
             .trim_end_matches(']')
     }
 
-    /// The port, given or of the scheme.
+    /// The port, or that of the scheme.
     pub(crate) fn port(&self) -> u16 {
         self.authority
             .port_u16()
@@ -258,7 +258,7 @@ impl BaseUrl {
     }
 }
 
-/// Reads a base URL; `None` if it cannot be one.
+/// Reads a base URL; `None` if it is not one.
 pub(crate) fn base_url(text: &str) -> Option<BaseUrl> {
     let uri: Uri = text.parse().ok()?;
     let https = match uri.scheme() {
@@ -277,7 +277,7 @@ pub(crate) fn base_url(text: &str) -> Option<BaseUrl> {
     })
 }
 
-/// Reads the base URL of an endpoint. OpenAI's clients are given theirs with `/v1`, which our paths have themselves.
+/// Reads the base URL of an endpoint. For OpenAI's clients it ends with `/v1`, which our paths include already.
 pub(crate) fn endpoint(text: &str) -> Option<BaseUrl> {
     let url = base_url(text)?;
     Some(BaseUrl {
@@ -286,7 +286,7 @@ pub(crate) fn endpoint(text: &str) -> Option<BaseUrl> {
     })
 }
 
-/// Reads an origin as browsers write it; gives it in lower case without a default port.
+/// Reads an origin as browsers write it; returns it in lower case without a default port.
 pub(crate) fn origin(text: &str) -> Option<String> {
     let url = base_url(text)?;
     if !url.path.is_empty() || text.ends_with('/') || text.contains('*') {

@@ -20,7 +20,7 @@ pub(crate) struct Slots {
 struct State {
     running: usize,
     by_user: HashMap<String, usize>,
-    /// Users with somebody waiting, next first; each has a queue of its own.
+    /// Users with waiting runs, next first; each has a queue of its own.
     turns: VecDeque<(String, VecDeque<Waiter>)>,
     next: u64,
 }
@@ -29,23 +29,23 @@ struct State {
 struct Waiter {
     ticket: u64,
     go: oneshot::Sender<Slot>,
-    moved: Arc<dyn Moved>,
+    observer: Arc<dyn QueueObserver>,
 }
 
-/// Told when a place in the queue changes.
-pub(crate) trait Moved: Send + Sync + std::fmt::Debug {
+/// Is told when a place in the queue changes.
+pub(crate) trait QueueObserver: Send + Sync + std::fmt::Debug {
     /// The place is now `place`, from 1. Called under a lock: must not block.
     fn moved(&self, place: usize);
 }
 
-/// The right to run. Dropping it gives it back.
+/// The right to run, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     slots: Arc<Slots>,
     user: String,
 }
 
-/// A place in the queue. Dropping it leaves the queue.
+/// A place in the queue, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     slots: Arc<Slots>,
@@ -54,7 +54,7 @@ pub(crate) struct Ticket {
     go: oneshot::Receiver<Slot>,
 }
 
-/// What an caller gets.
+/// The result of asking for a slot.
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// A slot.
@@ -66,7 +66,7 @@ pub(crate) enum Entry {
 }
 
 impl Slots {
-    /// `total` slots, of which one user can have `per_user`; more than `waiting_per_user` cannot wait.
+    /// `total` slots, of which one user can have `per_user`; at most `waiting_per_user` of a user's runs can wait.
     pub(crate) fn new(total: usize, per_user: usize, waiting_per_user: usize) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -77,7 +77,7 @@ impl Slots {
     }
 
     /// Asks for a slot.
-    pub(crate) fn enter(self: &Arc<Self>, user: &str, moved: Arc<dyn Moved>) -> Entry {
+    pub(crate) fn enter(self: &Arc<Self>, user: &str, observer: Arc<dyn QueueObserver>) -> Entry {
         let mut state = self.state();
         if state.free(self, user) && !state.waits(user) {
             state.start(user);
@@ -97,7 +97,11 @@ impl Slots {
         let (go, gone) = oneshot::channel();
         let ticket = state.next;
         state.next += 1;
-        let waiter = Waiter { ticket, go, moved };
+        let waiter = Waiter {
+            ticket,
+            go,
+            observer,
+        };
         match state.turns.iter_mut().find(|(name, _)| name == user) {
             Some((_, own)) => own.push_back(waiter),
             None => state
@@ -126,7 +130,7 @@ impl Slots {
         )
     }
 
-    /// Gives free slots to those who are next, and tells the others their new place.
+    /// Gives free slots to the next in the queue, and tells the others their new place.
     fn settle(self: &Arc<Self>) {
         loop {
             let (go, user) = {
@@ -136,7 +140,7 @@ impl Slots {
                     .iter()
                     .position(|(user, _)| state.free(self, user))
                 else {
-                    state.tell();
+                    state.notify();
                     return;
                 };
                 let Some((user, mut own)) = state.turns.remove(turn) else {
@@ -146,13 +150,13 @@ impl Slots {
                     continue;
                 };
                 if !own.is_empty() {
-                    // Behind all others: that is what makes it fair.
+                    // To the end of the queue: that makes it fair.
                     state.turns.push_back((user.clone(), own));
                 }
                 state.start(&user);
                 (waiter.go, user)
             };
-            // Sent outside of the lock: if nobody waits any more the slot is dropped here, which locks again.
+            // Sent without holding the lock: if nobody waits any more, the slot is dropped here, which locks again.
             drop(go.send(Slot {
                 slots: Arc::clone(self),
                 user,
@@ -179,7 +183,7 @@ impl State {
         *self.by_user.entry(user.to_owned()).or_default() += 1;
     }
 
-    /// Tickets in the order in which they will be served if all users have equal rights: one of each user per round.
+    /// Waiting runs in the order in which they will start: one of each user per round.
     fn order(&self) -> Vec<&Waiter> {
         let longest = self
             .turns
@@ -199,9 +203,9 @@ impl State {
             .map_or(1, |at| at + 1)
     }
 
-    fn tell(&self) {
+    fn notify(&self) {
         for (at, waiter) in self.order().into_iter().enumerate() {
-            waiter.moved.moved(at + 1);
+            waiter.observer.moved(at + 1);
         }
     }
 }
@@ -250,7 +254,7 @@ impl Drop for Ticket {
             state.turns.remove(turn);
         }
         if left {
-            state.tell();
+            state.notify();
         }
     }
 }
@@ -263,7 +267,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Place(AtomicUsize);
 
-    impl Moved for Place {
+    impl QueueObserver for Place {
         fn moved(&self, place: usize) {
             self.0.store(place, Ordering::Relaxed);
         }

@@ -1,6 +1,6 @@
 //! One WebSocket: the upgrade and its rules, `hello`, then reading requests and writing what the outbox holds, side by side.
 //!
-//! A refused login is answered after the upgrade, with a frame and a close code: browsers hide the status of a failed upgrade.
+//! A login is refused after the upgrade, with a frame and a close code: browsers hide the status of a failed upgrade.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,18 +41,18 @@ use sluicegate_telemetry::clock;
 const HELLO: Duration = Duration::from_secs(10);
 /// Bytes of a hello.
 const HELLO_BYTES: usize = 64 * 1024;
-/// How long the socket may take nothing before it is closed; the client resumes.
+/// How long the client may take nothing before its socket is closed; the client resumes.
 const STUCK: Duration = Duration::from_secs(30);
-/// How long a closed socket waits for the other side's farewell.
+/// How long a closing socket waits for the client's close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Requests of one socket that are worked on at once. More wait in the socket.
+/// Requests of one socket that are handled at once. More wait in the socket.
 const AT_ONCE: usize = 8;
-/// Frames over the rate in a row before the socket is closed: such a client does not listen.
+/// Refused frames in a row before the socket is closed: such a client ignores errors.
 const DEAF: u32 = 200;
-/// Bytes that the library gathers before it writes, and may hold: it copies what it is given, and never shrinks.
+/// Bytes that the library gathers before it writes, and the most that it holds: it copies what it is given, and its buffer never shrinks.
 const WRITE: usize = 4 * 1024;
 const WRITE_MOST: usize = 256 * 1024;
-/// Longer messages are sent in fragments of so many bytes, each of which waits for the one before.
+/// Longer messages are sent in fragments of this many bytes, one after another.
 const FRAGMENT: usize = 16 * 1024;
 /// Bytes of the library's read buffer; its default is 128 KiB per socket.
 const READ: usize = 4 * 1024;
@@ -72,7 +72,7 @@ pub(crate) fn upgrade(
     let origin = core.allow_list.origin(request.headers());
     if origin == Origin::Foreign || AllowList::cross_site(request.headers()) {
         core.telemetry.figures.refused.inc();
-        tracing::warn!(%peer, origin = ?request.headers().get(header::ORIGIN), "chat: a socket of another origin was refused");
+        tracing::warn!(%peer, origin = ?request.headers().get(header::ORIGIN), "chat: a socket from another origin was refused");
         return response::error(&ErrorBody::new(
             Code::Forbidden,
             "this origin may not open a socket",
@@ -111,7 +111,7 @@ pub(crate) fn upgrade(
     response
 }
 
-/// The key of a proper handshake.
+/// The key of a valid handshake.
 fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, &'static str> {
     let has = |name: header::HeaderName, word: &str| {
         let mut parts = headers
@@ -139,7 +139,7 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, &'stat
         .ok_or("the WebSocket key is missing")
 }
 
-/// Somebody who has not said hello yet.
+/// A client that has not said hello yet.
 struct Visitor {
     core: Arc<Core>,
     headers: HeaderMap,
@@ -181,7 +181,7 @@ impl Visitor {
         drop(admitted);
     }
 
-    /// Waits for hello and checks who it is.
+    /// Waits for `hello` and checks who the client is.
     async fn meet(&self, ws: &mut Ws) -> Result<Arc<Conn>, Close> {
         let text = loop {
             match ws.next().await {
@@ -215,7 +215,7 @@ impl Visitor {
                     Code::UnsupportedVersion => Close::BadFrame,
                     Code::RateLimited => Close::Rate,
                     Code::StoreUnavailable => Close::Internal,
-                    // Everything else of a hello is a question of who it is.
+                    // All other errors of a hello are about the login.
                     Code::BadFrame
                     | Code::Unauthenticated
                     | Code::Forbidden
@@ -242,7 +242,7 @@ impl Visitor {
                 error,
             ),
         };
-        // The reason comes as a frame, because browsers show no status of a failed upgrade.
+        // The reason is sent as a frame, because browsers hide the status of a failed upgrade.
         drop(ws.send(Message::Text(wire::fail(&id, &error).into())).await);
         Err(close)
     }
@@ -255,7 +255,7 @@ impl Visitor {
             );
         }
         match &hello.token {
-            // A page has no business with tokens: a script in it could have stolen one.
+            // A page must not use tokens: a script in it could have stolen one.
             Some(_) if self.page => Err(ErrorBody::new(
                 Code::Unauthenticated,
                 "a page logs in with its cookie",
@@ -302,13 +302,13 @@ async fn talk(core: &Arc<Core>, conn: &Arc<Conn>, ws: Ws) {
 /// What reader and writer tell each other about liveness.
 #[derive(Debug, Default)]
 struct Pulse {
-    /// When the ping under way was sent.
+    /// When the last unanswered ping was sent.
     sent: Mutex<Option<Instant>>,
     /// Pings without an answer.
     missed: AtomicU32,
 }
 
-/// Reads requests and answers them. Gives why to close; `None` if the other side has closed.
+/// Reads and handles requests. Returns why to close; `None` if the client has closed.
 async fn read(
     core: &Arc<Core>,
     conn: &Arc<Conn>,
@@ -353,13 +353,13 @@ async fn read(
         if slow {
             working.push(work.boxed());
         } else {
-            // In order: a stop after a send must find what the send began.
+            // In order: a stop after a send must find the run that the send started.
             work.await;
         }
     }
 }
 
-/// The next message. Who does not read answers is asked for no more questions.
+/// The next message. No more requests are read from a client that does not read the responses.
 async fn next_message(
     conn: &Conn,
     stream: &mut SplitStream<Ws>,
@@ -382,7 +382,7 @@ async fn respond(core: Arc<Core>, conn: Arc<Conn>, text: tungstenite::Utf8Bytes)
     }
 }
 
-/// Writes what the outbox gives, and pings.
+/// Writes what the outbox holds, and pings.
 async fn write(conn: &Conn, sink: &mut SplitSink<Ws, Message>, pulse: &Pulse) -> Close {
     let mut next_ping = Instant::now() + PING;
     let mut next_tick = Instant::now() + TICK;
@@ -426,14 +426,14 @@ async fn write(conn: &Conn, sink: &mut SplitSink<Ws, Message>, pulse: &Pulse) ->
         };
         match sent {
             Ok(Ok(())) => {}
-            // The other side is gone; nobody reads the reason.
+            // The client is gone; nobody reads the reason.
             Ok(Err(_)) => return Close::Internal,
             Err(_) => return Close::Rate,
         }
     }
 }
 
-/// Hands a frame to the library, piece by piece.
+/// Hands a frame to the library, in fragments if it is long.
 async fn feed(
     sink: &mut SplitSink<Ws, Message>,
     frame: &Frame,
@@ -461,7 +461,7 @@ async fn feed(
 }
 
 impl Pulse {
-    /// A ping is about to be sent; gives `false` when two have gone unanswered.
+    /// A ping is about to be sent; returns `false` if two are unanswered.
     fn beat(&self, now: Instant) -> bool {
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.missed.fetch_add(1, Ordering::Relaxed) < 2
@@ -486,7 +486,7 @@ fn reason(error: &tungstenite::Error) -> Close {
     match error {
         tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => Close::TooBig,
         tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => Close::BadFrame,
-        // The connection broke; nobody is there to hear it.
+        // The connection broke; nobody is left to be told.
         _ => Close::Internal,
     }
 }

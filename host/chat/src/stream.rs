@@ -134,13 +134,13 @@ pub(crate) async fn rpc(
     let Ok(frame) = serde_json::from_slice::<wire::Request<'_>>(body) else {
         return response::error(&ErrorBody::new(
             Code::BadFrame,
-            "the body is no `req` frame",
+            "the body is not a `req` frame",
         ));
     };
     if frame.kind != "req" || frame.id.len() > 64 {
         return response::error(&ErrorBody::new(
             Code::BadFrame,
-            "the body is no `req` frame",
+            "the body is not a `req` frame",
         ));
     }
     let Some(conn) = conn else {

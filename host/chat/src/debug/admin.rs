@@ -1,5 +1,5 @@
-//! What the proxy's admin interface tells. All of it is optional: an interface that cannot be reached, asks for another token or
-//! is of another version only makes the card shorter.
+//! What the proxy's admin interface reports. All of it is optional: if the interface cannot be reached, asks for another token
+//! or has another version, the card is only shorter.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::core::Core;
 use crate::wire::debug::LayerTime;
 
 /// How long the admin interface may take: the card should show at once.
-const PATIENCE: Duration = Duration::from_millis(1_500);
-/// Items of a list that are taken over.
+const TIMEOUT: Duration = Duration::from_millis(1_500);
+/// The most items that are taken from a list.
 const ITEMS: usize = 40;
 
-/// The documents of one moment.
+/// The documents, all fetched at the same time.
 #[derive(Debug, Default)]
 pub(super) struct Admin {
     /// Status of `/readyz`.
@@ -33,7 +33,7 @@ pub(super) struct Target {
     pub reason: Option<String>,
     /// The model server's version.
     pub version: Option<String>,
-    /// Models in its memory, if it tells.
+    /// Models in its memory, if it reports them.
     pub loaded: Option<Vec<String>>,
 }
 
@@ -81,7 +81,7 @@ impl Admin {
         targets.take(ITEMS).filter_map(target).collect()
     }
 
-    /// The state of the breaker that is worst, where the proxy tells of breakers.
+    /// The state of the worst circuit breaker, if the proxy reports any.
     pub(super) fn circuit(&self) -> Option<String> {
         let upstreams = self.upstreams["upstreams"].as_array()?.iter();
         let states: Vec<String> = upstreams
@@ -104,7 +104,7 @@ fn target(value: &Value) -> Option<Target> {
     })
 }
 
-/// Time in the layers below, as the proxy measured it: its whole exchange, and that without its own stages.
+/// Times of the layers below, as the proxy measured them: its whole exchange, and the same without its stages.
 pub(super) fn layer_times(exchange: &Value) -> Vec<LayerTime> {
     let figure = |name: &str| exchange[name].as_f64().filter(|ms| *ms >= 0.0);
     // Milliseconds of an exchange: far below what a float can hold exactly.
@@ -129,7 +129,7 @@ pub(super) fn layer_times(exchange: &Value) -> Vec<LayerTime> {
 }
 
 async fn get(core: &Core, path: &str) -> Option<(u16, Value)> {
-    let whole = core.admin.as_ref()?.get(path, PATIENCE).await.ok()?;
+    let whole = core.admin.as_ref()?.get(path, TIMEOUT).await.ok()?;
     Some((
         whole.status,
         serde_json::from_slice(&whole.body).unwrap_or(Value::Null),

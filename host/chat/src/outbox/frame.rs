@@ -14,19 +14,19 @@ pub(crate) struct Frame {
     payload: Option<Arc<Payload>>,
 }
 
-/// The payload of answers that several readers get, serialised once for all of them.
+/// A payload that several readers get, serialised once.
 #[derive(Debug)]
 pub(crate) struct Payload {
     text: Utf8Bytes,
-    /// Given back when the last reader has it.
+    /// Returned when the last reader has got it.
     _charge: Charge,
 }
 
-/// What comes behind a shared payload.
+/// What follows a shared payload.
 const TAIL: &str = "}";
 
 impl Frame {
-    /// An answer: `head` is all of it up to its payload, which is its last member.
+    /// A response with a shared payload: `head` is all of the frame up to the payload, which is its last member.
     pub(crate) fn answer(head: String, payload: Arc<Payload>) -> Self {
         Self {
             own: head.into(),
@@ -40,17 +40,17 @@ impl Frame {
         self.own.len() + shared.map_or(0, |length| length + TAIL.len())
     }
 
-    /// Its bytes that are not counted elsewhere.
+    /// Its length without a shared payload, which is counted once elsewhere.
     pub(super) fn own_len(&self) -> usize {
         self.own.len()
     }
 
-    /// The text, or of an answer with a shared payload what comes before that.
+    /// The text, or what comes before a shared payload.
     pub(crate) fn beginning(&self) -> &str {
         &self.own
     }
 
-    /// All of it in pieces, none of them empty.
+    /// The whole text in chunks, none of them empty.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Bytes> {
         let payload = self.payload.as_ref().map(|payload| payload.text.clone());
         let tail = payload
@@ -61,7 +61,7 @@ impl Frame {
             .chain(tail)
     }
 
-    /// All of it as one text, where it is in one piece.
+    /// The whole text, if it is in one chunk.
     pub(crate) fn whole(&self) -> Option<&Utf8Bytes> {
         self.payload.is_none().then_some(&self.own)
     }

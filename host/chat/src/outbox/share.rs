@@ -10,7 +10,7 @@ pub(crate) struct Share {
     most: usize,
 }
 
-/// Bytes that are held; dropping it gives them back.
+/// Bytes that are held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     share: Arc<Share>,
@@ -26,7 +26,7 @@ impl Share {
         })
     }
 
-    /// Takes bytes; nothing if that were more than the user may hold.
+    /// Takes bytes; `None` if the user would hold too much.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         let taken = self
             .taken

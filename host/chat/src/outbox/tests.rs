@@ -92,7 +92,7 @@ fn all_text_of_a_run_leaves_before_the_event_that_ends_it_and_later_events_wait(
     run.append(Channel::Reasoning, "r");
     drain(&outbox, now);
     run.append(Channel::Reasoning, "s");
-    run.append(Channel::Text, &"t".repeat(PIECE + 1));
+    run.append(Channel::Text, &"t".repeat(CHUNK + 1));
     outbox.push_end("run_1", frame(r#"{"ev":"run.ended"}"#));
     outbox.push(frame(r#"{"ev":"later"}"#));
     let sent = drain(&outbox, now);
@@ -116,7 +116,7 @@ fn the_end_of_a_run_that_is_not_followed_does_not_wait() {
 }
 
 #[test]
-fn deltas_join_without_holes_across_pieces() {
+fn deltas_join_without_gaps_across_chunks() {
     let (outbox, run, now) = (outbox(8), run("run_1"), Instant::now());
     let whole = "你好a".repeat(10_000);
     run.append(Channel::Text, &whole);
@@ -140,7 +140,7 @@ fn deltas_join_without_holes_across_pieces() {
 fn two_runs_take_turns() {
     let (outbox, a, b, now) = (outbox(8), run("a"), run("b"), Instant::now());
     for run in [&a, &b] {
-        run.append(Channel::Text, &"x".repeat(PIECE * 2));
+        run.append(Channel::Text, &"x".repeat(CHUNK * 2));
         outbox.follow(run, Position::default());
     }
     let order: Vec<_> = drain(&outbox, now)

@@ -19,7 +19,7 @@ pub(super) struct Content<'a> {
     pub(super) error: Option<Cow<'a, str>>,
 }
 
-/// One of the answers; there is one, as there was one question.
+/// One of the choices; requests ask for one.
 #[derive(Default)]
 pub(super) struct Choice<'a> {
     pub(super) text: Vec<Cow<'a, str>>,
@@ -27,7 +27,7 @@ pub(super) struct Choice<'a> {
     pub(super) finish_reason: Option<Cow<'a, str>>,
 }
 
-/// A chunk as the reference has it; `loose` reads what comes near.
+/// A chunk exactly as the reference has it; `loose` reads similar ones.
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow, default)]
@@ -46,7 +46,7 @@ struct Exact<'a> {
     delta: Option<Words<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Cow<'a, str>>,
-    /// In place of `delta`: a server that does not stream.
+    /// Instead of `delta`, from a server that does not stream.
     #[serde(default)]
     message: Option<serde::de::IgnoredAny>,
 }
@@ -71,7 +71,7 @@ struct Counts {
     completion_tokens: u64,
 }
 
-/// What a chunk says; nothing if it is not exactly as the reference has it.
+/// What a chunk says; `None` if it is not exactly as the reference has it.
 pub(super) fn read(data: &str) -> Option<Content<'_>> {
     let chunk: Chunk<'_> = serde_json::from_str(data).ok()?;
     let mut content = Content {

@@ -1,4 +1,4 @@
-//! One connection per call, TCP or TLS, driven by whoever waits for its answer.
+//! One connection per call, TCP or TLS, driven by whoever waits for its response.
 
 use std::future::Future;
 use std::io;
@@ -23,7 +23,7 @@ use crate::settings::BaseUrl;
 /// Opens connections.
 #[derive(Clone)]
 pub(crate) struct Dialer {
-    /// Only where an endpoint is `https`.
+    /// Only if an endpoint is `https`.
     tls: Option<TlsConnector>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Error {
     /// The other side does not speak HTTP.
     #[error("no HTTP connection")]
     Http(#[from] hyper::Error),
-    /// The host cannot be a name in a certificate.
+    /// The host is not a name that a certificate can have.
     #[error("not a host name for TLS")]
     Name,
 }
@@ -101,7 +101,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Sends the request and waits for the head of the answer.
+    /// Sends the request and waits for the head of the response.
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -110,7 +110,7 @@ impl Connection {
         Ok(self.wire.with(sent).await?)
     }
 
-    /// Gives up the right to send, which lets the connection end with its answer.
+    /// Gives up the right to send, so that the connection ends with its response.
     pub(super) fn into_wire(self) -> Wire {
         self.wire
     }
@@ -125,14 +125,14 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Waits for something that comes over this socket, and meanwhile moves its bytes.
+    /// Waits for something that arrives on this socket, and moves the socket's bytes meanwhile.
     pub(super) async fn with<T>(&mut self, wanted: impl Future<Output = T>) -> T {
         let mut wanted = std::pin::pin!(wanted);
         std::future::poll_fn(|cx| {
             self.drive(cx);
             let ready = wanted.as_mut().poll(cx);
             if ready.is_pending() {
-                // What was wanted may just have taken something out of the way of the socket.
+                // `wanted` may have made room for the socket just now.
                 self.drive(cx);
             }
             ready
@@ -146,7 +146,7 @@ impl Wire {
             None => false,
         };
         if ended {
-            // How it ended is told by the body or the head that somebody waits for.
+            // The body or the head that somebody waits for tells how it ended.
             self.driver = None;
         }
     }

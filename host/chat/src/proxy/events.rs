@@ -33,7 +33,7 @@ impl Events {
     /// Takes bytes.
     ///
     /// # Errors
-    /// An event is too long: the stream should be given up.
+    /// An event is too long; the stream cannot be read further.
     pub(super) fn push(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.decoder.feed(bytes);
         while let Some(batch) = self.decoder.next_batch()? {
@@ -56,11 +56,11 @@ mod tests {
 
     const STREAM: &str = ": ping\r\ndata: {\"a\":1}\r\n\r\nevent: x\ndata:line 1\ndata: line 你\n\n\n: x\rid: 3\rdata\r\rdata: open";
 
-    fn read(pieces: &[&[u8]]) -> Vec<String> {
+    fn read(chunks: &[&[u8]]) -> Vec<String> {
         let mut events = Events::default();
-        for piece in pieces {
-            let piece = Bytes::copy_from_slice(piece);
-            events.push(piece).expect("nothing is too long");
+        for chunk in chunks {
+            let chunk = Bytes::copy_from_slice(chunk);
+            events.push(chunk).expect("nothing is too long");
         }
         std::iter::from_fn(|| events.next()).collect()
     }

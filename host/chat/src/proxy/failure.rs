@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::wire::{Code, ErrorBody, Layer};
 
-/// A message in an error is cut here: it is for logs.
+/// Longer messages of errors are cut: they are for logs.
 const MESSAGE: usize = 500;
 
 /// The media type without its parameters; empty if there is none.
@@ -20,7 +20,7 @@ pub(super) fn content_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// The waiting time that an answer asks for, if it is a number of seconds.
+/// The waiting time that a response asks for, if it is a number of seconds.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers
         .get(header::RETRY_AFTER)?
@@ -32,25 +32,25 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-/// An answer with an error status.
+/// The error of a response with an error status.
 pub(super) fn of_status(status: u16, body: &[u8], retry: Option<Duration>) -> ErrorBody {
     let (code, message) = read(body);
     let (kind, layer) = by_code(&code).unwrap_or_else(|| match status {
-        // Servers of other makers name the model in words, without this code.
+        // Other servers name the model in words, without this code.
         404 if message.to_ascii_lowercase().contains("model") => {
             (Code::ModelNotFound, Layer::Model)
         }
         _ => by_status(status, !message.is_empty()),
     });
     let message = if message.is_empty() {
-        format!("the proxy answered {status}")
+        format!("the proxy responded with {status}")
     } else {
         message
     };
     build(kind, layer, &code, message, retry, status)
 }
 
-/// An error event in the middle of a stream: the value of its `error`.
+/// The error of an event in the middle of a stream; `error` is the value of that member.
 pub(super) fn of_event(error: &str) -> ErrorBody {
     let (code, message) = read(format!("{{\"error\":{error}}}").as_bytes());
     let (kind, layer) = by_code(&code).unwrap_or((Code::UpstreamError, Layer::Model));
@@ -87,7 +87,7 @@ fn build(
     error
 }
 
-/// Code and message of an OpenAI error body, or of one of its relatives.
+/// Code and message of an OpenAI error body, or of a similar one.
 fn read(body: &[u8]) -> (String, String) {
     let Ok(json) = serde_json::from_slice::<Value>(body) else {
         return Default::default();
@@ -157,8 +157,8 @@ fn by_code(code: &str) -> Option<(Code, Layer)> {
     })
 }
 
-/// The cause where the code is none of ours: another server, or something in between. `told` says whether it is an answer in
-/// words: then somebody was reached.
+/// The cause if the code is unknown: another server, or something in between. `told` says whether the response has a message:
+/// then a server was reached.
 fn by_status(status: u16, told: bool) -> (Code, Layer) {
     match status {
         300..=399 | 404 | 405 => (Code::UpstreamConfiguration, Layer::Proxy),

@@ -1,7 +1,7 @@
-//! What chunks say that are not quite as the reference has them.
+//! Reads chunks that are not quite as the reference has them.
 //!
 //! Servers that speak OpenAI's API send `index: null`, content in parts, reasoning as an object, counts with a decimal point.
-//! What can be read is read; what cannot is a [`Problem`], because it may be a part of the answer.
+//! Whatever can be understood is read; the rest is a [`Problem`], because it may be a part of the answer.
 
 use std::borrow::Cow;
 
@@ -10,23 +10,23 @@ use serde_json::{Map, Value};
 use super::chunk::{Choice, Content};
 use crate::wire::message::Usage;
 
-/// Deeper parts within parts are not looked at.
+/// Parts that are nested more deeply are ignored.
 const DEPTH: usize = 8;
 
 /// Why a chunk cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// It is something else than an object.
-    #[error("it is no object")]
+    /// It is not an object.
+    #[error("it is not an object")]
     NoObject,
-    /// A member has a form that we do not know.
-    #[error("`{0}` is of an unknown form")]
+    /// A member has an unknown form.
+    #[error("`{0}` has an unknown form")]
     Form(&'static str),
     /// A part of the content is neither text nor reasoning.
-    #[error("a part of the content is of the type `{0}`")]
+    #[error("a part of the content has the unknown type `{0}`")]
     Part(String),
 }
 
@@ -93,7 +93,7 @@ fn read_choice(choice: &Map<String, Value>) -> Result<Choice<'static>, Problem> 
     Ok(answer)
 }
 
-/// Adds content to the text, and to the reasoning what is marked as such.
+/// Adds content to the text, and what is marked as reasoning to the reasoning.
 fn content(value: &Value, text: &mut String, reasoning: &mut String) -> Result<(), Problem> {
     match value {
         Value::Array(parts) => {
@@ -130,7 +130,7 @@ fn content_part(part: &Value, text: &mut String, reasoning: &mut String) -> Resu
     Ok(())
 }
 
-/// Adds the words of reasoning, in whatever they are wrapped. What is not words says how it was reached, not what it is.
+/// Adds the words of reasoning, whatever they are wrapped in. Other members are about the reasoning and are skipped.
 fn thoughts(value: &Value, reasoning: &mut String, depth: usize) {
     match value {
         Value::String(text) => reasoning.push_str(text),
@@ -149,7 +149,7 @@ fn thoughts(value: &Value, reasoning: &mut String, depth: usize) {
     }
 }
 
-/// A member that is there and not null.
+/// A member that exists and is not null.
 fn given<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     members.get(name).filter(|value| !value.is_null())
 }

@@ -26,14 +26,14 @@ pub(crate) enum Item {
 pub(super) struct Reader {
     items: VecDeque<Result<Item, ErrorBody>>,
     splitter: Splitter,
-    /// Characters of the text and of the reasoning that came half.
+    /// Halves of characters at the ends of the text and of the reasoning.
     halves: (Halves, Halves),
     finished: bool,
     done: bool,
 }
 
 impl Reader {
-    /// A reader. With `prefix` the answer goes on from one that was cut, and has no reasoning at its start.
+    /// A reader. With `prefix` the completion continues an answer that was cut off, and has no reasoning at its start.
     pub(super) fn new(prefix: bool) -> Self {
         let splitter = if prefix {
             Splitter::off()
@@ -54,12 +54,12 @@ impl Reader {
         self.items.pop_front()
     }
 
-    /// Whether nothing more can come: the regular end came, or an error.
+    /// Whether nothing more can come, because of the regular end or an error.
     pub(super) fn done(&self) -> bool {
         self.done
     }
 
-    /// Takes the data of one event. What cannot be read ends the answer: it may have been a part of it.
+    /// Takes the data of one event. Data that cannot be read ends the completion: it may have been a part of the answer.
     pub(super) fn read(&mut self, data: &str) {
         if self.done {
             return;
@@ -70,7 +70,7 @@ impl Reader {
                 self.done = true;
                 return;
             }
-            // Some servers keep the line alive so.
+            // Some servers send this to keep the connection alive.
             "" => return,
             _ => {}
         }
@@ -79,14 +79,14 @@ impl Reader {
         match chunk::read(data).map_or_else(|| loose::read(data), Ok) {
             Ok(content) => self.take_in(content, mended.is_some()),
             Err(problem) => {
-                tracing::debug!(%problem, bytes = data.len(), "chat: a chunk that cannot be read");
+                tracing::debug!(%problem, bytes = data.len(), "chat: a chunk cannot be read");
                 let message = format!("a chunk of the answer cannot be read: {problem}");
                 self.cut(ErrorBody::new(Code::UpstreamInvalid, message).layer(Layer::Model));
             }
         }
     }
 
-    /// `mended`: there are halves of characters in it.
+    /// `mended`: it contains halves of characters.
     fn take_in(&mut self, content: Content<'_>, mended: bool) {
         if let Some(error) = content.error {
             self.cut(failure::of_event(&error));
@@ -105,16 +105,16 @@ impl Reader {
         }
     }
 
-    /// The stream broke off: what came before is still to be taken, then the error.
+    /// The stream broke off: the items before that are taken first, then the error.
     pub(super) fn cut(&mut self, error: ErrorBody) {
         self.flush();
         self.items.push_back(Err(error));
         self.done = true;
     }
 
-    /// The connection ended; `cut` is the error if the model had not.
+    /// The connection ended; `cut` is the error if the model had not finished.
     pub(super) fn end(&mut self, cut: ErrorBody) {
-        // A few servers leave out the end marker; an answer whose reason to end came is whole all the same.
+        // A few servers leave out the end mark; an answer with a finish reason is complete all the same.
         if self.finished {
             self.flush();
             self.done = true;
@@ -125,7 +125,7 @@ impl Reader {
 
     fn words(&mut self, choice: &Choice<'_>, mended: bool) {
         if let Some(reasoning) = &choice.reasoning {
-            // The server tells them apart: from now on a mark in the text is text.
+            // The server separates reasoning and text: from now on a mark in the text is text.
             let held = std::mem::replace(&mut self.splitter, Splitter::off()).end();
             self.add(Channel::Reasoning, held.reasoning);
             self.add(Channel::Text, held.text);
@@ -162,7 +162,7 @@ fn finish(reason: &str) -> Finish {
         "length" => Finish::Length,
         "content_filter" => Finish::ContentFilter,
         "tool_calls" | "function_call" => Finish::ToolCalls,
-        // Servers have words of their own; whatever it was, the model ended.
+        // Servers have words of their own; in any case the model has ended.
         _ => Finish::Stop,
     }
 }

@@ -1,18 +1,17 @@
 //! Characters that a model server has cut in half: one UTF-16 surrogate at the end of a chunk, the other in the next one.
-//!
-//! Such a chunk is no JSON that can be read. Each half becomes a character of private use, and two that follow each other
-//! become the character that they were.
+//! Such a chunk is not valid JSON. Each half becomes a character of private use, and two halves in a row become the original
+//! character.
 
 use std::borrow::Cow;
 
-/// The first of the private characters, in the last plane; nobody is known to use them. There are as many as surrogates.
+/// The first of the private characters, in the last plane; no known software uses them. There are as many as surrogates.
 const PRIVATE: u32 = 0x10_f800;
 /// The surrogates, first halves before second ones.
 const FIRST: u32 = 0xd800;
 const SECOND: u32 = 0xdc00;
 const END: u32 = 0xe000;
 
-/// The JSON text with a private character for each half that stands alone; nothing if there is none.
+/// The JSON text with a private character for each lone half; `None` if there is none.
 pub(super) fn mend(json: &str) -> Option<String> {
     if !json.contains("\\ud") && !json.contains("\\uD") {
         return None;
@@ -33,7 +32,7 @@ pub(super) fn mend(json: &str) -> Option<String> {
                 rest = &rest[6..];
                 continue;
             }
-            // The character behind a backslash is a part of the escape, also where it is a backslash.
+            // The character after a backslash is a part of the escape, even if it is a backslash.
             None => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
         };
         mended.push_str(&rest[..length]);
@@ -43,7 +42,7 @@ pub(super) fn mend(json: &str) -> Option<String> {
     found.then_some(mended)
 }
 
-/// The surrogate that a text begins with, as an escape.
+/// The surrogate whose escape a text begins with.
 fn half(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let unit = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -51,15 +50,15 @@ fn half(text: &str) -> Option<u32> {
     (FIRST..END).contains(&unit).then_some(unit)
 }
 
-/// Puts the halves of one text together again.
+/// Joins the halves of one text.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
     first: Option<u32>,
 }
 
 impl Halves {
-    /// The text with whole characters. A half at its end waits for the next text; one that stays alone is U+FFFD. `mended` says
-    /// that it has halves: otherwise private characters are what they are.
+    /// The text with whole characters. A half at its end waits for the next text; a lone half becomes U+FFFD. `mended` says that
+    /// the text has halves: otherwise private characters stay as they are.
     pub(super) fn join<'a>(&mut self, text: &'a str, mended: bool) -> Cow<'a, str> {
         if !mended && (self.first.is_none() || text.is_empty()) {
             return Cow::Borrowed(text);
@@ -89,7 +88,7 @@ impl Halves {
         Cow::Owned(joined)
     }
 
-    /// What is left when no more text comes.
+    /// What is left at the end of the text.
     pub(super) fn end(&mut self) -> String {
         let left = self.first.take();
         left.map(|_| char::REPLACEMENT_CHARACTER)

@@ -4,21 +4,21 @@
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
 
-/// Bytes of white space that may come before the mark. Arbitrary; models send a few line ends. What has more is an answer: a
-/// model that has lost itself sends line ends without end, and they must not gather here, where no limit counts them.
+/// Bytes of white space that may come before the mark. Arbitrary; models send a few line ends. Text with more is an answer: a
+/// confused model sends endless line ends, and they must not gather here, where no limit counts them.
 pub(super) const BLANKS: usize = 256;
 
-/// Tells reasoning from the answer, however the text is cut.
+/// Separates reasoning from the answer, however the text is cut.
 #[derive(Debug, Default)]
 pub(super) struct Splitter {
     state: State,
-    /// What may become a mark with the next text.
+    /// Text that may become a mark together with the next text.
     held: String,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum State {
-    /// Nothing but white space and a part of the mark came yet.
+    /// Only white space and a part of the mark so far.
     #[default]
     Start,
     Inside,
@@ -35,7 +35,7 @@ pub(super) struct Split {
 }
 
 impl Splitter {
-    /// A splitter for a stream without such reasoning: all is answer.
+    /// A splitter for a stream without such reasoning: all of it is the answer.
     pub(super) fn off() -> Self {
         Self {
             state: State::Answer,
@@ -44,9 +44,9 @@ impl Splitter {
     }
 
     /// Takes text.
-    pub(super) fn push(&mut self, piece: &str) -> Split {
+    pub(super) fn push(&mut self, text: &str) -> Split {
         let mut split = Split::default();
-        self.held.push_str(piece);
+        self.held.push_str(text);
         loop {
             match self.state {
                 State::Start => {
@@ -95,7 +95,7 @@ impl Splitter {
         }
     }
 
-    /// What was held back, at the end of the stream.
+    /// The text that was held back, at the end of the stream.
     pub(super) fn end(&mut self) -> Split {
         let held = std::mem::take(&mut self.held);
         match self.state {
@@ -111,7 +111,7 @@ impl Splitter {
     }
 }
 
-/// Length of the longest end of `text` that is a beginning of `mark`.
+/// The length of the longest suffix of `text` that is a prefix of `mark`.
 fn partial(text: &str, mark: &str) -> usize {
     (1..mark.len())
         .rev()
@@ -123,15 +123,15 @@ fn partial(text: &str, mark: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn split(pieces: &[&str]) -> (String, String) {
+    fn split(chunks: &[&str]) -> (String, String) {
         let mut splitter = Splitter::default();
         let mut all = Split::default();
         let mut add = |split: Split| {
             all.reasoning.push_str(&split.reasoning);
             all.text.push_str(&split.text);
         };
-        for piece in pieces {
-            add(splitter.push(piece));
+        for chunk in chunks {
+            add(splitter.push(chunk));
         }
         add(splitter.end());
         (all.reasoning, all.text)

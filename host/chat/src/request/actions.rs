@@ -20,9 +20,9 @@ use crate::wire::{self, Code, ErrorBody, bad_param, not_found};
 use crate::{debug, highlight, id};
 use sluicegate_telemetry::clock;
 
-/// Messages of a page, at most and if nothing was asked for.
+/// Messages of a page: the most, and the default.
 const PAGE: (usize, usize) = (200, 50);
-/// How long a search may compare.
+/// How long a search may take.
 const SEARCH: Duration = Duration::from_millis(400);
 
 impl Caller<'_> {
@@ -217,7 +217,7 @@ impl Caller<'_> {
         Ok(MessagePayload { message, to })
     }
 
-    /// A message, or a command in the place of one.
+    /// Sends a message, or handles a command that was sent as one.
     pub(crate) async fn send(&self, send: Send) -> Result<Sent, ErrorBody> {
         if let Some(args) = command(&send.text) {
             let card = self.command("debug", args).await?;
@@ -255,7 +255,7 @@ impl Caller<'_> {
                 .await
             }
             None => {
-                // Cheap for a message that comes again; the database decides when two come at once.
+                // Cheap for a message that was sent again. If two come at the same time, the database decides.
                 let (user, cid) = (self.user(), send.cid.clone());
                 let known = self
                     .core
@@ -303,7 +303,7 @@ impl Caller<'_> {
             (Some(session), _) => session.clone(),
             (None, Some(run)) => match self.core.live.session_of(run) {
                 Some(session) => session,
-                // Over already, or never there: stopping twice is no mistake.
+                // Over already, or unknown: stopping twice is not an error.
                 None => return Ok(Stopped { stopping: false }),
             },
             (None, None) => return Err(bad_param("run", "name a run or a session")),
@@ -329,7 +329,7 @@ impl Caller<'_> {
         let work =
             tokio::task::spawn_blocking(move || core.highlighter.highlight(&ask.lang, &ask.text));
         work.await
-            .map_err(|_| ErrorBody::new(Code::Internal, "the grammar broke"))
+            .map_err(|_| ErrorBody::new(Code::Internal, "the grammar failed"))
     }
 
     pub(crate) fn models(&self) -> Models {
@@ -345,7 +345,7 @@ impl Caller<'_> {
     }
 }
 
-/// The arguments of `/debug`, if that is the text's first line.
+/// The arguments of `/debug`, if the first line is that command.
 fn command(text: &str) -> Option<Option<&str>> {
     let rest = text.lines().next()?.strip_prefix("/debug")?;
     match rest.trim() {

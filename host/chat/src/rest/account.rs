@@ -56,7 +56,7 @@ impl Call<'_> {
             .auth
             .new_code(&self.login.user.id, self.login.debug())
             .await?;
-        // The link leads to where the user is now: that name works from where the user sits.
+        // The link has the host that the user uses now: it is known to work for this user.
         let (host, secure) = self
             .core
             .allow_list

@@ -10,7 +10,7 @@ use crate::response::{self, Body};
 use crate::transfer;
 use crate::wire::{self, Code, ErrorBody, bad_param, not_found};
 
-/// What is escaped in the name of a download.
+/// The characters that are escaped in the name of a download.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
 impl Call<'_> {
@@ -69,7 +69,7 @@ impl Call<'_> {
 
     pub(super) async fn import(&self, body: Bytes) -> Result<Response<Body>, ErrorBody> {
         let user = self.login.user.id.clone();
-        // Reading tens of megabytes would hold up the traffic of this thread.
+        // Parsing tens of megabytes would delay the traffic of this thread.
         let read = tokio::task::spawn_blocking(move || transfer::Import::read(&user, &body));
         let import = read
             .await
@@ -80,7 +80,7 @@ impl Call<'_> {
     }
 }
 
-/// A file to be saved. The name is the user's text: only plain letters go into the old form, the rest is encoded.
+/// A file to save. The name is the user's text: the old form has plain letters only, the new one is encoded.
 fn download(name: &str, kind: &'static str, text: String) -> Response<Body> {
     let mut response = response::typed(StatusCode::OK, kind, text);
     let plain: String = name

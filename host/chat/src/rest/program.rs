@@ -1,4 +1,4 @@
-//! Answers for programs: one JSON at the end, or frames as they come.
+//! Messages of programs: the answer is one JSON document at the end, or frames as they come.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::wire::rest::{Answered, PostMessage};
 use crate::{id, stream as events};
 
 impl Call<'_> {
-    /// A message of a program: waits for the answer, or streams the session's frames until it has ended.
+    /// Sends a program's message, and waits for the answer or streams the session's frames until the run has ended.
     pub(super) async fn message(
         &self,
         session: &str,

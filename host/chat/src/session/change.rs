@@ -1,4 +1,4 @@
-//! Changes of a session that are not messages: settings, the bin, what was read, the branch.
+//! Changes of a session that are not messages: settings, the trash, the read position, the branch.
 
 use super::Actor;
 use crate::store::session::SessionRow;
@@ -9,7 +9,7 @@ use crate::wire::session::Session;
 use crate::wire::{Code, ErrorBody, bad_param, not_found};
 use sluicegate_telemetry::clock;
 
-/// Characters of a title, and bytes of a system prompt and of a model's name. Arbitrary; they keep the list small.
+/// The most characters of a title, and bytes of a system prompt and of a model's name. Arbitrary; they keep the list small.
 const TITLE: usize = 200;
 const SYSTEM: usize = 32 * 1024;
 const MODEL: usize = 200;
@@ -26,7 +26,8 @@ impl Actor {
             let details =
                 serde_json::json!({ "leaf": self.row.session.leaf, "seq": self.row.session.seq });
             return Err(
-                ErrorBody::new(Code::LeafChanged, "the session changed meanwhile").details(details),
+                ErrorBody::new(Code::LeafChanged, "the session has changed meanwhile")
+                    .details(details),
             );
         }
         check(&patch)?;
@@ -37,7 +38,7 @@ impl Actor {
         self.store_change(row).await
     }
 
-    /// Into the bin, which stops what runs; or out of it.
+    /// Moves the session into the trash, which stops its run, or out of it.
     pub(super) async fn trash(&mut self, deleted: bool, user: &str) -> Result<Session, ErrorBody> {
         self.owned(user)?;
         if deleted == self.row.session.deleted_at.is_some() {
@@ -81,7 +82,7 @@ impl Actor {
         Ok(self.session_now())
     }
 
-    /// What was read is told to the user's other tabs, but is no change of the session.
+    /// Notes the read position. The user's other tabs are told, but it is not a change of the session.
     pub(super) async fn read(&mut self, seq: u64, user: &str) -> Result<Session, ErrorBody> {
         self.owned(user)?;
         let seen = seq.min(self.row.session.seq);
@@ -102,7 +103,7 @@ impl Actor {
         Ok(self.session_now())
     }
 
-    /// Shows the branch through a message. While a run writes, its branch is the one that is shown.
+    /// Shows the branch through a message. While a run writes, its branch is shown.
     pub(super) async fn select(
         &mut self,
         leaf: &str,
@@ -149,7 +150,7 @@ impl Actor {
     }
 }
 
-/// That a session's settings are of a sensible size.
+/// Checks the sizes of a session's settings.
 pub(crate) fn check(patch: &SessionPatch) -> Result<(), ErrorBody> {
     let too_long = |value: &Option<Option<String>>, most: usize| {
         value.iter().flatten().any(|text| text.len() > most)
@@ -177,7 +178,7 @@ pub(crate) fn check(patch: &SessionPatch) -> Result<(), ErrorBody> {
     }
 }
 
-/// Puts the changes into a row.
+/// Applies the changes to a row.
 pub(crate) fn apply(patch: SessionPatch, row: &mut SessionRow) {
     let session = &mut row.session;
     if let Some(title) = patch.title {

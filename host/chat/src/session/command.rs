@@ -27,14 +27,14 @@ impl<T> Reply<T> {
 /// One command. `user` is who sends it.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Tell this connection all changes; the answer goes there as the `res` of request `id`.
+    /// Send this connection all changes; the response goes there as the `res` of request `id`.
     Watch {
         outbox: Arc<Outbox>,
         id: String,
         params: Sub,
         user: String,
     },
-    /// Stop that.
+    /// Stop that for this connection.
     Unwatch { conn: String },
     /// A new message.
     Send {
@@ -49,38 +49,38 @@ pub(crate) enum Command {
         user: String,
         reply: Reply<Sent>,
     },
-    /// Stop the run of that name, or whatever runs. The answer says whether something did.
+    /// Stop this run, or any run. The reply says whether one was under way.
     Stop {
         run: Option<String>,
         user: String,
         reply: Reply<bool>,
     },
-    /// Change the waiting messages. The answer is the position.
+    /// Change the waiting messages. The reply is the position.
     Queue {
         change: QueueOp,
         user: String,
         reply: Reply<u64>,
     },
-    /// Show another branch. The answer is its leaf and the position.
+    /// Show another branch. The reply is its leaf and the position.
     Select {
         leaf: String,
         user: String,
         reply: Reply<(String, u64)>,
     },
-    /// Change settings, if the session is still at position `at`, where given.
+    /// Change settings; with `at` only if the session is still at that position.
     Patch {
         patch: SessionPatch,
         at: Option<u64>,
         user: String,
         reply: Reply<Session>,
     },
-    /// Into the trash, or out of it.
+    /// Move into the trash, or out of it.
     Trash {
         deleted: bool,
         user: String,
         reply: Reply<Session>,
     },
-    /// All up to this position was seen.
+    /// The user has seen everything up to this position.
     Read {
         seq: u64,
         user: String,
@@ -95,9 +95,9 @@ pub(crate) enum Command {
 /// A change of the waiting messages.
 #[derive(Debug)]
 pub(crate) enum QueueOp {
-    /// Take this one back.
+    /// Remove this message.
     Remove(String),
-    /// Move this one to that place, from 0.
+    /// Move this message to that place, from 0.
     Move(String, usize),
 }
 
@@ -107,16 +107,16 @@ pub(crate) struct Outcome {
     pub finish: Finish,
     pub error: Option<ErrorBody>,
     pub usage: Option<Usage>,
-    /// From asking to the first text.
+    /// From the request to the first text.
     pub ttft: Option<Duration>,
     /// From the first reasoning to the first text of the answer.
     pub reasoning: Option<Duration>,
-    /// From asking to the end.
+    /// From the request to the end.
     pub took: Duration,
 }
 
 impl Outcome {
-    /// An end without anything to tell about it; `started` is when the run began to ask.
+    /// An end without further facts; `started` is when the request was sent.
     pub(crate) fn new(finish: Finish, started: Instant) -> Self {
         Self {
             finish,

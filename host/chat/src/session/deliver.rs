@@ -72,7 +72,7 @@ async fn load(core: &Arc<Core>, session: &str) -> Result<mpsc::Sender<Command>, 
     let id = session.to_owned();
     let now = clock::unix_ms();
     let loaded = core.store.write(move |c| {
-        // Runs of an actor that broke; at the start of the gateway all others were ended.
+        // Ends runs of an actor that broke. All others were ended when the gateway started.
         store::run::repair(c, Some(&id), now)?;
         let row = store::session::any(c, &id)?;
         let queue = store::run::waiting(c, &id)?;

@@ -22,7 +22,7 @@ const RETRY: [Duration; 4] = [
 ];
 
 impl Actor {
-    /// Asks the run to stop; with `hold` the messages behind it wait until somebody acts. Gives whether there was one.
+    /// Asks the run to stop; with `hold` the messages behind it wait until somebody acts. Returns whether there was a run.
     pub(super) fn stop(&mut self, run: Option<&str>, hold: bool) -> bool {
         let Some(live) = self
             .live
@@ -43,7 +43,7 @@ impl Actor {
         true
     }
 
-    /// A run that waited is under way.
+    /// Notes that a waiting run has started.
     pub(super) async fn started(&mut self, run: &str) {
         let Some(live) = self.live.as_mut().filter(|live| live.start.run == run) else {
             return;
@@ -76,12 +76,12 @@ impl Actor {
                 self.row = kept;
                 self.broadcast(self.row.session.seq, &told);
             }
-            // Only the page's word for it is late; the end of the run says all.
+            // Only the page learns of it late; the end of the run has all facts.
             Err(error) => tracing::error!(%error, "chat: the start of a run was not stored"),
         }
     }
 
-    /// A run is over: stores its text and figures, tells them, logs them, and goes on with what waits.
+    /// Notes that a run is over: stores, sends and logs its text and figures, and starts the next waiting message.
     pub(super) async fn ended(&mut self, run: &str, outcome: Outcome) {
         let Some(live) = self.live.take_if(|live| live.start.run == run) else {
             return;
@@ -101,14 +101,14 @@ impl Actor {
             self.core.health.mark_stale();
         }
         if !stored {
-            // Clients come back, a new actor loads what is there, and the repair ends the run.
+            // Clients reconnect, a new actor loads what is stored, and the repair ends the run.
             self.each_watcher(|outbox| outbox.cut(Close::Internal));
             self.watchers.clear();
             return;
         }
         self.row = row;
         let hold = match end.finish {
-            // The next message would most likely fail too, or come to nobody.
+            // The next message would probably fail too, or nobody would read its answer.
             Finish::Error | Finish::Interrupted | Finish::Abandoned => true,
             Finish::Stop
             | Finish::Length
@@ -118,7 +118,7 @@ impl Actor {
         };
         self.broadcast(self.row.session.seq, &Event::RunEnded(end));
         self.broadcast_summary();
-        // What is held waits until somebody acts. In the bin nothing runs.
+        // Held messages wait until somebody acts. In the trash nothing runs.
         if !hold && self.row.session.deleted_at.is_none() {
             self.next_in_queue().await;
         }

@@ -15,18 +15,18 @@ const TITLE: usize = 48;
 /// Characters of a preview.
 pub(super) const PREVIEW: usize = 80;
 
-/// All that decides on a run before anything is stored.
+/// Everything about a run that is decided before anything is stored.
 pub(super) struct Plan {
     pub(super) kind: RunKind,
     pub(super) cid: String,
     /// The user's message, if there is a new one.
     pub(super) asked: Option<Message>,
-    /// The message that the run writes: new, or for `Continue` the one that is there.
+    /// The message that the run writes: new, or with `Continue` the existing one.
     pub(super) reply: Message,
     /// Whether it is new.
     pub(super) fresh: bool,
     pub(super) model: String,
-    /// Whether the user named the model, so that it becomes the session's.
+    /// Whether the user chose the model, so that it becomes the session's.
     pub(super) chosen: bool,
     pub(super) options: Options,
     /// Whether the user's message waited in the queue.
@@ -59,7 +59,8 @@ impl Actor {
         {
             let details = serde_json::json!({ "leaf": leaf });
             return Err(
-                ErrorBody::new(Code::LeafChanged, "the session went on meanwhile").details(details),
+                ErrorBody::new(Code::LeafChanged, "the session has changed meanwhile")
+                    .details(details),
             );
         }
         let now = clock::unix_ms();
@@ -97,7 +98,7 @@ impl Actor {
             (RunKind::Continue, Role::Assistant) if leaf == Some(target.id.as_str()) => {
                 (self.model(target.model.clone()).await, target, false)
             }
-            // What was answered to stays as it is: another answer begins with the same words.
+            // An answer that others follow stays as it is: another answer begins with its text.
             (RunKind::Continue, Role::Assistant) if is_cut(&target) => {
                 let model = self.model(target.model.clone()).await;
                 let question = target.parent.ok_or_else(|| not_found("message"))?;
@@ -147,7 +148,7 @@ impl Actor {
             .ok_or_else(|| not_found("message"))
     }
 
-    /// The model to ask; empty if none was chosen and none is known, and then the run says so.
+    /// The model to ask; empty if none was chosen and none is known: the run then ends with that error.
     async fn model(&self, wanted: Option<String>) -> String {
         match wanted
             .filter(|model| !model.is_empty())
@@ -179,7 +180,7 @@ impl Plan {
         }
     }
 
-    /// What the run's message holds before it. An answer that was cut before its first word begins anew.
+    /// The text of the message before the run. An answer cut off before its first word starts over.
     pub(super) fn before(&self) -> (String, String) {
         match self.kind {
             RunKind::Continue if !self.reply.text.is_empty() => {
@@ -189,11 +190,11 @@ impl Plan {
         }
     }
 
-    /// What the run changes in its session's row.
+    /// Applies what the run changes to its session's row.
     pub(super) fn touch(&self, row: &mut session::SessionRow, busy: bool) {
         debug_assert!(!busy, "a session has one run at a time");
         let session = &mut row.session;
-        // Two positions: the message and the run, or the run alone; and one more for the queue.
+        // One position for the run, one for the message if there is one, and one for the queue if it changes.
         session.seq += u64::from(self.asked.is_some()) + u64::from(self.queued);
         session.leaf = Some(self.reply.id.clone());
         if let Some(asked) = &self.asked {
@@ -202,7 +203,7 @@ impl Plan {
                 session.title = one_line(&asked.text, TITLE);
             }
         }
-        // What the user chose for one message goes for the next ones too, until something else is chosen.
+        // A model that the user chose for one message is used for the next ones too, until another is chosen.
         if session.model.is_none() && self.chosen {
             session.model = Some(self.model.clone());
         }
@@ -230,7 +231,7 @@ impl Plan {
     }
 }
 
-/// Whether there may be more to say than an answer says.
+/// Whether an answer may be incomplete.
 fn is_cut(message: &Message) -> bool {
     let finish = message.run.as_ref().and_then(|run| run.finish);
     let ended = match message.status {

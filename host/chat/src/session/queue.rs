@@ -11,7 +11,7 @@ use crate::wire::{self, Code, ErrorBody, not_found};
 use sluicegate_telemetry::clock;
 
 impl Actor {
-    /// Puts a message behind, or with `first` before, those that wait.
+    /// Adds a message to the end of the queue, or with `first` to its beginning.
     pub(super) async fn enqueue(&mut self, send: Send, first: bool) -> Result<Sent, ErrorBody> {
         if self.queue.len() >= self.core.settings.limits.queue {
             return Err(ErrorBody::new(
@@ -49,7 +49,7 @@ impl Actor {
         })
     }
 
-    /// Writes a changed queue after `change`, and tells it.
+    /// Stores a changed queue after `change`, and sends it to all watchers.
     pub(super) async fn store_queue(
         &mut self,
         queue: Vec<(Send, u64)>,

@@ -1,4 +1,4 @@
-//! From a message, or a wish for another answer, to a run.
+//! Handles `send`, `regenerate` and `continue`: decides whether a run starts, waits or is refused.
 
 use super::{Actor, Live, change};
 use crate::store;
@@ -9,7 +9,7 @@ use crate::wire::params::{Accepted, Again, Send, Sent, SessionPatch, When};
 use crate::wire::{Code, ErrorBody};
 
 impl Actor {
-    /// A new message: runs it, lets it wait, or says what became of it when it came before.
+    /// A new message: starts its run, lets it wait, or reports the earlier result if it came before.
     pub(super) async fn send(&mut self, send: Send, user: &str) -> Result<Sent, ErrorBody> {
         self.usable(user)?;
         if let Some(sent) = self.known(&send.cid).await? {
@@ -47,7 +47,7 @@ impl Actor {
                 Ok(sent)
             }
             (Some(_), When::Queue) => self.enqueue(send, false).await,
-            // An answer failed while messages waited: they come first.
+            // A run failed while messages waited: they come first.
             (None, When::Queue) if !self.queue.is_empty() => {
                 let sent = self.enqueue(send, false).await?;
                 self.next_in_queue().await;
@@ -61,7 +61,7 @@ impl Actor {
         }
     }
 
-    /// Another answer to an old question, or more of an answer.
+    /// Another answer to an earlier question, or more of an answer.
     pub(super) async fn again(
         &mut self,
         kind: RunKind,
@@ -91,7 +91,7 @@ impl Actor {
         result
     }
 
-    /// Starts the next waiting message, if there is one. One that cannot start any more is left out.
+    /// Starts the next waiting message, if there is one. A message that cannot start any more is dropped.
     pub(super) async fn next_in_queue(&mut self) {
         while self.live.is_none() && !self.queue.is_empty() && !self.core.is_stopping() {
             let (send, _) = self.queue[0].clone();
@@ -102,7 +102,7 @@ impl Actor {
             };
             match result {
                 Ok(_) => return,
-                // Tried again when something else in this session happens.
+                // Tried again when something else happens in this session.
                 Err(error) if error.retryable => return,
                 Err(error) => {
                     tracing::warn!(code = ?error.code, "chat: a waiting message cannot be sent any more");
@@ -114,7 +114,7 @@ impl Actor {
         }
     }
 
-    /// The ids of the first time, if this client id came before.
+    /// The earlier result, if this client id came before.
     pub(super) async fn known(&self, cid: &str) -> Result<Option<Sent>, ErrorBody> {
         let (user, cid) = (self.row.user.clone(), cid.to_owned());
         let known = self

@@ -1,4 +1,4 @@
-//! The beginning of a run: all of it in one transaction, then told, then started.
+//! Starts a run: everything is stored in one transaction, then sent to the watchers, then the run begins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::plan::Plan;
 use super::{Actor, Live};
 use crate::buffer::Buffer;
-use crate::run::{self, Moves};
+use crate::run::{self, PositionNotice};
 use crate::slots::Entry;
 use crate::store::message::Turn;
 use crate::store::{self, event, message, session};
@@ -18,10 +18,10 @@ use crate::wire::params::{Accepted, Sent};
 use crate::wire::{Code, ErrorBody};
 
 impl Actor {
-    /// Stores all that begins with a run, tells it, and starts the run.
+    /// Stores all that a new run changes, sends it to the watchers, and starts the run.
     pub(super) async fn start_run(&mut self, plan: Plan, cid: &str) -> Result<Sent, ErrorBody> {
-        let moves = Arc::new(Moves::new(&self.core));
-        let entry = self.core.slots.enter(&self.row.user, moves.clone());
+        let notice = Arc::new(PositionNotice::new(&self.core));
+        let entry = self.core.slots.enter(&self.row.user, notice.clone());
         let place = match &entry {
             Entry::Now(_) => None,
             Entry::Later(_, place) => Some(*place),
@@ -47,7 +47,7 @@ impl Actor {
         let written = self.core.store.write(move |c| write.store(c)).await;
         let written = match written {
             Ok(written) => written,
-            // The same client id came to two sessions, or to two new ones, at once: the other one won.
+            // The same client id came to two sessions at the same time: the other one was first.
             Err(error) if error.conflict() => {
                 return self.known(cid).await?.ok_or_else(|| error.into());
             }
@@ -58,7 +58,7 @@ impl Actor {
         if written.plan.queued {
             self.queue.remove(0);
         }
-        let sent = self.spawn_run(entry, &moves, start, &written.plan, written.turns, place);
+        let sent = self.spawn_run(entry, &notice, start, &written.plan, written.turns, place);
         for (seq, event) in (first..).zip(&written.events) {
             self.broadcast(seq, event);
         }
@@ -73,7 +73,7 @@ impl Actor {
     fn spawn_run(
         &mut self,
         entry: Entry,
-        moves: &Moves,
+        notice: &PositionNotice,
         start: RunStart,
         plan: &Plan,
         turns: Vec<Turn>,
@@ -93,7 +93,7 @@ impl Actor {
             buffer: Arc::clone(&buffer),
             stop: stop.clone(),
         };
-        moves.attach(&self.row.user, &start.run);
+        notice.attach(&self.row.user, &start.run);
         self.core.live.add(&self.row.session.id, &buffer);
         run::spawn(task, entry);
         let sent = Sent {
@@ -129,18 +129,18 @@ impl Actor {
     }
 }
 
-/// All that is stored when a run begins.
+/// All that is stored when a run starts.
 struct Write {
     stored: bool,
     first: u64,
     plan: Plan,
     start: RunStart,
     row: session::SessionRow,
-    /// What still waits, if the message waited.
+    /// What still waits, if the message was in the queue.
     queue: Option<Vec<QueueItem>>,
 }
 
-/// What was stored, and what the model will be told.
+/// What was stored, and the messages for the model.
 struct Written {
     plan: Plan,
     row: session::SessionRow,

@@ -1,4 +1,4 @@
-//! Beginning to watch a session, and coming back to it.
+//! Lets clients watch a session, and resume it later.
 
 use std::sync::{Arc, Weak};
 
@@ -10,28 +10,28 @@ use crate::wire::message::{Message, Position, QueueItem, RunPhase, RunState, Sta
 use crate::wire::params::{Replayed, Sub, Subscribed};
 use crate::wire::{self, Close, ErrorBody, not_found};
 
-/// Messages in a snapshot; older ones are asked for.
+/// Messages in a snapshot; clients ask for older ones.
 const SNAPSHOT: usize = 50;
 
 /// Bytes of each text of a live run in a snapshot. The rest follows from the run's buffer, at the pace of the reader.
 const LIVE: usize = 64 * 1024;
 
-/// What the database gave.
+/// What was read from the database.
 enum Found {
     Events(Vec<Replayed>, Vec<Message>),
     Page(Vec<Message>, bool),
 }
 
-/// The payload of a snapshot, as long as somebody still has to read it.
+/// The payload of the last snapshot, while somebody still has to read it.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     state: Option<State>,
     payload: Weak<Payload>,
-    /// Where the text of the live run goes on.
+    /// Where the text of the live run continues.
     at: Option<Position>,
 }
 
-/// All that a snapshot depends on.
+/// Everything that a snapshot depends on.
 #[derive(Debug, PartialEq)]
 struct State {
     seq: u64,
@@ -40,7 +40,7 @@ struct State {
 }
 
 impl Actor {
-    /// Registers a connection and answers it, in one step: no change can come between.
+    /// Adds a watcher and responds to it in one step, so that no change can come between.
     pub(super) async fn watch(&mut self, outbox: &Arc<Outbox>, id: &str, params: &Sub, user: &str) {
         if let Err(error) = self.owned(user) {
             return outbox.push(wire::fail(id, &error).into());
@@ -58,7 +58,7 @@ impl Actor {
         let mut sent = None;
         if let Some(live) = &mut self.live {
             live.resumes += u32::from(params.after.is_some());
-            // What is sent from an older position must not come after the answer.
+            // Text from an older position must not come after the response.
             sent = outbox.unfollow(&live.start.run);
         }
         let at = match (found, known) {
@@ -106,7 +106,7 @@ impl Actor {
         }
     }
 
-    /// The position from which a client wants to go on, if it is one of this database.
+    /// The position from which a client wants to resume, if it belongs to this database.
     fn after(&self, params: &Sub) -> Option<u64> {
         params
             .after
@@ -143,7 +143,7 @@ impl Actor {
                 Some(after) => event::after(c, &session, after, head)?,
                 None => None,
             };
-            // The client throws its view away and asks for another branch: let it have that at once.
+            // The client would drop its view and ask for the other branch: it gets that at once.
             let turned =
                 |replayed: &Replayed| matches!(replayed.event, Event::BranchSelected { .. });
             if let Some(events) = events.filter(|events| !events.iter().any(turned))
@@ -157,8 +157,8 @@ impl Actor {
         Ok(read.await?)
     }
 
-    /// What a client missed, and where the stream of the run goes on. `sent` is how far it came on this very connection: what the
-    /// client says of itself is older than what is still under way to it.
+    /// What a client missed, and where the text of the run continues. `sent` is how far it was sent on this connection: the
+    /// client's own position is older than text that is on its way to it.
     fn events(
         &self,
         events: Vec<Replayed>,
@@ -167,7 +167,7 @@ impl Actor {
         sent: Option<Position>,
     ) -> (Subscribed, Option<Position>) {
         if let Some(live) = &self.live {
-            // Continued meanwhile: its row is not final, and its stream follows.
+            // The message was continued meanwhile: its row is not final, and its text follows.
             messages.retain(|message| message.id != live.start.message);
         }
         let state = self
@@ -185,7 +185,7 @@ impl Actor {
         (payload, at)
     }
 
-    /// The end of the branch that is shown, and where the stream of the run goes on.
+    /// The end of the current branch, and where the text of the run continues.
     fn page(&self, mut messages: Vec<Message>, more: bool) -> (Subscribed, Option<Position>) {
         let state = self.live.as_ref().map(|live| {
             let message = messages
@@ -216,9 +216,9 @@ impl Actor {
 }
 
 impl Live {
-    /// Puts the beginning of the text that there is so far into a message. Gives where it ends.
+    /// Puts the beginning of the text so far into a message. Returns where that ends.
     fn fill(&self, message: &mut Message) -> Position {
-        let begin = |channel| self.buffer.piece(channel, 0, LIVE, str::to_owned);
+        let begin = |channel| self.buffer.chunk(channel, 0, LIVE, str::to_owned);
         let text = begin(Channel::Text).unwrap_or_default();
         let reasoning = begin(Channel::Reasoning).unwrap_or_default();
         let to = Position {
@@ -247,7 +247,7 @@ impl Live {
         }
     }
 
-    /// Goes on from where the client is, or from the run's beginning if it does not know the run.
+    /// Continues from the client's position, or from the run's beginning if the client does not know the run.
     fn resume(&self, params: &Sub) -> RunState {
         match params.runs.get(&self.start.run) {
             Some(have) if self.buffer.reaches(*have) => self.state(*have),
@@ -260,7 +260,7 @@ impl Live {
     }
 }
 
-/// The stored messages of the runs that ended within `events`; nothing if they are more than a snapshot would be.
+/// The stored messages of the runs that ended within `events`; `None` if they are larger than a snapshot.
 fn finished(
     c: &rusqlite::Connection,
     session: &str,
