@@ -66,6 +66,16 @@ struct AccessToken {
     source: String,
 }
 
+impl AccessToken {
+    fn user(&self) -> User {
+        User {
+            id: self.user.clone(),
+            name: self.name.clone(),
+            scopes: scopes(self.debug),
+        }
+    }
+}
+
 impl Auth {
     /// Adds the users of the settings, and ends logins made with tokens that are no longer configured.
     ///
@@ -141,25 +151,7 @@ impl Auth {
         let tried = body.code.as_ref().or(body.token.as_ref());
         let tried = id::digest(tried.map_or("", String::as_str));
         self.check_rate(address, &tried)?;
-        let found = match (&body.code, &body.token) {
-            (Some(code), None) => {
-                let hash = id::digest(code);
-                self.store
-                    .write(move |c| token::take_code(c, hash, clock::unix_ms()))
-                    .await?
-                    .map(|(user, name, debug)| (user, name, debug, "code".to_owned()))
-            }
-            (None, Some(secret)) => self.access_token(secret).map(|token| {
-                (
-                    token.user.clone(),
-                    token.name.clone(),
-                    token.debug,
-                    token.source.clone(),
-                )
-            }),
-            (Some(_), Some(_)) | (None, None) => None,
-        };
-        let Some((user, name, debug, source)) = found else {
+        let Some((user, source)) = self.prove(body).await? else {
             self.failed(address, &tried);
             return Err(ErrorBody::new(
                 Code::Unauthenticated,
@@ -168,11 +160,7 @@ impl Auth {
         };
         let (cookie, bind) = (id::secret("s_"), id::secret("b_"));
         let token_id = id::new("tok");
-        let user = User {
-            id: user,
-            name,
-            scopes: scopes(debug),
-        };
+        let debug = user.scopes.contains(&Scope::Debug);
         let (hashes, owner) = ((id::digest(&cookie), id::digest(&bind)), user.id.clone());
         let added = self.store.write(move |c| {
             let login = NewToken {
@@ -193,6 +181,27 @@ impl Auth {
             expires_at: clock::unix_ms() + token::LOGIN_MS,
         };
         Ok(NewLogin { cookie, body })
+    }
+
+    /// Whose code or token that is, and what the login is made with. A code is used up by this.
+    async fn prove(&self, body: &rest::Login) -> Result<Option<(User, String)>, ErrorBody> {
+        match (&body.code, &body.token) {
+            (Some(code), None) => {
+                let hash = id::digest(code);
+                let found = self
+                    .store
+                    .write(move |c| token::take_code(c, hash, clock::unix_ms()))
+                    .await?;
+                Ok(found.map(|(id, name, debug)| {
+                    let scopes = scopes(debug);
+                    (User { id, name, scopes }, "code".to_owned())
+                }))
+            }
+            (None, Some(secret)) => Ok(self
+                .access_token(secret)
+                .map(|token| (token.user(), token.source.clone()))),
+            (Some(_), Some(_)) | (None, None) => Ok(None),
+        }
     }
 
     /// Who sends a request: by a bearer token, or by the cookie with its second secret.
@@ -231,11 +240,7 @@ impl Auth {
         match self.access_token(secret) {
             Some(token) => Ok(Login {
                 token: token.source.clone(),
-                user: User {
-                    id: token.user.clone(),
-                    name: token.name.clone(),
-                    scopes: scopes(token.debug),
-                },
+                user: token.user(),
                 source: token.source.clone(),
             }),
             None => {

@@ -12,10 +12,12 @@ use hyper::{Method, Request, Response};
 use super::core::Core;
 use super::proxy::RawResponse;
 use super::response::{self, Body, Broken};
-use super::slots::{Entry, QueueObserver};
+use super::slots::{Entry, QueueObserver, Slot};
 use super::wire::{Code, ErrorBody};
 use sluicegate_telemetry::request_id;
 
+/// The field that carries the request id in both directions.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The most bytes of a request, as the proxy has it.
 const MOST: usize = 32 << 20;
 
@@ -53,31 +55,36 @@ async fn pass(
     };
     let given = request
         .headers()
-        .get("x-request-id")
+        .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok());
     let request_id = given
         .filter(|given| request_id::is_valid(given.as_bytes()))
         .map_or_else(request_id::new, str::to_owned);
     let slot = match method {
-        Method::POST => {
-            core.take_send(&login.user.id)?;
-            match core.slots.enter(&login.user.id, Arc::new(NoNotify)) {
-                Entry::Now(slot) => Some(slot),
-                Entry::Later(ticket, _) => Some(ticket.wait().await),
-                Entry::Full => {
-                    return Err(ErrorBody::new(
-                        Code::QueueFull,
-                        "too many requests wait already",
-                    ));
-                }
-            }
-        }
+        Method::POST => Some(slot(core, &login.user.id).await?),
         _ => None,
     };
     let body = response::read(request.into_body(), MOST).await?;
     let raw = core.proxy.pass(method, &path, &request_id, body).await?;
-    let mut response = Response::new(response::empty(raw.status).into_body());
-    *response.status_mut() = raw.status;
+    Ok(forward(raw, slot, &request_id))
+}
+
+/// Waits for a slot for a request to the model.
+async fn slot(core: &Arc<Core>, user: &str) -> Result<Slot, ErrorBody> {
+    core.take_send(user)?;
+    match core.slots.enter(user, Arc::new(NoNotify)) {
+        Entry::Now(slot) => Ok(slot),
+        Entry::Later(ticket, _) => Ok(ticket.wait().await),
+        Entry::Full => Err(ErrorBody::new(
+            Code::QueueFull,
+            "too many requests wait already",
+        )),
+    }
+}
+
+/// The proxy's response for the client. It holds the slot until it ends; after an error it ends without its end mark.
+fn forward(raw: RawResponse, slot: Option<Slot>, request_id: &str) -> Response<Body> {
+    let mut response = response::empty(raw.status);
     let fields = response.headers_mut();
     if let Some(kind) = &raw.content_type {
         fields.insert(header::CONTENT_TYPE, kind.clone());
@@ -86,21 +93,17 @@ async fn pass(
         fields.insert(header::RETRY_AFTER, retry.clone());
     }
     if let Ok(id) = HeaderValue::try_from(request_id) {
-        fields.insert(HeaderName::from_static("x-request-id"), id);
+        fields.insert(REQUEST_ID, id);
     }
-    // The slot is held until the response ends. After an error the stream ends without its end mark.
-    let chunks = stream::unfold(
-        Some((raw, slot)),
-        |open: Option<(RawResponse, _)>| async move {
-            let (mut raw, slot) = open?;
-            match raw.next().await? {
-                Ok(bytes) => Some((Ok(Frame::data(bytes)), Some((raw, slot)))),
-                Err(_) => Some((Err(Broken), None)),
-            }
-        },
-    );
+    let chunks = stream::unfold(Some((raw, slot)), |open| async move {
+        let (mut raw, slot): (RawResponse, _) = open?;
+        match raw.next().await? {
+            Ok(bytes) => Some((Ok(Frame::data(bytes)), Some((raw, slot)))),
+            Err(_) => Some((Err(Broken), None)),
+        }
+    });
     *response.body_mut() = StreamBody::new(chunks).boxed_unsync();
-    Ok(response)
+    response
 }
 
 /// Nobody is shown the place of such a request.

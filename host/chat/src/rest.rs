@@ -14,7 +14,7 @@ use super::core::Core;
 use super::origin::{AllowList, Origin};
 use super::response::{self, Body};
 use super::wire::params::{CardPayload, ListSessions, PageMessages, Stop};
-use super::wire::rest::{Me, NewToken, UsageReport};
+use super::wire::rest::UsageReport;
 use super::wire::session::Reach;
 use super::wire::{self, Code, ErrorBody, bad_param, not_found};
 use super::{store, stream as events};
@@ -227,49 +227,17 @@ impl Call<'_> {
     ) -> Result<Response<Body>, ErrorBody> {
         let caller = self.caller();
         match (self.method.as_str(), path) {
-            ("GET", ["me"]) => Ok(response::json(
-                StatusCode::OK,
-                &Me {
-                    user: self.login.user.clone(),
-                    build: self.core.pages.build(),
-                },
-            )),
-            ("POST", ["logout"]) => {
-                self.revoke(&self.login.token.clone()).await?;
-                let mut response = response::empty(StatusCode::NO_CONTENT);
-                account::set_cookie(&mut response, &self.core.auth.set_cookie("", secure));
-                Ok(response)
-            }
-            ("POST", ["login-codes"]) => self.login_code().await,
-            ("GET", ["tokens"]) => self.tokens().await,
-            ("POST", ["tokens"]) => {
-                let new: NewToken = parse(&response::read(body, BODY).await?)?;
-                if !(1..=64).contains(&new.label.chars().count()) {
-                    return Err(bad_param("label", "1 to 64 characters"));
-                }
-                Ok(response::json(
-                    StatusCode::CREATED,
-                    &self.core.auth.new_program(self.login, &new.label).await?,
-                ))
-            }
-            ("DELETE", ["tokens", id]) => match self.revoke(id).await? {
-                true => Ok(response::empty(StatusCode::NO_CONTENT)),
-                false => Err(not_found("token")),
-            },
             ("GET", ["models"]) => Ok(response::json(StatusCode::OK, &caller.models())),
             ("GET", ["debug"]) => {
-                let card = caller
-                    .command("debug", self.param("args").as_deref())
-                    .await?;
+                let args = self.param("args");
+                let card = caller.command("debug", args.as_deref()).await?;
                 Ok(response::json(StatusCode::OK, &CardPayload { card }))
             }
             ("GET", ["usage"]) => self.usage().await,
             ("POST", ["highlight"]) => {
-                let ask = parse(&response::read(body, BODY).await?)?;
-                Ok(response::json(
-                    StatusCode::OK,
-                    &*caller.highlight(ask).await?,
-                ))
+                let code = parse(&response::read(body, BODY).await?)?;
+                let ranges = caller.highlight(code).await?;
+                Ok(response::json(StatusCode::OK, &*ranges))
             }
             ("GET", ["export"]) => self.export_all().await,
             ("POST", ["import"]) => self.import(response::read(body, IMPORT).await?).await,
@@ -281,24 +249,27 @@ impl Call<'_> {
                 };
                 Ok(response::json(StatusCode::OK, &caller.stop(stop).await?))
             }
-            ("GET", ["events"]) => match self.core.is_stopping() {
-                true => Err(self.core.stopping_error()),
-                false => Ok(events::open(
-                    self.core,
-                    self.login.clone(),
-                    self.core.connections.admit(self.peer)?,
-                )),
-            },
-            ("POST", ["rpc"]) => {
-                let conn = self
-                    .headers
-                    .get("x-sluice-conn")
-                    .and_then(|conn| conn.to_str().ok());
-                let body = response::read(body, self.core.settings.sockets.frame_bytes).await?;
-                Ok(events::rpc(self.core, self.login, conn, &body).await)
-            }
-            _ => Err(not_found("path")),
+            ("GET", ["events"]) => self.events(),
+            ("POST", ["rpc"]) => self.rpc(body).await,
+            _ => self.account(path, body, secure).await,
         }
+    }
+
+    fn events(&self) -> Result<Response<Body>, ErrorBody> {
+        if self.core.is_stopping() {
+            return Err(self.core.stopping_error());
+        }
+        let admitted = self.core.connections.admit(self.peer)?;
+        Ok(events::open(self.core, self.login.clone(), admitted))
+    }
+
+    async fn rpc(&self, body: Incoming) -> Result<Response<Body>, ErrorBody> {
+        let conn = self
+            .headers
+            .get("x-sluice-conn")
+            .and_then(|conn| conn.to_str().ok());
+        let body = response::read(body, self.core.settings.sockets.frame_bytes).await?;
+        Ok(events::rpc(self.core, self.login, conn, &body).await)
     }
 
     fn if_match(&self) -> Result<Option<u64>, ErrorBody> {

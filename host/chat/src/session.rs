@@ -104,9 +104,7 @@ impl Actor {
                 command = self.mailbox.recv() => command,
                 () = tokio::time::sleep_until(next_check) => {
                     self.check_idle();
-                    // A short patience with abandoned runs needs a short look; none at all does not.
-                    let patience = Some(self.core.settings.orphan_timeout / 4).filter(|patience| !patience.is_zero());
-                    next_check = Instant::now() + patience.map_or(CHECK.1, |patience| patience.clamp(CHECK.0, CHECK.1));
+                    next_check = Instant::now() + self.check_interval();
                     None
                 }
                 () = self.core.closed.cancelled() => return,
@@ -117,13 +115,13 @@ impl Actor {
                 idle_since = Instant::now();
             }
             let unused = self.watchers.is_empty() && self.live.is_none();
-            let patience = if self.stored && !self.core.is_stopping() {
+            let linger = if self.stored && !self.core.is_stopping() {
                 LINGER
             } else {
                 Duration::ZERO
             };
             if unused
-                && idle_since.elapsed() >= patience
+                && idle_since.elapsed() >= linger
                 && self.core.directory.retire(&self.row.session.id)
             {
                 return;
@@ -173,6 +171,16 @@ impl Actor {
         }
     }
 
+    /// The time until the next check: short if abandoned runs are stopped soon.
+    fn check_interval(&self) -> Duration {
+        let timeout = self.core.settings.orphan_timeout;
+        if timeout.is_zero() {
+            CHECK.1
+        } else {
+            (timeout / 4).clamp(CHECK.0, CHECK.1)
+        }
+    }
+
     /// Forgets watchers that are gone, and stops a run that nobody has watched for too long.
     fn check_idle(&mut self) {
         self.watchers
@@ -182,9 +190,9 @@ impl Actor {
             return;
         }
         let since = *self.alone.get_or_insert_with(Instant::now);
-        let patience = self.core.settings.orphan_timeout;
-        if !patience.is_zero()
-            && since.elapsed() >= patience
+        let timeout = self.core.settings.orphan_timeout;
+        if !timeout.is_zero()
+            && since.elapsed() >= timeout
             && let Some(live) = &mut self.live
         {
             live.abandoned = true;

@@ -203,48 +203,19 @@ impl Visitor {
             _ => return Err(Close::BadFrame),
         };
         let (id, result) = (frame.id.clone().into_owned(), self.check(&hello).await);
-        let (close, error) = match result {
+        match result {
             Ok(login) => {
                 let conn = self.core.connections.join(login, hello.visible);
-                conn.outbox
-                    .push(wire::ok(&id, &self.core.welcome(&conn)).into());
-                return Ok(conn);
+                let welcome = wire::ok(&id, &self.core.welcome(&conn));
+                conn.outbox.push(welcome.into());
+                Ok(conn)
             }
-            Err(error) => (
-                match error.code {
-                    Code::UnsupportedVersion => Close::BadFrame,
-                    Code::RateLimited => Close::Rate,
-                    Code::StoreUnavailable => Close::Internal,
-                    // All other errors of a hello are about the login.
-                    Code::BadFrame
-                    | Code::Unauthenticated
-                    | Code::Forbidden
-                    | Code::NotFound
-                    | Code::LeafChanged
-                    | Code::RunActive
-                    | Code::TooLarge
-                    | Code::QueueFull
-                    | Code::Overloaded
-                    | Code::ShuttingDown
-                    | Code::UpstreamUnreachable
-                    | Code::UpstreamTimeout
-                    | Code::UpstreamError
-                    | Code::UpstreamInvalid
-                    | Code::UpstreamUnauthorized
-                    | Code::UpstreamConfiguration
-                    | Code::RequestRefused
-                    | Code::ModelNotFound
-                    | Code::ContextOverflow
-                    | Code::CircuitOpen
-                    | Code::StreamTruncated
-                    | Code::Internal => Close::Unauthenticated,
-                },
-                error,
-            ),
-        };
-        // The reason is sent as a frame, because browsers hide the status of a failed upgrade.
-        drop(ws.send(Message::Text(wire::fail(&id, &error).into())).await);
-        Err(close)
+            Err(error) => {
+                // The reason is sent as a frame, because browsers hide the status of a failed upgrade.
+                drop(ws.send(Message::Text(wire::fail(&id, &error).into())).await);
+                Err(refusal(error.code))
+            }
+        }
     }
 
     async fn check(&self, hello: &Hello) -> Result<Login, ErrorBody> {
@@ -268,6 +239,38 @@ impl Visitor {
                     .await
             }
         }
+    }
+}
+
+/// Why a socket is closed after a hello with this error.
+fn refusal(code: Code) -> Close {
+    match code {
+        Code::UnsupportedVersion => Close::BadFrame,
+        Code::RateLimited => Close::Rate,
+        Code::StoreUnavailable => Close::Internal,
+        // All other errors of a hello are about the login.
+        Code::BadFrame
+        | Code::Unauthenticated
+        | Code::Forbidden
+        | Code::NotFound
+        | Code::LeafChanged
+        | Code::RunActive
+        | Code::TooLarge
+        | Code::QueueFull
+        | Code::Overloaded
+        | Code::ShuttingDown
+        | Code::UpstreamUnreachable
+        | Code::UpstreamTimeout
+        | Code::UpstreamError
+        | Code::UpstreamInvalid
+        | Code::UpstreamUnauthorized
+        | Code::UpstreamConfiguration
+        | Code::RequestRefused
+        | Code::ModelNotFound
+        | Code::ContextOverflow
+        | Code::CircuitOpen
+        | Code::StreamTruncated
+        | Code::Internal => Close::Unauthenticated,
     }
 }
 

@@ -1,10 +1,9 @@
 //! The database: one SQLite file with one writer thread and a few readers.
 //!
-//! What is written and read is in the modules below as plain functions over a connection; this file knows how they are run.
-//!
-//! All writes go through one thread, in the order in which they were asked for. It gathers what waits into one transaction, so
-//! that a hundred sessions cost one sync of the disk; each write has a savepoint of its own, so that one that fails takes back
-//! nothing but itself. An answer is given only after the commit.
+//! The modules below have what is written and read, as plain functions of a connection; this file runs them.
+//! All writes go through one thread, in order. It gathers waiting writes into one transaction, so that a hundred sessions cost
+//! one sync of the disk. Each write has its own savepoint: one that fails undoes only itself. A write returns only after the
+//! commit.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,29 +24,28 @@ pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod token;
 
-/// Writes that can wait. When it is full, askers wait too: the store is then the bottleneck and slows its users down.
+/// Writes that can wait. Beyond that, callers wait: the store is then the bottleneck and slows its users down.
 const WAITING: usize = 512;
-/// Writes in one transaction. Arbitrary; bounds how long the first of them waits for its commit.
+/// Writes in one transaction. Arbitrary; it bounds how long the first of them waits for its commit.
 const BATCH: usize = 64;
 /// Connections for reading. More than cores help little: reads are short.
 const READERS: usize = 4;
 /// How long SQLite waits for a lock, such as that of a backup in another process.
 const BUSY: Duration = Duration::from_secs(5);
-/// With less than so much free space a database cannot be relied on: the log of SQLite grows to some megabytes before it is
-/// folded in.
+/// The free space below which writes are not attempted: SQLite's log grows to some megabytes before it is merged.
 const ROOM: u64 = 16 << 20;
-/// How long the outcome of a write says whether the next one would succeed: a good one, and a bad one.
+/// How long a write's outcome predicts that of the next one: a success, and a failure.
 const WELL: Duration = Duration::from_secs(5);
 const ILL: Duration = Duration::from_secs(1);
-/// How long a write may take that only shows whether there can be one.
+/// How long a write may take whose only purpose is to show whether writing works.
 const PROBE: Duration = Duration::from_secs(2);
 /// Durations of writes that are remembered for the 95th percentile.
 const SAMPLES: usize = 128;
 
-/// Why the store cannot be opened or does not answer.
+/// Why the store cannot be opened or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file or its directory cannot be made or locked down.
+    /// The file or its folder cannot be created or made private.
     #[error("cannot prepare {path}")]
     Prepare {
         /// Which path.
@@ -101,7 +99,7 @@ impl Error {
     }
 }
 
-/// What a client gets when the database fails. The reason is for the log, and is logged here: the client's error does not have it.
+/// The error that a client gets. It does not have the reason, which is logged here.
 impl From<Error> for ErrorBody {
     fn from(error: Error) -> Self {
         tracing::error!(%error, "chat: the database failed");
@@ -111,7 +109,7 @@ impl From<Error> for ErrorBody {
 }
 
 impl Error {
-    /// Whether nothing can be written, whatever it is.
+    /// Whether no write at all can succeed.
     fn is_of_disk(&self) -> bool {
         use rusqlite::ErrorCode as Code;
         match self {
@@ -135,9 +133,9 @@ impl Error {
     }
 }
 
-/// What happens once a transaction is over.
+/// What is called when a transaction is over.
 type Settle = Box<dyn FnOnce(Option<&Arc<rusqlite::Error>>) + Send>;
-/// One write: gives back whether to keep it, and whom to tell. Without a connection it does nothing but say whom to tell.
+/// One write: returns whether to keep it, and whom to tell. Without a connection it only returns whom to tell.
 type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Settle) + Send>;
 
 /// The database of one gateway. Cheap to clone.
@@ -153,7 +151,7 @@ struct Inner {
     readers: Mutex<Vec<Connection>>,
     permits: Semaphore,
     durations: Arc<Mutex<Durations>>,
-    /// When something was written last, or could not be, and whether it was.
+    /// When the last write ended, and whether it succeeded.
     written: Mutex<Option<(Instant, bool)>>,
     path: PathBuf,
     /// Held as long as the store is open; see [`place::lock`].
@@ -161,7 +159,7 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens or makes the database, brings its schema up to date and takes it for this process.
+    /// Opens or creates the database, updates its schema and locks it for this process.
     ///
     /// # Errors
     /// All variants of [`Error`] but `Closed`. Nothing was changed unless the error came from SQLite.
@@ -201,10 +199,10 @@ impl Store {
     /// Runs a change in a transaction and waits until it is on disk.
     ///
     /// # Errors
-    /// What the change gave, or that the commit failed; then nothing of it is stored.
+    /// The error of the change or of the commit; nothing of the change is stored then.
     ///
     /// # Cancel safety
-    /// A change that was asked for happens even if nobody waits for it.
+    /// The change happens even if nobody waits for it.
     pub(crate) async fn write<T, F>(&self, change: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -219,7 +217,7 @@ impl Store {
             let settle: Settle = Box::new(move |failed| {
                 let result = match (failed, result) {
                     (Some(error), Ok(_)) => Err(Error::Sqlite(copy(error))),
-                    // A full disk ends the whole transaction; what comes of that is not the cause.
+                    // A full disk ends the whole transaction; errors after that are not the cause.
                     (Some(_), Err(own)) => Err(own),
                     (None, result) => result,
                 };
@@ -239,10 +237,10 @@ impl Store {
         told.await.map_err(|_| Error::Closed)?
     }
 
-    /// Runs a query beside the traffic threads.
+    /// Runs a query outside of the traffic threads.
     ///
     /// # Errors
-    /// What the query gave, or that the store is closed.
+    /// The error of the query, or [`Error::Closed`].
     pub(crate) async fn read<T, F>(&self, query: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -267,7 +265,7 @@ impl Store {
         result.await.map_err(|_| Error::Closed)?
     }
 
-    /// Whether something can be read and written now. Writes for that itself, unless something was written a moment ago.
+    /// Whether reading and writing work now. Writes something to find out, unless a write has just ended.
     pub(crate) async fn works(&self) -> bool {
         let path = self.inner.path.clone();
         let free = self.read(move |c| {
@@ -287,12 +285,12 @@ impl Store {
         has_room && writes
     }
 
-    /// The 95th percentile of how long the last writes took.
+    /// The 95th percentile of the times of the last writes.
     pub(crate) fn write_p95(&self) -> Duration {
         lock(&self.inner.durations).p95()
     }
 
-    /// Waits for the writes that were asked for, and closes the database.
+    /// Waits for the pending writes, and closes the database.
     pub(crate) async fn close(&self) {
         drop(lock(&self.inner.writer).take());
         let thread = lock(&self.inner.thread).take();
@@ -304,12 +302,12 @@ impl Store {
     }
 }
 
-/// Whether there is room for a database to grow; where the system does not tell, we shall see.
+/// Whether there is room for a database to grow. If the system does not say, there is.
 fn is_enough(free: Option<u64>) -> bool {
     free.is_none_or(|free| free >= ROOM)
 }
 
-/// Opens a connection with the settings that all of ours have.
+/// Opens a connection with the settings of all our connections.
 pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -317,7 +315,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // A message that was confirmed must survive a power cut; the writer thread makes it affordable.
+    // A confirmed message must survive a power cut; the writer thread makes that affordable.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
@@ -351,7 +349,7 @@ fn write_loop(
         }
     }
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-        tracing::warn!(%error, "chat: the write-ahead log could not be folded in; the next start does it");
+        tracing::warn!(%error, "chat: the write-ahead log could not be merged; the next start does it");
     }
 }
 
@@ -365,7 +363,7 @@ fn transaction(
         if state.is_ok() {
             state = connection.execute_batch("SAVEPOINT change");
         }
-        // After a failure the rest is not run, but only the jobs know whom to tell.
+        // After a failure the rest is not run, but the jobs know whom to tell.
         let (keep, tell) = job(state.is_ok().then_some(connection));
         settle.push(tell);
         if state.is_ok() {
@@ -381,7 +379,7 @@ fn transaction(
     connection.execute_batch("COMMIT")
 }
 
-/// One failure told to several: the parts of an SQLite error that matter.
+/// A copy of an SQLite error, for several writes that failed together: the parts that matter.
 fn copy(error: &rusqlite::Error) -> rusqlite::Error {
     match error {
         rusqlite::Error::SqliteFailure(code, text) => {
@@ -394,12 +392,12 @@ fn copy(error: &rusqlite::Error) -> rusqlite::Error {
     }
 }
 
-/// Locks; a panic elsewhere does not make plain data unusable.
+/// Locks; a panic elsewhere does not invalidate plain data.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number for SQLite, which has signed ones only. Ours are times, lengths and counts, far below the bound.
+/// A number for SQLite, which has signed numbers only. Ours are times, lengths and counts, far below the bound.
 pub(crate) fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The way without a WebSocket: one event stream down, requests up by POST. The same frames, the same positions.
+//! The connection without a WebSocket: one event stream down, requests up by POST, with the same frames and positions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use super::wire::event::Notice;
 use super::wire::{self, Code, ErrorBody};
 use sluicegate_telemetry::clock;
 
-/// How long a request waits for its stream to be read. The page itself gives up after 20 s.
+/// How long a request waits until its stream is read. The page itself gives up after 20 s.
 const FULL: Duration = Duration::from_secs(15);
 
-/// Longer frames go out without being copied, in pieces.
+/// Longer frames are sent without being copied, in chunks.
 const COPIED: usize = 16 * 1024;
 
 /// `GET /api/v1/events`.
@@ -48,7 +48,7 @@ pub(crate) fn open(core: &Arc<Core>, login: Login, admitted: Admitted) -> Respon
 
 /// Frames as events.
 pub(crate) fn body(frames: impl Stream<Item = Frame> + Send + 'static) -> Body {
-    let pieces = frames.flat_map(|frame| {
+    let chunks = frames.flat_map(|frame| {
         let parts: Vec<Bytes> = std::iter::once(Bytes::from_static(b"data: "))
             .chain(frame.parts())
             .chain([Bytes::from_static(b"\n\n")])
@@ -58,7 +58,7 @@ pub(crate) fn body(frames: impl Stream<Item = Frame> + Send + 'static) -> Body {
             _ => parts,
         })
     });
-    StreamBody::new(pieces.map(|piece| Ok(BodyFrame::data(piece)))).boxed_unsync()
+    StreamBody::new(chunks.map(|chunk| Ok(BodyFrame::data(chunk)))).boxed_unsync()
 }
 
 /// The head of an event stream.
@@ -70,7 +70,7 @@ pub(crate) fn events_response(body: Body) -> Response<Body> {
         HeaderValue::from_static("text/event-stream; charset=utf-8"),
     );
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies that gather answers would hold the stream back.
+    // Proxies that buffer responses would hold the stream back.
     fields.insert(
         header::HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
@@ -87,7 +87,7 @@ struct Open {
 }
 
 impl Open {
-    /// The next frame; `None` when the stream is to end.
+    /// The next frame; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Frame> {
         loop {
             let now = Instant::now();
@@ -124,7 +124,7 @@ impl Drop for Open {
     }
 }
 
-/// `POST /api/v1/rpc`: with the name of an event stream the answer comes there, without one in the body.
+/// `POST /api/v1/rpc`: with the id of an event stream the response is sent there, without one in the body.
 pub(crate) async fn rpc(
     core: &Arc<Core>,
     login: &Login,
@@ -162,7 +162,7 @@ pub(crate) async fn rpc(
     let Some(conn) = core.connections.find(conn, login) else {
         return response::error(&wire::not_found("connection"));
     };
-    // An answer that nobody reads is no reason to make another one.
+    // While nobody reads the earlier responses, no more are made.
     let _late = tokio::time::timeout(FULL, conn.outbox.has_room()).await;
     match core.connections.take_frame(&conn) {
         Ok(()) => {

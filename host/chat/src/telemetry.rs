@@ -1,4 +1,4 @@
-//! What operators learn: one business log line per run, and figures for the metrics endpoint. Never any text of a message.
+//! What operators are told: one log line per run, and figures for the metrics endpoint. Never the text of a message.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ mod figures;
 
 pub(crate) use figures::{Figures, Gauges};
 
-/// Runs that `/debug` can show.
+/// Runs that are remembered for `/debug`.
 const RECENT: usize = 64;
 /// Figures and the last runs of one gateway.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Ended<'a> {
     pub model: &'a str,
     pub viewers: usize,
     pub resumes: u32,
-    /// When it began. Milliseconds since 1970.
+    /// When it began, in milliseconds since 1970.
     pub at: u64,
 }
 

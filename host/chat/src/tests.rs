@@ -26,7 +26,7 @@ use fake::{Call, Fake};
 use sluicegate_config::{Secret, User};
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Tokens of two users.
 const ANN: &str = "ann-0123456789abcdef";
@@ -122,7 +122,7 @@ fn user(name: &str, token: &str, debug: bool) -> User {
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(started.elapsed() < TIMEOUT, "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -144,7 +144,7 @@ async fn answered(world: &World, question: &str, answer: &str) -> (Client, Strin
     (ann, session)
 }
 
-/// Asks and lets the proxy answer; gives the session.
+/// Asks and lets the proxy answer; returns the session.
 async fn ask(
     world: &World,
     client: &mut Client,

@@ -1,7 +1,7 @@
-//! Sessions out of the database and into it: as JSON for machines, as Markdown and HTML for people; and a backup of all.
+//! Exports and imports sessions, as JSON for machines, as Markdown and HTML for people; and backs up the database.
 //!
-//! An import makes new sessions with new names: a file cannot overwrite anything, and cannot claim another user's sessions.
-//! What runs cost is not imported, because request ids belong to the logs of the machine where they ran.
+//! An import creates new sessions with new ids: a file cannot overwrite anything, and cannot claim another user's sessions.
+//! Figures of runs are not imported, because their request ids belong to the logs of the machine where they ran.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,15 +21,15 @@ mod import;
 pub(crate) use import::Import;
 pub use import::Imported;
 
-/// What a file of ours says it is.
+/// How a file of ours names its format.
 const FORMAT: &str = "sluicegate.chat";
 const VERSION: u32 = 1;
-/// Sessions and messages of one import. Arbitrary; far more than a person writes in years.
+/// The most sessions and messages of one import. Arbitrary; far more than a person writes in years.
 const SESSIONS: usize = 20_000;
 const MESSAGES: usize = 1_000_000;
-/// Bytes of one message of an import, reasoning included.
+/// The most bytes of one message of an import, reasoning included.
 const MESSAGE: usize = 8 << 20;
-/// Pages that a backup copies in one go; between them other writers get their turn.
+/// Pages that a backup copies in one step; other writers get their turn between the steps.
 const STEP: std::ffi::c_int = 256;
 
 /// Why sessions cannot be exported, imported or backed up.
@@ -44,20 +44,20 @@ pub enum Error {
     /// No such user.
     #[error("there is no user `{0}`")]
     NoUser(String),
-    /// The file is no JSON of ours.
+    /// The file is not JSON of ours.
     #[error("not a file that `chat export` wrote")]
     Json(#[from] serde_json::Error),
-    /// The file says that it is something else.
+    /// The file has another format or version.
     #[error(
         "the file is `{format}` version {version}; only `sluicegate.chat` version 1 can be read"
     )]
     Format {
-        /// What it says it is.
+        /// Its format.
         format: String,
-        /// Which version.
+        /// Its version.
         version: u32,
     },
-    /// The file does not hold together.
+    /// The file contradicts itself.
     #[error("session {session} of the file: {problem}")]
     Broken {
         /// Counted from 1.
@@ -68,7 +68,7 @@ pub enum Error {
     /// The file is too large.
     #[error("the file holds more than {0} sessions or {1} messages")]
     TooMany(usize, usize),
-    /// The target of a backup is there already.
+    /// The target of a backup exists already.
     #[error("{0} exists already")]
     Exists(std::path::PathBuf),
 }
@@ -91,9 +91,9 @@ struct Exported {
     messages: Vec<Message>,
 }
 
-/// All sessions of a user as one JSON document. Those in the bin stay there.
+/// All sessions of a user as one JSON document, without those in the trash.
 ///
-/// `store` is the database file; a running gateway may have it open. `user` is a name, as in `Access`.
+/// `store` is the database file; a running gateway may have it open. `user` is a name, as in the settings.
 ///
 /// # Errors
 /// All variants of [`Error`] that concern the database and the user.
@@ -106,7 +106,7 @@ pub fn export(store: &Path, user: &str) -> Result<String, Error> {
 /// Adds the sessions of an exported file to a user's.
 ///
 /// # Errors
-/// Nothing was added then.
+/// Those of [`Error`]; nothing was added then.
 pub fn import(store: &Path, user: &str, json: &str) -> Result<Imported, Error> {
     let mut connection = open(store)?;
     let user = user_id(&connection, user)?;
@@ -114,10 +114,10 @@ pub fn import(store: &Path, user: &str, json: &str) -> Result<Imported, Error> {
     Ok(import.write_with(&mut connection)?)
 }
 
-/// Copies the whole database while it is in use. The copy can be put in the place of the original; browsers then load anew.
+/// Copies the whole database while it is in use. The copy can replace the original; browsers then load everything again.
 ///
 /// # Errors
-/// [`Error::Exists`] if there is something at `to`; nothing is ever overwritten.
+/// [`Error::Exists`] if `to` exists; nothing is overwritten.
 pub fn backup(store: &Path, to: &Path) -> Result<(), Error> {
     let source = open(store)?;
     if to.exists() {
@@ -131,17 +131,17 @@ pub fn backup(store: &Path, to: &Path) -> Result<(), Error> {
         copy.run_to_completion(STEP, pause, None)
             .map_err(store::Error::from)?;
     }
-    // Positions that clients remember may be ahead of the copy by the time it is used.
+    // Positions that clients remember may be ahead of the copy when it is used.
     schema::new_epoch(&target)?;
     drop(target);
     place::private(to)?;
     Ok(())
 }
 
-/// A one-time code for the user `local`, for somebody who can read the database but missed the link.
+/// A one-time code for the user `local`, for somebody who has access to the database but not the link.
 ///
 /// # Errors
-/// The database's.
+/// Those of the database.
 pub fn login_code(store: &Path) -> Result<String, Error> {
     let connection = open(store)?;
     let code = id::secret("");
@@ -209,7 +209,7 @@ fn one(c: &Connection, user: &str, id: &str) -> Result<Option<Exported>, store::
     }))
 }
 
-/// The shown branch for people: title and messages, oldest first. `None` if the session is not the user's.
+/// The current branch for people: title and messages, oldest first. `None` if the session is not the user's.
 pub(crate) fn branch(
     c: &Connection,
     user: &str,
@@ -253,7 +253,7 @@ fn stamp(ms: u64) -> String {
     format!("{} {} UTC", moment.date, moment.time())
 }
 
-/// A branch as a page that needs nothing else and runs nothing: all text is shown as it is.
+/// A branch as a page that needs no other files and runs no scripts: all text is shown as it is.
 pub(crate) fn html(session: &Session, messages: &[Message]) -> String {
     let title = escape(&one_line(&session.title));
     let mut page = format!(

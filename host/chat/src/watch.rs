@@ -24,7 +24,7 @@ pub(crate) async fn watch(core: Arc<Core>) {
         let now = (health, models, running, waiting);
         if told.as_ref() != Some(&now) {
             if told.as_ref().is_none_or(|told| told.0 != health) {
-                tracing::info!(proxy = ?health.proxy, model = ?health.model, "chat: what answers has changed");
+                tracing::info!(proxy = ?health.proxy, model = ?health.model, "chat: the state of the proxy or the model server has changed");
             }
             let notice = Notice::System {
                 health,

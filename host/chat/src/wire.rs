@@ -1,10 +1,9 @@
 //! The sub-protocol `sluice.v1`: every frame that crosses the WebSocket, as serde types.
 //!
-//! This module knows shapes only. What a frame does is decided in `socket`, `session` and `rest`.
-//!
-//! A client sends `req` frames and gets exactly one `res` for each. The server sends, besides, `event` frames that carry a
-//! position in a session, `delta` frames that carry a position in a run, and a few frames that describe a state of the
-//! moment (`system`, `sessions.changed`, `position`, `tick`, `bye`).
+//! This module has the shapes only. What a frame does is decided in `socket`, `session` and `rest`.
+//! A client sends `req` frames and gets exactly one `res` for each. The server also sends `event` frames with a position in a
+//! session, `delta` frames with a position in a run, and a few notices about the current state (`system`, `sessions.changed`,
+//! `position`, `tick`, `bye`).
 
 use std::borrow::Cow;
 
@@ -28,14 +27,14 @@ pub(crate) const VERSION: u32 = 1;
 /// A frame from the client, before its parameters are read.
 ///
 /// # Shape
-/// `{"type":"req","id":"7","method":"chat.send","params":{…}}`. `id` is chosen by the client and comes back in the answer;
-/// it is at most 64 bytes long. `params` may be absent.
+/// `{"type":"req","id":"7","method":"chat.send","params":{…}}`. `id` is chosen by the client and returned in the response; it
+/// has at most 64 bytes. `params` may be absent.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Request<'a> {
     /// Always `req`.
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
-    /// The client's name for this request.
+    /// The client's id of this request.
     #[serde(borrow)]
     pub id: Cow<'a, str>,
     /// One of the names in [`Method`].
@@ -49,13 +48,13 @@ pub(crate) struct Request<'a> {
 /// What a client can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub(crate) enum Method {
-    /// Opens the conversation; must be the first frame.
+    /// Opens the connection; must be the first frame.
     #[serde(rename = "hello")]
     Hello,
-    /// A probe that is answered at once.
+    /// A probe with an immediate response.
     #[serde(rename = "ping")]
     Ping,
-    /// Says whether the page can be seen.
+    /// Says whether the page is visible.
     #[serde(rename = "visible")]
     Visible,
     /// The list of sessions, or a search in them.
@@ -64,16 +63,16 @@ pub(crate) enum Method {
     /// One session's summary and settings.
     #[serde(rename = "sessions.get")]
     SessionsGet,
-    /// An empty session.
+    /// Creates an empty session.
     #[serde(rename = "sessions.create")]
     SessionsCreate,
-    /// New title, model, system prompt, pin or archive mark.
+    /// Changes title, model, system prompt, pin or archive mark.
     #[serde(rename = "sessions.patch")]
     SessionsPatch,
     /// Soft delete.
     #[serde(rename = "sessions.delete")]
     SessionsDelete,
-    /// Takes a soft delete back.
+    /// Undoes a soft delete.
     #[serde(rename = "sessions.restore")]
     SessionsRestore,
     /// Marks the answers up to a position as seen.
@@ -88,7 +87,7 @@ pub(crate) enum Method {
     /// Older messages of a branch.
     #[serde(rename = "messages.page")]
     MessagesPage,
-    /// One message as it is stored, or as far as it has come.
+    /// One message as it is stored, or with its text so far.
     #[serde(rename = "messages.get")]
     MessagesGet,
     /// A new message, a branch by edit, or a command such as `/debug`.
@@ -97,13 +96,13 @@ pub(crate) enum Method {
     /// Another answer to the same question.
     #[serde(rename = "chat.regenerate")]
     ChatRegenerate,
-    /// More of an answer that was cut.
+    /// More of an answer that was cut off.
     #[serde(rename = "chat.continue")]
     ChatContinue,
     /// Stops a run.
     #[serde(rename = "chat.stop")]
     ChatStop,
-    /// Takes a waiting message back.
+    /// Removes a waiting message.
     #[serde(rename = "chat.queue.remove")]
     ChatQueueRemove,
     /// Moves a waiting message.
@@ -118,20 +117,20 @@ pub(crate) enum Method {
     /// The models that can be chosen.
     #[serde(rename = "models.list")]
     ModelsList,
-    /// A command that leaves no trace: `debug`.
+    /// A command that is not stored: `debug`.
     #[serde(rename = "cmd")]
     Cmd,
 }
 
 impl Method {
-    /// Finds the method of that name.
+    /// Finds the method with this name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name))
             .ok()
     }
 }
 
-/// The answer to a request.
+/// The response to a request.
 ///
 /// # Shape
 /// `{"type":"res","id":"7","ok":true,"payload":{…}}` or `{"type":"res","id":"7","ok":false,"error":{…}}`.
@@ -175,12 +174,12 @@ pub(crate) fn fail(id: &str, error: &ErrorBody) -> String {
     })
 }
 
-/// The JSON text of a frame of ours.
+/// The JSON text of one of our frames.
 pub(crate) fn text<T: Serialize>(frame: &T) -> String {
     serde_json::to_string(frame).expect("our own frames have string keys and no failing serializer")
 }
 
-/// Where in the chain something broke.
+/// The layer of the chain that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Layer {
@@ -196,7 +195,7 @@ pub(crate) enum Layer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Code {
-    /// The frame or its parameters make no sense.
+    /// The frame or its parameters are invalid.
     BadFrame,
     /// No common protocol version.
     UnsupportedVersion,
@@ -206,7 +205,7 @@ pub(crate) enum Code {
     Forbidden,
     /// No such session, message or run for this user.
     NotFound,
-    /// Somebody else went on with this session meanwhile.
+    /// The session has changed meanwhile.
     LeafChanged,
     /// The session is busy and the client asked not to queue.
     RunActive,
@@ -224,19 +223,19 @@ pub(crate) enum Code {
     StoreUnavailable,
     /// No connection to the proxy, or from it to the model server.
     UpstreamUnreachable,
-    /// Connected, but nothing came in time.
+    /// Connected, but no response in time.
     UpstreamTimeout,
-    /// The proxy or the model server answered with an error.
+    /// The proxy or the model server responded with an error.
     UpstreamError,
-    /// What came from the proxy or the model server makes no sense.
+    /// The response of the proxy or the model server is invalid.
     UpstreamInvalid,
-    /// The proxy does not know the gateway's key, or the model server does not let the proxy in.
+    /// The proxy does not accept the gateway's key, or the model server does not accept the proxy's.
     UpstreamUnauthorized,
-    /// The address of the proxy or of the model server is wrong, or it does not accept who asks there.
+    /// The address of the proxy or of the model server is wrong, or requests under that address are refused.
     UpstreamConfiguration,
-    /// The proxy or the model server does not take this request; it would refuse it again.
+    /// The proxy or the model server refuses this request, and would refuse it again.
     RequestRefused,
-    /// The model is not there.
+    /// There is no such model.
     ModelNotFound,
     /// The conversation is longer than the model can read.
     ContextOverflow,
@@ -244,11 +243,11 @@ pub(crate) enum Code {
     CircuitOpen,
     /// The answer broke off.
     StreamTruncated,
-    /// A mistake of ours.
+    /// A bug in the gateway.
     Internal,
 }
 
-/// The one shape of every error, in frames, in REST answers and in failed runs.
+/// Every error has this shape, in frames, in REST responses and in failed runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ErrorBody {
     /// What to tell the user.
@@ -262,16 +261,16 @@ pub(crate) struct ErrorBody {
     /// How long to wait first, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// The request this is about, where there is one.
+    /// The request that the error is about, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// More, by code; for example `{"leaf":"msg_…"}` with `LEAF_CHANGED`.
+    /// More, depending on the code; for example `{"leaf":"msg_…"}` with `LEAF_CHANGED`.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub details: serde_json::Value,
 }
 
 impl ErrorBody {
-    /// An error of the gateway itself. Retryable as its code says.
+    /// An error of the gateway itself, retryable as its code says.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -309,18 +308,18 @@ impl ErrorBody {
     }
 }
 
-/// What a client gets for something that is not there, or is not its own.
+/// The error for something that does not exist, or belongs to another user.
 pub(crate) fn not_found(what: &str) -> ErrorBody {
     ErrorBody::new(Code::NotFound, format!("no such {what}"))
 }
 
-/// A parameter that makes no sense.
+/// The error for an invalid parameter.
 pub(crate) fn bad_param(param: &str, message: &str) -> ErrorBody {
     ErrorBody::new(Code::BadFrame, message).details(serde_json::json!({ "param": param }))
 }
 
 impl Code {
-    /// Whether waiting or trying again can help.
+    /// Whether trying again later can help.
     pub(crate) fn retryable(self) -> bool {
         match self {
             Self::BadFrame
@@ -382,7 +381,7 @@ impl Code {
 /// Why the server closes a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Close {
-    /// Two pings went unanswered.
+    /// Two pings were not answered.
     Watchdog,
     /// A frame that is not of this protocol. Do not retry.
     BadFrame,
@@ -398,7 +397,7 @@ pub(crate) enum Close {
     Rate,
     /// The gateway stops.
     ShuttingDown,
-    /// A mistake of ours.
+    /// A bug in the gateway.
     Internal,
 }
 

@@ -246,41 +246,40 @@ impl Caller<'_> {
         }
         check_options(&send.options, send.model.as_deref())?;
         match send.session.clone() {
-            Some(session) => {
-                self.ask(&session, |user, reply| Command::Send {
-                    send: Box::new(send),
-                    user,
-                    reply,
-                })
-                .await
-            }
-            None => {
-                // Cheap for a message that was sent again. If two come at the same time, the database decides.
-                let (user, cid) = (self.user(), send.cid.clone());
-                let known = self
-                    .core
-                    .store
-                    .read(move |c| store::run::known(c, &user, &cid))
-                    .await;
-                if let Some(known) = known? {
-                    return self
-                        .ask(&known.session, |user, reply| Command::Send {
-                            send: Box::new(send),
-                            user,
-                            reply,
-                        })
-                        .await;
-                }
-                let row = SessionRow::new(id::new("ses"), self.user(), clock::unix_ms());
-                let user = self.user();
-                sessions::ask_new(self.core, row, |reply| Command::Send {
-                    send: Box::new(send),
-                    user,
-                    reply,
-                })
-                .await
-            }
+            Some(session) => self.send_to(&session, send).await,
+            None => self.send_to_new(send).await,
         }
+    }
+
+    async fn send_to(&self, session: &str, send: Send) -> Result<Sent, ErrorBody> {
+        let command = |user, reply| Command::Send {
+            send: Box::new(send),
+            user,
+            reply,
+        };
+        self.ask(session, command).await
+    }
+
+    /// Sends the first message of a session, which creates the session.
+    async fn send_to_new(&self, send: Send) -> Result<Sent, ErrorBody> {
+        // Cheap for a message that was sent again. If two come at the same time, the database decides.
+        let (user, cid) = (self.user(), send.cid.clone());
+        let known = self
+            .core
+            .store
+            .read(move |c| store::run::known(c, &user, &cid))
+            .await?;
+        if let Some(known) = known {
+            return self.send_to(&known.session, send).await;
+        }
+        let user = self.user();
+        let row = SessionRow::new(id::new("ses"), user.clone(), clock::unix_ms());
+        let command = |reply| Command::Send {
+            send: Box::new(send),
+            user,
+            reply,
+        };
+        sessions::ask_new(self.core, row, command).await
     }
 
     pub(super) async fn again(&self, kind: RunKind, again: Again) -> Result<Sent, ErrorBody> {

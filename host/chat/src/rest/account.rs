@@ -11,8 +11,8 @@ use super::{BODY, Call, parse};
 use crate::core::Core;
 use crate::response::{self, Body};
 use crate::store::token;
-use crate::wire::ErrorBody;
-use crate::wire::rest::{LoginCode, Tokens};
+use crate::wire::rest::{LoginCode, Me, NewToken, Tokens};
+use crate::wire::{ErrorBody, bad_param, not_found};
 use sluicegate_telemetry::clock;
 
 pub(super) async fn log_in(
@@ -30,14 +30,53 @@ pub(super) async fn log_in(
     Ok(response)
 }
 
-pub(super) fn set_cookie(response: &mut Response<Body>, cookie: &str) {
+fn set_cookie(response: &mut Response<Body>, cookie: &str) {
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
 }
 
 impl Call<'_> {
-    pub(super) async fn revoke(&self, token: &str) -> Result<bool, ErrorBody> {
+    /// The requests about the user's own account.
+    pub(super) async fn account(
+        &self,
+        path: &[&str],
+        body: Incoming,
+        secure: bool,
+    ) -> Result<Response<Body>, ErrorBody> {
+        match (self.method.as_str(), path) {
+            ("GET", ["me"]) => {
+                let me = Me {
+                    user: self.login.user.clone(),
+                    build: self.core.pages.build(),
+                };
+                Ok(response::json(StatusCode::OK, &me))
+            }
+            ("POST", ["logout"]) => {
+                self.revoke(&self.login.token).await?;
+                let mut response = response::empty(StatusCode::NO_CONTENT);
+                set_cookie(&mut response, &self.core.auth.set_cookie("", secure));
+                Ok(response)
+            }
+            ("POST", ["login-codes"]) => self.login_code().await,
+            ("GET", ["tokens"]) => self.tokens().await,
+            ("POST", ["tokens"]) => {
+                let new: NewToken = parse(&response::read(body, BODY).await?)?;
+                if !(1..=64).contains(&new.label.chars().count()) {
+                    return Err(bad_param("label", "1 to 64 characters"));
+                }
+                let made = self.core.auth.new_program(self.login, &new.label).await?;
+                Ok(response::json(StatusCode::CREATED, &made))
+            }
+            ("DELETE", ["tokens", id]) => match self.revoke(id).await? {
+                true => Ok(response::empty(StatusCode::NO_CONTENT)),
+                false => Err(not_found("token")),
+            },
+            _ => Err(not_found("path")),
+        }
+    }
+
+    async fn revoke(&self, token: &str) -> Result<bool, ErrorBody> {
         let (user, token_id) = (self.login.user.id.clone(), token.to_owned());
         let revoked = self
             .core
@@ -50,7 +89,7 @@ impl Call<'_> {
         Ok(revoked)
     }
 
-    pub(super) async fn login_code(&self) -> Result<Response<Body>, ErrorBody> {
+    async fn login_code(&self) -> Result<Response<Body>, ErrorBody> {
         let code = self
             .core
             .auth
@@ -73,7 +112,7 @@ impl Call<'_> {
         ))
     }
 
-    pub(super) async fn tokens(&self) -> Result<Response<Body>, ErrorBody> {
+    async fn tokens(&self) -> Result<Response<Body>, ErrorBody> {
         let (user, current) = (self.login.user.id.clone(), self.login.token.clone());
         let tokens = self
             .core

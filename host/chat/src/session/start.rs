@@ -176,22 +176,7 @@ impl Write {
         let run = &self.start;
         let waiting = run.position.is_some();
         if self.plan.fresh {
-            let mut reply = self.plan.reply.clone();
-            reply.status = if waiting {
-                Status::Queued
-            } else {
-                Status::Streaming
-            };
-            reply.run = Some(RunSummary {
-                id: run.run.clone(),
-                request_id: run.request_id.clone(),
-                finish: None,
-                error: None,
-                usage: None,
-                ttft_ms: None,
-                duration_ms: None,
-            });
-            message::insert(c, &owner, &user, &reply)?;
+            message::insert(c, &owner, &user, &self.reply())?;
         }
         store::run::insert(c, &self.plan.new_run(&owner, &user, run))?;
         store::run::open(c, &run.message, &run.run, waiting)?;
@@ -221,5 +206,27 @@ impl Write {
             events,
             turns,
         })
+    }
+
+    /// The run's message, as it is before the first word.
+    fn reply(&self) -> Message {
+        let run = &self.start;
+        Message {
+            status: if run.position.is_some() {
+                Status::Queued
+            } else {
+                Status::Streaming
+            },
+            run: Some(RunSummary {
+                id: run.run.clone(),
+                request_id: run.request_id.clone(),
+                finish: None,
+                error: None,
+                usage: None,
+                ttft_ms: None,
+                duration_ms: None,
+            }),
+            ..self.plan.reply.clone()
+        }
     }
 }

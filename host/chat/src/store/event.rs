@@ -6,13 +6,13 @@ use super::{Error, int, uint};
 use crate::wire::event::Event;
 use crate::wire::params::Replayed;
 
-/// Changes that are replayed at most. A client that missed more gets a snapshot, which is then shorter.
+/// The most changes that are replayed. A client that missed more gets a snapshot, which is then shorter.
 const REPLAY: u64 = 500;
-/// Bytes that are replayed at most, for the same reason.
+/// The most bytes that are replayed, for the same reason.
 const REPLAY_BYTES: usize = 1 << 20;
 /// Changes kept per session.
 const KEPT: u64 = 1_000;
-/// How long they are kept: a browser that was away for longer gets a snapshot.
+/// How long changes are kept: a browser that was away for longer gets a snapshot.
 const KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Adds the change with this position.
@@ -36,7 +36,7 @@ pub(crate) fn append(
     Ok(())
 }
 
-/// The changes after a position up to `head`; `None` if they are not all there or too many.
+/// The changes after a position up to `head`; `None` if some are missing, or if they are too many.
 pub(crate) fn after(
     c: &Connection,
     session: &str,
@@ -54,7 +54,7 @@ pub(crate) fn after(
     while let Some(row) = rows.next()? {
         let json: String = row.get(1)?;
         bytes += json.len();
-        // What an older version wrote and this one cannot read is as good as not there.
+        // A change of an older version that this one cannot read counts as missing.
         let Ok(event) = serde_json::from_str(&json) else {
             return Ok(None);
         };
@@ -67,7 +67,7 @@ pub(crate) fn after(
     Ok((complete && bytes <= REPLAY_BYTES).then_some(events))
 }
 
-/// Removes changes that nobody will ask for.
+/// Removes changes that are too old to be replayed.
 pub(crate) fn forget(c: &Connection, now: u64) -> Result<usize, Error> {
     Ok(c.execute(
         "DELETE FROM events WHERE at < ?1

@@ -6,17 +6,17 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use super::{Error, int, uint};
 use crate::wire::message::{Message, Role, RunSummary, Status, Usage};
 
-/// How much text a page of messages holds at most: a page must fit into one frame. The first message always comes.
+/// The most text in a page of messages: a page must fit into one frame. The first message is always included.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
-/// How much text goes to the model at most. The proxy takes 32 MiB; JSON escapes can make text a third longer.
+/// The most text for the model. The proxy takes 32 MiB; JSON escapes can make text a third longer.
 const CONTEXT_BYTES: usize = 16 << 20;
 
-/// What the model is told of a message.
+/// A message as the model gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Turn {
-    /// Who spoke.
+    /// Whose message it is.
     pub role: Role,
-    /// What was said, without reasoning.
+    /// Its text, without reasoning.
     pub text: String,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn insert(
     }
 }
 
-/// Makes a message's words findable, instead of those it had before.
+/// Puts a message's words into the search index, instead of its earlier ones.
 pub(crate) fn index(c: &Connection, id: &str, text: &str) -> Result<(), Error> {
     let number: i64 = c
         .prepare_cached("SELECT n FROM messages WHERE id = ?1")?
@@ -75,7 +75,7 @@ pub(crate) fn index(c: &Connection, id: &str, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes a message's texts away: it will be written anew.
+/// Clears a message's texts: it will be written again.
 pub(crate) fn clear(c: &Connection, id: &str) -> Result<(), Error> {
     c.prepare_cached(
         "UPDATE messages SET text = '', reasoning = '', reasoning_ms = NULL WHERE id = ?1",
@@ -138,7 +138,7 @@ pub(crate) fn page(
     Ok((messages, more))
 }
 
-/// What was said on the branch that ends with `leaf`, oldest first. The oldest turns are left out when it is too much.
+/// The turns of the branch that ends with `leaf`, oldest first. The oldest are left out if there is too much text.
 pub(crate) fn context(c: &Connection, session: &str, leaf: &str) -> Result<Vec<Turn>, Error> {
     let mut statement = c.prepare_cached(
         "WITH RECURSIVE up(id, parent_id, depth) AS (
@@ -160,7 +160,7 @@ pub(crate) fn context(c: &Connection, session: &str, leaf: &str) -> Result<Vec<T
         if bytes > CONTEXT_BYTES && !turns.is_empty() {
             break;
         }
-        // An answer that failed before its first word says nothing, and some servers refuse empty turns.
+        // An answer that failed before its first word is empty, and some servers refuse empty turns.
         if !turn.text.is_empty() {
             turns.push(turn);
         }
@@ -179,7 +179,7 @@ pub(crate) fn all(c: &Connection, session: &str) -> Result<Vec<Message>, Error> 
     Ok(rows.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// The message before a message; `None` for a first one and for one that is not there.
+/// The parent of a message; `None` for a first one and for an unknown one.
 pub(crate) fn parent(c: &Connection, session: &str, id: &str) -> Result<Option<String>, Error> {
     let mut statement =
         c.prepare_cached("SELECT parent_id FROM messages WHERE session_id = ?1 AND id = ?2")?;
@@ -189,7 +189,7 @@ pub(crate) fn parent(c: &Connection, session: &str, id: &str) -> Result<Option<S
         .flatten())
 }
 
-/// The end of the branch through `id` on which something was written last.
+/// The end of the latest branch through `id`.
 pub(crate) fn descend(c: &Connection, session: &str, id: &str) -> Result<String, Error> {
     let mut statement = c.prepare_cached(
         "SELECT id FROM messages WHERE session_id = ?1 AND parent_id = ?2 ORDER BY n DESC LIMIT 1",

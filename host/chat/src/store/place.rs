@@ -1,4 +1,4 @@
-//! Where the database file lies: its directory, its mode, its lock, and the file systems that it must not be on.
+//! The place of the database file: its folder, its mode, its lock, and the file systems that it must not be on.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,7 +20,7 @@ const NETWORK: [&str; 10] = [
     "ceph",
 ];
 
-/// Makes the directory if it is missing (only for its owner), and refuses network file systems.
+/// Creates the folder if it is missing (only for its owner), and refuses network file systems.
 pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Prepare {
         path: path.to_owned(),
@@ -38,7 +38,7 @@ pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
         builder.create(&directory).map_err(fail)?;
     }
     let full = directory.canonicalize().map_err(fail)?;
-    // Only Linux tells the kinds of its mounts in a file; elsewhere the operator must know.
+    // Only Linux has a file with the kinds of its mounts; elsewhere the operator must know.
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     match network(&mounts, &full) {
         Some(kind) => Err(Error::Network {
@@ -49,15 +49,15 @@ pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Bytes that are free where the database lies, if the system tells.
+/// The free bytes in the folder of the database, if the system says.
 pub(crate) fn free(path: &Path) -> Option<u64> {
     let place = rustix::fs::statvfs(path).ok()?;
     place.f_bavail.checked_mul(place.f_frsize)
 }
 
-/// Takes the database for this process. The lock goes with the file handle, also after a crash.
+/// Locks the database for this process. The lock ends with the file handle, also after a crash.
 ///
-/// It is a file of its own beside the database: SQLite's locks are per statement, and closing any handle of the database file
+/// It is on a file beside the database: SQLite's locks are per statement, and closing any handle of the database file
 /// itself would drop them.
 pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     let mut name = path.as_os_str().to_owned();
@@ -80,7 +80,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Makes the database and its companions readable for their owner only.
+/// Makes the database and its other files private to their owner.
 pub(crate) fn private(path: &Path) -> Result<(), Error> {
     for suffix in ["", "-wal", "-shm", ".lock"] {
         let mut name = path.as_os_str().to_owned();
@@ -106,7 +106,7 @@ fn restrict(file: &Path) -> io::Result<()> {
     std::fs::metadata(file).map(drop)
 }
 
-/// The kind of the network file system that a directory is on, if it is.
+/// The kind of network file system that a folder is on, if it is on one.
 ///
 /// # Source
 /// Linux `proc_pid_mountinfo(5)`: the mount point is the fifth field, the kind follows a lone `-`.

@@ -8,7 +8,7 @@ use crate::wire::message::{Finish, Message, Position, QueueItem, RunSummary, Usa
 use crate::wire::params::Send;
 use crate::wire::rest::UsageDay;
 
-/// A run as it begins.
+/// A new run.
 #[derive(Debug, Clone)]
 pub(crate) struct NewRun<'a> {
     /// `run_…`.
@@ -17,26 +17,26 @@ pub(crate) struct NewRun<'a> {
     pub session: &'a str,
     /// The message that it writes.
     pub message: &'a str,
-    /// Whose it is.
+    /// Its user.
     pub user: &'a str,
     /// `req_…`.
     pub request: &'a str,
     /// The client's id, unique per user.
     pub cid: &'a str,
-    /// Why it runs.
+    /// What kind of run it is.
     pub kind: RunKind,
-    /// The model asked.
+    /// Its model.
     pub model: &'a str,
     /// Milliseconds since 1970.
     pub now: u64,
 }
 
-/// What a client id led to.
+/// The result of an earlier request with the same client id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The session.
     pub session: String,
-    /// The user's message, if the request made one.
+    /// The user's message, if the request added one.
     pub message: Option<String>,
     /// The run's message.
     pub reply: Option<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Known {
     pub ended: bool,
 }
 
-/// Adds a run and makes it its message's last one.
+/// Adds a run, as the last one of its message.
 ///
 /// # Errors
 /// A conflict if the client id was used before.
@@ -79,7 +79,7 @@ pub(crate) fn open(c: &Connection, message: &str, run: &str, waiting: bool) -> R
     Ok(())
 }
 
-/// Keeps a piece of a run's text until the run ends.
+/// Saves a part of a run's text until the run ends.
 pub(crate) fn keep(c: &Connection, run: &str, text: &str, reasoning: &str) -> Result<(), Error> {
     c.prepare_cached(
         "INSERT INTO partials(run_id, n, text, reasoning)
@@ -126,7 +126,7 @@ pub(crate) fn end(
     message::index(c, &end.message, text)
 }
 
-/// What a client id of this user led to, if it was used before.
+/// The result of the earlier request with a client id of this user, if there was one.
 pub(crate) fn known(c: &Connection, user: &str, cid: &str) -> Result<Option<Known>, Error> {
     let run = c
         .prepare_cached(
@@ -215,10 +215,10 @@ fn by(
     Ok(Some((session, summary)))
 }
 
-/// Ends all runs that no process works on any more, in one session or in all, as interrupted. What was kept of their text
-/// becomes the message's. Gives their number.
+/// Ends as interrupted all runs that no task works on any more, in one session or in all. Their saved text becomes that of the
+/// message. Returns their number.
 ///
-/// Called before anything runs (all), and when a session is loaded (one).
+/// Called at the start (all), and when a session is loaded (one).
 pub(crate) fn repair(c: &Connection, only: Option<&str>, now: u64) -> Result<usize, Error> {
     let mut statement = c.prepare_cached(
         "SELECT id, session_id, message_id, request_id, started_at FROM runs WHERE finish IS NULL AND (?1 IS NULL OR session_id = ?1)",
@@ -260,9 +260,9 @@ fn interrupt(
     let (mut text, mut reasoning) = stored
         .map(|message| (message.text, message.reasoning))
         .unwrap_or_default();
-    let mut pieces =
+    let mut chunks =
         c.prepare_cached("SELECT text, reasoning FROM partials WHERE run_id = ?1 ORDER BY n")?;
-    let mut rows = pieces.query([run])?;
+    let mut rows = chunks.query([run])?;
     while let Some(row) = rows.next()? {
         text.push_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
         reasoning.push_str(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
@@ -292,7 +292,7 @@ fn interrupt(
     Ok(())
 }
 
-/// Adds a message that waits for its session's run, as the last one.
+/// Adds a message to the end of its session's queue.
 pub(crate) fn enqueue(
     c: &Connection,
     owner: &str,
@@ -316,7 +316,7 @@ pub(crate) fn dequeue(c: &Connection, owner: &str, cid: &str) -> Result<(), Erro
     Ok(())
 }
 
-/// Writes the order of the waiting messages.
+/// Stores the order of the waiting messages.
 pub(crate) fn reorder(c: &Connection, owner: &str, cids: &[String]) -> Result<(), Error> {
     let mut statement =
         c.prepare_cached("UPDATE queue SET place = ?3 WHERE session_id = ?1 AND cid = ?2")?;
@@ -345,7 +345,7 @@ pub(crate) fn queue_item(send: &Send, created_at: u64) -> QueueItem {
     }
 }
 
-/// What a user's models did on the days from `from` to `to`, both in milliseconds, `to` excluded.
+/// What a user's models did from `from` until before `to`, by day. Both are in milliseconds.
 pub(crate) fn usage(
     c: &Connection,
     user: &str,

@@ -1,4 +1,4 @@
-//! The tables, and how a database of an older version becomes one of this version.
+//! The tables, and the update of databases of older versions.
 
 use rusqlite::Connection;
 
@@ -6,7 +6,7 @@ use super::{Error, int};
 use crate::id;
 use sluicegate_telemetry::clock;
 
-/// Each entry brings the schema from its index to the next version. Entries are only added.
+/// Each entry updates the schema from the version that is its index to the next one. Entries are only added.
 const STEPS: [&str; 1] = [r"
 CREATE TABLE meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
 
@@ -59,7 +59,7 @@ CREATE INDEX runs_by_session ON runs(session_id);
 CREATE INDEX runs_by_user ON runs(user_id, started_at DESC);
 CREATE INDEX runs_live ON runs(id) WHERE finish IS NULL;
 
--- Text of a run that has not ended. Appended to, so that a long answer is not written again for every piece.
+-- Text of a run that has not ended. Appended to, so that a long answer is not written again for every chunk.
 CREATE TABLE partials(
   run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, n INTEGER NOT NULL,
   text TEXT NOT NULL, reasoning TEXT NOT NULL, PRIMARY KEY(run_id, n)
@@ -80,7 +80,7 @@ CREATE TABLE events(
 CREATE VIRTUAL TABLE messages_fts USING fts5(text, content='', contentless_delete=1, tokenize='trigram');
 "];
 
-/// Brings the schema up to date, in one transaction.
+/// Updates the schema, in one transaction.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -110,7 +110,7 @@ pub(crate) fn epoch(connection: &Connection) -> Result<String, Error> {
     Ok(connection.query_row("SELECT v FROM meta WHERE k = 'epoch'", [], |row| row.get(0))?)
 }
 
-/// Writes something that means nothing.
+/// Writes something without meaning.
 pub(crate) fn probe(connection: &Connection) -> Result<(), Error> {
     connection.execute(
         "INSERT INTO meta(k, v) VALUES('probe', ?1) ON CONFLICT(k) DO UPDATE SET v = excluded.v",
@@ -119,7 +119,7 @@ pub(crate) fn probe(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts a new epoch: what clients remember of positions no longer counts.
+/// Starts a new epoch: positions that clients remember no longer count.
 pub(crate) fn new_epoch(connection: &Connection) -> Result<(), Error> {
     connection.execute("UPDATE meta SET v = ?1 WHERE k = 'epoch'", [id::new("e")])?;
     Ok(())

@@ -1,7 +1,6 @@
 //! Search in a user's messages and titles.
-//!
-//! Words of three and more characters are looked up in the trigram index. Shorter ones, as most Chinese words are, cannot be:
-//! they are compared with each text, newest first, within a time limit. All words must occur in one message or one title.
+//! Words of three and more characters are looked up in the trigram index. Shorter ones, like most Chinese words, cannot be: they
+//! are compared with each text, newest first, within a time limit. All words must occur in one message or one title.
 
 use std::time::Duration;
 
@@ -9,20 +8,20 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use tokio::time::Instant;
 
 use super::{Error, int, session};
-use crate::wire::session::{Hit, Piece, Session, Sessions};
+use crate::wire::session::{Hit, Part, Session, Sessions};
 
-/// Words of a query that count, and characters of a word; more are ignored. SQLite takes patterns of 50,000 bytes at most.
+/// The most words of a query, and characters of a word; more are ignored. SQLite takes patterns of at most 50,000 bytes.
 const TERMS: usize = 8;
 const TERM: usize = 200;
-/// Sessions in an answer.
+/// Sessions in a result.
 const SESSIONS: usize = 50;
-/// Finds shown per session.
+/// Matches shown per session.
 const HITS: usize = 3;
-/// Messages looked at for an answer, once they match.
+/// Matching messages that are read for a result.
 const FOUND: usize = 400;
-/// Messages compared between two looks at the clock.
+/// Messages compared between two checks of the clock.
 const WINDOW: i64 = 4_000;
-/// Characters before the first find in a snippet.
+/// Characters before the first match in a snippet.
 const BEFORE: usize = 24;
 /// Characters of a snippet.
 const SNIPPET: usize = 120;
@@ -36,7 +35,7 @@ pub(crate) fn search(
 ) -> Result<Sessions, Error> {
     let deadline = Instant::now() + budget;
     let terms: Vec<String> = query
-        // The index takes a NUL for the end of the query.
+        // For the index a NUL is the end of the query.
         .split(|c: char| c.is_whitespace() || c == '\0')
         .filter(|term| !term.is_empty())
         .take(TERMS)
@@ -108,7 +107,37 @@ fn titles(c: &Connection, user: &str, terms: &[String], found: &mut Found) -> Re
     Ok(())
 }
 
-/// Gives whether the time or the room ended before the messages did.
+/// What a message must fulfil.
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+    /// Whether the index is used.
+    indexed: bool,
+}
+
+fn conditions(terms: &[String]) -> Conditions {
+    let (long, short): (Vec<_>, Vec<_>) = terms.iter().partition(|term| term.chars().count() >= 3);
+    let mut sql = " AND m.text LIKE ? ESCAPE '\\'".repeat(short.len());
+    let mut values: Vec<Value> = short
+        .iter()
+        .map(|term| Value::Text(pattern(term)))
+        .collect();
+    if !long.is_empty() {
+        sql.push_str(" AND m.n IN (SELECT rowid FROM messages_fts WHERE messages_fts MATCH ?)");
+        let phrases: Vec<_> = long
+            .iter()
+            .map(|term| format!("\"{}\"", term.replace('"', "\"\"")))
+            .collect();
+        values.push(Value::Text(phrases.join(" AND ")));
+    }
+    Conditions {
+        sql,
+        values,
+        indexed: !long.is_empty(),
+    }
+}
+
+/// Returns whether the time or the room was used up before all messages were searched.
 fn messages(
     c: &Connection,
     user: &str,
@@ -116,35 +145,21 @@ fn messages(
     deadline: Instant,
     found: &mut Found,
 ) -> Result<bool, Error> {
-    let (long, short): (Vec<_>, Vec<_>) = terms.iter().partition(|term| term.chars().count() >= 3);
-    let mut conditions = " AND m.text LIKE ? ESCAPE '\\'".repeat(short.len());
-    let mut fixed: Vec<Value> = short
-        .iter()
-        .map(|term| Value::Text(pattern(term)))
-        .collect();
-    if !long.is_empty() {
-        conditions
-            .push_str(" AND m.n IN (SELECT rowid FROM messages_fts WHERE messages_fts MATCH ?)");
-        let phrases: Vec<_> = long
-            .iter()
-            .map(|term| format!("\"{}\"", term.replace('"', "\"\"")))
-            .collect();
-        fixed.push(Value::Text(phrases.join(" AND ")));
-    }
+    let Conditions {
+        sql,
+        values: fixed,
+        indexed,
+    } = conditions(terms);
     let query = format!(
         "SELECT m.session_id, m.id, m.text FROM messages m JOIN sessions s ON s.id = m.session_id
-           WHERE m.n > ? AND m.n <= ? AND m.user_id = ? AND s.deleted_at IS NULL{conditions} ORDER BY m.n DESC LIMIT {FOUND}"
+           WHERE m.n > ? AND m.n <= ? AND m.user_id = ? AND s.deleted_at IS NULL{sql} ORDER BY m.n DESC LIMIT {FOUND}"
     );
     let mut statement = c.prepare(&query)?;
     let mut high: i64 = c.query_row("SELECT coalesce(max(n), 0) FROM messages", [], |row| {
         row.get(0)
     })?;
-    // The index finds everything in one go; only comparing needs windows.
-    let window = if long.is_empty() {
-        WINDOW
-    } else {
-        int(u64::MAX)
-    };
+    // The index finds everything in one query; only comparing needs windows.
+    let window = if indexed { int(u64::MAX) } else { WINDOW };
     let mut seen = 0;
     while high > 0 {
         if Instant::now() >= deadline || found.full || seen >= FOUND {
@@ -175,7 +190,7 @@ fn messages(
     Ok(found.full)
 }
 
-/// A `LIKE` pattern that means the word itself.
+/// A `LIKE` pattern for the word itself.
 fn pattern(term: &str) -> String {
     format!(
         "%{}%",
@@ -185,9 +200,9 @@ fn pattern(term: &str) -> String {
     )
 }
 
-/// The text around the first find, cut into pieces. Lines are joined.
-fn snippet(text: &str, terms: &[String]) -> Vec<Piece> {
-    // Only a part of a long text is looked at for the snippet; the find itself was exact.
+/// The text around the first match, in parts. Lines are joined.
+fn snippet(text: &str, terms: &[String]) -> Vec<Part> {
+    // Only a part of a long text is used for the snippet; the match itself was exact.
     let chars: Vec<char> = text
         .chars()
         .take(20_000)
@@ -210,7 +225,7 @@ fn snippet(text: &str, terms: &[String]) -> Vec<Piece> {
         .unwrap_or(0);
     let start = first.saturating_sub(BEFORE);
     let end = (start + SNIPPET).min(chars.len());
-    let mut pieces = Vec::new();
+    let mut parts = Vec::new();
     let mut plain = if start > 0 {
         String::from("…")
     } else {
@@ -220,8 +235,8 @@ fn snippet(text: &str, terms: &[String]) -> Vec<Piece> {
     while at < end {
         match hit_at(at) {
             Some(length) => {
-                push(&mut pieces, &mut plain);
-                pieces.push(Piece {
+                push(&mut parts, &mut plain);
+                parts.push(Part {
                     t: chars[at..at + length].iter().collect(),
                     hit: true,
                 });
@@ -236,13 +251,13 @@ fn snippet(text: &str, terms: &[String]) -> Vec<Piece> {
     if end < chars.len() {
         plain.push('…');
     }
-    push(&mut pieces, &mut plain);
-    pieces
+    push(&mut parts, &mut plain);
+    parts
 }
 
-fn push(pieces: &mut Vec<Piece>, plain: &mut String) {
+fn push(parts: &mut Vec<Part>, plain: &mut String) {
     if !plain.is_empty() {
-        pieces.push(Piece {
+        parts.push(Part {
             t: std::mem::take(plain),
             hit: false,
         });

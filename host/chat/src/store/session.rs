@@ -6,7 +6,7 @@ use super::{Error, int, uint};
 use crate::wire::params::ListSessions;
 use crate::wire::session::{Session, Sessions};
 
-/// How many sessions a page of the list has at most, and if nothing was asked for.
+/// Sessions in a page of the list: the most, and the default.
 const PAGE: (usize, usize) = (100, 50);
 
 /// Days for which a deleted session can be restored.
@@ -14,12 +14,12 @@ pub(crate) const UNDO_DAYS: u32 = 30;
 /// The same in milliseconds.
 pub(crate) const UNDO_MS: u64 = UNDO_DAYS as u64 * 24 * 3600 * 1000;
 
-/// A session with what its users do not see.
+/// A session, with facts that its user does not see.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SessionRow {
     /// What its user sees. `running` and `hits` are not stored.
     pub session: Session,
-    /// Whose it is.
+    /// Its user.
     pub user: String,
     /// The last position that the user has seen.
     pub read: u64,
@@ -87,7 +87,7 @@ pub(crate) fn insert(c: &Connection, row: &SessionRow) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes all that can change.
+/// Stores everything that can change.
 pub(crate) fn save(c: &Connection, row: &SessionRow) -> Result<(), Error> {
     let s = &row.session;
     c.prepare_cached(
@@ -113,7 +113,7 @@ pub(crate) fn save(c: &Connection, row: &SessionRow) -> Result<(), Error> {
     Ok(())
 }
 
-/// The session of that name, if it is this user's; in the bin or not.
+/// The session with this id, if it is this user's, in the trash or not.
 pub(crate) fn find(c: &Connection, user: &str, id: &str) -> Result<Option<SessionRow>, Error> {
     let query = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1 AND user_id = ?2");
     Ok(c.prepare_cached(&query)?
@@ -121,7 +121,7 @@ pub(crate) fn find(c: &Connection, user: &str, id: &str) -> Result<Option<Sessio
         .optional()?)
 }
 
-/// The session of that name, whoever's it is. For the gateway's own work.
+/// The session with this id, of any user: for the gateway's own work.
 pub(crate) fn any(c: &Connection, id: &str) -> Result<Option<SessionRow>, Error> {
     let query = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1");
     Ok(c.prepare_cached(&query)?.query_row([id], read).optional()?)
@@ -135,7 +135,7 @@ pub(crate) fn list(c: &Connection, user: &str, ask: &ListSessions) -> Result<Ses
     } else {
         "deleted_at IS NULL AND archived = ?2"
     };
-    // With no cursor a place before the first line, so that one statement serves both.
+    // Without a cursor it is a place before the first line, so that one statement serves both.
     let (pinned, updated, id) =
         ask.cursor
             .as_deref()
@@ -172,7 +172,7 @@ pub(crate) fn list(c: &Connection, user: &str, ask: &ListSessions) -> Result<Ses
     })
 }
 
-/// Names of all sessions of a user that are not in the bin, oldest first.
+/// The ids of a user's sessions that are not in the trash, oldest first.
 pub(crate) fn names(c: &Connection, user: &str) -> Result<Vec<String>, Error> {
     let mut statement = c.prepare_cached(
         "SELECT id FROM sessions WHERE user_id = ?1 AND deleted_at IS NULL ORDER BY created_at, id",
@@ -181,14 +181,14 @@ pub(crate) fn names(c: &Connection, user: &str) -> Result<Vec<String>, Error> {
     Ok(rows.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// Puts a session into the bin as of a time, or takes it out, with nothing else of it changed.
+/// Moves a session into the trash as of a time, or out of it, and changes nothing else.
 pub(crate) fn put_in_bin(c: &Connection, id: &str, at: Option<u64>) -> Result<(), Error> {
     c.prepare_cached("UPDATE sessions SET deleted_at = ?2 WHERE id = ?1")?
         .execute(params![id, at.map(int)])?;
     Ok(())
 }
 
-/// Removes what went to the bin before `before`, with its messages and their words in the index. Gives the number.
+/// Removes sessions that were moved to the trash before `before`, with their messages and their words in the index. Returns their number.
 pub(crate) fn purge(c: &Connection, before: u64) -> Result<usize, Error> {
     c.execute(
         "DELETE FROM messages_fts WHERE rowid IN (SELECT m.n FROM messages m JOIN sessions s ON s.id = m.session_id

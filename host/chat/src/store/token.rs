@@ -10,26 +10,26 @@ use crate::wire::rest::TokenLine;
 pub(crate) const LOGIN_MS: u64 = 30 * 24 * 3600 * 1000;
 /// How long a one-time code can be used.
 pub(crate) const CODE_MS: u64 = 10 * 60 * 1000;
-/// The use of a login is noted at most so often: each note is a write.
+/// The shortest time between two notes of a login's use: each note is a write.
 const NOTE_MS: u64 = 60 * 1000;
 
 /// The user of one-time links.
 pub(crate) const LOCAL: &str = "u_1";
 
-/// A login or token that is valid.
+/// A valid login or token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenRow {
     /// `tok_…`.
     pub id: String,
-    /// Whose it is.
+    /// Its user.
     pub user: String,
     /// The user's name.
     pub name: String,
-    /// Digest of the secret beside the cookie; only for browsers.
+    /// Digest of the second secret; only for browsers.
     pub bind: Option<Vec<u8>>,
     /// Whether it may see all of `/debug`.
     pub debug: bool,
-    /// By what it was made.
+    /// What it was made with.
     pub source: String,
     /// Whether its use should be noted again.
     pub stale: bool,
@@ -40,21 +40,21 @@ pub(crate) struct TokenRow {
 pub(crate) struct NewToken<'a> {
     /// `tok_…`.
     pub id: &'a str,
-    /// Whose it is.
+    /// Its user.
     pub user: &'a str,
     /// Digest of the secret.
     pub hash: [u8; 32],
-    /// Digest of the second secret; given for browsers.
+    /// Digest of the second secret; only for browsers.
     pub bind: Option<[u8; 32]>,
     /// What the user calls it.
     pub label: &'a str,
-    /// By what it was made.
+    /// What it was made with.
     pub source: &'a str,
     /// Whether it may see all of `/debug`.
     pub debug: bool,
 }
 
-/// The id of the user of that name, who is added if missing.
+/// The id of the user with this name, who is added if missing.
 pub(crate) fn ensure_user(c: &Connection, name: &str, now: u64) -> Result<String, Error> {
     let found = c
         .query_row("SELECT id FROM users WHERE name = ?1", [name], |row| {
@@ -99,7 +99,7 @@ pub(crate) fn insert(c: &Connection, token: &NewToken<'_>, now: u64) -> Result<(
     Ok(())
 }
 
-/// The valid login or token with that digest.
+/// The valid login or token with this digest.
 pub(crate) fn find(
     c: &Connection,
     kind: &str,
@@ -127,7 +127,7 @@ pub(crate) fn find(
         .optional()?)
 }
 
-/// Notes that a login was used, which moves its end on.
+/// Notes that a login was used, which extends it.
 pub(crate) fn used(c: &Connection, id: &str, now: u64) -> Result<(), Error> {
     c.execute(
         "UPDATE tokens SET last_used_at = ?2, expires_at = CASE WHEN expires_at IS NULL THEN NULL ELSE ?3 END WHERE id = ?1",
@@ -136,7 +136,7 @@ pub(crate) fn used(c: &Connection, id: &str, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends a login or token of a user. Gives whether there was one.
+/// Ends a login or token of a user. Returns whether there was one.
 pub(crate) fn revoke(c: &Connection, user: &str, id: &str, now: u64) -> Result<bool, Error> {
     let changed = c.execute(
         "UPDATE tokens SET revoked_at = ?3 WHERE id = ?1 AND user_id = ?2 AND revoked_at IS NULL",
@@ -145,7 +145,7 @@ pub(crate) fn revoke(c: &Connection, user: &str, id: &str, now: u64) -> Result<b
     Ok(changed > 0)
 }
 
-/// Ends all logins made with an operator's token that is not among `sources` any more.
+/// Ends all logins made with an operator's token that is no longer among `sources`.
 pub(crate) fn revoke_stale(c: &Connection, sources: &[String], now: u64) -> Result<usize, Error> {
     let mut statement = c.prepare(
         "SELECT id, source FROM tokens WHERE revoked_at IS NULL AND source LIKE 'access:%'",
@@ -204,7 +204,7 @@ pub(crate) fn insert_code(
     Ok(())
 }
 
-/// Uses a one-time code up. Gives its user, the user's name and whether it may debug; `None` if it is unknown, used or too old.
+/// Uses up a one-time code. Returns its user, the user's name and whether the user may debug; `None` if the code is unknown, used or too old.
 pub(crate) fn take_code(
     c: &Connection,
     hash: [u8; 32],
@@ -214,7 +214,7 @@ pub(crate) fn take_code(
         "DELETE FROM login_codes WHERE hash = ?1 AND expires_at > ?2
            RETURNING user_id, (SELECT name FROM users WHERE id = user_id), debug",
     )?;
-    // Reads to the end: a statement that is dropped early would not delete.
+    // Read to the end: a statement that is dropped early does not delete.
     let mut found = None;
     let mut rows = statement.query(params![hash, int(now)])?;
     while let Some(row) = rows.next()? {

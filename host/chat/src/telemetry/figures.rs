@@ -44,7 +44,7 @@ pub(crate) struct Figures {
     ttft: Histogram,
     /// Sockets that were opened.
     pub opened: Counter,
-    /// Sockets that were refused or closed for a reason, by the gateway.
+    /// Sockets that the gateway refused or closed.
     pub refused: Counter,
     /// Times that a session was watched again from a position.
     pub resumes: Counter,

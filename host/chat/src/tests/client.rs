@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 pub(super) type Ws = WebSocketStream<TcpStream>;
 
@@ -62,7 +62,7 @@ pub(super) fn upgrade(host: &str, fields: &[(&'static str, &str)]) -> Request {
     request
 }
 
-/// Opens a socket; gives the HTTP status if it is refused.
+/// Opens a socket; returns the HTTP status if it is refused.
 pub(super) async fn open(host: &str, fields: &[(&'static str, &str)]) -> Result<Ws, u16> {
     let stream = TcpStream::connect(host).await.expect("the gateway listens");
     match tokio_tungstenite::client_async(upgrade(host, fields), stream).await {
@@ -83,7 +83,7 @@ pub(super) async fn request(ws: &mut Ws, id: &str, method: &str, params: &Value)
 /// The next frame, or the close code.
 pub(super) async fn frame(ws: &mut Ws) -> Result<Value, u16> {
     loop {
-        let message = tokio::time::timeout(PATIENCE, ws.next())
+        let message = tokio::time::timeout(TIMEOUT, ws.next())
             .await
             .expect("a frame comes in time");
         match message {
@@ -179,7 +179,7 @@ impl Client {
             .unwrap_or_else(|error| panic!("{method} {params}: {error}"))
     }
 
-    /// A request that must fail; gives the error.
+    /// A request that must fail; returns the error.
     pub(super) async fn fails(&mut self, method: &str, params: &Value) -> Value {
         match self.call(method, params).await {
             Ok(payload) => panic!("{method} {params} should fail, but: {payload}"),
@@ -187,7 +187,7 @@ impl Client {
         }
     }
 
-    /// Sends a message; gives the payload.
+    /// Sends a message; returns the payload.
     pub(super) async fn send(&mut self, session: Option<&str>, text: &str) -> Value {
         self.ok("chat.send", &super::message(session, text)).await
     }
@@ -308,7 +308,7 @@ impl Client {
         }
     }
 
-    /// Waits for the end of a run; gives its data.
+    /// Waits for the end of a run; returns its data.
     pub(super) async fn ended(&mut self, session: &str, run: &str) -> Value {
         loop {
             if let Some(end) = self.views[session].ended.get(run) {

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::time::Instant;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 pub(super) struct Fake {
     pub address: SocketAddr,
@@ -75,7 +75,7 @@ impl Fake {
     /// The next chat request.
     pub(super) async fn call(&self) -> Call {
         let mut calls = self.calls.lock().await;
-        let call = tokio::time::timeout(PATIENCE, calls.recv()).await;
+        let call = tokio::time::timeout(TIMEOUT, calls.recv()).await;
         call.expect("a chat request comes in time")
             .expect("the proxy runs")
     }
@@ -222,7 +222,7 @@ impl Call {
                 .is_ok_and(|count| count > 0)
             {}
         };
-        tokio::time::timeout(PATIENCE, gone)
+        tokio::time::timeout(TIMEOUT, gone)
             .await
             .expect("the gateway hangs up");
         started.elapsed()

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::http::Http;
-use super::{ANN, BOB, PATIENCE, World, eventually};
+use super::{ANN, BOB, TIMEOUT, World, eventually};
 
 /// An open event stream.
 struct Events {
@@ -46,7 +46,7 @@ impl Events {
                 return serde_json::from_str(&self.text[at..end]).expect("frames are JSON");
             }
             let mut bytes = [0; 4096];
-            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes))
+            let read = tokio::time::timeout(TIMEOUT, self.stream.read(&mut bytes))
                 .await
                 .expect("a frame in time")
                 .expect("open");

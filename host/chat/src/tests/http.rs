@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{PATIENCE, World};
+use super::{TIMEOUT, World};
 
 /// A client that speaks one request per connection.
 pub(super) struct Http {
@@ -28,7 +28,7 @@ pub(super) async fn raw(host: &str, request: &str) -> String {
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
     drop(
-        tokio::time::timeout(PATIENCE, read)
+        tokio::time::timeout(TIMEOUT, read)
             .await
             .expect("an answer in time"),
     );

@@ -183,9 +183,9 @@ fn odd_frame() -> impl Strategy<Value = Message> {
             json!(null),
         ])
         .prop_map(|frame| Message::Text(frame.to_string().into())),
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(|octets| Message::Binary(octets.into())),
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(|octets| Message::Ping(octets.into())),
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(|octets| Message::Pong(octets.into())),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Message::Binary(bytes.into())),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Message::Ping(bytes.into())),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Message::Pong(bytes.into())),
     ]
 }
 

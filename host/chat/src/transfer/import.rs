@@ -1,7 +1,6 @@
-//! Adding exported sessions: checked as a whole first, then written in steps between which other writers get their turn.
-//!
-//! Until the last step the sessions are in the bin: nobody sees half of them, and what an end of the program leaves behind is
-//! emptied with the bin.
+//! Adds exported sessions. The file is checked first, then written in steps, between which other writers get their turn.
+//! Until the last step the sessions are in the trash: nobody sees half of them, and if the program ends before that, they are
+//! removed with the trash.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,13 +16,13 @@ use crate::wire::message::{Message, Status};
 use crate::wire::params::SessionPatch;
 use sluicegate_telemetry::clock;
 
-/// Bytes of text, and rows, that one step writes: some tens of milliseconds, most of them for the index of the search.
+/// Bytes of text, and rows, that one step writes: some tens of milliseconds, mostly for the search index.
 const STEP_BYTES: usize = 256 * 1024;
 const STEP_ROWS: usize = 500;
-/// What is left behind is removed after so long. Far longer than any import takes.
+/// When an unfinished import is removed. Far longer than any import takes.
 const LEFT_MS: u64 = 24 * 3600 * 1000;
 
-/// What an import brought.
+/// What an import has added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Imported {
     /// Sessions added.
@@ -32,7 +31,7 @@ pub struct Imported {
     pub messages: usize,
 }
 
-/// A file that was found good, in the order in which it is written.
+/// A checked file, in the order in which it is written.
 #[derive(Debug)]
 pub(crate) struct Import {
     pub(super) steps: Vec<Step>,
@@ -40,7 +39,7 @@ pub(crate) struct Import {
     imported: Imported,
 }
 
-/// What is written in one go.
+/// What one step writes.
 #[derive(Debug, Default)]
 pub(super) struct Step {
     rows: Vec<Row>,
@@ -163,10 +162,10 @@ impl Import {
     /// Writes it through a gateway's store.
     ///
     /// # Errors
-    /// The database's; nothing was added then.
+    /// Those of the database; nothing was added then.
     ///
     /// # Cancel safety
-    /// What was written so far is in the bin for another day.
+    /// What was written so far stays in the trash for another day.
     pub(crate) async fn write(self, store: &Store) -> Result<Imported, store::Error> {
         let names = self.names.clone();
         for step in self.steps {
@@ -179,7 +178,7 @@ impl Import {
         Ok(self.imported)
     }
 
-    /// The same with a connection of one's own, beside a gateway that may have the database open.
+    /// The same with a connection of its own, while a gateway may have the database open.
     pub(super) fn write_with(self, c: &mut Connection) -> Result<Imported, store::Error> {
         let mut commit = |change: &dyn Fn(&Connection) -> Result<(), store::Error>| {
             let behavior = rusqlite::TransactionBehavior::Immediate;
@@ -212,7 +211,7 @@ impl Step {
     }
 }
 
-/// Takes the sessions out of the bin.
+/// Moves the sessions out of the trash.
 fn show(c: &Connection, names: &[String]) -> Result<(), store::Error> {
     for name in names {
         session::put_in_bin(c, name, None)?;
@@ -238,7 +237,7 @@ fn renamed(old: Message, names: &HashMap<String, String>) -> Message {
             Status::Done => Status::Done,
             Status::Stopped => Status::Stopped,
             Status::Error => Status::Error,
-            // What was under way where it was exported is not under way here.
+            // A run that was under way when it was exported is not under way here.
             Status::Queued | Status::Streaming | Status::Interrupted => Status::Interrupted,
         },
         run: None,

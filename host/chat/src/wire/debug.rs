@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::message::Finish;
 
-/// What a command answers. Never stored, never sent to the model.
+/// The result of a command. Never stored, never sent to the model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Card {
@@ -29,7 +29,7 @@ pub(crate) enum Level {
 /// The state of the chain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Debug {
-    /// When it was collected. Milliseconds since 1970.
+    /// When it was collected, in milliseconds since 1970.
     pub at: u64,
     /// Whether to show it as JSON (`/debug json`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -50,7 +50,7 @@ pub(crate) struct Section {
     pub id: &'static str,
     /// The worst of its rows.
     pub level: Level,
-    /// What is known of it.
+    /// What is known about it.
     pub rows: Vec<Row>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Section {
 pub(crate) struct Row {
     /// Its name, for the page's catalog.
     pub id: &'static str,
-    /// A number, a text, a truth value or a list.
+    /// A number, a text, a boolean or a list.
     pub value: serde_json::Value,
     /// `ms`, `s`, `bytes`, `count`, `percent`, or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,17 +78,17 @@ pub(crate) struct Hint {
     pub code: HintCode,
     /// What the advice is about, such as an address.
     pub subject: String,
-    /// The same in English.
+    /// The advice in English.
     pub text: String,
 }
 
-/// The advice there is.
+/// All kinds of advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum HintCode {
     /// The proxy does not answer.
     ProxyDown,
-    /// The proxy answers, the model server behind it does not.
+    /// The proxy responds, the model server behind it does not.
     ModelDown,
     /// The proxy has stopped calling the model server for a while.
     CircuitOpen,
@@ -109,7 +109,7 @@ pub(crate) struct RequestLine {
     pub request_id: String,
     /// `ses_…`.
     pub session: String,
-    /// The model asked.
+    /// The model.
     pub model: String,
     /// Absent while it is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ pub(crate) struct Trace {
     pub layers: Vec<TraceLayer>,
 }
 
-/// What a layer knows of a request.
+/// What a layer knows about a request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct TraceLayer {
     /// Which layer.

@@ -1,4 +1,4 @@
-//! Frames that the server sends by itself.
+//! Frames that the server sends on its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::session::{Health, Model, Session};
 /// A change of a session, stored with its position before it is sent.
 ///
 /// # Shape
-/// `{"type":"event","session":"ses_A","seq":42,"ev":"run.started","data":{…}}`. Positions of a session have no holes.
+/// `{"type":"event","session":"ses_A","seq":42,"ev":"run.started","data":{…}}`. Positions of a session have no gaps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct EventFrame<'a> {
     /// Always `event`.
@@ -49,16 +49,16 @@ pub(crate) enum Event {
     /// A run is over.
     #[serde(rename = "run.ended")]
     RunEnded(RunEnd),
-    /// Title, model, system prompt, pin or archive mark changed, or a delete was taken back.
+    /// Title, model, system prompt, pin or archive mark changed, or a delete was undone.
     #[serde(rename = "session.updated")]
     SessionUpdated {
         /// The session as it is now.
         session: Session,
     },
-    /// The session went to the bin.
+    /// The session was moved to the trash.
     #[serde(rename = "session.deleted")]
     SessionDeleted {
-        /// When it will be gone for good. Milliseconds since 1970.
+        /// When it will be removed for good, in milliseconds since 1970.
         purge_at: u64,
     },
     /// Another branch is shown. Watch the session again without a position to get its messages.
@@ -80,20 +80,20 @@ pub(crate) enum Event {
 pub(crate) struct RunStart {
     /// `run_…`.
     pub run: String,
-    /// The message that it writes: a new one, or with `kind` `continue` one that is there already.
+    /// The message that it writes: a new one, or with `kind` `continue` an existing one.
     pub message: String,
     /// The message that it answers.
     pub parent: String,
     /// All answers to `parent`, oldest first, `message` included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub siblings: Vec<String>,
-    /// The model asked.
+    /// The model.
     pub model: String,
-    /// Why it runs.
+    /// The kind of run.
     pub kind: RunKind,
     /// Where the first delta starts; not zero only when an answer is continued.
     pub base: Position,
-    /// Place among those waiting, from 1; only in `run.queued`.
+    /// Place in the queue, from 1; only in `run.queued`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<usize>,
     /// `req_…`.
@@ -102,7 +102,7 @@ pub(crate) struct RunStart {
     pub created_at: u64,
 }
 
-/// Why a run runs.
+/// The kinds of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RunKind {
@@ -110,7 +110,7 @@ pub(crate) enum RunKind {
     Answer,
     /// Another answer to an old one.
     Regenerate,
-    /// More of an answer that was cut.
+    /// More of an answer that was cut off.
     Continue,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct RunEnd {
     pub error: Option<ErrorBody>,
     /// Where its text ends. A client at another position asks for the message (`messages.get`).
     pub to: Position,
-    /// Tokens, where the model server told them.
+    /// Tokens, if the model server reported them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// From sending to the first token, in milliseconds.
@@ -156,8 +156,8 @@ pub(crate) enum Channel {
 /// More text of a run.
 ///
 /// # Shape
-/// `{"type":"delta","run":"run_3","ch":"text","from":0,"to":9,"text":"你好，"}`. Per run and channel `from` is the `to` of the
-/// delta before. At most 16 KiB of text.
+/// `{"type":"delta","run":"run_3","ch":"text","from":0,"to":9,"text":"你好，"}`. Per run and channel, `from` is the `to` of the
+/// previous delta. At most 16 KiB of text.
 #[derive(Debug, Serialize)]
 pub(crate) struct Delta<'a> {
     /// Always `delta`.
@@ -167,15 +167,15 @@ pub(crate) struct Delta<'a> {
     pub run: &'a str,
     /// Which text grows.
     pub ch: Channel,
-    /// Where it was.
+    /// Its position before.
     pub from: usize,
-    /// Where it is now.
+    /// Its position after.
     pub to: usize,
-    /// What came.
+    /// The text between them.
     pub text: &'a str,
 }
 
-/// Frames without a position: they tell a state, not history.
+/// Frames without a position: they are about the current state, not about history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type")]
 pub(crate) enum Notice {
@@ -210,7 +210,7 @@ pub(crate) enum Notice {
         run: String,
         /// Queued, running or stopping.
         state: RunPhase,
-        /// Place among those waiting, from 1.
+        /// Place in the queue, from 1.
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<usize>,
     },
@@ -219,7 +219,7 @@ pub(crate) enum Notice {
     Bye {
         /// `restart`.
         reason: &'static str,
-        /// When to come back, in milliseconds.
+        /// When to reconnect, in milliseconds.
         reconnect_after_ms: u64,
     },
 }

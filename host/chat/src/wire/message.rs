@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ErrorBody;
 
-/// Who speaks.
+/// Whose message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -14,7 +14,7 @@ pub(crate) enum Role {
     Assistant,
 }
 
-/// How far a message is.
+/// The state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
@@ -22,7 +22,7 @@ pub(crate) enum Status {
     Done,
     /// Its run waits for a free slot.
     Queued,
-    /// Its run is under way; `text` is what there is so far.
+    /// Its run is under way; `text` is the text so far.
     Streaming,
     /// Somebody stopped it. Can be continued.
     Stopped,
@@ -36,9 +36,9 @@ pub(crate) enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Finish {
-    /// The model said it was done.
+    /// The model finished.
     Stop,
-    /// The model's or our limit of length.
+    /// The limit of length, the model's or ours.
     Length,
     /// Withheld by the model server.
     ContentFilter,
@@ -55,7 +55,7 @@ pub(crate) enum Finish {
 }
 
 impl Finish {
-    /// What a run that ended so leaves its message as.
+    /// The state of a message whose run ended like this.
     pub(crate) fn status(self) -> Status {
         match self {
             Self::Stop | Self::Length | Self::ContentFilter | Self::ToolCalls => Status::Done,
@@ -100,15 +100,15 @@ pub(crate) struct Usage {
 /// Bytes of UTF-8 from the start of the message. Opaque to the client, which only stores and compares them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
-    /// Where the answer is.
+    /// The position in the answer.
     #[serde(default)]
     pub text: usize,
-    /// Where the reasoning is.
+    /// The position in the reasoning.
     #[serde(default)]
     pub reasoning: usize,
 }
 
-/// What is known of the last run that wrote a message.
+/// The last run that wrote a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunSummary {
     /// `run_…`.
@@ -121,7 +121,7 @@ pub(crate) struct RunSummary {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
-    /// Tokens, where the model server told them.
+    /// Tokens, if the model server reported them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// From sending to the first token, in milliseconds.
@@ -144,9 +144,9 @@ pub(crate) struct Message {
     /// The message before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// Who speaks.
+    /// Whose message it is.
     pub role: Role,
-    /// How far it is.
+    /// Its state.
     pub status: Status,
     /// The text, Markdown if it is the model's.
     pub text: String,
@@ -175,11 +175,11 @@ pub(crate) struct Message {
     pub created_at: u64,
 }
 
-/// A run that is waiting or under way, as told in snapshots.
+/// A run that is waiting or under way, in snapshots.
 ///
 /// # Shape
-/// In a snapshot `to` is the end of the text that the snapshot's message holds. In a resume it is where the stream will go
-/// on from; with `reset` the client must first empty its copy of that message.
+/// In a snapshot `to` is the end of the text that the snapshot's message holds. In a resume it is where the text will continue;
+/// with `reset` the client must first clear its copy of that message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct RunState {
     /// `run_…`.
@@ -190,10 +190,10 @@ pub(crate) struct RunState {
     pub state: RunPhase,
     /// Where the next delta will start.
     pub to: Position,
-    /// The client's position was not usable: start again from nothing.
+    /// The client's position cannot be used: it must start from the beginning.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
-    /// Place among those waiting, from 1.
+    /// Place in the queue, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<usize>,
     /// `req_…`.
@@ -219,7 +219,7 @@ pub(crate) enum RunPhase {
 pub(crate) struct QueueItem {
     /// The client's id.
     pub cid: String,
-    /// What will be sent.
+    /// The text that will be sent.
     pub text: String,
     /// Milliseconds since 1970.
     pub created_at: u64,

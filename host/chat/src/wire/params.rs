@@ -16,13 +16,13 @@ pub(crate) struct Hello {
     pub min: u32,
     /// Highest.
     pub max: u32,
-    /// The secret kept beside the cookie; needed with a cookie.
+    /// The second secret; needed with a cookie.
     #[serde(default)]
     pub bind: Option<String>,
     /// A program's token; refused when the request had an `Origin`.
     #[serde(default)]
     pub token: Option<String>,
-    /// Whether the page can be seen now.
+    /// Whether the page is visible now.
     #[serde(default = "yes")]
     pub visible: bool,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Welcome {
     pub v: u32,
     /// The name of this connection in `/debug` and logs.
     pub conn: String,
-    /// Changes when positions from before can no longer be trusted.
+    /// Changes when earlier positions are no longer valid.
     pub epoch: String,
     /// Who is logged in.
     pub user: User,
@@ -46,7 +46,7 @@ pub(crate) struct Welcome {
     pub server: Server,
     /// What is allowed.
     pub limits: Limits,
-    /// How liveness is kept.
+    /// How often the server shows that it is alive.
     pub heartbeat: Heartbeat,
     /// The models that can be chosen; empty while the proxy is down.
     pub models: Vec<Model>,
@@ -54,7 +54,7 @@ pub(crate) struct Welcome {
     pub health: Health,
 }
 
-/// What the server is.
+/// The server.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Server {
     /// Version of the program.
@@ -87,14 +87,14 @@ pub(crate) struct Limits {
 pub(crate) struct Heartbeat {
     /// WebSocket pings.
     pub ping_ms: u64,
-    /// A `tick` is sent when nothing else was for so long.
+    /// A `tick` is sent after this time without any other frame.
     pub tick_ms: u64,
 }
 
 /// Parameters of `ping`; the payload is the same with the server's time as `now`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ping {
-    /// Anything; comes back.
+    /// Anything; it is returned.
     #[serde(default)]
     pub ts: f64,
 }
@@ -102,7 +102,7 @@ pub(crate) struct Ping {
 /// Payload of `ping`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Pong {
-    /// What came.
+    /// The client's value.
     pub ts: f64,
     /// Milliseconds since 1970.
     pub now: u64,
@@ -111,18 +111,18 @@ pub(crate) struct Pong {
 /// Parameters of `visible`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Visible {
-    /// Whether the page can be seen.
+    /// Whether the page is visible.
     pub visible: bool,
 }
 
-/// Payload of requests that have nothing to say.
+/// Payload of requests without a result.
 #[derive(Debug, Serialize)]
 pub(crate) struct Empty {}
 
 /// Parameters of `sessions.list`.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ListSessions {
-    /// From the page before.
+    /// From the previous page.
     #[serde(default)]
     pub cursor: Option<String>,
     /// 1 to 100, default 50.
@@ -134,7 +134,7 @@ pub(crate) struct ListSessions {
     /// The archive instead of the ordinary list.
     #[serde(default)]
     pub archived: bool,
-    /// The bin instead of the ordinary list.
+    /// The trash instead of the ordinary list.
     #[serde(default)]
     pub deleted: bool,
 }
@@ -146,7 +146,7 @@ pub(crate) struct OneSession {
     pub session: String,
 }
 
-/// Payload that carries a session.
+/// Payload with a session.
 #[derive(Debug, Serialize)]
 pub(crate) struct SessionPayload {
     /// The session as it is now.
@@ -167,7 +167,7 @@ pub(crate) struct CreateSession {
     pub system: Option<String>,
 }
 
-/// Changes of a session. An absent field stays; `null` clears.
+/// Changes of a session. An absent member stays as it is; `null` clears.
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(crate) struct SessionPatch {
     /// A new title; `null` or empty goes back to the automatic one.
@@ -211,13 +211,13 @@ pub(crate) struct ReadSession {
 pub(crate) struct Sub {
     /// `ses_…`.
     pub session: String,
-    /// The epoch in which `after` was learnt.
+    /// The epoch of `after`.
     #[serde(default)]
     pub epoch: Option<String>,
     /// The last position that the client has; absent for a snapshot.
     #[serde(default)]
     pub after: Option<u64>,
-    /// How far the client is in each run that it knows to be under way.
+    /// The client's position in each run that it knows to be under way.
     #[serde(default)]
     pub runs: HashMap<String, Position>,
 }
@@ -226,7 +226,7 @@ pub(crate) struct Sub {
 #[derive(Debug, Serialize)]
 #[serde(tag = "mode", rename_all = "lowercase")]
 pub(crate) enum Subscribed {
-    /// Everything needed to show the session; forget what was before.
+    /// Everything needed to show the session; it replaces what the client has.
     Snapshot {
         /// The epoch of `seq`.
         epoch: String,
@@ -249,16 +249,16 @@ pub(crate) enum Subscribed {
         epoch: String,
         /// The position after all of `events`.
         seq: u64,
-        /// In order, without holes.
+        /// In order, without gaps.
         events: Vec<Replayed>,
         /// The messages whose runs ended within `events`, as they are stored: replace the client's copies.
         messages: Vec<Message>,
-        /// Runs waiting or under way, and where their streams go on.
+        /// Runs waiting or under way, and where their text continues.
         runs: Vec<RunState>,
     },
 }
 
-/// An event of the past.
+/// A replayed event.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Replayed {
     /// Its position.
@@ -305,7 +305,7 @@ pub(crate) struct OneMessage {
 /// Payload of `messages.get`.
 #[derive(Debug, Serialize)]
 pub(crate) struct MessagePayload {
-    /// The message; if its run is under way, `text` is what there is so far.
+    /// The message; if its run is under way, with the text so far.
     pub message: Message,
     /// Where `text` ends.
     pub to: Position,
@@ -318,7 +318,7 @@ pub(crate) enum When {
     /// Wait for the current run.
     #[default]
     Queue,
-    /// Answer `RUN_ACTIVE`.
+    /// Refuse with `RUN_ACTIVE`.
     Reject,
     /// Stop the current run first.
     Interrupt,
@@ -347,16 +347,16 @@ pub(crate) struct Send {
     /// Absent or `null`: a new session.
     #[serde(default)]
     pub session: Option<String>,
-    /// The client's id of this message, 1 to 64 bytes. The same id never makes a second message.
+    /// The client's id of this message, 1 to 64 bytes. The same id never creates a second message.
     pub cid: String,
-    /// What it goes on from. Absent: the leaf; `null`: nothing, a new first message.
+    /// The message that it follows. Absent: the leaf; `null`: none, it is a new first message.
     #[serde(
         default,
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
     pub parent: Option<Option<String>>,
-    /// What the client takes for the leaf; another one is `LEAF_CHANGED`.
+    /// The leaf that the client knows; if it is another one, the error is `LEAF_CHANGED`.
     #[serde(default)]
     pub expected_leaf: Option<String>,
     /// What the user wrote.
@@ -385,7 +385,7 @@ pub(crate) struct Again {
     pub session: String,
     /// The answer to write again or to continue. For `chat.regenerate` also a user's message.
     pub message: String,
-    /// The client's id of this request. The same id never makes a second run.
+    /// The client's id of this request. The same id never starts a second run.
     pub cid: String,
     /// Another model; for `chat.regenerate` only.
     #[serde(default)]
@@ -395,7 +395,7 @@ pub(crate) struct Again {
     pub options: Options,
 }
 
-/// What became of a message or of a wish for another answer.
+/// The result of sending a message or asking for another answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Accepted {
@@ -429,18 +429,18 @@ pub(crate) struct Sent {
     /// `req_…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// Position of the last change that this made.
+    /// Position of the last change by this request.
     pub seq: u64,
-    /// What became of it.
+    /// The result.
     pub status: Accepted,
-    /// This `cid` was known: nothing was done, and the ids are those of the first time.
+    /// This `cid` was used before: nothing was done, and the ids are those of the first time.
     pub dup: bool,
-    /// The answer to a command.
+    /// The card of a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<super::debug::Card>,
 }
 
-/// Parameters of `chat.stop`: a run, or whatever runs in a session.
+/// Parameters of `chat.stop`: a run, or any run of a session.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Stop {
     /// `run_…`.
@@ -454,7 +454,7 @@ pub(crate) struct Stop {
 /// Payload of `chat.stop`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Stopped {
-    /// Whether something was under way.
+    /// Whether a run was under way.
     pub stopping: bool,
 }
 
@@ -470,7 +470,7 @@ pub(crate) struct QueueChange {
     pub to: usize,
 }
 
-/// Payload of requests whose effect comes as an event.
+/// Payload of requests whose effect is sent as an event.
 #[derive(Debug, Serialize)]
 pub(crate) struct Done {
     /// Position of the change.
@@ -489,7 +489,7 @@ pub(crate) struct SelectBranch {
 /// Payload of `branch.select`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Selected {
-    /// The last message of the branch that is shown now.
+    /// The last message of the current branch.
     pub leaf: String,
     /// Position of the change.
     pub seq: u64,

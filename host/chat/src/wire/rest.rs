@@ -19,18 +19,18 @@ pub(crate) struct Login {
     pub token: Option<String>,
 }
 
-/// Answer to `POST /api/v1/login`. The cookie comes beside it.
+/// Response to `POST /api/v1/login`, beside the cookie.
 #[derive(Debug, Serialize)]
 pub(crate) struct LoggedIn {
     /// Who is logged in.
     pub user: User,
-    /// To be kept in `localStorage` and sent in `hello` and as `x-sluice-bind`.
+    /// The second secret, which the page keeps in `localStorage` and sends in `hello` and as `x-sluice-bind`.
     pub bind: String,
-    /// Milliseconds since 1970; moves on with use.
+    /// Milliseconds since 1970; extended by use.
     pub expires_at: u64,
 }
 
-/// Answer to `GET /api/v1/me`.
+/// Response to `GET /api/v1/me`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Me {
     /// Who is logged in.
@@ -39,7 +39,7 @@ pub(crate) struct Me {
     pub build: String,
 }
 
-/// Answer to `POST /api/v1/login-codes`: a link for another browser.
+/// Response to `POST /api/v1/login-codes`: a link for another browser.
 #[derive(Debug, Serialize)]
 pub(crate) struct LoginCode {
     /// The link with its one-time code.
@@ -57,7 +57,7 @@ pub(crate) struct TokenLine {
     pub kind: String,
     /// What the user called it.
     pub label: String,
-    /// Whether it is the one that asks.
+    /// Whether it is the one of this request.
     pub current: bool,
     /// Milliseconds since 1970.
     pub created_at: u64,
@@ -65,7 +65,7 @@ pub(crate) struct TokenLine {
     pub last_used_at: u64,
 }
 
-/// Answer to `GET /api/v1/tokens`.
+/// Response to `GET /api/v1/tokens`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Tokens {
     /// Latest first.
@@ -80,7 +80,7 @@ pub(crate) struct NewToken {
     pub label: String,
 }
 
-/// Answer to `POST /api/v1/tokens`. The secret is shown this once.
+/// Response to `POST /api/v1/tokens`. The secret is shown only here.
 #[derive(Debug, Serialize)]
 pub(crate) struct TokenMade {
     /// `tok_…`.
@@ -93,9 +93,9 @@ pub(crate) struct TokenMade {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PostMessage {
-    /// What to say.
+    /// The text of the message.
     pub text: String,
-    /// Answer as a stream of the socket's frames (SSE) instead of one JSON at the end.
+    /// Respond with a stream of the socket's frames (SSE) instead of one JSON document at the end.
     #[serde(default)]
     pub stream: bool,
     /// Another model for this answer only.
@@ -106,7 +106,7 @@ pub(crate) struct PostMessage {
     pub options: Options,
 }
 
-/// Answer to `POST /api/v1/sessions/{id}/messages` without `stream`.
+/// Response to `POST /api/v1/sessions/{id}/messages` without `stream`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Answered {
     /// The ids.
@@ -124,14 +124,14 @@ pub(crate) struct Failed {
     pub error: ErrorBody,
 }
 
-/// Answer to `GET /api/v1/usage`.
+/// Response to `GET /api/v1/usage`.
 #[derive(Debug, Serialize)]
 pub(crate) struct UsageReport {
     /// One line per day and model, earliest first.
     pub days: Vec<UsageDay>,
 }
 
-/// What a model did for the user on a day.
+/// The user's use of a model on one day.
 #[derive(Debug, Serialize)]
 pub(crate) struct UsageDay {
     /// `2026-07-31`, UTC.

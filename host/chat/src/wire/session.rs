@@ -19,15 +19,15 @@ pub(crate) struct Session {
     pub system: Option<String>,
     /// Kept at the top.
     pub pinned: bool,
-    /// Out of the ordinary list.
+    /// In the archive, and so not in the ordinary list.
     pub archived: bool,
-    /// In the bin; absent otherwise. Milliseconds since 1970.
+    /// When it was moved to the trash, in milliseconds since 1970; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<u64>,
     /// A run is waiting or under way.
     #[serde(default)]
     pub running: bool,
-    /// An answer ended that nobody has seen.
+    /// An answer has ended that the user has not seen.
     pub unread: bool,
     /// The start of the last message, at most 80 characters, one line.
     pub preview: String,
@@ -40,27 +40,27 @@ pub(crate) struct Session {
     pub created_at: u64,
     /// Milliseconds since 1970; the list is sorted by it.
     pub updated_at: u64,
-    /// Where a search found something; only with `q`.
+    /// The matches of a search; only with `q`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hits: Vec<Hit>,
 }
 
-/// A message in which a search found something.
+/// A message that matches a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Hit {
     /// The message; absent when the title matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The text around the find, in pieces, to be shown one after another.
-    pub snippet: Vec<Piece>,
+    /// The text around the match, in parts to be shown one after another.
+    pub snippet: Vec<Part>,
 }
 
-/// A piece of a snippet.
+/// A part of a snippet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Piece {
+pub(crate) struct Part {
     /// Plain text.
     pub t: String,
-    /// Whether this is what was searched for.
+    /// Whether it matches the search.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hit: bool,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Piece {
 pub(crate) struct Sessions {
     /// Pinned first, then the latest change first.
     pub sessions: Vec<Session>,
-    /// Give it back to get the next page; absent on the last one.
+    /// Sent back, it gets the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// A search stopped at its time limit: there may be more.
@@ -83,7 +83,7 @@ pub(crate) struct Sessions {
 pub(crate) struct Model {
     /// The name to send.
     pub id: String,
-    /// Used where nothing was chosen.
+    /// Used if none was chosen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default: bool,
 }
@@ -96,7 +96,7 @@ pub(crate) enum Reach {
     Up,
     /// It does not.
     Down,
-    /// Not known: not asked yet, or the layer before it is down.
+    /// Unknown: not probed yet, or the layer before it is down.
     Unknown,
 }
 

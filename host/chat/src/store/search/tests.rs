@@ -126,14 +126,14 @@ fn snippets_show_the_find_in_its_surroundings() {
             .collect::<Vec<_>>()
     };
     let show = |text: &str, words: &[&str]| {
-        let pieces = snippet(text, &terms(words));
-        pieces
+        let parts = snippet(text, &terms(words));
+        parts
             .iter()
-            .map(|piece| {
-                if piece.hit {
-                    format!("[{}]", piece.t)
+            .map(|part| {
+                if part.hit {
+                    format!("[{}]", part.t)
                 } else {
-                    piece.t.clone()
+                    part.t.clone()
                 }
             })
             .collect::<String>()
