@@ -3,6 +3,7 @@
 mod branches;
 mod client;
 mod debug;
+mod failures;
 mod fake;
 mod fallback;
 mod http;
@@ -10,9 +11,11 @@ mod lifecycle;
 mod limits;
 mod login;
 mod properties;
+mod queue;
 mod rest;
 mod run;
 mod security;
+mod stop;
 mod watch;
 
 use std::time::Duration;
