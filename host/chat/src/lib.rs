@@ -1,7 +1,7 @@
 //! The web gateway: a chat page over WebSockets, sessions kept by the server, limits, and `/debug`.
 //!
 //! It is a client of the proxy like any other: it sends `POST {endpoint}/v1/chat/completions` and knows nothing else about it.
-//! It imports only the ground floor: configuration, listeners, framing, telemetry and the calendar.
+//! It imports only the ground floor: configuration, listeners, framing and telemetry.
 //!
 //! How the parts fit together:
 //!

@@ -18,8 +18,8 @@ use super::wire::rest::UsageReport;
 use super::wire::session::Reach;
 use super::wire::{self, Code, ErrorBody, bad_param, not_found};
 use super::{store, stream as events};
-use sluicegate_telemetry::calendar::Date;
 use sluicegate_telemetry::clock;
+use sluicegate_telemetry::clock::start_of_day;
 
 mod account;
 mod files;
@@ -286,10 +286,9 @@ impl Call<'_> {
 
     async fn usage(&self) -> Result<Response<Body>, ErrorBody> {
         let day = |name: &str| {
-            let start = self.param(name).map(|text| {
-                let date = Date::parse(&text).ok_or_else(|| bad_param(name, "write 2026-07-31"));
-                date.map(Date::start_ms)
-            });
+            let start = self
+                .param(name)
+                .map(|text| start_of_day(&text).ok_or_else(|| bad_param(name, "write 2026-07-31")));
             start.transpose()
         };
         let to = day("to")?

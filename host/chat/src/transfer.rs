@@ -13,8 +13,8 @@ use super::id;
 use super::store::{self, message, place, schema, session, token};
 use super::wire::message::{Message, Role};
 use super::wire::session::Session;
-use sluicegate_telemetry::calendar::Moment;
 use sluicegate_telemetry::clock;
+use sluicegate_telemetry::clock::date_and_time;
 
 mod import;
 
@@ -240,17 +240,11 @@ pub(crate) fn markdown(session: &Session, messages: &[Message]) -> String {
             text,
             "\n## {} · {}\n\n{}\n",
             who(message),
-            stamp(message.created_at),
+            date_and_time(message.created_at),
             message.text.trim_end()
         );
     }
     text
-}
-
-/// A time as `2026-07-31 23:59:59 UTC`.
-fn stamp(ms: u64) -> String {
-    let moment = Moment::from_ms(ms);
-    format!("{} {} UTC", moment.date, moment.time())
 }
 
 /// A branch as a page that needs no other files and runs no scripts: all text is shown as it is.
@@ -267,7 +261,7 @@ pub(crate) fn html(session: &Session, messages: &[Message]) -> String {
     for message in messages {
         let (who, stamp, text) = (
             escape(&who(message)),
-            stamp(message.created_at),
+            date_and_time(message.created_at),
             escape(&message.text),
         );
         let _ = write!(

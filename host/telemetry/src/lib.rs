@@ -2,7 +2,6 @@
 //!
 //! Responsible for their form and their names. Not responsible for what is logged or counted where: that is beside what happens.
 
-pub mod calendar;
 pub mod clock;
 pub mod log;
 pub mod metrics;

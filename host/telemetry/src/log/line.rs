@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::Level;
 
 use super::fields::Fields;
-use crate::calendar::Moment;
+use crate::clock;
 use crate::names::field;
 
 /// What a line says.
@@ -33,7 +33,7 @@ impl Line<'_> {
     /// A JSON object and a line end.
     pub(super) fn json(&self) -> String {
         let mut out = String::with_capacity(USUAL);
-        let at = moment(self.at).to_string();
+        let at = clock::rfc3339(clock::since_1970(self.at)).to_string();
         let level = self.level.as_str().to_ascii_lowercase();
         let own = [
             (field::TIME, at.as_str()),
@@ -64,7 +64,8 @@ impl Line<'_> {
         let (dim, reset) = if color { (DIM, RESET) } else { ("", "") };
         let paint = if color { paint(self.level) } else { "" };
         let mut out = String::with_capacity(USUAL);
-        let (at, level, target) = (moment(self.at), self.level.as_str(), self.target);
+        let at = clock::rfc3339(clock::since_1970(self.at));
+        let (level, target) = (self.level.as_str(), self.target);
         out.push_str(&format!(
             "{dim}{at}{reset} {paint}{level:5}{reset} {dim}{target}:{reset} "
         ));
@@ -89,12 +90,6 @@ impl Line<'_> {
         out.push('\n');
         out
     }
-}
-
-/// Before 1970 it is the beginning of 1970.
-fn moment(at: SystemTime) -> Moment {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Moment::from_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The colour of a level.
