@@ -8,6 +8,7 @@
 mod chat;
 mod check;
 mod inspect;
+mod process;
 mod serve;
 
 use std::io::Write;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::serve::{logging, signals, wait};
+use super::process::{logging, signals, wait};
 use super::{Database, environment, load, print, warn};
 use sluicegate_chat::{self as chat, Chat, Settings};
 use sluicegate_config::{self as config, Admin, Secret};

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::chat as page;
+use super::process::{logging, signals, wait};
 use super::{environment, load, report, warn};
 use crate::builtin;
 use sluicegate_chat::Chat;
-use sluicegate_config::{self as config, Config, Log};
+use sluicegate_config::{self as config, Config};
 use sluicegate_gateway::lifecycle::{Error, Gateway};
 use sluicegate_plugin_host::Engine;
 use sluicegate_sim::{self as demo, Pace};
@@ -161,14 +161,6 @@ async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitC
     ExitCode::SUCCESS
 }
 
-/// Starts the log, or says why it cannot.
-pub(super) fn logging(log: &Log) -> Result<(), ExitCode> {
-    telemetry::log::init(log).map_err(|error| {
-        eprintln!("sluicegate: the log cannot start: {error}");
-        ExitCode::from(super::BAD_CONFIGURATION)
-    })
-}
-
 async fn start(config: Config) -> Result<Gateway, ExitCode> {
     let engine = Engine::new().map_err(|error| {
         eprintln!("sluicegate: {error}");
@@ -202,39 +194,4 @@ fn announce(gateway: &Gateway) {
         admin,
         "serving"
     );
-}
-
-/// The signals that stop the program, and the one that does not.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-/// Takes the signals over, or says why they cannot be.
-pub(super) fn signals() -> Result<Signals, ExitCode> {
-    let take = || {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    };
-    take().map_err(|error: std::io::Error| {
-        eprintln!("sluicegate: signals cannot be received: {error}");
-        ExitCode::FAILURE
-    })
-}
-
-/// Waits for the next one that stops the program. A terminal that closes, or an operator who expects a reload, does not.
-pub(super) async fn wait(signals: &mut Signals) {
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => return,
-            _ = signals.interrupt.recv() => return,
-            _ = signals.hangup.recv() => {
-                tracing::warn!("SIGHUP is ignored: a changed configuration needs a restart");
-            }
-        }
-    }
 }

@@ -1,0 +1,51 @@
+//! What commands that run until a signal have in common: the log and the signals.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use sluicegate_config::Log;
+use sluicegate_telemetry as telemetry;
+
+/// Starts the log, or says why it cannot.
+pub(super) fn logging(log: &Log) -> Result<(), ExitCode> {
+    telemetry::log::init(log).map_err(|error| {
+        eprintln!("sluicegate: the log cannot start: {error}");
+        ExitCode::from(super::BAD_CONFIGURATION)
+    })
+}
+
+/// The signals that stop the program, and the one that does not.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// Takes the signals over, or says why they cannot be.
+pub(super) fn signals() -> Result<Signals, ExitCode> {
+    let take = || {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    };
+    take().map_err(|error: std::io::Error| {
+        eprintln!("sluicegate: signals cannot be received: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Waits for the next one that stops the program. A terminal that closes, or an operator who expects a reload, does not.
+pub(super) async fn wait(signals: &mut Signals) {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => {
+                tracing::warn!("SIGHUP is ignored: a changed configuration needs a restart");
+            }
+        }
+    }
+}
