@@ -1,4 +1,4 @@
-//! The web gateway's HTTP side: the rules that hold for every request, and which module answers it.
+//! The web gateway's HTTP side: the rules that hold for every request, and which module handles it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,13 +39,13 @@ pub(crate) async fn serve(core: Arc<Core>, listener: Listener) {
     };
     let handler = move |peer: server::Peer, request| {
         let core = Arc::clone(&core);
-        async move { answer(&core, request, peer.address).await }
+        async move { respond(&core, request, peer.address).await }
     };
     server::accept(listener, connections, handler).await;
 }
 
 /// Responds to one request.
-async fn answer(core: &Arc<Core>, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+async fn respond(core: &Arc<Core>, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
     let host = core
         .allow_list
         .host(request.headers())
@@ -90,9 +90,9 @@ async fn route(
             if let Some(file) = other.strip_prefix("/assets/").filter(|_| get) {
                 core.pages.asset(file, request.headers())
             } else if other.starts_with("/api/v1/") {
-                rest::answer(core, request, peer, secure).await
+                rest::respond(core, request, peer, secure).await
             } else if other.starts_with("/v1/") && core.settings.passthrough {
-                passthrough::answer(core, request, peer).await
+                passthrough::respond(core, request, peer).await
             } else {
                 error(&ErrorBody::new(Code::NotFound, "no such path"))
             }

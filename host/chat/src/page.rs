@@ -71,7 +71,7 @@ impl Pages {
         }
         let built = self.current();
         match built.files.get("index.html") {
-            Some(file) => built.answer(file, headers, "no-cache"),
+            Some(file) => built.response(file, headers, "no-cache"),
             None => response::text(
                 StatusCode::NOT_FOUND,
                 "this build has no chat page; the API works",
@@ -94,7 +94,7 @@ impl Pages {
                 } else {
                     "public, max-age=31536000, immutable"
                 };
-                built.answer(file, headers, caching)
+                built.response(file, headers, caching)
             }
             None => response::text(StatusCode::NOT_FOUND, "no such file; reload the page"),
         }
@@ -159,7 +159,7 @@ impl Built {
         }
     }
 
-    fn answer(&self, file: &File, headers: &HeaderMap, caching: &'static str) -> Response<Body> {
+    fn response(&self, file: &File, headers: &HeaderMap, caching: &'static str) -> Response<Body> {
         // The hash covers all files, so it is a valid tag for each of them.
         let tag = format!("\"{}\"", self.hash);
         let known = |field: &HeaderValue| {

@@ -22,7 +22,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MOST: usize = 32 << 20;
 
 /// `POST /v1/chat/completions` and `GET /v1/models`.
-pub(crate) async fn answer(
+pub(crate) async fn respond(
     core: &Arc<Core>,
     request: Request<Incoming>,
     peer: IpAddr,

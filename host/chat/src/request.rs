@@ -25,7 +25,7 @@ pub(crate) async fn handle(caller: &Caller<'_>, request: &Request<'_>) -> Option
         return Some(wire::fail(&request.id, &error));
     };
     match run(caller, method, request).await {
-        Ok(answer) => answer,
+        Ok(response) => response,
         Err(error) => Some(wire::fail(&request.id, &error)),
     }
 }
@@ -44,7 +44,7 @@ async fn run(
     request: &Request<'_>,
 ) -> Result<Option<String>, ErrorBody> {
     let id = &*request.id;
-    let answer = match method {
+    let response = match method {
         Method::Hello => return Err(bad_param("method", "hello comes once, at the beginning")),
         Method::Sub => return watch(caller, id, params(request)?).await.map(|()| None),
         Method::Unsub => wire::ok(id, &caller.unwatch(&session(request)?).await?),
@@ -89,7 +89,7 @@ async fn run(
             wire::ok(id, &CardPayload { card })
         }
     };
-    Ok(Some(answer))
+    Ok(Some(response))
 }
 
 /// The session that a request names.

@@ -58,7 +58,7 @@ pub(crate) async fn ready(core: &Arc<Core>) -> Response<Body> {
 }
 
 /// `/api/v1/…`.
-pub(crate) async fn answer(
+pub(crate) async fn respond(
     core: &Arc<Core>,
     request: Request<Incoming>,
     peer: IpAddr,

@@ -380,8 +380,8 @@ async fn respond(core: Arc<Core>, conn: Arc<Conn>, text: tungstenite::Utf8Bytes)
         login: &conn.login,
         conn: Some(&conn),
     };
-    if let Some(answer) = Box::pin(request::handle(&caller, &frame)).await {
-        conn.outbox.push(answer.into());
+    if let Some(response) = Box::pin(request::handle(&caller, &frame)).await {
+        conn.outbox.push(response.into());
     }
 }
 

@@ -144,7 +144,7 @@ pub(crate) async fn rpc(
         ));
     }
     let Some(conn) = conn else {
-        let answer = request::handle(
+        let handled = request::handle(
             &Caller {
                 core,
                 login,
@@ -156,7 +156,7 @@ pub(crate) async fn rpc(
         return response::typed(
             StatusCode::OK,
             "application/json",
-            answer.unwrap_or_default(),
+            handled.unwrap_or_default(),
         );
     };
     let Some(conn) = core.connections.find(conn, login) else {
@@ -171,8 +171,8 @@ pub(crate) async fn rpc(
                 login,
                 conn: Some(&conn),
             };
-            if let Some(answer) = request::handle(&caller, &frame).await {
-                conn.outbox.push(answer.into());
+            if let Some(response) = request::handle(&caller, &frame).await {
+                conn.outbox.push(response.into());
             }
         }
         Err(error) => conn.outbox.push(wire::fail(&frame.id, &error).into()),

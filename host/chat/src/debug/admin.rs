@@ -45,7 +45,7 @@ impl Admin {
             get(core, "/plugins"),
             get(core, "/upstreams")
         );
-        let document = |answer: Option<(u16, Value)>| match answer {
+        let document = |response: Option<(u16, Value)>| match response {
             Some((200, value)) => value,
             Some(_) | None => Value::Null,
         };

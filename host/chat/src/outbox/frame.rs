@@ -27,7 +27,7 @@ const TAIL: &str = "}";
 
 impl Frame {
     /// A response with a shared payload: `head` is all of the frame up to the payload, which is its last member.
-    pub(crate) fn answer(head: String, payload: Arc<Payload>) -> Self {
+    pub(crate) fn with_payload(head: String, payload: Arc<Payload>) -> Self {
         Self {
             own: head.into(),
             payload: Some(payload),

@@ -283,7 +283,7 @@ fn a_payload_for_many_readers_is_held_once() {
         .expect("there is room");
     for reader in &readers {
         let head = crate::wire::ok_until_payload("7");
-        reader.push(Frame::answer(head, Arc::clone(&payload)));
+        reader.push(Frame::with_payload(head, Arc::clone(&payload)));
         assert!(!reader.closing() || share.taken() > BYTES * 2);
     }
     drop(payload);

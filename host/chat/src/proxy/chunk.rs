@@ -86,22 +86,22 @@ pub(super) fn read(data: &str) -> Option<Content<'_>> {
         if choice.message.is_some() {
             return None;
         }
-        let mut answer = Choice {
+        let mut read = Choice {
             finish_reason: choice.finish_reason,
             ..Choice::default()
         };
         if let Some(words) = choice.delta {
             // Some servers send both names, with the same text or one of them empty.
-            answer.reasoning = [words.reasoning, words.reasoning_content]
+            read.reasoning = [words.reasoning, words.reasoning_content]
                 .into_iter()
                 .flatten()
                 .find(|text| !text.is_empty());
-            answer.text = [words.content, words.refusal]
+            read.text = [words.content, words.refusal]
                 .into_iter()
                 .flatten()
                 .collect();
         }
-        content.choices.push(answer);
+        content.choices.push(read);
     }
     Some(content)
 }

@@ -61,14 +61,14 @@ pub(super) fn read(data: &str) -> Result<Content<'static>, Problem> {
 }
 
 fn read_choice(choice: &Map<String, Value>) -> Result<Choice<'static>, Problem> {
-    let mut answer = Choice {
+    let mut read = Choice {
         finish_reason: given(choice, "finish_reason").map(|reason| Cow::Owned(plain(reason))),
         ..Choice::default()
     };
     // A server that does not stream sends the whole message.
     let words = given(choice, "delta").or_else(|| given(choice, "message"));
     let words = match words {
-        None => return Ok(answer),
+        None => return Ok(read),
         Some(Value::Object(words)) => words,
         Some(_) => return Err(Problem::Form("delta")),
     };
@@ -86,11 +86,11 @@ fn read_choice(choice: &Map<String, Value>) -> Result<Choice<'static>, Problem> 
             content(value, &mut text, &mut reasoning)?;
         }
     }
-    answer.reasoning = Some(reasoning)
+    read.reasoning = Some(reasoning)
         .filter(|text| !text.is_empty())
         .map(Cow::Owned);
-    answer.text.push(Cow::Owned(text));
-    Ok(answer)
+    read.text.push(Cow::Owned(text));
+    Ok(read)
 }
 
 /// Adds content to the text, and what is marked as reasoning to the reasoning.

@@ -77,11 +77,11 @@ impl Actor {
                     payload: Arc::downgrade(&payload),
                     at,
                 };
-                outbox.push(Frame::answer(wire::ok_until_payload(id), payload));
+                outbox.push(Frame::with_payload(wire::ok_until_payload(id), payload));
                 at
             }
             (None, Some(payload)) => {
-                outbox.push(Frame::answer(wire::ok_until_payload(id), payload));
+                outbox.push(Frame::with_payload(wire::ok_until_payload(id), payload));
                 self.snapshot.at
             }
             (None, None) => None,
