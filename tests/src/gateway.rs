@@ -171,7 +171,10 @@ upstream = "ollama"
 }
 
 /// One engine for all tests of a process: it reserves address space, and compiled plugins are shared through it.
-fn engine() -> &'static Engine {
+///
+/// # Panics
+/// If the machine cannot have one.
+pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
         Engine::new()

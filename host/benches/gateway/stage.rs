@@ -1,5 +1,6 @@
 //! What the benchmarks run: the shipped plugins, and exchanges for them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ pub(crate) async fn plugin(engine: &Engine, name: &str, config: Value) -> Option
         fail_open: false,
         limits: SetLimits::default(),
         config,
-        secret: false,
+        secrets: BTreeSet::new(),
     };
     let metrics = Metrics::new().plugin(name);
     let plugin = load(engine, &configured, octets.into(), metrics)

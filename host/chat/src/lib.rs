@@ -131,10 +131,9 @@ impl Chat {
             return Err(Error::Settings(problems));
         }
         let listener = config::Listener {
-            listen: settings.listen,
             tls: settings.tls.clone(),
             open: settings.allow_plain_remote,
-            hosts: None,
+            ..config::Listener::at(settings.listen)
         };
         let listener = Listener::open(&listener).await?.with_upgrades();
         let address = listener.address();

@@ -17,7 +17,7 @@
 //! | `SLUICEGATE_ADMIN_LISTEN` | replaces the address of the admin API, or switches it on |
 //! | `SLUICEGATE_LOG` | replaces `log.level` |
 //! | `SLUICEGATE_LOG_FORMAT` | replaces `log.format` |
-//! | `SLUICEGATE_API_KEY` | one more key, named `default`, for the plugin `auth`, which must be `builtin:auth` |
+//! | `SLUICEGATE_API_KEY` | one more key, named `default`, in the list `keys` of the plugin `auth` |
 //! | `CLAWDBOT_PORT` | replaces the port of `chat.listen`, if there is a `[chat]` |
 //! | `CLAWDBOT_MODEL_ENDPOINT` | replaces `chat.endpoint`, if there is a `[chat]` |
 //!
@@ -48,7 +48,7 @@ pub use self::address::Target;
 pub use self::chat::{Chat, ChatLimits, User};
 pub use self::listener::{Listener, Tls};
 pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source};
-pub use self::problem::{Problem, Problems};
+pub use self::problem::{Position, Problem, Problems};
 pub use self::route::{PathPattern, Route};
 pub use self::secret::Secret;
 pub use self::server::{Admin, Limits, Log, LogFormat, Server};
@@ -144,7 +144,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
 fn read(root: &Table<'_>) -> Config {
     let server = server::server(root);
     let log = server::log(root);
-    let mut listeners = listener::listeners(root);
+    let listeners = listener::listeners(root);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
     let mut plugins = plugin::plugins(root);
@@ -156,19 +156,14 @@ fn read(root: &Table<'_>) -> Config {
     let routes = route::routes(root, &known);
     let chat = chat::chat(root);
 
-    listener::check_exposure(root.cx, &mut listeners, &routes, &plugins.by_name);
     check_completeness(root, &listeners, &routes, chat.as_ref());
-    warn_of_plain_keys(root, &listeners, &plugins);
     warn_of_unused(root, &routes, &upstreams, &plugins);
     root.finish();
     Config {
         server,
         log,
         admin,
-        listeners: listeners
-            .into_iter()
-            .map(|placed| placed.listener)
-            .collect(),
+        listeners,
         upstreams,
         plugins: plugins.by_name,
         routes,
@@ -187,7 +182,7 @@ fn check_name(value: &Value<'_>, name: &str) {
 
 fn check_completeness(
     root: &Table<'_>,
-    listeners: &[listener::Placed],
+    listeners: &[Listener],
     routes: &[Route],
     chat: Option<&Chat>,
 ) {
@@ -203,18 +198,6 @@ fn check_completeness(
             "there is no route for the requests that come in",
             mend,
         );
-    }
-}
-
-fn warn_of_plain_keys(root: &Table<'_>, listeners: &[listener::Placed], plugins: &Plugins<'_>) {
-    let exposed = |placed: &listener::Placed| !placed.listener.listen.ip().is_loopback();
-    if !listeners.iter().any(exposed) {
-        return;
-    }
-    for place in &plugins.plain_keys {
-        let message = "is a key in plain text, and a listener is off loopback";
-        let mend = r#"write { env = "NAME" } or { file = "path" } instead"#;
-        root.cx.warning(place, message, mend);
     }
 }
 

@@ -1,12 +1,13 @@
-//! The sections `[[listener]]`, and who may listen where.
+//! The sections `[[listener]]`.
+//!
+//! Not responsible for who may listen where: that depends on the plugins, which are not loaded yet.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::reader::{Context, Place, Table, Text, Value};
-use super::{LISTEN, Plugin, Route, Source, address};
+use super::reader::{Context, Table, Text, Value};
+use super::{LISTEN, Position, address};
 
 /// An address that takes requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,22 @@ pub struct Listener {
     /// The names under which browsers may use it, besides addresses and those of loopback; `*` for all. `None`: whoever uses it
     /// needs a key, or everyone may.
     pub hosts: Option<Vec<String>>,
+    /// Where its address stands.
+    pub position: Position,
+}
+
+impl Listener {
+    /// A listener that no section of a configuration describes: without TLS, and without rules for who may use it.
+    #[must_use]
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            tls: None,
+            open: false,
+            hosts: None,
+            position: Position::default(),
+        }
+    }
 }
 
 /// The files of a certificate.
@@ -31,13 +48,7 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// A listener with the place of its address, for what is checked later.
-pub(super) struct Placed {
-    pub(super) listener: Listener,
-    pub(super) place: Place,
-}
-
-pub(super) fn listeners(root: &Table<'_>) -> Vec<Placed> {
+pub(super) fn listeners(root: &Table<'_>) -> Vec<Listener> {
     let tables = root.get("listener").map(|value| value.tables("listener"));
     let mut from_env = root.cx.variable(LISTEN);
     let mut listeners = Vec::new();
@@ -45,11 +56,11 @@ pub(super) fn listeners(root: &Table<'_>) -> Vec<Placed> {
         listeners.extend(listener(&table, from_env.take()));
     }
     // Without a listener in the file the variable makes one.
-    listeners.extend(from_env.and_then(|text| placed(&text, None, false, None)));
+    listeners.extend(from_env.and_then(|text| at(root.cx, &text, None, false, None)));
     listeners
 }
 
-fn listener(table: &Table<'_>, from_env: Option<Text<'_>>) -> Option<Placed> {
+fn listener(table: &Table<'_>, from_env: Option<Text<'_>>) -> Option<Listener> {
     let value = table.required("listen", r#"add listen = "127.0.0.1:8080""#);
     let from_file = value.and_then(|value| value.text());
     let tls = table.section("tls");
@@ -61,7 +72,7 @@ fn listener(table: &Table<'_>, from_env: Option<Text<'_>>) -> Option<Placed> {
     let open = table.flag("open").unwrap_or(false);
     let hosts = table.get("hosts").map(|value| hosts(&value));
     table.finish();
-    placed(&from_env.or(from_file)?, tls, open, hosts)
+    at(table.cx, &from_env.or(from_file)?, tls, open, hosts)
 }
 
 /// Names without scheme and port.
@@ -81,21 +92,19 @@ pub(super) fn hosts(value: &Value<'_>) -> Vec<String> {
     names
 }
 
-fn placed(
+fn at(
+    cx: &Context<'_>,
     text: &Text<'_>,
     tls: Option<Tls>,
     open: bool,
     hosts: Option<Vec<String>>,
-) -> Option<Placed> {
-    let listener = Listener {
+) -> Option<Listener> {
+    Some(Listener {
         listen: address::listen(text)?,
         tls,
         open,
         hosts,
-    };
-    Some(Placed {
-        listener,
-        place: text.place.clone(),
+        position: cx.position(&text.place),
     })
 }
 
@@ -121,74 +130,4 @@ fn pem(table: &Table<'_>, name: &'static str) -> Option<PathBuf> {
         );
     }
     Some(path)
-}
-
-/// What stands between a caller and a route.
-enum Guard<'a> {
-    /// A key, or a name that leads nowhere, which is a problem of its own.
-    Key,
-    /// A plugin from a file, of which only the operator knows what it asks for.
-    Unknown(&'a str),
-    Nothing,
-}
-
-/// Off loopback every route must ask for a key, unless the operator says otherwise. On loopback, where browsers can come in, a
-/// listener gets its rule for hosts, unless every route asks for a key.
-pub(super) fn check_exposure(
-    cx: &Context<'_>,
-    listeners: &mut [Placed],
-    routes: &[Route],
-    plugins: &BTreeMap<String, Plugin>,
-) {
-    let mut open = Vec::new();
-    let mut unknown = BTreeSet::new();
-    for route in routes {
-        match guard(route, plugins) {
-            Guard::Key => {}
-            Guard::Unknown(name) => drop(unknown.insert(name)),
-            Guard::Nothing => open.push(route.path.to_string()),
-        }
-    }
-    for Placed { listener, place } in listeners {
-        if listener.listen.ip().is_loopback() {
-            if !open.is_empty() || !unknown.is_empty() {
-                listener.hosts.get_or_insert_default();
-            }
-            continue;
-        }
-        if listener.open {
-            continue;
-        }
-        if !open.is_empty() {
-            cx.problem(
-                place,
-                format!("is off loopback, and needs no key for {}", open.join(", ")),
-                "listen on 127.0.0.1, put a plugin of builtin:auth with keys into each pipeline (SLUICEGATE_API_KEY \
-                 adds a key), or write open = true if everyone may use it",
-            );
-        }
-        for name in &unknown {
-            cx.warning(
-                place,
-                format!("is off loopback, and only the plugin `{name}` guards some routes"),
-                "make sure that it refuses callers without a key, or add one of builtin:auth",
-            );
-        }
-    }
-}
-
-fn guard<'a>(route: &'a Route, plugins: &BTreeMap<String, Plugin>) -> Guard<'a> {
-    let mut guard = Guard::Nothing;
-    for name in &route.pipeline {
-        let Some(plugin) = plugins.get(name) else {
-            return Guard::Key;
-        };
-        match &plugin.source {
-            // One that fails open lets everyone in when it fails.
-            Source::Builtin(_) if plugin.has_keys() && !plugin.fail_open => return Guard::Key,
-            Source::Builtin(_) => {}
-            Source::File(_) => guard = Guard::Unknown(name),
-        }
-    }
-    guard
 }

@@ -4,7 +4,7 @@
 //! Not responsible for whether the plugin accepts that configuration: its own schema decides when it is loaded, and a
 //! missing plugin file shows then, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,27 +35,19 @@ pub struct Plugin {
     pub limits: SetLimits,
     /// Its own configuration: an object, with secrets in place of the references to them.
     pub config: serde_json::Value,
-    /// There are secrets in `config`: it must not be shown, and nothing made from it may be written to disk.
-    pub secret: bool,
-}
-
-impl Plugin {
-    /// Whether it is the builtin `auth` and knows at least one key.
-    pub(super) fn has_keys(&self) -> bool {
-        let keys = self.config.get("keys").and_then(|keys| keys.as_array());
-        self.source.is_auth() && keys.is_some_and(|keys| !keys.is_empty())
-    }
+    /// Where in `config` a secret was referred to, as JSON pointers such as `/keys/0/key`.
+    pub secrets: BTreeSet<String>,
 }
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: &dyn fmt::Debug = if self.secret { &"***" } else { &self.config };
         f.debug_struct("Plugin")
             .field("name", &self.name)
             .field("source", &self.source)
             .field("fail_open", &self.fail_open)
             .field("limits", &self.limits)
-            .field("config", shown)
+            // Only the plugin's schema says what in it is a secret.
+            .field("config", &"***")
             .finish_non_exhaustive()
     }
 }
@@ -67,12 +59,6 @@ pub enum Source {
     Builtin(String),
     /// A component in a file.
     File(PathBuf),
-}
-
-impl Source {
-    fn is_auth(&self) -> bool {
-        matches!(self, Self::Builtin(name) if name == "auth")
-    }
 }
 
 /// The limits that a configuration sets; for the others the plugin's own suggestion counts, then the default.
@@ -107,10 +93,9 @@ impl Default for PluginLimits {
     }
 }
 
-/// The plugins, and the places of keys that stand in the file as they are.
+/// The plugins.
 pub(super) struct Plugins<'a> {
     pub(super) by_name: BTreeMap<String, Plugin>,
-    pub(super) plain_keys: Vec<Place>,
     /// The headings, for what is checked later.
     pub(super) headings: Vec<(&'a str, Place)>,
 }
@@ -118,21 +103,20 @@ pub(super) struct Plugins<'a> {
 pub(super) fn plugins<'a>(root: &Table<'a>) -> Plugins<'a> {
     let mut plugins = Plugins {
         by_name: BTreeMap::new(),
-        plain_keys: Vec::new(),
         headings: Vec::new(),
     };
     for (name, value) in root.section("plugin").entries() {
         check_name(&value, name);
         let Some(table) = value.table() else { continue };
         plugins.headings.push((name, value.place.clone()));
-        let plugin = plugin(name, &table, &mut plugins.plain_keys);
+        let plugin = plugin(name, &table);
         plugins.by_name.insert(name.to_owned(), plugin);
     }
     add_key_from_env(root, &mut plugins.by_name);
     plugins
 }
 
-fn plugin(name: &str, table: &Table<'_>, plain_keys: &mut Vec<Place>) -> Plugin {
+fn plugin(name: &str, table: &Table<'_>) -> Plugin {
     let mend = format!(
         "add source = \"builtin:{}\" or the path of a .wasm file",
         BUILTINS[0]
@@ -150,22 +134,17 @@ fn plugin(name: &str, table: &Table<'_>, plain_keys: &mut Vec<Place>) -> Plugin 
     }
     let config = table.get("config").filter(|value| value.table().is_some());
     table.finish();
-    let mut secret = false;
-    let json = config.as_ref().map(|config| json_of(config, &mut secret));
-    if source.is_auth()
-        && let Some(config) = &config
-    {
-        let before = plain_keys.len();
-        plain_keys.extend(find_plain_keys(config));
-        secret |= plain_keys.len() > before;
-    }
+    let mut secrets = BTreeSet::new();
+    let json = config
+        .as_ref()
+        .map(|config| json_of(config, "", &mut secrets));
     Plugin {
         name: name.to_owned(),
         source,
         fail_open,
         limits,
         config: json.unwrap_or_else(|| json!({})),
-        secret,
+        secrets,
     }
 }
 
@@ -236,10 +215,10 @@ fn check_grants(value: &Value<'_>) {
     }
 }
 
-/// The configuration as JSON, with secrets in place of the references to them.
-fn json_of(value: &Value<'_>, secret: &mut bool) -> serde_json::Value {
+/// The configuration as JSON, with secrets in place of the references to them, whose JSON pointers are noted.
+fn json_of(value: &Value<'_>, pointer: &str, secrets: &mut BTreeSet<String>) -> serde_json::Value {
     if let Some(found) = secret::referenced(value) {
-        *secret = true;
+        secrets.insert(pointer.to_owned());
         return json!(found.as_ref().map_or("", |found| found.expose()));
     }
     match value.node {
@@ -258,16 +237,26 @@ fn json_of(value: &Value<'_>, secret: &mut bool) -> serde_json::Value {
         }
         DeValue::Array(_) => {
             let items = value.items().unwrap_or_default();
-            let items = items.iter().map(|item| json_of(item, secret));
+            let items = items.iter().enumerate();
+            let items =
+                items.map(|(index, item)| json_of(item, &format!("{pointer}/{index}"), secrets));
             serde_json::Value::Array(items.collect())
         }
         DeValue::Table(_) => {
             let table = value.table();
             let entries = table.iter().flat_map(Table::entries);
-            let entries = entries.map(|(name, entry)| (name.to_owned(), json_of(&entry, secret)));
+            let entries = entries.map(|(name, entry)| {
+                let pointer = format!("{pointer}/{}", escape(name));
+                (name.to_owned(), json_of(&entry, &pointer, secrets))
+            });
             serde_json::Value::Object(entries.collect())
         }
     }
+}
+
+/// A name as it stands in a JSON pointer (RFC 6901, section 3).
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn out_of_range(value: &Value<'_>) -> serde_json::Value {
@@ -276,15 +265,6 @@ fn out_of_range(value: &Value<'_>) -> serde_json::Value {
         "write a smaller one, or a string",
     );
     serde_json::Value::Null
-}
-
-/// Keys of `auth` that stand in the file as they are.
-fn find_plain_keys(config: &Value<'_>) -> Vec<Place> {
-    let keys = config.child("keys").filter(|keys| keys.node.is_array());
-    let entries = keys.and_then(|keys| keys.items()).unwrap_or_default();
-    let keys = entries.iter().filter_map(|entry| entry.child("key"));
-    let plain = keys.filter(|key| key.node.is_str());
-    plain.map(|key| key.place).collect()
 }
 
 /// Adapters that have no section of their own are the built-in ones.
@@ -307,7 +287,7 @@ pub(super) fn add_adapters(
                 fail_open: false,
                 limits: SetLimits::default(),
                 config: json!({}),
-                secret: false,
+                secrets: BTreeSet::new(),
             };
             plugins.insert(name.to_owned(), plugin);
         } else if let Some(adapter) = value.child("adapter") {
@@ -321,24 +301,25 @@ pub(super) fn add_adapters(
     }
 }
 
-/// `SLUICEGATE_API_KEY` becomes a key of the plugin `auth`.
+/// `SLUICEGATE_API_KEY` becomes one of the `keys` of the plugin `auth`.
 fn add_key_from_env(root: &Table<'_>, plugins: &mut BTreeMap<String, Plugin>) {
     let Some(text) = root.cx.variable(API_KEY) else {
         return;
     };
-    let auth = plugins.get_mut("auth").filter(|p| p.source.is_auth());
-    let object = auth.and_then(|plugin| {
-        plugin.secret = true;
-        plugin.config.as_object_mut()
+    let auth = plugins.get_mut("auth");
+    let added = auth.and_then(|plugin| {
+        let object = plugin.config.as_object_mut()?;
+        let keys = object.entry("keys").or_insert_with(|| json!([]));
+        // What is not a list is for the plugin's schema to refuse.
+        if let Some(keys) = keys.as_array_mut() {
+            plugin.secrets.insert(format!("/keys/{}/key", keys.len()));
+            keys.push(json!({ "name": "default", "key": text.text }));
+        }
+        Some(())
     });
-    let Some(object) = object else {
+    if added.is_none() {
         // Going on without it would leave the operator with a gateway that he believes to be locked.
         let mend = "add [plugin.auth] with source = \"builtin:auth\", or unset it";
         text.problem("is set, but there is no plugin `auth` to take it", mend);
-        return;
-    };
-    let keys = object.entry("keys").or_insert_with(|| json!([]));
-    if let Some(keys) = keys.as_array_mut() {
-        keys.push(json!({ "name": "default", "key": text.text }));
     }
 }

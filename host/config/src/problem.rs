@@ -29,6 +29,28 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Where in a configuration something stands, for what is found out about it later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    /// As [`Problem::key`].
+    pub key: String,
+    /// As [`Problem::line`].
+    pub line: Option<usize>,
+}
+
+impl Position {
+    /// A problem at this place.
+    #[must_use]
+    pub fn problem(&self, message: String, mend: String) -> Problem {
+        Problem {
+            key: self.key.clone(),
+            line: self.line,
+            message,
+            mend,
+        }
+    }
+}
+
 /// All that is wrong with a configuration, in the order of the file; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, nearest};
+use super::problem::{Position, Problem, nearest};
 use super::{Env, units};
 
 /// What every reader shares.
@@ -60,11 +60,14 @@ impl<'a> Context<'a> {
     }
 
     fn note(&self, place: &Place, message: String, mend: String) -> Problem {
-        Problem {
+        self.position(place).problem(message, mend)
+    }
+
+    /// A place for whoever does not have the text.
+    pub(super) fn position(&self, place: &Place) -> Position {
+        Position {
             key: place.key.clone(),
             line: place.offset.map(|offset| line_of(self.text, offset)),
-            message,
-            mend,
         }
     }
 

@@ -399,7 +399,7 @@ number = {{ env = 5 }}
         mine.source,
         Source::File(PathBuf::from("/etc/gate/mine.wasm"))
     );
-    assert!(mine.fail_open && !mine.secret);
+    assert!(mine.fail_open && mine.secrets.is_empty());
     let limits = SetLimits {
         memory: Some(64 << 10),
         cpu: Some(Duration::from_millis(5)),

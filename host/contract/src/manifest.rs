@@ -28,6 +28,9 @@ pub struct Manifest {
     /// Whether the plugin may change a body.
     #[serde(default = "yes")]
     pub transforms: bool,
+    /// Whether it is a gate that refuses whoever has no credentials.
+    #[serde(default)]
+    pub authenticates: bool,
     /// The client dialect that it translates, if it is a front.
     #[serde(default)]
     pub front: Option<String>,

@@ -78,12 +78,7 @@ async fn open(config: &Config) -> Result<(Vec<Listener>, Option<Listener>), serv
     let Some(admin) = &config.admin else {
         return Ok((listeners, None));
     };
-    let listener = sluicegate_config::Listener {
-        listen: admin.listen,
-        tls: None,
-        open: false,
-        hosts: None,
-    };
+    let listener = sluicegate_config::Listener::at(admin.listen);
     let hosts = admin.hosts.as_deref();
     let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of `[admin]`"));
     let admin = Listener::open(&listener).await?.with_hosts(hosts);
@@ -100,7 +95,7 @@ impl Gateway {
         let prepared = snapshot::prepare(config.clone(), engine, builtins, &metrics, None)
             .await
             .map_err(Error::Configuration)?;
-        let (listeners, admin_listener) = open(&config).await?;
+        let (listeners, admin_listener) = open(prepared.config()).await?;
         let descriptors = descriptors::raise();
         let limits = Arc::new(fit_to(descriptors, &config.server.limits));
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());

@@ -20,6 +20,7 @@ use sluicegate_plugin_host::{Builtins, Engine, Plugin, manifest};
 use sluicegate_telemetry::metrics::Metrics;
 use sluicegate_upstream::Upstream;
 
+mod exposure;
 mod health;
 mod stalls;
 
@@ -102,6 +103,12 @@ impl Prepared {
         &self.warnings
     }
 
+    /// The configuration; its listeners have their rules for hosts now.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// How many plugins it has.
     #[must_use]
     pub fn plugins(&self) -> usize {
@@ -121,7 +128,7 @@ impl Prepared {
 /// # Errors
 /// All problems that there are, each with its key in the configuration. Nothing is left behind.
 pub async fn prepare(
-    config: Config,
+    mut config: Config,
     engine: &Engine,
     builtins: Builtins,
     metrics: &Metrics,
@@ -132,11 +139,14 @@ pub async fn prepare(
     let upstreams = upstreams(&config, &plugins, metrics, previous, &mut problems);
     check_places(&config, &plugins, &mut problems);
     health::check(&config, &plugins, &mut problems);
+    exposure::check(&mut config, &plugins, &mut problems);
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
+    let mut warnings = health::warnings(&config, &plugins);
+    warnings.extend(exposure::warnings(&config, &plugins));
     Ok(Prepared {
-        warnings: health::warnings(&config, &plugins),
+        warnings,
         config,
         plugins,
         upstreams,

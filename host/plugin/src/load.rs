@@ -2,7 +2,7 @@
 //!
 //! The steps are in [`Job::build`], top to bottom. All of it runs on threads that carry no traffic.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sluicegate_contract::Manifest;
@@ -136,10 +136,12 @@ pub async fn load(
         engine: engine.clone(),
         image,
         fail_open: configured.fail_open,
+        refused_trial: OnceLock::new(),
     };
     let plugin = Arc::new(plugin);
     let tried = trial::run(&plugin).await;
-    tried.map_err(|(function, source)| Error::Guest { function, source })?;
+    let refused = tried.map_err(|(function, source)| Error::Guest { function, source })?;
+    plugin.refused_trial.get_or_init(|| refused);
     Ok(plugin)
 }
 

@@ -1,6 +1,6 @@
 //! A loaded plugin.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sluicegate_contract::{Exports, Manifest};
 
@@ -18,6 +18,8 @@ pub struct Plugin {
     pub(super) engine: Engine,
     pub(super) image: Arc<Image>,
     pub(super) fail_open: bool,
+    /// Whether its gate has refused the trial request; set once, before anybody gets the plugin.
+    pub(super) refused_trial: OnceLock<bool>,
 }
 
 impl Plugin {
@@ -66,6 +68,14 @@ impl Plugin {
     #[must_use]
     pub fn fails_open(&self) -> bool {
         self.fail_open
+    }
+
+    /// Whether a route behind this stage is closed to whoever has no credentials: the plugin says that it authenticates, it
+    /// refused the trial request, which has none, and no exchange goes on without it.
+    #[must_use]
+    pub fn authenticates(&self) -> bool {
+        let refused = self.refused_trial.get().copied().unwrap_or(false);
+        self.manifest().authenticates && refused && !self.fail_open
     }
 
     /// Whether exchanges start from a memory image; otherwise `configure` runs in each.

@@ -10,14 +10,17 @@ use super::context::ExchangeContext;
 use super::error::Error;
 use super::instance::Instance;
 use super::loaded::Plugin;
+use super::wit::Stop;
 use sluicegate_telemetry::clock::unix_ms;
 
-/// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange. What it decides there does not
-/// matter; that it traps, or breaks the contract, does.
+/// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange without credentials. What it decides
+/// there does not make it fail; that it traps, or breaks the contract, does.
+///
+/// Returns whether its gate refused the exchange with 401 or 403.
 ///
 /// # Errors
 /// The function that failed, and what the guest did.
-pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<(), (&'static str, Error)> {
+pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<bool, (&'static str, Error)> {
     let failed = |function| move |error| (function, error);
     let mut instance = Instance::new(plugin, None);
     instance.make().await.map_err(failed("start"))?;
@@ -32,9 +35,10 @@ pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<(), (&'static str, Error
     };
     let mut context = ExchangeContext::new(Context::new(identity, parts, "".into(), Arc::new([])));
     let exports = plugin.exports();
+    let mut refused = false;
     if exports.gate {
         let decided = instance.check(&mut context).await;
-        decided.map(drop).map_err(failed("gate.check"))?;
+        refused = decided.map_err(failed("gate.check"))?.is_err_and(refuses);
     }
     if exports.request {
         let decided = instance.request_head(&mut context).await;
@@ -45,5 +49,13 @@ pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<(), (&'static str, Error
         let decided = instance.response_head(&mut context).await;
         decided.map(drop).map_err(failed("response.head"))?;
     }
-    Ok(())
+    Ok(refused)
+}
+
+fn refuses(stop: Stop) -> bool {
+    let status = match stop {
+        Stop::Reply(reply) => reply.status,
+        Stop::Fault(fault) => fault.status,
+    };
+    matches!(status, 401 | 403)
 }

@@ -7,12 +7,7 @@ use tokio::time::Instant;
 
 /// A server that answers everything, with these limits.
 async fn serving(limits: config::Limits) -> (SocketAddr, Connections) {
-    let listener = config::Listener {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        tls: None,
-        open: false,
-        hosts: None,
-    };
+    let listener = config::Listener::at(SocketAddr::from(([127, 0, 0, 1], 0)));
     let listener = Listener::open(&listener).await.expect("a free port");
     let handler = |_, _| async { Response::new(Full::new(Bytes::from_static(b"ok"))) };
     start(listener, limits, handler)
@@ -77,12 +72,7 @@ async fn echo(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
 
 #[tokio::test(start_paused = true)]
 async fn an_upgraded_connection_may_be_silent_and_slow() {
-    let listener = config::Listener {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        tls: None,
-        open: false,
-        hosts: None,
-    };
+    let listener = config::Listener::at(SocketAddr::from(([127, 0, 0, 1], 0)));
     let listener = Listener::open(&listener).await.expect("a free port");
     let (address, connections) = start(
         listener.with_upgrades(),

@@ -1,5 +1,6 @@
 //! `plugin inspect`: what a component is, as the gateway sees it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
         fail_open: false,
         limits: SetLimits::default(),
         config,
-        secret: false,
+        secrets: BTreeSet::new(),
     };
     let began = Instant::now();
     let metrics = Metrics::new().plugin(&plugin.name);
@@ -65,6 +66,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
                 "adapter": adapter,
                 "response-if": manifest.response_if,
                 "transforms": manifest.transforms,
+                "authenticates": manifest.authenticates,
                 "limits": {
                     "memory-bytes": version.limits().memory,
                     "cpu-ms": version.limits().cpu.as_millis(),

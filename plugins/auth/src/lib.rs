@@ -33,6 +33,7 @@ impl Plugin for Auth {
         )
         .config(include_str!("config.schema.json"))
         .transforms(false)
+        .authenticates(true)
     }
 
     fn configure(config: Config) -> Result<Self, String> {

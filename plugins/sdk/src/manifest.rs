@@ -11,6 +11,7 @@ pub struct Manifest {
     config: Option<&'static str>,
     response_if: Option<(&'static str, &'static str)>,
     transforms: bool,
+    authenticates: bool,
     front: Option<&'static str>,
     early_head: bool,
     adapter: Adapter,
@@ -36,6 +37,7 @@ impl Manifest {
             config: None,
             response_if: None,
             transforms: true,
+            authenticates: false,
             front: None,
             early_head: true,
             adapter: Adapter {
@@ -68,6 +70,15 @@ impl Manifest {
     #[must_use]
     pub const fn transforms(mut self, transforms: bool) -> Self {
         self.transforms = transforms;
+        self
+    }
+
+    /// Says whether [`Gate::check`](crate::Gate::check) refuses every request without credentials, with status 401 or 403; `false`
+    /// where this is not called. Only behind such a gate may a route be reached from other machines. The gateway believes it if
+    /// the configured plugin refuses a trial request.
+    #[must_use]
+    pub const fn authenticates(mut self, authenticates: bool) -> Self {
+        self.authenticates = authenticates;
         self
     }
 
@@ -138,6 +149,9 @@ impl Manifest {
         }
         if !self.transforms {
             out.push_str(",\"transforms\":false");
+        }
+        if self.authenticates {
+            out.push_str(",\"authenticates\":true");
         }
         if let Some(dialect) = self.front {
             push(&mut out, "front", dialect);

