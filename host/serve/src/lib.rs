@@ -19,9 +19,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -238,13 +240,8 @@ where
     let place = |idle: &Arc<Idle>| Place::new(idle.clone(), evicted.clone());
     let activity = Arc::new(Activity::new(connections.idle.as_ref().map(place)));
     let guarded = Guarded::new(stream, activity.clone(), &connections.limits);
-    let stream = match tls {
-        None => Either::Left(guarded),
-        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(guarded)).await {
-            Ok(Ok(stream)) => Either::Right(stream),
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => return tracing::debug!(%peer, "TLS handshake timed out"),
-        },
+    let Some(stream) = secured(guarded, tls, peer).await else {
+        return;
     };
     let client = Peer {
         address: peer.ip().to_canonical(),
@@ -284,6 +281,23 @@ where
     if let Some(Err(error)) = result {
         tracing::debug!(%peer, error, "connection ended with an error");
     }
+}
+
+/// The stream, with TLS if there is an acceptor; `None` if the handshake failed.
+async fn secured<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    acceptor: Option<TlsAcceptor>,
+    peer: SocketAddr,
+) -> Option<Either<S, TlsStream<S>>> {
+    let Some(acceptor) = acceptor else {
+        return Some(Either::Left(stream));
+    };
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => return Some(Either::Right(stream)),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+    }
+    None
 }
 
 /// What can end a connection before its time.
