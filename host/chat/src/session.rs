@@ -8,6 +8,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::buffer::Buffer;
 use super::core::Core;
 use super::outbox::{Frame, Outbox};
+use super::store;
 use super::store::session::SessionRow;
 use super::wire::event::{Event, EventFrame, Notice, RunStart};
 use super::wire::message::RunPhase;
@@ -217,6 +219,28 @@ impl Actor {
         } else {
             Err(not_found("session"))
         }
+    }
+
+    /// Stores a change of the session with its row, after `change` if there is more to store, and sends it to all watchers.
+    async fn commit(
+        &mut self,
+        row: SessionRow,
+        event: Event,
+        change: impl FnOnce(&Connection) -> Result<(), store::Error> + std::marker::Send + 'static,
+    ) -> Result<(), store::Error> {
+        let (new_row, sent) = (row.clone(), event.clone());
+        self.core
+            .store
+            .write(move |c| {
+                change(c)?;
+                let (id, seq) = (&row.session.id, row.session.seq);
+                store::event::append(c, id, seq, &event, clock::unix_ms())?;
+                store::session::save(c, &row)
+            })
+            .await?;
+        self.row = new_row;
+        self.broadcast(self.row.session.seq, &sent);
+        Ok(())
     }
 
     /// Sends a stored change to all watchers.

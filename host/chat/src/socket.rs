@@ -48,7 +48,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Requests of one socket that are handled at once. More wait in the socket.
 const AT_ONCE: usize = 8;
 /// Refused frames in a row before the socket is closed: such a client ignores errors.
-const DEAF: u32 = 200;
+const REFUSED: u32 = 200;
 /// Bytes that the library gathers before it writes, and the most that it holds: it copies what it is given, and its buffer never shrinks.
 const WRITE: usize = 4 * 1024;
 const WRITE_MOST: usize = 256 * 1024;
@@ -319,7 +319,7 @@ async fn read(
     pulse: &Pulse,
 ) -> Option<Close> {
     let mut working = FuturesUnordered::new();
-    let mut deaf = 0;
+    let mut refused = 0;
     loop {
         let message = tokio::select! {
             Some(()) = working.next(), if !working.is_empty() => continue,
@@ -343,14 +343,14 @@ async fn read(
             Ok(_) | Err(_) => return Some(Close::BadFrame),
         };
         if let Err(error) = core.connections.take_frame(conn) {
-            deaf += 1;
-            if deaf > DEAF {
+            refused += 1;
+            if refused > REFUSED {
                 return Some(Close::Rate);
             }
             conn.outbox.push(wire::fail(&frame.id, &error).into());
             continue;
         }
-        deaf = 0;
+        refused = 0;
         let slow = request::is_slow(&frame.method);
         let work = respond(Arc::clone(core), Arc::clone(conn), text);
         if slow {

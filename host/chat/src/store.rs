@@ -210,7 +210,7 @@ impl Store {
     {
         let writer = lock(&self.inner.writer).clone().ok_or(Error::Closed)?;
         let inner = Arc::clone(&self.inner);
-        let (tell, told) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let result = connection.map_or(Err(Error::Closed), change);
             let keep = result.is_ok();
@@ -229,12 +229,12 @@ impl Store {
                     Err(_) => {}
                 }
                 // Nobody waits any more: the change stands all the same.
-                drop(tell.send(result));
+                drop(sender.send(result));
             });
             (keep, settle)
         });
         writer.send(job).await.map_err(|_| Error::Closed)?;
-        told.await.map_err(|_| Error::Closed)?
+        result.await.map_err(|_| Error::Closed)?
     }
 
     /// Runs a query outside of the traffic threads.

@@ -39,11 +39,11 @@ impl Caller<'_> {
         sessions::ask(self.core, session, |reply| command(user, reply)).await
     }
 
-    pub(crate) async fn list(&self, ask: ListSessions) -> Result<Sessions, ErrorBody> {
+    pub(crate) async fn list(&self, params: ListSessions) -> Result<Sessions, ErrorBody> {
         let user = self.user();
-        let query = ask.q.clone().unwrap_or_default();
+        let query = params.q.clone().unwrap_or_default();
         let found = self.core.store.read(move |c| match query.trim() {
-            "" => session::list(c, &user, &ask),
+            "" => session::list(c, &user, &params),
             words => search::search(c, &user, words, SEARCH),
         });
         let mut sessions = found.await?;
@@ -64,14 +64,14 @@ impl Caller<'_> {
         Ok(SessionPayload { session })
     }
 
-    pub(crate) async fn create(&self, ask: CreateSession) -> Result<SessionPayload, ErrorBody> {
+    pub(crate) async fn create(&self, params: CreateSession) -> Result<SessionPayload, ErrorBody> {
         if self.core.is_stopping() {
             return Err(self.core.stopping_error());
         }
         let patch = SessionPatch {
-            title: ask.title.map(Some),
-            model: ask.model.map(Some),
-            system: ask.system.map(Some),
+            title: params.title.map(Some),
+            model: params.model.map(Some),
+            system: params.system.map(Some),
             ..SessionPatch::default()
         };
         sessions::check(&patch)?;
@@ -177,19 +177,19 @@ impl Caller<'_> {
         Ok(Selected { leaf, seq })
     }
 
-    pub(crate) async fn page(&self, ask: PageMessages) -> Result<MessagesPage, ErrorBody> {
+    pub(crate) async fn page(&self, params: PageMessages) -> Result<MessagesPage, ErrorBody> {
         let user = self.user();
-        let limit = ask.limit.unwrap_or(PAGE.1).clamp(1, PAGE.0);
+        let limit = params.limit.unwrap_or(PAGE.1).clamp(1, PAGE.0);
         let found = self.core.store.read(move |c| {
-            let Some(row) = session::find(c, &user, &ask.session)? else {
+            let Some(row) = session::find(c, &user, &params.session)? else {
                 return Ok(None);
             };
-            let leaf = ask.leaf.or(row.session.leaf);
+            let leaf = params.leaf.or(row.session.leaf);
             message::page(
                 c,
-                &ask.session,
+                &params.session,
                 leaf.as_deref(),
-                ask.before.as_deref(),
+                params.before.as_deref(),
                 limit,
             )
             .map(Some)
@@ -199,15 +199,15 @@ impl Caller<'_> {
         Ok(MessagesPage { messages, more })
     }
 
-    pub(crate) async fn message(&self, ask: OneMessage) -> Result<MessagePayload, ErrorBody> {
+    pub(crate) async fn message(&self, params: OneMessage) -> Result<MessagePayload, ErrorBody> {
         let user = self.user();
-        let found = self
-            .core
-            .store
-            .read(move |c| match session::find(c, &user, &ask.session)? {
-                Some(_) => message::find(c, &ask.session, &ask.message),
-                None => Ok(None),
-            });
+        let found =
+            self.core
+                .store
+                .read(move |c| match session::find(c, &user, &params.session)? {
+                    Some(_) => message::find(c, &params.session, &params.message),
+                    None => Ok(None),
+                });
         let mut message = found.await?.ok_or_else(|| not_found("message"))?;
         let stored = wire::message::Position {
             text: message.text.len(),
@@ -317,16 +317,17 @@ impl Caller<'_> {
         Ok(Stopped { stopping })
     }
 
-    pub(crate) async fn highlight(&self, ask: Highlight) -> Result<Arc<Highlighted>, ErrorBody> {
-        if ask.text.len() > highlight::MOST {
+    pub(crate) async fn highlight(&self, params: Highlight) -> Result<Arc<Highlighted>, ErrorBody> {
+        if params.text.len() > highlight::MOST {
             let details = serde_json::json!({ "limit": highlight::MOST });
             return Err(
                 ErrorBody::new(Code::TooLarge, "the code is too long to colour").details(details),
             );
         }
         let core = Arc::clone(self.core);
-        let work =
-            tokio::task::spawn_blocking(move || core.highlighter.highlight(&ask.lang, &ask.text));
+        let work = tokio::task::spawn_blocking(move || {
+            core.highlighter.highlight(&params.lang, &params.text)
+        });
         work.await
             .map_err(|_| ErrorBody::new(Code::Internal, "the grammar failed"))
     }

@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::store::session::SessionRow;
-use crate::store::{event, message, session};
+use crate::store::{message, session};
 use crate::wire::event::Event;
 use crate::wire::params::SessionPatch;
 use crate::wire::session::Session;
@@ -64,20 +64,7 @@ impl Actor {
                 Event::SessionUpdated { session }
             }
         };
-        let (kept, told) = (row.clone(), event.clone());
-        let written = self.core.store.write(move |c| {
-            event::append(
-                c,
-                &row.session.id,
-                row.session.seq,
-                &event,
-                clock::unix_ms(),
-            )?;
-            session::save(c, &row)
-        });
-        written.await?;
-        self.row = kept;
-        self.broadcast(self.row.session.seq, &told);
+        self.commit(row, event, |_| Ok(())).await?;
         self.broadcast_summary();
         Ok(self.session_now())
     }
@@ -132,20 +119,7 @@ impl Actor {
         row.session.updated_at = self.row.session.updated_at;
         row.session.leaf = Some(leaf.clone());
         let event = Event::BranchSelected { leaf: leaf.clone() };
-        let (kept, told) = (row.clone(), event.clone());
-        let written = self.core.store.write(move |c| {
-            event::append(
-                c,
-                &row.session.id,
-                row.session.seq,
-                &event,
-                clock::unix_ms(),
-            )?;
-            session::save(c, &row)
-        });
-        written.await?;
-        self.row = kept;
-        self.broadcast(self.row.session.seq, &told);
+        self.commit(row, event, |_| Ok(())).await?;
         Ok((leaf, self.row.session.seq))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use super::plan::{PREVIEW, one_line};
 use super::{Actor, Live};
 use crate::session::command::Outcome;
@@ -55,29 +57,10 @@ impl Actor {
         let start = live.start.clone();
         let event = Event::RunStarted(start.clone());
         let row = self.next_row();
-        let (kept, told) = (row.clone(), event.clone());
-        let written = self
-            .core
-            .store
-            .write(move |c| {
-                store::run::open(c, &start.message, &start.run, false)?;
-                event::append(
-                    c,
-                    &row.session.id,
-                    row.session.seq,
-                    &event,
-                    row.session.updated_at,
-                )?;
-                session::save(c, &row)
-            })
-            .await;
-        match written {
-            Ok(()) => {
-                self.row = kept;
-                self.broadcast(self.row.session.seq, &told);
-            }
+        let open = move |c: &Connection| store::run::open(c, &start.message, &start.run, false);
+        if let Err(error) = self.commit(row, event, open).await {
             // Only the page learns of it late; the end of the run has all facts.
-            Err(error) => tracing::error!(%error, "chat: the start of a run was not stored"),
+            tracing::error!(%error, "chat: the start of a run was not stored");
         }
     }
 

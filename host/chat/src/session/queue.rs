@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::Actor;
 use super::command::QueueOp;
-use crate::store::{self, event, session};
+use crate::store;
 use crate::wire::event::Event;
 use crate::wire::params::{Accepted, Send, Sent};
 use crate::wire::{self, Code, ErrorBody, not_found};
@@ -62,25 +62,13 @@ impl Actor {
         let event = Event::QueueChanged { queue: items };
         let order: Vec<String> = queue.iter().map(|(send, _)| send.cid.clone()).collect();
         let row = self.next_row();
-        let (kept, told) = (row.clone(), event.clone());
-        self.core
-            .store
-            .write(move |c| {
-                change(c)?;
-                store::run::reorder(c, &row.session.id, &order)?;
-                event::append(
-                    c,
-                    &row.session.id,
-                    row.session.seq,
-                    &event,
-                    row.session.updated_at,
-                )?;
-                session::save(c, &row)
-            })
-            .await?;
-        self.row = kept;
+        let id = row.session.id.clone();
+        let store = move |c: &Connection| {
+            change(c)?;
+            store::run::reorder(c, &id, &order)
+        };
+        self.commit(row, event, store).await?;
         self.queue = queue;
-        self.broadcast(self.row.session.seq, &told);
         Ok(self.row.session.seq)
     }
 

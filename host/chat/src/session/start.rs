@@ -183,12 +183,12 @@ impl Write {
         if run.base == Position::default() {
             message::clear(c, &run.message)?;
         }
-        let mut told = run.clone();
-        told.siblings = message::siblings(c, &owner, Some(&run.parent), Role::Assistant)?;
+        let mut started = run.clone();
+        started.siblings = message::siblings(c, &owner, Some(&run.parent), Role::Assistant)?;
         events.push(if waiting {
-            Event::RunQueued(told)
+            Event::RunQueued(started)
         } else {
-            Event::RunStarted(told)
+            Event::RunStarted(started)
         });
         for (seq, event) in (self.first..).zip(&events) {
             event::append(c, &owner, seq, event, now)?;
