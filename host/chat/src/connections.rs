@@ -69,14 +69,14 @@ impl Connections {
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admitted, ErrorBody> {
         let mut addresses = lock(&self.addresses);
         let all: usize = addresses.values().sum();
-        let count = addresses.entry(address).or_default();
+        let count = addresses.get(&address).copied().unwrap_or(0);
         let (most, most_per_address) = self.most;
-        if *count >= most_per_address || all >= most {
+        if count >= most_per_address || all >= most {
             self.telemetry.figures.refused.inc();
             return Err(ErrorBody::new(Code::Overloaded, "too many connections")
                 .after(Duration::from_secs(10)));
         }
-        *count += 1;
+        addresses.insert(address, count + 1);
         Ok(Admitted {
             connections: Arc::clone(self),
             address,
