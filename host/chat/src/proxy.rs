@@ -114,7 +114,8 @@ impl Client {
     /// Asks the model for a streamed completion.
     ///
     /// # Shape
-    /// `body` is the JSON of an OpenAI chat request with `stream: true`. `prefix` says that the completion continues an answer that was cut off.
+    /// `body` is the JSON of an OpenAI chat request with `stream: true`. `prefix` says that the completion continues an answer
+    /// that was cut off.
     ///
     /// # Errors
     /// The proxy's error, or that it did not respond, as the page shows it.

@@ -49,7 +49,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 8;
 /// Refused frames in a row before the socket is closed: such a client ignores errors.
 const REFUSED: u32 = 200;
-/// Bytes that the library gathers before it writes, and the most that it holds: it copies what it is given, and its buffer never shrinks.
+/// Bytes that the library gathers before it writes, and the most that it holds: it copies what it is given, and its buffer
+/// never shrinks.
 const WRITE: usize = 4 * 1024;
 const WRITE_MOST: usize = 256 * 1024;
 /// Longer messages are sent in fragments of this many bytes, one after another.

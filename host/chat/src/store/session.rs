@@ -188,7 +188,8 @@ pub(crate) fn put_in_bin(c: &Connection, id: &str, at: Option<u64>) -> Result<()
     Ok(())
 }
 
-/// Removes sessions that were moved to the trash before `before`, with their messages and their words in the index. Returns their number.
+/// Removes sessions that were moved to the trash before `before`, with their messages and their words in the index. Returns
+/// their number.
 pub(crate) fn purge(c: &Connection, before: u64) -> Result<usize, Error> {
     c.execute(
         "DELETE FROM messages_fts WHERE rowid IN (SELECT m.n FROM messages m JOIN sessions s ON s.id = m.session_id

@@ -204,7 +204,8 @@ pub(crate) fn insert_code(
     Ok(())
 }
 
-/// Uses up a one-time code. Returns its user, the user's name and whether the user may debug; `None` if the code is unknown, used or too old.
+/// Uses up a one-time code. Returns its user, the user's name and whether the user may debug; `None` if the code is unknown,
+/// used or too old.
 pub(crate) fn take_code(
     c: &Connection,
     hash: [u8; 32],
