@@ -1,43 +1,37 @@
 //! Pipelines: the stages of a route, run over an exchange.
 //!
 //! Request phases run first stage to last and are in this file. The response, an error or a stage's own reply travels outward,
-//! last stage to first, in [`run`]. What a single stage does with a body is in [`link`], and what happens after the exchange in
+//! last stage to first, in [`run`]. What a single stage does with a body is in [`link`] and [`events`], and what happens after the exchange in
 //! [`observer`]. An adapter runs through the same code as a pipeline of one stage; see `exchange::attempt`.
 
+mod chunk;
 pub mod data;
-pub mod link;
+mod events;
+mod limits;
+mod link;
 pub mod observer;
-pub mod run;
+mod report;
+mod run;
 mod stage;
+mod stop;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sluicegate_contract::{RequestPlan, check_request_body};
 
+pub use chunk::{Chunk, End, Stopped};
 pub use data::Data;
-pub use link::{Chunk, End, Stopped};
-pub use run::{FailureReport, Output, PipelineRun, content_framing};
+pub use limits::Limits;
+pub use report::FailureReport;
+pub use run::{Output, PipelineRun, content_framing};
+pub use stop::Stop;
 
 use crate::failure::{Failure, Kind};
 use sluicegate_plugin_host::ExchangeContext;
-use sluicegate_plugin_host::wit::{self, Reply};
+use sluicegate_plugin_host::wit;
 use sluicegate_plugin_host::{Plugin, TargetInfo};
 use stage::Stage;
-
-/// Events handed to a stage in one call; see `events.batch` in `wit/response.wit`.
-const BATCH_EVENTS: usize = 32;
-/// Bytes of events handed to a stage in one call.
-const BATCH_BYTES: usize = 64 * 1024;
-
-/// The bounds of a response body.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of a body that is collected for a stage.
-    pub body: u64,
-    /// Bytes of one event.
-    pub event: usize,
-}
 
 /// The stages of a route, client side first, and the queues of its observers.
 #[derive(Debug)]
@@ -63,21 +57,6 @@ impl Pipeline {
     #[must_use]
     pub fn allows_early_head(&self) -> bool {
         self.stages.iter().all(|stage| stage.manifest().early_head)
-    }
-}
-
-/// Why the phases do not go on: a stage's own response, or an error.
-#[derive(Debug)]
-pub enum Stop {
-    /// A stage answers in place of the model server.
-    Reply(Reply),
-    /// The exchange fails.
-    Failure(Failure),
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
     }
 }
 
@@ -169,6 +148,19 @@ impl PipelineRun {
                 stage.release();
             }
         }
+    }
+
+    /// The queues of the stages that took part and observe.
+    pub fn watching<'p>(
+        &self,
+        pipeline: &'p Pipeline,
+    ) -> impl Iterator<Item = &'p observer::Queue> {
+        let took_part: Vec<bool> = self.stages.iter().map(Stage::took_part).collect();
+        pipeline
+            .watching
+            .iter()
+            .zip(took_part)
+            .filter_map(|(queue, took_part)| queue.as_ref().filter(|_| took_part))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::BATCH_EVENTS;
+use super::limits::BATCH_EVENTS;
 use crate::failure::{Failure, Kind};
 use sluicegate_framing::{self as framing, Batch, Decoder, Event, Framing};
 use sluicegate_plugin_host::wit::EventResult;

@@ -1,102 +1,18 @@
-//! A stage at work on a response body: what comes in, what the stage makes of it, what goes on.
-
-use std::borrow::Cow;
+//! A stage at work on a response body: what comes in, what the stage makes of it, what goes on. What concerns events is in
+//! `events`.
 
 use bytes::{Bytes, BytesMut};
-use sluicegate_contract::{ResponsePlan, check_batch, check_end, check_replacement};
+use sluicegate_contract::{ResponsePlan, check_replacement};
 
-use super::data::{Batches, Data, StepOutput, collect, decoded, own};
+use super::chunk::{Chunk, End, Stopped};
+use super::data::{Batches, Data, StepOutput, collect, decoded};
+use super::events::EventStage;
+use super::limits::{BATCH_BYTES, BATCH_EVENTS, Limits};
 use super::stage::Stage;
-use super::{BATCH_BYTES, BATCH_EVENTS, Limits, Stop};
+use super::stop::Stop;
 use crate::failure::Failure;
 use sluicegate_framing::{self as framing, Batch, Decoder, Framing};
 use sluicegate_plugin_host::ExchangeContext;
-use sluicegate_plugin_host::wit::EventParam;
-
-/// Some of a body on its way outward, and whether more follows.
-#[derive(Debug)]
-pub struct Chunk {
-    /// The data.
-    pub data: Data,
-    /// What comes after it.
-    pub end: End,
-}
-
-/// What comes after some of a body.
-#[derive(Debug)]
-pub enum End {
-    /// More.
-    Open,
-    /// Nothing: the body is complete.
-    Last,
-    /// Nothing, although the body is incomplete.
-    Stopped(Box<Stopped>),
-}
-
-/// Why a body is incomplete, and how the stages so far show that.
-#[derive(Debug)]
-pub struct Stopped {
-    /// The first reason, or that of a stage that replaced it.
-    pub stop: Stop,
-    /// The error as the next stage sees it: one event, or what the stages before made of that.
-    pub shown: Data,
-    /// Whether it has already taken the place of the response: a stage may have changed status and fields since.
-    pub seen: bool,
-}
-
-impl Stopped {
-    /// Puts the failure in the place of the response, unless it is there already.
-    pub(super) fn take_place(&self, context: &mut ExchangeContext) {
-        if let Stop::Failure(failure) = &self.stop
-            && !self.seen
-        {
-            context.fail((Some(failure.status()), failure.head()));
-        }
-    }
-}
-
-impl Chunk {
-    /// A whole body, or the end of one.
-    #[must_use]
-    pub fn last(data: Data) -> Self {
-        Self {
-            data,
-            end: End::Last,
-        }
-    }
-
-    /// Some of a body.
-    #[must_use]
-    pub fn open(data: Data) -> Self {
-        Self {
-            data,
-            end: End::Open,
-        }
-    }
-
-    /// Some of a body that cannot be completed.
-    #[must_use]
-    pub fn stopped(data: Data, stop: Stop) -> Self {
-        let shown = match &stop {
-            Stop::Failure(failure) => Data::event(failure.body()),
-            Stop::Reply(_) => Data::default(),
-        };
-        Self {
-            data,
-            end: End::Stopped(Box::new(Stopped {
-                stop,
-                shown,
-                seen: false,
-            })),
-        }
-    }
-
-    /// Nothing of a body that cannot be completed.
-    #[must_use]
-    pub fn failed(failure: Failure) -> Self {
-        Self::stopped(Data::default(), failure.into())
-    }
-}
 
 /// How a stage works on the body.
 enum Mode {
@@ -259,7 +175,7 @@ impl BodyStep {
                 }
             }
             Mode::Events { decoder, out } => {
-                let mut stream = Stream {
+                let mut stream = EventStage {
                     stage,
                     context,
                     incoming: self.incoming,
@@ -319,7 +235,7 @@ impl BodyStep {
                     events,
                     raw: Bytes::new(),
                 };
-                let mut stream = Stream {
+                let mut stream = EventStage {
                     stage,
                     context,
                     incoming: self.incoming,
@@ -403,139 +319,4 @@ async fn call_chunk(
         Err(error) => stage.on_error(error),
     };
     kept.map_or_else(Chunk::failed, |()| chunk(bytes))
-}
-
-/// A stage that sees events, during one call of [`BodyStep::accept`].
-struct Stream<'a> {
-    stage: &'a mut Stage,
-    context: &'a mut ExchangeContext,
-    incoming: Framing,
-    out: Framing,
-    seen: &'a mut u64,
-}
-
-impl Stream<'_> {
-    /// Feeds all pending batches to the stage, and then the end of the body if this is the last input.
-    async fn take(&mut self, batches: &mut Batches<'_>, last: bool) -> Chunk {
-        let mut output = StepOutput::default();
-        let mut document = None;
-        let end = self.run(batches, last, &mut output, &mut document).await;
-        let data = document.map_or_else(|| output.into_data(), Data::Bytes);
-        match end {
-            Ok(true) => Chunk::last(data),
-            Ok(false) => Chunk::open(data),
-            // Output from before the stop still goes on, so that the client gets the same however the stream was cut into
-            // chunks.
-            Err(stop) => Chunk::stopped(data, stop),
-        }
-    }
-
-    /// Whether the body is complete.
-    async fn run(
-        &mut self,
-        batches: &mut Batches<'_>,
-        last: bool,
-        output: &mut StepOutput,
-        document: &mut Option<Bytes>,
-    ) -> Result<bool, Stop> {
-        let mut ended = false;
-        while !ended && let Some(batch) = batches.next()? {
-            *self.seen += batch.events.len() as u64;
-            ended = self.batch(batch, output).await?;
-        }
-        if last || ended {
-            *document = self.end(output).await?;
-        }
-        Ok(last || ended)
-    }
-
-    /// `events.batch`; true if the stage ends the body.
-    async fn batch(&mut self, mut batch: Batch, output: &mut StepOutput) -> Result<bool, Stop> {
-        let same = self.incoming == self.out;
-        if batch.events.is_empty() {
-            return Ok(false);
-        }
-        if self.stage.is_finished() {
-            output.pass(batch, same);
-            return Ok(false);
-        }
-        let view = match params(&batch.events) {
-            Some(view) => view,
-            None => {
-                replace_invalid(&mut batch.events);
-                params(&batch.events).unwrap_or_default()
-            }
-        };
-        let result = self.stage.instance().batch(self.context, &view).await;
-        let ends = self.context.take_end_body();
-        let kept = match result {
-            Ok(Ok(new)) => {
-                let count = new.as_ref().map(Vec::len);
-                match check_batch(self.stage.manifest(), self.out, count) {
-                    Ok(()) => {
-                        match new {
-                            Some(events) => output.replace(events),
-                            // With the plan `document` nothing is passed on: the stage collects the events.
-                            None if self.out == Framing::Document => {}
-                            None => output.pass(batch, same),
-                        }
-                        return Ok(ends);
-                    }
-                    Err(violation) => self.stage.on_violation(violation),
-                }
-            }
-            Ok(Err(fault)) => return Err(self.stage.fault_to_failure(fault).into()),
-            Err(error) => self.stage.on_error(error),
-        };
-        kept?;
-        output.pass(batch, same);
-        Ok(false)
-    }
-
-    /// `events.end`: adds last events, or returns the document.
-    async fn end(&mut self, output: &mut StepOutput) -> Result<Option<Bytes>, Stop> {
-        if self.stage.is_finished() {
-            return Ok(None);
-        }
-        let result = self.stage.instance().end(self.context).await;
-        match result {
-            Ok(Ok(mut events)) => {
-                match check_end(self.stage.manifest(), self.out, events.len()) {
-                    Ok(()) if self.out == Framing::Document => {
-                        return Ok(events.pop().map(|event| own(event).data));
-                    }
-                    Ok(()) => output.replace_if_any(events),
-                    Err(violation) => self.stage.on_violation(violation)?,
-                }
-                Ok(None)
-            }
-            Ok(Err(fault)) => Err(self.stage.fault_to_failure(fault).into()),
-            Err(error) => {
-                self.stage.on_error(error)?;
-                Ok(None)
-            }
-        }
-    }
-}
-
-/// The events as a stage sees them, or `None` if the data of one is not UTF-8.
-fn params(events: &[framing::Event]) -> Option<Vec<EventParam<'_>>> {
-    let mut params = Vec::with_capacity(events.len());
-    for event in events {
-        params.push(EventParam {
-            name: &event.name,
-            data: std::str::from_utf8(&event.data).ok()?,
-            id: event.id.as_deref(),
-        });
-    }
-    Some(params)
-}
-
-/// Replaces what is not UTF-8, as SSE prescribes.
-fn replace_invalid(events: &mut [framing::Event]) {
-    for event in events {
-        if let Cow::Owned(text) = String::from_utf8_lossy(&event.data) {
-            event.data = text.into();
-        }
-    }
 }

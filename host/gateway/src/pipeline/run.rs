@@ -10,11 +10,13 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use sluicegate_contract::{ResponsePlan, check_response_plan};
 
+use super::chunk::{Chunk, End};
 use super::data::Data;
-use super::link::{BodyStep, Chunk, End};
-use super::observer;
+use super::limits::Limits;
+use super::link::BodyStep;
+use super::report::FailureReport;
 use super::stage::{Stage, legal};
-use super::{Limits, Pipeline, Stop};
+use super::stop::Stop;
 use crate::failure::{Failure, Kind};
 use sluicegate_framing::Framing;
 use sluicegate_plugin_host::ExchangeContext;
@@ -39,49 +41,6 @@ pub struct PipelineRun {
     failures: Vec<FailureReport>,
     /// Whether failures are reported. Those of an attempt count only if it decides the exchange.
     reports_failures: bool,
-}
-
-/// What log and metrics get of a failure when it arises. On its way to the client it may be replaced or take another form.
-#[derive(Clone, Debug)]
-pub struct FailureReport {
-    /// The code that the client sees.
-    pub code: String,
-    /// The metric label: a member of a closed set.
-    pub label: &'static str,
-    status: StatusCode,
-    message: String,
-    cause: String,
-}
-
-impl FailureReport {
-    /// The report of this failure.
-    #[must_use]
-    pub fn of(failure: &Failure) -> Self {
-        Self {
-            code: failure.code().to_owned(),
-            label: failure.kind().label(),
-            status: failure.status(),
-            message: failure.message().to_owned(),
-            cause: failure.cause(),
-        }
-    }
-
-    /// Logs it.
-    pub fn log(&self, req: &str, route: &str) {
-        let Self {
-            code,
-            status,
-            message,
-            cause,
-            ..
-        } = self;
-        let status = status.as_u16();
-        if status >= 500 {
-            tracing::warn!(req, route, status, code, error = cause, "{message}");
-        } else {
-            tracing::debug!(req, route, status, code, error = cause, "{message}");
-        }
-    }
 }
 
 /// What comes out for one input.
@@ -366,19 +325,6 @@ impl PipelineRun {
                 let _ = stage.on_error(error);
             }
         }
-    }
-
-    /// The queues of the stages that took part and observe.
-    pub fn watching<'p>(
-        &self,
-        pipeline: &'p Pipeline,
-    ) -> impl Iterator<Item = &'p observer::Queue> {
-        let took_part: Vec<bool> = self.stages.iter().map(Stage::took_part).collect();
-        pipeline
-            .watching
-            .iter()
-            .zip(took_part)
-            .filter_map(|(queue, took_part)| queue.as_ref().filter(|_| took_part))
     }
 }
 

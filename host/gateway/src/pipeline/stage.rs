@@ -6,7 +6,7 @@ use hyper::{HeaderMap, StatusCode};
 use sluicegate_contract::fields::{self, MAX_BYTES, MAX_COUNT};
 use sluicegate_contract::{Exports, Manifest, RequestPlan, Violation, check_fault, check_reply};
 
-use super::Stop;
+use super::stop::Stop;
 use crate::failure::{Failure, Kind};
 use sluicegate_plugin_host::instance::Instance;
 use sluicegate_plugin_host::wit::{self, Field, Reply};
