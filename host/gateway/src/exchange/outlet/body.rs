@@ -7,7 +7,16 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::{Aborted, ExchangeHandle, SLICE, lock};
+use super::handle::ExchangeHandle;
+use super::slot::lock;
+
+/// How much of a body the connection takes at a time. The rest counts for the exchange until it is taken.
+pub(super) const SLICE: usize = 64 << 10;
+
+/// The body ended before it was complete; the connection shows this to the client by not ending it properly.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the exchange failed in the middle of its response")]
+pub struct Aborted;
 
 /// A response body.
 pub enum Body {
