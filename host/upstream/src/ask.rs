@@ -8,8 +8,10 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::uri::InvalidUri;
 use hyper::{Method, Request, StatusCode};
 
-use super::target::describe;
-use super::{Body, Target, client};
+use super::body::Body;
+use super::client;
+use super::error::{self, describe};
+use super::target::Target;
 
 /// The largest response that is read to its end, in bytes: room for a hundred models in memory.
 const LARGEST: usize = 64 * 1024;
@@ -20,7 +22,7 @@ pub(super) enum Error {
     #[error("`{path}` is not a path")]
     Path { path: String, source: InvalidUri },
     #[error("{}", describe(.0))]
-    Unreachable(#[from] super::Error),
+    Unreachable(#[from] error::Error),
 }
 
 /// The server to ask, and how to reach it.

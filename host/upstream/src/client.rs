@@ -4,196 +4,31 @@
 //! without a task switch, and dropping the exchange closes the connection at once, which is what stops the model. All transfer
 //! chunks of one read become one [`Chunk`], without a buffer for each. That is why this is not a general HTTP library.
 
+pub(super) mod connection;
 mod content;
+pub mod error;
 mod head;
 mod sending;
 
-use std::fmt;
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::Request;
 use hyper::http::response::Parts;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
-use tokio_util::either::Either;
 
+pub use self::error::Error;
+
+use self::connection::Connection;
 use self::content::Content;
 use self::head::Head;
 use self::sending::Sending;
+use super::body::Body;
+use super::error as upstream;
 use super::stall::Call;
-use super::{Body, Target, body};
-use crate as upstream;
-use sluicegate_telemetry::metrics::TargetMetrics;
-
-/// How many bytes are read at a time at first; doubled up to [`READ_MAX`] while a server has more.
-const READ_MIN: usize = 8 * 1024;
-/// The most bytes that are read at a time.
-const READ_MAX: usize = 64 * 1024;
-
-/// A connection, with or without TLS.
-pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
-
-/// Why a connection gives no response, or only a part of one.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The connection failed.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// The server closed the connection before it sent anything.
-    #[error("the server closed the connection before it responded")]
-    Closed,
-    /// The server closed the connection in the middle of its response.
-    #[error("the server closed the connection in the middle of its response")]
-    Cut,
-    /// What came is not a response head, or not one that can be accepted.
-    #[error("the response head cannot be read: {0}")]
-    Head(&'static str),
-    /// The transfer chunks of a body are invalid.
-    #[error("a chunk of its response cannot be read: {0}")]
-    Chunk(&'static str),
-    /// The client's body could not be read to its end while it was being sent on.
-    #[error("the request body ended early")]
-    RequestBody(#[source] body::Error),
-}
-
-impl Error {
-    /// The error with its target, in the terms of `upstream`.
-    fn at(self, target: &Target) -> upstream::Error {
-        let target = target.label.to_string();
-        match self {
-            Self::RequestBody(cause) => upstream::Error::RequestBody(cause),
-            Self::Head(_) | Self::Chunk(_) => upstream::Error::Invalid {
-                target,
-                source: self,
-            },
-            Self::Io(_) | Self::Closed | Self::Cut => upstream::Error::Broken {
-                target,
-                source: self,
-            },
-        }
-    }
-
-    /// Whether the server may have closed the connection before the request reached it.
-    fn is_stale(&self) -> bool {
-        match self {
-            Self::Closed => true,
-            Self::Io(error) => matches!(
-                error.kind(),
-                std::io::ErrorKind::ConnectionReset
-                    | std::io::ErrorKind::ConnectionAborted
-                    | std::io::ErrorKind::BrokenPipe
-            ),
-            Self::Cut | Self::Head(_) | Self::Chunk(_) | Self::RequestBody(_) => false,
-        }
-    }
-}
-
-/// A connection, with the bytes that have been read but not taken.
-pub(super) struct Connection {
-    stream: Stream,
-    buffer: BytesMut,
-    /// How much is read next.
-    read: usize,
-    /// The request, until it is sent completely.
-    sending: Option<Sending>,
-    /// Whether any response bytes have arrived, even interim ones: the server has the request, so it must not be sent again.
-    began: bool,
-    /// Why the request could not be sent completely. The server may have responded all the same, so this counts only if it has
-    /// not.
-    send_error: Option<std::io::Error>,
-    metrics: Arc<TargetMetrics>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.metrics.disconnected();
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connection")
-    }
-}
-
-impl Connection {
-    pub(super) fn new(stream: Stream, metrics: Arc<TargetMetrics>) -> Self {
-        metrics.connected();
-        Self {
-            stream,
-            buffer: BytesMut::new(),
-            read: READ_MIN,
-            sending: None,
-            began: false,
-            send_error: None,
-            metrics,
-        }
-    }
-
-    /// Whether the server has kept the connection open since its last use, and has sent nothing unrequested.
-    pub(super) fn is_usable(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.buffer.is_empty() && self.poll_read(&mut cx).is_pending()
-    }
-
-    /// Appends the bytes that have arrived to the buffer; 0 bytes at the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        self.buffer.reserve(self.read);
-        let room = self.buffer.capacity() - self.buffer.len();
-        let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)?;
-        if let Poll::Ready(size) = read
-            && size == room
-        {
-            self.read = (self.read * 2).min(READ_MAX);
-        }
-        read.map(Ok)
-    }
-
-    /// Sends as much of the request as the server takes.
-    ///
-    /// # Errors
-    /// [`Error::RequestBody`]; an error of the connection is kept for later.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let Some(sending) = &mut self.sending else {
-            return Ok(());
-        };
-        match sending.poll(&mut self.stream, cx) {
-            Poll::Pending => return Ok(()),
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(Error::Io(error))) => self.send_error = Some(error),
-            Poll::Ready(Err(error)) => return Err(error),
-        }
-        self.sending = None;
-        Ok(())
-    }
-
-    /// Sends the request and waits for the response head, at the same time: a server may respond before it has read everything.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
-        self.poll_send(cx)?;
-        loop {
-            if let Some(head) = head::take(&mut self.buffer)? {
-                return Poll::Ready(Ok(head));
-            }
-            let lost = match std::task::ready!(self.poll_read(cx)) {
-                Ok(1..) => {
-                    self.began = true;
-                    continue;
-                }
-                // Whichever way it broke off.
-                Ok(0) | Err(_) if self.began => return Poll::Ready(Err(Error::Cut)),
-                Ok(0) => Error::Closed,
-                Err(error) => error.into(),
-            };
-            return Poll::Ready(Err(self.send_error.take().map_or(lost, Error::Io)));
-        }
-    }
-}
+use super::target::Target;
 
 /// The head of a response, with the body still to come.
 #[derive(Debug)]
@@ -288,7 +123,7 @@ impl ResponseBody {
         if chunk.as_ref().map_or(true, |chunk| chunk.last) {
             self.call_is_over();
         }
-        chunk.map_err(|broken| broken.at(&self.target))
+        chunk.map_err(|error| at(error, &self.target))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Chunk, Error>> {
@@ -350,11 +185,10 @@ impl ResponseBody {
     }
 
     /// Gives the connection back for reuse, if it can be used again.
-    fn release(&mut self, mut connection: Connection) {
-        let sent = connection.sending.is_none() && connection.send_error.is_none();
-        if self.keep_alive && sent {
-            connection.buffer = BytesMut::new();
-            connection.read = READ_MIN;
+    fn release(&mut self, connection: Connection) {
+        if self.keep_alive
+            && let Some(connection) = connection.into_idle()
+        {
             self.target.keep(connection);
         }
     }
@@ -408,14 +242,14 @@ async fn send_uncounted(
             // if its body is still available.
             Err(broken) => match replay {
                 Some(replay) if broken.is_stale() => sending = replay,
-                Some(_) | None => return Err(lost(broken.at(target))),
+                Some(_) | None => return Err(lost(at(broken, target))),
             },
         }
     }
     match target.connect(connect).await {
         Ok(connection) => exchange(target, connection, sending)
             .await
-            .map_err(|broken| lost(broken.at(target))),
+            .map_err(|error| lost(at(error, target))),
         Err(error) => Err(SendError {
             error,
             body: sending.into_unsent(),
@@ -437,6 +271,22 @@ async fn exchange(
         head: head.parts,
         body,
     })
+}
+
+/// The error with its target, in the terms of `upstream`.
+fn at(error: Error, target: &Target) -> upstream::Error {
+    let target = target.label.to_string();
+    match error {
+        Error::RequestBody(cause) => upstream::Error::RequestBody(cause),
+        Error::Head(_) | Error::Chunk(_) => upstream::Error::Invalid {
+            target,
+            source: error,
+        },
+        Error::Io(_) | Error::Closed | Error::Cut => upstream::Error::Broken {
+            target,
+            source: error,
+        },
+    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::ask::{self, Question, Sender};
 use super::server_info::ServerInfo;
-use super::target::State;
-use super::{Target, Vendor};
+use super::target::{State, Target};
+use super::vendor::Vendor;
 
 /// How long a check may take. A model server answers checks while it computes; one that does not is stuck.
 const TIMEOUT: Duration = Duration::from_secs(3);

@@ -5,6 +5,7 @@
 mod ask;
 pub mod body;
 pub mod client;
+mod error;
 pub mod health;
 mod server_info;
 pub mod stall;
@@ -13,10 +14,10 @@ pub mod vendor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 pub use body::Body;
 pub use client::{Response, ResponseBody};
+pub use error::Error;
 pub use server_info::ServerInfo;
 pub use target::Target;
 pub use vendor::Vendor;
@@ -29,69 +30,6 @@ use sluicegate_telemetry::metrics::Metrics;
 
 /// Longer names are not names of models, and are not remembered.
 const MODEL_NAME_BYTES: usize = 512;
-
-/// Why a model server gave no response, or only a part of one.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No connection: refused, no route, name not found.
-    #[error("cannot connect to {target}")]
-    Unreachable {
-        /// The target as configured.
-        target: String,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// No connection within the time.
-    #[error("connecting to {target} took longer than {limit:?}")]
-    ConnectTimeout {
-        /// The target as configured.
-        target: String,
-        /// The limit that was exceeded.
-        limit: Duration,
-    },
-    /// The connection ended before the response did.
-    #[error("the connection to {target} broke")]
-    Broken {
-        /// The target as configured.
-        target: String,
-        /// How it ended.
-        source: client::Error,
-    },
-    /// What came is not an HTTP/1 response.
-    #[error("the response of {target} is not HTTP/1")]
-    Invalid {
-        /// The target as configured.
-        target: String,
-        /// What is wrong with it.
-        source: client::Error,
-    },
-    /// The client's body could not be read to its end while it was being sent on.
-    #[error("the request body ended early")]
-    RequestBody(#[source] body::Error),
-    /// The request cannot be sent, for example because of an invalid path after a rewrite.
-    #[error("the request for {target} is not valid HTTP")]
-    Request {
-        /// The target as configured.
-        target: String,
-        /// What the HTTP library says.
-        source: hyper::http::Error,
-    },
-}
-
-impl Error {
-    /// The metric label: a member of a closed set.
-    #[must_use]
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "unreachable",
-            Self::ConnectTimeout { .. } => "connect_timeout",
-            Self::Broken { .. } => "broken",
-            Self::Invalid { .. } => "invalid",
-            Self::RequestBody(_) => "request_body",
-            Self::Request { .. } => "request",
-        }
-    }
-}
 
 /// A named group of model servers.
 #[derive(Debug)]

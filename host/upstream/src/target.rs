@@ -12,7 +12,8 @@ use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::either::Either;
 
-use super::client::{Connection, Stream};
+use super::client::connection::{Connection, Stream};
+use super::error::{self, describe};
 use super::server_info::ServerInfo;
 use super::stall::Stalls;
 use sluicegate_config as config;
@@ -162,16 +163,16 @@ impl Target {
     /// A new connection.
     ///
     /// # Errors
-    /// [`super::Error::Unreachable`] or [`super::Error::ConnectTimeout`]; the target counts as down then, until a check or
+    /// [`error::Error::Unreachable`] or [`error::Error::ConnectTimeout`]; the target counts as down then, until a check or
     /// another exchange reaches it.
-    pub(super) async fn connect(&self, limit: Duration) -> Result<Connection, super::Error> {
-        let unreachable = |source| super::Error::Unreachable {
+    pub(super) async fn connect(&self, limit: Duration) -> Result<Connection, error::Error> {
+        let unreachable = |source| error::Error::Unreachable {
             target: self.label.to_string(),
             source,
         };
         let result = match tokio::time::timeout(limit, self.open()).await {
             Ok(result) => result.map_err(unreachable),
-            Err(_) => Err(super::Error::ConnectTimeout {
+            Err(_) => Err(error::Error::ConnectTimeout {
                 target: self.label.to_string(),
                 limit,
             }),
@@ -183,7 +184,7 @@ impl Target {
             }
             Err(error) => {
                 self.set_state(State::Down(describe(&error)), false);
-                if let super::Error::Unreachable { .. } = error {
+                if let error::Error::Unreachable { .. } = error {
                     self.stalls.forget();
                 }
                 Err(error)
@@ -292,14 +293,6 @@ impl Target {
 
 fn host_of(target: &config::Target) -> &str {
     target.host.trim_matches(['[', ']'])
-}
-
-/// An error with its cause in one line.
-pub(super) fn describe(error: &super::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 /// TLS with the system's certificates. Unreadable ones are left out, as in other programs.

@@ -3,7 +3,7 @@
 //! # Source
 //! RFC 9112, section 6.3 (length of a message body) and section 7.1 (chunked transfer coding).
 
-use super::Error;
+use super::error::Error;
 
 /// The most bytes of a chunk's size line with its extensions, and of all trailers together. Arbitrary; real ones have ten.
 const LINE_MAX: u32 = 16 * 1024;

@@ -11,9 +11,9 @@ use hyper::http::request;
 use hyper::http::response::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 
-use super::Error;
 use super::content::Content;
-use crate::Body;
+use super::error::Error;
+use crate::body::Body;
 
 /// The most bytes of a response head. Arbitrary; model servers send some hundred.
 const HEAD_MAX: usize = 64 * 1024;

@@ -8,8 +8,9 @@ use bytes::{Buf as _, Bytes};
 use hyper::http::request;
 use tokio::io::AsyncWrite;
 
+use super::error::Error;
 use super::head::{self, Sends};
-use super::{Body, Error};
+use crate::body::Body;
 use sluicegate_io as octets;
 
 /// What is still to be sent: the bytes in memory, then the rest of the body.

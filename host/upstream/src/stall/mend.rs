@@ -7,8 +7,8 @@ use hyper::header::HeaderValue;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::model::Model;
-use crate::Target;
 use crate::ask::{self, Question, Sender};
+use crate::target::Target;
 use crate::vendor::Vendor;
 
 /// How long the waiting attempts may take to step back. An attempt whose body is gone cannot; it keeps its place, and the
