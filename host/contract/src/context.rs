@@ -1,6 +1,5 @@
 //! The exchange as its stages see it, and the rules for what they may change in it, and when.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,116 +11,15 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use serde::de::IgnoredAny;
 
+pub use self::set_by_stage::SetByStage;
+
 use crate::fields::strip_hop_by_hop;
+use crate::illegal_change::IllegalChange;
 use crate::notes::{self, Notes};
+use crate::phase::Phase;
 use crate::{canonical, fields, json};
 
-/// A change that a stage may not make, as the fault that the stage gets. It is the guest's mistake, so it is a server error if
-/// the guest passes it on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IllegalChange(String);
-
-/// The most bytes of a message. Arbitrary: a sentence with the name of a field in it.
-const MESSAGE: usize = 512;
-
-impl IllegalChange {
-    /// The status of the fault.
-    pub const STATUS: u16 = 500;
-    /// The code of the fault.
-    pub const CODE: &'static str = "illegal_change";
-
-    pub(crate) fn new(mut message: String) -> Self {
-        // It may quote a guest's text, which may be as long as the guest's memory.
-        message.truncate(message.floor_char_boundary(MESSAGE));
-        Self(message)
-    }
-
-    /// The fault of a setter that is called where there is no exchange.
-    #[must_use]
-    pub fn outside() -> Self {
-        Self(
-            "there is no exchange here: `describe`, `configure` and `observe` cannot change one"
-                .into(),
-        )
-    }
-
-    /// The message of the fault.
-    #[must_use]
-    pub fn into_message(self) -> String {
-        self.0
-    }
-}
-
-impl fmt::Display for IllegalChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for IllegalChange {}
-
-/// The phase of a call. It decides which fields are current and what may be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// `gate.check`
-    Gate,
-    /// `request.head`
-    RequestHead,
-    /// `request.body`
-    RequestBody,
-    /// `response.head`
-    ResponseHead,
-    /// `response.body`
-    ResponseBody,
-    /// `chunks.chunk`
-    Chunk,
-    /// `events.batch`
-    Events,
-    /// `events.end`
-    End,
-    /// `closing.closed`
-    Closing,
-}
-
-impl Phase {
-    const fn is_request(self) -> bool {
-        matches!(self, Self::Gate | Self::RequestHead | Self::RequestBody)
-    }
-
-    const fn is_response(self) -> bool {
-        !self.is_request() && !matches!(self, Self::Closing)
-    }
-
-    /// Whether the request body can be asked about.
-    const fn knows_body(self) -> bool {
-        matches!(self, Self::RequestBody | Self::ResponseHead)
-    }
-}
-
-/// Which of the fields of [`fields::GUARDED`] a stage set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SetByStage(u8);
-
-impl SetByStage {
-    /// Whether a stage set the field; false for one that is not guarded.
-    #[must_use]
-    pub fn has(self, name: &HeaderName) -> bool {
-        Self::bit(name).is_some_and(|bit| self.0 & bit != 0)
-    }
-
-    fn note(&mut self, name: &HeaderName, set: bool) {
-        match Self::bit(name) {
-            Some(bit) if set => self.0 |= bit,
-            Some(bit) => self.0 &= !bit,
-            None => {}
-        }
-    }
-
-    fn bit(name: &HeaderName) -> Option<u8> {
-        let at = fields::GUARDED.iter().position(|guarded| guarded == name)?;
-        Some(1 << at)
-    }
-}
+mod set_by_stage;
 
 /// Status and fields of a response.
 pub type Head = (Option<StatusCode>, HeaderMap);

@@ -2,7 +2,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::IllegalChange;
+use crate::illegal_change::IllegalChange;
 
 /// Fields that belong to one connection, not to the message (RFC 9110, section 7.6.1), and those of the body's framing,
 /// which the gateway writes itself.

@@ -9,17 +9,21 @@ pub mod context;
 mod error;
 pub mod fields;
 mod framing;
+mod illegal_change;
 pub mod json;
 mod manifest;
 mod notes;
 pub mod path;
+mod phase;
 mod rules;
 
-pub use context::{Context, Head, Identity, IllegalChange, Phase};
+pub use context::{Context, Head, Identity};
 pub use error::error_body;
 pub use framing::Framing;
+pub use illegal_change::IllegalChange;
 pub use manifest::{Adapter, Manifest, SuggestedLimits};
 pub use notes::Notes;
+pub use phase::Phase;
 pub use rules::{
     Exports, RequestPlan, ResponsePlan, Violation, check_batch, check_end, check_fault,
     check_replacement, check_reply, check_request_body, check_response_plan,

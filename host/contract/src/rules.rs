@@ -1,6 +1,7 @@
 //! Which results of a stage are legal.
 
-use crate::{Framing, Manifest};
+use crate::framing::Framing;
+use crate::manifest::Manifest;
 
 /// A result that violates the contract; the text says how.
 #[derive(Clone, Debug, PartialEq, Eq)]
