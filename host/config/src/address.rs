@@ -1,7 +1,7 @@
 //! Addresses: where to listen, and where a model server is.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hyper::http::uri::PathAndQuery;
 
@@ -49,40 +49,13 @@ impl Target {
         Self::new(tls, host, port, default_port, path.trim_end_matches('/'))
     }
 
-    /// Reads what Ollama itself takes in `OLLAMA_HOST`: a host, a port, both, or a URL (Ollama source,
-    /// `envconfig/config.go`, August 2026). An address that means "all interfaces" to a server is loopback to a client.
-    pub(super) fn parse_ollama_host(text: &str) -> Result<Self, String> {
-        refuse_user(text)?;
-        let text = text.trim().trim_matches(['"', '\'']).trim();
-        let (tls, default_port, rest) = match text.split_once("://") {
-            None => (false, 11434, text),
-            Some(("http", rest)) => (false, 80, rest),
-            Some(("https", rest)) => (true, 443, rest),
-            Some((scheme, _)) => return Err(format!("has the unknown scheme {scheme:?}")),
-        };
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let path = path.trim_matches('/');
-        let base = if path.is_empty() {
-            String::new()
-        } else {
-            format!("/{path}")
-        };
-        // A bare IPv6 address has colons but no port.
-        let (host, port) = match authority.parse::<Ipv6Addr>() {
-            Ok(_) => (authority, default_port),
-            Err(_) => split_port(authority, default_port)?,
-        };
-        let host = match host.parse::<IpAddr>() {
-            _ if host.is_empty() => Ipv4Addr::LOCALHOST.to_string(),
-            Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
-            Ok(IpAddr::V6(address)) if address.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
-            Ok(_) | Err(_) => host.to_owned(),
-        };
-        let scheme_port = if tls { 443 } else { 80 };
-        Self::new(tls, &host, port, scheme_port, &base)
-    }
-
-    fn new(tls: bool, host: &str, port: u16, scheme_port: u16, base: &str) -> Result<Self, String> {
+    pub(super) fn new(
+        tls: bool,
+        host: &str,
+        port: u16,
+        scheme_port: u16,
+        base: &str,
+    ) -> Result<Self, String> {
         if port == 0 {
             return Err("has the port 0".to_owned());
         }
@@ -123,7 +96,7 @@ impl Target {
 
 /// Refuses an address with a user name and, perhaps, a password. Nothing of it is shown, and nothing of it is read: a password
 /// may have any separator in it, and what follows that would pass for a port or a path.
-fn refuse_user(text: &str) -> Result<(), String> {
+pub(super) fn refuse_user(text: &str) -> Result<(), String> {
     if text.contains('@') {
         return Err("has a user name in it (an @ of a path is written %40)".to_owned());
     }
@@ -140,7 +113,7 @@ pub(super) fn is_path(text: &str) -> bool {
 }
 
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host is without brackets.
-fn split_port(authority: &str, default_port: u16) -> Result<(&str, u16), String> {
+pub(super) fn split_port(authority: &str, default_port: u16) -> Result<(&str, u16), String> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or("has an open bracket")?;
         if host.parse::<Ipv6Addr>().is_err() {

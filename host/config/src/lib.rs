@@ -35,6 +35,7 @@ use self::reader::{Context, Table, Value};
 mod address;
 mod chat;
 mod listener;
+mod ollama;
 mod plugin;
 mod problem;
 mod reader;
@@ -57,7 +58,6 @@ pub use self::upstream::{Health, Timeout, Upstream};
 /// The configuration that is used where there is no file.
 pub const DEFAULT: &str = include_str!("default.toml");
 
-const OLLAMA_HOST: &str = "OLLAMA_HOST";
 const LISTEN: &str = "SLUICEGATE_LISTEN";
 const ADMIN_LISTEN: &str = "SLUICEGATE_ADMIN_LISTEN";
 const LOG: &str = "SLUICEGATE_LOG";

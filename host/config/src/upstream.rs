@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use super::address::is_path;
 use super::reader::{Table, Value};
-use super::{OLLAMA_HOST, Secret, Target, check_name, secret};
-
-/// The adapter whose upstream `OLLAMA_HOST` is for.
-const OLLAMA: &str = "ollama";
+use super::{Secret, Target, check_name, ollama, secret};
 
 /// Model servers that are asked for one exchange where nothing else is said: the first one and two others.
 const ATTEMPTS: u32 = 3;
@@ -76,15 +73,7 @@ pub(super) fn upstreams(root: &Table<'_>) -> BTreeMap<String, Upstream> {
         Some((name.to_owned(), upstream(name, &value.table()?)))
     });
     let upstreams: BTreeMap<_, _> = upstreams.collect();
-    let of_ollama = |upstream: &&Upstream| upstream.adapter.as_deref() == Some(OLLAMA);
-    if upstreams.values().filter(of_ollama).count() > 1
-        && let Some(text) = root.cx.variable(OLLAMA_HOST)
-    {
-        text.problem(
-            "is set, but more than one upstream has adapter = \"ollama\"",
-            "unset it, and give each of them its targets",
-        );
-    }
+    ollama::check(root, &upstreams);
     upstreams
 }
 
@@ -92,11 +81,7 @@ fn upstream(name: &str, table: &Table<'_>) -> Upstream {
     let value = table.required("targets", r#"add targets = ["http://127.0.0.1:11434"]"#);
     let from_file = value.map(|value| targets(&value)).unwrap_or_default();
     let adapter = table.text("adapter").map(|text| text.text.to_owned());
-    let from_env = if adapter.as_deref() == Some(OLLAMA) {
-        ollama_host(table)
-    } else {
-        None
-    };
+    let from_env = ollama::target(table, adapter.as_deref());
     let key = table.get("key").and_then(|value| secret::read(&value));
     let attempts = attempts(&table.section("attempts"));
     let health = table.section("health");
@@ -159,19 +144,6 @@ fn targets(value: &Value<'_>) -> Vec<Target> {
         }
     }
     targets
-}
-
-fn ollama_host(table: &Table<'_>) -> Option<Target> {
-    let text = table.cx.variable(OLLAMA_HOST)?;
-    let target = Target::parse_ollama_host(&text.text);
-    let report = |error| {
-        let message = format!("is no address of Ollama: it {error}");
-        text.problem(
-            message,
-            "write host, host:port or http://host:port, or unset it",
-        );
-    };
-    target.map_err(report).ok()
 }
 
 fn read_health(table: &Table<'_>) -> Option<Health> {

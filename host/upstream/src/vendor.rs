@@ -4,6 +4,13 @@ use super::ask::Question;
 
 mod ollama;
 
+/// Whether adapters for this vendor put whole paths behind a target's address. The address must then not end in a part of them,
+/// such as `/v1`.
+#[must_use]
+pub fn takes_whole_paths(vendor: &str) -> bool {
+    matches!(vendor, "ollama" | "vllm" | "tgi")
+}
+
 /// A kind of model server, as an adapter's manifest names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Vendor {

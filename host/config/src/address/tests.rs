@@ -1,6 +1,7 @@
 //! The promises of addresses.
 
 use super::{Target, collide, parse_listen};
+use crate::ollama;
 
 fn target(text: &str) -> (bool, String, u16, String, String) {
     let t = Target::parse(text).expect("a good address");
@@ -93,7 +94,7 @@ fn password_with_separators_is_not_taken_for_a_port_or_a_path() {
             let address = format!("http://{user}:{password}@a");
             let refused = Target::parse(&address).expect_err(&address);
             assert!(!refused.contains("hun"), "{refused}");
-            let refused = Target::parse_ollama_host(&address).expect_err(&address);
+            let refused = ollama::parse(&address).expect_err(&address);
             assert!(!refused.contains("hun"), "{refused}");
         }
     }
@@ -116,7 +117,7 @@ fn ollama_host_is_read_as_ollama_reads_it() {
         ("https://gpu:8443/ollama/", "https://gpu:8443/ollama"),
         (" \"gpu\" ", "http://gpu:11434"),
     ] {
-        let target = Target::parse_ollama_host(text).expect(text);
+        let target = ollama::parse(text).expect(text);
         assert_eq!(target.to_string(), url, "{text:?}");
     }
     for bad in [
@@ -130,7 +131,7 @@ fn ollama_host_is_read_as_ollama_reads_it() {
         "gpu/a?b",
         "gpu/a#b",
     ] {
-        assert!(Target::parse_ollama_host(bad).is_err(), "{bad:?}");
+        assert!(ollama::parse(bad).is_err(), "{bad:?}");
     }
 }
 

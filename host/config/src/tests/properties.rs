@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::super::{Config, DEFAULT, Problem, Problems, Target, parse};
+use super::super::{Config, DEFAULT, Problem, Problems, Target, ollama, parse};
 
 /// A secret that no other text contains by chance.
 const SECRET: &str = "Xq7-hidden-9Zk";
@@ -353,7 +353,7 @@ proptest! {
         rest in "[a-z0-9.:\\[\\]/?#%<>\"^`{|}~!$&'()*+,;= \u{e4}-]{0,20}",
     ) {
         let address = format!("{scheme}{rest}");
-        for target in [Target::parse(&address), Target::parse_ollama_host(&address)].into_iter().flatten() {
+        for target in [Target::parse(&address), ollama::parse(&address)].into_iter().flatten() {
             let uri = format!("{}/v1/models?x=1", target.base);
             prop_assert_eq!(uri.parse::<hyper::Uri>()?.to_string(), uri);
             hyper::header::HeaderValue::from_str(&target.authority)?;

@@ -11,10 +11,7 @@ use super::{Snapshot, Workers, problem};
 use sluicegate_config::{self as config, Config, Problem};
 use sluicegate_plugin_host::Plugin;
 use sluicegate_upstream::health::{self, Probe};
-use sluicegate_upstream::{Target, Upstream, Vendor};
-
-/// Vendors whose adapters put whole paths behind a target's address.
-const AT_THE_ROOT: [&str; 3] = ["ollama", "vllm", "tgi"];
+use sluicegate_upstream::{Target, Upstream, Vendor, vendor};
 
 /// The beginnings of such paths, which are taken for a part of the address by mistake.
 const NO_BASES: [&str; 2] = ["/v1", "/api"];
@@ -118,7 +115,7 @@ pub(super) fn warnings(config: &Config, plugins: &BTreeMap<String, Arc<Plugin>>)
     let mut warnings = Vec::new();
     for upstream in config.upstreams.values() {
         let vendor = adapter(upstream, plugins).map(|adapter| adapter.vendor.as_str());
-        let Some(vendor) = vendor.filter(|vendor| AT_THE_ROOT.contains(vendor)) else {
+        let Some(vendor) = vendor.filter(|vendor| vendor::takes_whole_paths(vendor)) else {
             continue;
         };
         for (at, target) in upstream.targets.iter().enumerate() {
