@@ -7,6 +7,8 @@
 
 mod chat;
 mod check;
+#[cfg(feature = "demo")]
+mod demo;
 mod inspect;
 mod process;
 mod serve;
@@ -36,6 +38,7 @@ enum What {
     /// OLLAMA_HOST says.
     Serve(Configured),
     /// Runs the gateway with a simulated Ollama inside: everything works on a bare machine.
+    #[cfg(feature = "demo")]
     Demo(Configured),
     /// Validates a configuration, loads its plugins, and says all that is wrong with it.
     Check {
@@ -120,7 +123,8 @@ impl Command {
         let code = runtime.block_on(async {
             match self.what {
                 What::Serve(configured) => serve::serve(configured.config.as_deref()).await,
-                What::Demo(configured) => serve::demo(configured.config.as_deref()).await,
+                #[cfg(feature = "demo")]
+                What::Demo(configured) => demo::demo(configured.config.as_deref()).await,
                 What::Check { file } => check::check(&file).await,
                 What::Wit => print(&wit()),
                 What::Chat { configured, what } => {

@@ -28,11 +28,11 @@
 mod admission;
 mod attempt;
 mod client;
+mod connection;
 mod deadlines;
 mod delivery;
 mod halt;
 mod head;
-mod outlet;
 mod recent;
 mod record;
 mod request;
@@ -46,15 +46,15 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, Version};
 
 pub use self::admission::{Admission, Capacity};
-pub use self::outlet::{Aborted, Body, Finishing};
+pub use self::connection::{Aborted, Body, Finishing};
 pub use self::recent::Recent;
 
 use self::admission::{Admitted, Entered};
 use self::attempt::{Adapter, UpstreamResponse};
 use self::client::ResponseWriter;
+use self::connection::{Connection, ConnectionHandle};
 use self::deadlines::Deadlines;
 use self::halt::Halt;
-use self::outlet::{Connection, ConnectionHandle};
 use self::record::Record;
 use crate::failure::Failure;
 use crate::pipeline::{Chunk, Data, End, FailureReport, PipelineRun, Stop};
@@ -87,9 +87,9 @@ pub async fn serve(core: Arc<Core>, client: Peer, request: Request<Incoming>) ->
         stream: server::current_stream(),
     };
     let drive = |connection| drive(core, client, request, connection);
-    let response = outlet::run(finishing, connection, drive).await;
+    let response = connection::run(finishing, connection, drive).await;
     if head_only {
-        outlet::without_body(response)
+        connection::without_body(response)
     } else {
         response
     }

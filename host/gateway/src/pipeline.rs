@@ -1,14 +1,14 @@
 //! Pipelines: the stages of a route, run over an exchange.
 //!
 //! Request phases run first stage to last and are in this file. The response, an error or a stage's own reply travels outward,
-//! last stage to first, in [`run`]. What a single stage does with a body is in [`link`] and [`events`], and what happens after the exchange in
+//! last stage to first, in [`run`]. What a single stage does with a body is in [`body_step`] and [`events`], and what happens after the exchange in
 //! [`observer`]. An adapter runs through the same code as a pipeline of one stage; see `exchange::attempt`.
 
+mod body_step;
 mod chunk;
 pub mod data;
 mod events;
 mod limits;
-mod link;
 pub mod observer;
 mod report;
 mod run;

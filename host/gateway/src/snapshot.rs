@@ -1,27 +1,24 @@
 //! The snapshot: routes, plugin versions and upstreams in force, made from a configuration as a whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-use hyper::Method;
-use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::pipeline::{Limits, Pipeline, observer};
 use crate::route::{Route, Routes};
-use sluicegate_config as config;
-use sluicegate_config::{Config, Problem, Problems, Source};
-use sluicegate_plugin_host::load::{self, load};
-use sluicegate_plugin_host::{Builtins, Engine, Plugin, manifest};
+use sluicegate_config::{self as config, Config, Problem, Problems};
+use sluicegate_plugin_host::{Builtins, Engine, Plugin};
 use sluicegate_telemetry::metrics::Metrics;
 use sluicegate_upstream::Upstream;
 
 mod exposure;
 mod health;
+mod places;
+mod plugins;
+mod routes;
 mod stalls;
 
 use health::Watch;
@@ -135,9 +132,10 @@ pub async fn prepare(
     previous: Option<&Snapshot>,
 ) -> Result<Prepared, Problems> {
     let mut problems = Vec::new();
-    let plugins = load_plugins(&config, engine, builtins, metrics, previous, &mut problems).await;
+    let plugins =
+        plugins::load_all(&config, engine, builtins, metrics, previous, &mut problems).await;
     let upstreams = upstreams(&config, &plugins, metrics, previous, &mut problems);
-    check_places(&config, &plugins, &mut problems);
+    places::check(&config, &plugins, &mut problems);
     health::check(&config, &plugins, &mut problems);
     exposure::check(&mut config, &plugins, &mut problems);
     if !problems.is_empty() {
@@ -157,7 +155,7 @@ impl Prepared {
     /// For each route, how many sandboxes one exchange can hold that asks the route's own upstream.
     pub fn sandboxes(&self) -> impl Iterator<Item = (String, usize)> {
         self.config.routes.iter().map(|route| {
-            let sandboxes = sandboxes(&self.config, &self.plugins, route, &route.upstream);
+            let sandboxes = routes::sandboxes(&self.config, &self.plugins, route, &route.upstream);
             (route.path.to_string(), sandboxes)
         })
     }
@@ -195,7 +193,7 @@ impl Prepared {
         let watches = health::watch_all(&config, &upstreams, &adapters, workers, previous);
         let mut routes = Routes::default();
         for configured in &config.routes {
-            let route = route(&config, configured, &plugins, &observers, metrics);
+            let route = routes::route(&config, configured, &plugins, &observers, metrics);
             routes.add(&configured.path, Arc::new(route));
         }
         let observed: BTreeSet<_> = config
@@ -209,7 +207,7 @@ impl Prepared {
             pipeline: Pipeline {
                 stages: Vec::new(),
                 watching: Vec::new(),
-                observers: queues(observed, &observers),
+                observers: routes::queues(observed, &observers),
             },
             upstream: "".into(),
             fallback: Vec::new(),
@@ -229,82 +227,6 @@ impl Prepared {
             menders,
         }
     }
-}
-
-fn route(
-    config: &Config,
-    configured: &config::Route,
-    plugins: &BTreeMap<String, Arc<Plugin>>,
-    observers: &HashMap<String, Observer>,
-    metrics: &Metrics,
-) -> Route {
-    let stages = configured.pipeline.iter();
-    let label = label(&configured.path);
-    Route {
-        metrics: metrics.route(&label),
-        label: label.into(),
-        methods: configured
-            .methods
-            .iter()
-            .filter_map(|method| method.parse::<Method>().ok())
-            .collect(),
-        pipeline: Pipeline {
-            watching: stages
-                .clone()
-                .map(|name| observers.get(name).map(|observer| observer.queue.clone()))
-                .collect(),
-            stages: stages
-                .filter_map(|name| plugins.get(name))
-                .cloned()
-                .collect(),
-            observers: queues(&configured.observers, observers),
-        },
-        upstream: configured.upstream.as_str().into(),
-        fallback: configured
-            .fallback
-            .iter()
-            .map(|name| name.as_str().into())
-            .collect(),
-        sandboxes: config
-            .upstreams
-            .keys()
-            .map(|upstream| {
-                let sandboxes = sandboxes(config, plugins, configured, upstream);
-                (upstream.as_str().into(), sandboxes)
-            })
-            .collect(),
-    }
-}
-
-/// How many sandboxes one exchange can hold that asks this upstream, and then the route's fallbacks: those of all stages, and of
-/// one adapter at a time.
-fn sandboxes(
-    config: &Config,
-    plugins: &BTreeMap<String, Arc<Plugin>>,
-    route: &config::Route,
-    upstream: &String,
-) -> usize {
-    let plugin = |name: &String| plugins.get(name);
-    let stages = route.pipeline.iter().filter_map(plugin);
-    let asked = std::iter::once(upstream).chain(&route.fallback);
-    let adapters = asked.filter_map(|name| {
-        let upstream = config.upstreams.get(name)?;
-        plugin(upstream.adapter.as_ref()?)
-    });
-    let adapter = adapters.map(|adapter| adapter.sandboxes()).max();
-    let stages: usize = stages.map(|stage| stage.sandboxes()).sum();
-    stages + adapter.unwrap_or(0)
-}
-
-fn queues<'n>(
-    names: impl IntoIterator<Item = &'n String>,
-    observers: &HashMap<String, Observer>,
-) -> Vec<observer::Queue> {
-    names
-        .into_iter()
-        .filter_map(|name| observers.get(name))
-        .map(|observer| observer.queue.clone())
-        .collect()
 }
 
 fn start_observers(
@@ -327,183 +249,6 @@ fn start_observers(
         (name.clone(), Observer { plugin, queue })
     };
     observing.map(start).collect()
-}
-
-/// The route's path as it is configured, which is also its name in logs and metrics.
-fn label(path: &config::PathPattern) -> String {
-    match path {
-        config::PathPattern::Exact(path) => path.clone(),
-        config::PathPattern::Prefix(prefix) => format!("{prefix}*"),
-    }
-}
-
-async fn load_plugins(
-    config: &Config,
-    engine: &Engine,
-    builtins: Builtins,
-    metrics: &Metrics,
-    previous: Option<&Snapshot>,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Arc<Plugin>> {
-    let loads = config.plugins.values().map(async |configured| {
-        let bytes = component(configured, builtins).await?;
-        load_plugin(configured, bytes, engine, metrics, previous).await
-    });
-    let mut plugins = BTreeMap::new();
-    for (configured, loaded) in config.plugins.values().zip(join_all(loads).await) {
-        match loaded {
-            Ok(plugin) => {
-                plugins.insert(configured.name.clone(), plugin);
-            }
-            Err(found) => problems.extend(found),
-        }
-    }
-    plugins
-}
-
-/// The bytes of a plugin's component.
-async fn component(plugin: &config::Plugin, builtins: Builtins) -> Result<Arc<[u8]>, Vec<Problem>> {
-    let key = format!("plugin.{}.source", plugin.name);
-    match &plugin.source {
-        Source::Builtin(name) => builtins.find(name).map(Arc::from).map_err(|error| {
-            let mend = format!("use one of {}, or the path of a component", error.names);
-            vec![problem(key, error.to_string(), mend)]
-        }),
-        Source::File(path) => read(path).await.map(Arc::from).map_err(|error| {
-            let message = format!("{} cannot be read: {error}", path.display());
-            vec![problem(key, message, "give the path of a component".into())]
-        }),
-    }
-}
-
-async fn load_plugin(
-    configured: &config::Plugin,
-    bytes: Arc<[u8]>,
-    engine: &Engine,
-    metrics: &Metrics,
-    previous: Option<&Snapshot>,
-) -> Result<Arc<Plugin>, Vec<Problem>> {
-    let before = previous.and_then(|previous| previous.plugins.get(&configured.name));
-    if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
-        return Ok(before.clone());
-    }
-    load(engine, configured, bytes, metrics.plugin(&configured.name))
-        .await
-        .map_err(|error| explain(&format!("plugin.{}", configured.name), error))
-}
-
-/// A component's file; no more of it than a component may have, and a byte that says that it has more.
-async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = tokio::fs::File::open(path).await?;
-    let most = load::MAX_BYTES as u64 + 1;
-    file.take(most).read_to_end(&mut bytes).await?;
-    Ok(bytes)
-}
-
-/// A load error as problems of the configuration.
-fn explain(key: &str, error: load::Error) -> Vec<Problem> {
-    match error {
-        load::Error::Manifest(manifest::Error::Schema(deviations)) => deviations
-            .into_iter()
-            .map(|(path, text)| {
-                let path = path.replace('/', ".");
-                let mend = "see the schema with `sluicegate plugin inspect`".to_owned();
-                problem(format!("{key}.config{path}"), text, mend)
-            })
-            .collect(),
-        load::Error::Refused(text) => {
-            vec![problem(
-                format!("{key}.config"),
-                text,
-                "the plugin's own check says what is wrong".into(),
-            )]
-        }
-        load::Error::OpenTransformer => {
-            let mend = "remove `on-fault`, or set it to \"closed\"".to_owned();
-            vec![problem(format!("{key}.on-fault"), error.to_string(), mend)]
-        }
-        error => {
-            let mend = "`sluicegate plugin inspect FILE` shows what is in a component".to_owned();
-            vec![problem(format!("{key}.source"), error.to_string(), mend)]
-        }
-    }
-}
-
-/// Stages belong in pipelines, observers beside them, adapters to upstreams, and a front comes first.
-fn check_places(
-    config: &Config,
-    plugins: &BTreeMap<String, Arc<Plugin>>,
-    problems: &mut Vec<Problem>,
-) {
-    for (at, route) in config.routes.iter().enumerate() {
-        for (index, name) in route.pipeline.iter().enumerate() {
-            if let Some(plugin) = plugins.get(name)
-                && let Some((message, mend)) = misplaced_stage(name, plugin, index, &route.upstream)
-            {
-                problems.push(problem(
-                    format!("route[{at}].pipeline[{index}]"),
-                    message,
-                    mend,
-                ));
-            }
-        }
-        for (index, name) in route.observers.iter().enumerate() {
-            if plugins
-                .get(name)
-                .is_some_and(|plugin| !plugin.exports().observer)
-            {
-                problems.push(problem(
-                    format!("route[{at}].observers[{index}]"),
-                    format!(
-                        "the plugin `{name}` is not an observer: it does not export `observer`"
-                    ),
-                    "name it under `pipeline`".into(),
-                ));
-            }
-        }
-    }
-    for upstream in config.upstreams.values() {
-        let adapter = upstream.adapter.as_ref();
-        if let Some((name, plugin)) = adapter.and_then(|name| plugins.get_key_value(name))
-            && plugin.manifest().adapter.is_none()
-        {
-            problems.push(problem(
-                format!("upstream.{}.adapter", upstream.name),
-                format!("the plugin `{name}` is not an adapter: its manifest names no vendor"),
-                "name it in a route's `pipeline`, or name an adapter such as \"ollama\"".into(),
-            ));
-        }
-    }
-}
-
-/// What is wrong with a plugin at this place of a pipeline, and how to mend it.
-fn misplaced_stage(
-    name: &str,
-    plugin: &Plugin,
-    index: usize,
-    upstream: &str,
-) -> Option<(String, String)> {
-    let manifest = plugin.manifest();
-    if manifest.adapter.is_some() {
-        return Some((
-            format!("the plugin `{name}` is an adapter, which belongs to an upstream"),
-            format!("remove it here, and add adapter = \"{name}\" to [upstream.{upstream}]"),
-        ));
-    }
-    if !plugin.exports().is_stage() {
-        return Some((
-            format!("the plugin `{name}` is an observer"),
-            "name it under `observers`".into(),
-        ));
-    }
-    if manifest.front.is_some() && index > 0 {
-        return Some((
-            format!("the plugin `{name}` is a front, and a stage stands before it"),
-            "put it first in the pipeline".into(),
-        ));
-    }
-    None
 }
 
 fn upstreams(

@@ -1,22 +1,18 @@
-//! `serve` and `demo`.
+//! `serve`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-
 use super::chat as page;
 use super::process::{logging, signals, wait};
-use super::{environment, load, report, warn};
+use super::{load, report, warn};
 use crate::builtin;
 use sluicegate_chat::Chat;
-use sluicegate_config::{self as config, Config};
+use sluicegate_config::Config;
 use sluicegate_gateway::lifecycle::{Error, Gateway};
 use sluicegate_plugin_host::Engine;
-use sluicegate_sim::{self as demo, Pace};
 use sluicegate_telemetry as telemetry;
 
 /// How long answers on the chat page may go on after the signal to stop, before the gateway itself drains.
@@ -33,70 +29,8 @@ pub(super) async fn serve(file: Option<&Path>) -> ExitCode {
     }
 }
 
-/// Runs the gateway with a simulated Ollama in front of which nothing else is needed.
-pub(super) async fn demo(file: Option<&Path>) -> ExitCode {
-    let (listener, address) = match simulated().await {
-        Ok(simulated) => simulated,
-        Err(error) => {
-            eprintln!("sluicegate: the simulated Ollama cannot listen: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let folder = match tempfile::tempdir() {
-        Ok(folder) => folder,
-        Err(error) => {
-            eprintln!("sluicegate: there is no folder for the demo's chats: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    // The same door through which an operator points the gateway at an Ollama elsewhere.
-    let environment = |name: &str| match name {
-        "OLLAMA_HOST" => Some(address.to_string()),
-        name => environment(name),
-    };
-    let mut config = match config::load(file, &environment) {
-        Ok(config) => config,
-        Err(problems) => return report(&problems),
-    };
-    if file.is_none()
-        && let Some(chat) = &mut config.chat
-    {
-        chat.store = folder.path().join("demo.db");
-    }
-    let mut ollama = JoinSet::new();
-    ollama.spawn(demo::serve(listener, Pace::HUMAN));
-    let code = run(config, greeting).await;
-    ollama.shutdown().await;
-    code
-}
-
-async fn simulated() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-/// What `demo` prints when it is ready.
-fn greeting(gateway: &Gateway) -> String {
-    let Some(address) = gateway.addresses().first() else {
-        return String::new();
-    };
-    let admin = gateway.admin().map_or_else(String::new, |admin| {
-        format!("  curl http://{admin}/readyz\n")
-    });
-    format!(
-        "\nSluicegate is running at http://{address}, with a SIMULATED Ollama behind it: the answers are canned.\n\
-         Everything between is real. Try:\n\n\
-         \x20 curl http://{address}/v1/models\n\
-         \x20 curl http://{address}/v1/chat/completions -d '{{}}'\n\
-         \x20 curl http://{address}/v1/chat/completions -d '{{\"model\":\"qwen3:32b\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'\n\
-         \x20 curl -N http://{address}/v1/chat/completions -d '{{\"model\":\"qwen3:32b\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"你好\"}}]}}'\n\
-         {admin}\n{}\nCtrl-C stops it.\n",
-        demo::HINTS
-    )
-}
-
-async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitCode {
+/// Runs the gateway with this configuration until a signal, and prints the greeting, if it is not empty, when it serves.
+pub(super) async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitCode {
     if let Err(code) = logging(&config.log) {
         return code;
     }

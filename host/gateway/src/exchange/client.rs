@@ -7,8 +7,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 
 use super::admission::Admitted;
+use super::connection::{ConnectionHandle, Interrupt};
 use super::head;
-use super::outlet::{ConnectionHandle, Interrupt};
 use super::record::Record;
 use super::tail::Tail;
 use crate::pipeline::{Stop, Stopped, content_framing};

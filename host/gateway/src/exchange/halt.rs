@@ -1,7 +1,7 @@
 //! Why an exchange does not go on as it should.
 
+use super::connection::Interrupt;
 use super::deadlines::Expired;
-use super::outlet::Interrupt;
 use crate::failure::{Failure, Kind};
 use crate::pipeline::Stop;
 

@@ -12,9 +12,9 @@ use sluicegate_contract::{Context, Identity, canonical};
 
 use self::body::{RequestBody, unreadable};
 use super::client::ResponseWriter;
+use super::connection::ConnectionHandle;
 use super::deadlines::Deadlines;
 use super::halt::Halt;
-use super::outlet::ConnectionHandle;
 use super::record::Record;
 use super::{Core, Exchange, head};
 use crate::failure::{Failure, Kind};

@@ -10,10 +10,10 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use sluicegate_contract::{ResponsePlan, check_response_plan};
 
+use super::body_step::BodyStep;
 use super::chunk::{Chunk, End};
 use super::data::Data;
 use super::limits::Limits;
-use super::link::BodyStep;
 use super::report::FailureReport;
 use super::stage::{Stage, legal};
 use super::stop::Stop;
