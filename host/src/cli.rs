@@ -11,6 +11,7 @@ mod check;
 mod demo;
 mod inspect;
 mod process;
+mod reload;
 mod serve;
 
 use std::io::Write;
@@ -45,6 +46,8 @@ enum What {
         /// The configuration to check.
         file: PathBuf,
     },
+    /// Makes the running gateway read its configuration again. Ends when it is in force, or with 1 if it is refused.
+    Reload(Configured),
     /// Prints the contract that plugins implement, as one WIT file.
     Wit,
     /// Works with plugins.
@@ -126,6 +129,7 @@ impl Command {
                 #[cfg(feature = "demo")]
                 What::Demo(configured) => demo::demo(configured.config.as_deref()).await,
                 What::Check { file } => check::check(&file).await,
+                What::Reload(configured) => reload::reload(configured.config.as_deref()).await,
                 What::Wit => print(&wit()),
                 What::Chat { configured, what } => {
                     chat::chat(configured.config.as_deref(), what).await

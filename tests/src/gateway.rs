@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use sluicegate::builtin;
 use sluicegate_config as config;
 use sluicegate_gateway::lifecycle;
+use sluicegate_gateway::reload::Origin;
 use sluicegate_plugin_host::Engine;
 
 use crate::Client;
@@ -36,7 +37,22 @@ impl Gateway {
         logs::capture();
         let config = config::parse(configuration, Path::new("."), &|_| None)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        let inner = lifecycle::Gateway::start(config, engine, builtin::PLUGINS).await?;
+        let inner =
+            lifecycle::Gateway::start(Origin::fixed(config), engine, builtin::PLUGINS).await?;
+        Ok(Self { inner })
+    }
+
+    /// Starts a gateway from a file, which is watched.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub async fn start_from(file: &Path) -> anyhow::Result<Self> {
+        logs::capture();
+        let file = file.to_owned();
+        let read = move || config::load_with_files(Some(&file), &|_| None);
+        let origin = Origin::read(Arc::new(read));
+        let origin = origin.map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        let inner = lifecycle::Gateway::start(origin, engine(), builtin::PLUGINS).await?;
         Ok(Self { inner })
     }
 

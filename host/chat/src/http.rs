@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -26,11 +27,11 @@ const EXTRA: usize = 256;
 pub(crate) async fn serve(core: Arc<Core>, listener: Listener) {
     let most = core.settings.limits.connections.saturating_add(EXTRA);
     let connections = Connections {
-        limits: Arc::new(config::Limits {
+        limits: Arc::new(ArcSwap::from_pointee(config::Limits {
             header_bytes: HEAD_BYTES,
             headers: FIELDS,
             ..config::Limits::default()
-        }),
+        })),
         permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
         idle: None,
         tasks: core.tracker.clone(),

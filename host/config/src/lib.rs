@@ -23,9 +23,9 @@
 //!
 //! Besides, `{ env = "NAME" }` takes a secret from any variable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -99,16 +99,7 @@ pub struct Config {
 /// # Errors
 /// Everything that is wrong, in the order of the file. A file that is not TOML gives its first syntax error only.
 pub fn parse(text: &str, base: &Path, env: Env<'_>) -> Result<Config, Problems> {
-    let document = DeTable::parse(text).map_err(|error| Problems(vec![syntax(text, &error)]))?;
-    let cx = Context::new(text, base, env);
-    let config = read(&Table::root(&cx, document.get_ref()));
-    let (mut problems, mut warnings) = cx.into_notes();
-    problem::sort(&mut problems);
-    problem::sort(&mut warnings);
-    if !problems.is_empty() {
-        return Err(Problems(problems));
-    }
-    Ok(Config { warnings, ..config })
+    parse_with_files(text, base, env).0
 }
 
 /// Reads a configuration from a file, or the default one. Relative paths start at the file's folder, or here.
@@ -116,18 +107,54 @@ pub fn parse(text: &str, base: &Path, env: Env<'_>) -> Result<Config, Problems> 
 /// # Errors
 /// As [`parse`]; a file that cannot be read is a problem of its own.
 pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Config, Problems> {
+    load_with_files(file, env).0
+}
+
+/// As [`load`], and all files that the result depends on, also where it is an error: the configuration itself, secrets,
+/// certificates and plugins. A change of one of them may change the result.
+pub fn load_with_files(
+    file: Option<&Path>,
+    env: Env<'_>,
+) -> (Result<Config, Problems>, BTreeSet<PathBuf>) {
     let Some(file) = file else {
-        return parse(DEFAULT, Path::new(""), env);
+        return parse_with_files(DEFAULT, Path::new(""), env);
     };
-    let text = fs::read_to_string(file).map_err(|error| {
-        Problems(vec![Problem {
-            key: file.display().to_string(),
-            line: None,
-            message: format!("cannot be read: {error}"),
-            mend: "correct the path, or make the file readable".to_owned(),
-        }])
-    })?;
-    parse(&text, file.parent().unwrap_or(Path::new("")), env)
+    let (result, mut files) = match fs::read_to_string(file) {
+        Ok(text) => parse_with_files(&text, file.parent().unwrap_or(Path::new("")), env),
+        Err(error) => {
+            let problem = Problem {
+                key: file.display().to_string(),
+                line: None,
+                message: format!("cannot be read: {error}"),
+                mend: "correct the path, or make the file readable".to_owned(),
+            };
+            (Err(Problems(vec![problem])), BTreeSet::new())
+        }
+    };
+    files.insert(file.to_owned());
+    (result, files)
+}
+
+fn parse_with_files(
+    text: &str,
+    base: &Path,
+    env: Env<'_>,
+) -> (Result<Config, Problems>, BTreeSet<PathBuf>) {
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => return (Err(Problems(vec![syntax(text, &error)])), BTreeSet::new()),
+    };
+    let cx = Context::new(text, base, env);
+    let config = read(&Table::root(&cx, document.get_ref()));
+    let (mut problems, mut warnings, files) = cx.into_notes();
+    problem::sort(&mut problems);
+    problem::sort(&mut warnings);
+    let result = if problems.is_empty() {
+        Ok(Config { warnings, ..config })
+    } else {
+        Err(Problems(problems))
+    };
+    (result, files)
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> Problem {

@@ -122,7 +122,7 @@ pub(super) fn read_tls(table: &Table<'_>) -> Option<Tls> {
 fn pem(table: &Table<'_>, name: &'static str) -> Option<PathBuf> {
     let mend = r#"write tls = { cert = "server.pem", key = "server.key" }"#;
     let text = table.required(name, mend)?.text()?;
-    let path = table.cx.path(&text.text);
+    let path = table.cx.file(&text.text);
     if let Err(error) = File::open(&path) {
         text.problem(
             format!("names {}, which cannot be read: {error}", path.display()),

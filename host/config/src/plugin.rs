@@ -171,7 +171,7 @@ fn read_source(value: &Value<'_>) -> Option<Source> {
             "write \"builtin:NAME\" or the path of a .wasm file",
         );
     } else {
-        return Some(Source::File(value.cx.path(text)));
+        return Some(Source::File(value.cx.file(text)));
     }
     None
 }

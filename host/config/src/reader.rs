@@ -25,6 +25,8 @@ pub(super) struct Context<'a> {
     warnings: RefCell<Vec<Problem>>,
     /// Where something listens already.
     pub(super) addresses: RefCell<Vec<SocketAddr>>,
+    /// The files that the configuration refers to, readable or not.
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Context<'a> {
@@ -36,6 +38,7 @@ impl<'a> Context<'a> {
             problems: RefCell::default(),
             warnings: RefCell::default(),
             addresses: RefCell::default(),
+            files: RefCell::default(),
         }
     }
 
@@ -95,9 +98,20 @@ impl<'a> Context<'a> {
         self.base.join(text)
     }
 
-    /// The problems and the warnings.
-    pub(super) fn into_notes(self) -> (Vec<Problem>, Vec<Problem>) {
-        (self.problems.into_inner(), self.warnings.into_inner())
+    /// The path of a file that the configuration depends on.
+    pub(super) fn file(&self, text: &str) -> PathBuf {
+        let path = self.path(text);
+        self.files.borrow_mut().insert(path.clone());
+        path
+    }
+
+    /// The problems, the warnings, and the files that it depends on.
+    pub(super) fn into_notes(self) -> (Vec<Problem>, Vec<Problem>, BTreeSet<PathBuf>) {
+        (
+            self.problems.into_inner(),
+            self.warnings.into_inner(),
+            self.files.into_inner(),
+        )
     }
 }
 

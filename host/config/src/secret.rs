@@ -119,7 +119,7 @@ fn from_file(value: &Value<'_>, path: &str) -> Option<String> {
 /// The text of the file without the line end that editors put after it.
 fn read_file(cx: &Context<'_>, path: &str) -> io::Result<String> {
     let mut text = String::new();
-    let file = File::open(cx.path(path))?;
+    let file = File::open(cx.file(path))?;
     file.take(LONGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
         return Err(io::ErrorKind::FileTooLarge.into());

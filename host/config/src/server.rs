@@ -17,6 +17,9 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// After how long a silence a stream gets a comment line; default 15 s, `None`: never.
     pub heartbeat: Option<Duration>,
+    /// How often the files of the configuration are looked at for changes of which no notification came; default 30 s, `None`: they
+    /// are read again on request only.
+    pub reload: Option<Duration>,
     /// What clients and model servers may cost.
     pub limits: Limits,
 }
@@ -26,6 +29,7 @@ impl Default for Server {
         Self {
             drain_timeout: Duration::from_secs(30),
             heartbeat: Some(Duration::from_secs(15)),
+            reload: Some(Duration::from_secs(30)),
             limits: Limits::default(),
         }
     }
@@ -127,6 +131,7 @@ pub(super) fn server(root: &Table<'_>) -> Server {
         heartbeat: table
             .duration_or_off("heartbeat")
             .unwrap_or(default.heartbeat),
+        reload: table.duration_or_off("reload").unwrap_or(default.reload),
         limits: limits(&table.section("limits")),
     };
     table.finish();

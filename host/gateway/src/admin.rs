@@ -15,11 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exchange::Core;
 use crate::pipeline::observer::Summary;
-use sluicegate_config::Secret;
+use crate::reload::Control;
+use sluicegate_config::{Problem, Secret};
 use sluicegate_serve::Peer;
 use sluicegate_telemetry::metrics::{CONTENT_TYPE, Metrics};
 use sluicegate_upstream::Target;
 use sluicegate_upstream::target::State;
+
+/// The path that makes the gateway read its configuration again.
+const RELOAD: &str = "/reload";
 
 /// Exchanges in the list of the last ones.
 const SHOWN: usize = 100;
@@ -32,14 +36,14 @@ pub type MoreMetrics = Box<dyn Fn() -> String + Send + Sync>;
 
 /// What the admin interface shows.
 pub struct Admin {
-    /// Routes, plugins and upstreams in force.
+    /// Routes, plugins and upstreams in force, and the token that all but probes must send, if there is one.
     pub core: Arc<Core>,
+    /// Puts configurations into force.
+    pub control: Arc<Control>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Figures to be shown with them, once there are any.
     pub more_metrics: Arc<OnceLock<MoreMetrics>>,
-    /// The token that `/metrics` and `/plugins` ask for, if any. Probes need none.
-    pub token: Option<Secret>,
     /// Cancelled when the gateway drains.
     pub drain: CancellationToken,
 }
@@ -58,43 +62,84 @@ pub async fn serve(
             &json!({"error": foreign.to_string()}),
         );
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = json(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &json!({"error": "only GET is possible here"}),
-        );
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+    let path = request.uri().path();
+    let posts = path == RELOAD;
+    let allowed: &[Method] = if posts {
+        &[Method::POST]
+    } else {
+        &[Method::GET, Method::HEAD]
+    };
+    if !allowed.contains(request.method()) {
+        return not_allowed(allowed);
     }
-    match request.uri().path() {
+    match path {
         "/livez" => json(
             StatusCode::OK,
             &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
         ),
         "/readyz" => readiness(&admin),
-        path if is_protected(path) => {
-            if !is_allowed(&admin, &request) {
-                return json(
+        path if posts || is_protected(path) => {
+            let snapshot = admin.core.snapshot.load_full();
+            let token = snapshot.admin.as_ref().and_then(|it| it.token.as_ref());
+            match token {
+                None if posts => json(
+                    StatusCode::FORBIDDEN,
+                    &json!({"error": "this changes something, which needs a token: set `token` under [admin]"}),
+                ),
+                Some(token) if !is_allowed(token, &request) => json(
                     StatusCode::UNAUTHORIZED,
                     &json!({"error": "send the admin token as a bearer token"}),
-                );
+                ),
+                Some(_) if posts => reload(&admin).await,
+                Some(_) | None => protected(&admin, path),
             }
-            protected(&admin, path)
         }
         _ => json(
             StatusCode::NOT_FOUND,
-            &json!({"error": "there are /livez, /readyz, /metrics, /plugins, /routes, /upstreams and /exchanges"}),
+            &json!({"error": "there are /livez, /readyz, /metrics, /plugins, /routes, /upstreams, /exchanges, /config and /reload"}),
         ),
     }
+}
+
+fn not_allowed(allowed: &[Method]) -> Response<Full<Bytes>> {
+    let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let allowed = allowed.join(", ");
+    let error = format!("this takes {allowed}");
+    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": error}));
+    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+/// Reads the configuration again, and responds when it is in force or refused.
+async fn reload(admin: &Admin) -> Response<Full<Bytes>> {
+    let result = admin.control.reload().await;
+    let status = match result {
+        Ok(()) => StatusCode::OK,
+        Err(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    json(status, &config(admin))
+}
+
+/// The configuration in force, and the last one that was refused.
+fn config(admin: &Admin) -> serde_json::Value {
+    let status = admin.control.status();
+    let refused = status.refused.map(|refused| {
+        let problem = |problem: &Problem| {
+            json!({"key": problem.key, "line": problem.line, "message": problem.message, "mend": problem.mend})
+        };
+        let problems: Vec<_> = refused.problems.0.iter().map(problem).collect();
+        json!({"at_ms": refused.at_ms, "problems": problems})
+    });
+    json!({"generation": status.generation, "since_ms": status.since_ms, "refused": refused})
 }
 
 /// Whether a path says more than a probe needs.
 fn is_protected(path: &str) -> bool {
     matches!(
         path,
-        "/metrics" | "/plugins" | "/routes" | "/upstreams" | "/exchanges"
+        "/metrics" | "/plugins" | "/routes" | "/upstreams" | "/exchanges" | "/config"
     ) || path.starts_with("/exchanges/")
 }
 
@@ -102,6 +147,7 @@ fn protected(admin: &Admin, path: &str) -> Response<Full<Bytes>> {
     match path {
         "/metrics" => metrics(admin),
         "/plugins" => json(StatusCode::OK, &plugins(admin)),
+        "/config" => json(StatusCode::OK, &config(admin)),
         "/routes" => json(StatusCode::OK, &routes(admin)),
         "/upstreams" => json(StatusCode::OK, &upstreams(admin)),
         "/exchanges" => {
@@ -125,10 +171,7 @@ fn protected(admin: &Admin, path: &str) -> Response<Full<Bytes>> {
 }
 
 /// Compares digests, so that the time says nothing of the token.
-fn is_allowed(admin: &Admin, request: &Request<Incoming>) -> bool {
-    let Some(token) = &admin.token else {
-        return true;
-    };
+fn is_allowed(token: &Secret, request: &Request<Incoming>) -> bool {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)

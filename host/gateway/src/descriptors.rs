@@ -41,6 +41,28 @@ pub fn fit(limits: &Limits, descriptors: u64) -> Limits {
     }
 }
 
+/// The limits as far as this many descriptors go; says so where they do not go far enough.
+#[must_use]
+pub fn fit_to(descriptors: u64, limits: &Limits) -> Limits {
+    let fitted = fit(limits, descriptors);
+    let (connections, exchanges) = (fitted.connections, fitted.exchanges);
+    if exchanges < limits.exchanges {
+        tracing::warn!(
+            descriptors,
+            connections,
+            exchanges,
+            "there are too few file descriptors for the configured limits: raise the system's (`ulimit -n`, `LimitNOFILE`)"
+        );
+    } else if connections < limits.connections {
+        tracing::info!(
+            descriptors,
+            connections,
+            "the file descriptors suffice for fewer idle connections than are configured"
+        );
+    }
+    fitted
+}
+
 fn left(descriptors: u64) -> usize {
     usize::try_from(descriptors.saturating_sub(RESERVE)).unwrap_or(usize::MAX)
 }

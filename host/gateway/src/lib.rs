@@ -8,6 +8,8 @@ pub mod descriptors;
 pub mod exchange;
 pub mod failure;
 pub mod lifecycle;
+pub mod listeners;
 pub mod pipeline;
+pub mod reload;
 pub mod route;
 pub mod snapshot;

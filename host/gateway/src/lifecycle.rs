@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, MoreMetrics};
-use crate::descriptors;
-use crate::exchange::{self, Admission, Capacity, Core, Finishing, Recent};
+use crate::descriptors::{self, fit_to};
+use crate::exchange::{Admission, Capacity, Core, Finishing, Recent};
+use crate::listeners::{Change, Listeners};
+use crate::reload::{Control, Origin, watch};
 use crate::snapshot::{self, Workers};
-use sluicegate_config::{Config, Limits, Problems};
+use sluicegate_config::{self as config, Problems};
 use sluicegate_plugin_host::{Builtins, Engine};
-use sluicegate_serve::{self as server, Connections, Hosts, Listener};
+use sluicegate_serve::{self as server, Connections, Hosts, Listener, Terms};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// How long observers get for what is left in their queues.
@@ -51,38 +53,16 @@ pub struct Gateway {
     admin: Option<SocketAddr>,
     core: Arc<Core>,
     more_metrics: Arc<OnceLock<MoreMetrics>>,
-    drain_timeout: Duration,
-    engine: Engine,
-    builtins: Builtins,
-    swapping: tokio::sync::Mutex<()>,
-    metrics: Arc<Metrics>,
+    control: Arc<Control>,
     /// Where health checks, which end with `drain`, and observers run, which end when nothing can reach their queues any more.
     workers: Workers,
     drain: CancellationToken,
     cut: CancellationToken,
     /// Accept loops, connections and their streams.
     serving: TaskTracker,
-    /// The same of the admin listener; they end with `cut`.
+    /// The same of the admin listener, which end with `cut`, and the watch over files.
     administering: TaskTracker,
     _observers: ObserverRuntime,
-}
-
-/// Opens the listeners of the proxy, and that of the admin interface if there is one.
-async fn open(config: &Config) -> Result<(Vec<Listener>, Option<Listener>), server::Error> {
-    let mut listeners = Vec::new();
-    for listener in &config.listeners {
-        let hosts = listener.hosts.as_deref();
-        let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of the `[[listener]]`"));
-        listeners.push(Listener::open(listener).await?.with_hosts(hosts));
-    }
-    let Some(admin) = &config.admin else {
-        return Ok((listeners, None));
-    };
-    let listener = sluicegate_config::Listener::at(admin.listen);
-    let hosts = admin.hosts.as_deref();
-    let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of `[admin]`"));
-    let admin = Listener::open(&listener).await?.with_hosts(hosts);
-    Ok((listeners, Some(admin)))
 }
 
 impl Gateway {
@@ -90,14 +70,21 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Error`] with everything that is wrong with the configuration, or the first listener that cannot be opened.
-    pub async fn start(config: Config, engine: &Engine, builtins: Builtins) -> Result<Self, Error> {
+    pub async fn start(origin: Origin, engine: &Engine, builtins: Builtins) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
-        let prepared = snapshot::prepare(config.clone(), engine, builtins, &metrics, None)
+        let config = origin.config().clone();
+        let prepared = snapshot::prepare(config, engine, builtins, &metrics, None)
             .await
             .map_err(Error::Configuration)?;
-        let (listeners, admin_listener) = open(prepared.config()).await?;
+        let config = prepared.config().clone();
+        let opened = Change::first(&config.listeners).await;
+        let opened = opened.map_err(|(_, error)| Error::Listener(error))?;
+        let admin_listener = match &config.admin {
+            Some(admin) => Some(open_admin(admin).await?),
+            None => None,
+        };
         let descriptors = descriptors::raise();
-        let limits = Arc::new(fit_to(descriptors, &config.server.limits));
+        let limits = fit_to(descriptors, &config.server.limits);
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let observers = ObserverRuntime::start().map_err(Error::Thread)?;
         let workers = Workers {
@@ -118,60 +105,72 @@ impl Gateway {
             recent: Recent::default(),
             finishing: Finishing::start(limits.write_timeout),
         });
-        let gateway = Self {
-            addresses: listeners.iter().map(Listener::address).collect(),
-            admin: admin_listener.as_ref().map(Listener::address),
-            core: core.clone(),
-            more_metrics: Arc::default(),
-            drain_timeout: config.server.drain_timeout,
-            engine: engine.clone(),
-            builtins,
-            swapping: tokio::sync::Mutex::default(),
-            metrics: metrics.clone(),
-            workers,
-            drain,
-            cut,
-            serving: TaskTracker::new(),
-            administering: TaskTracker::new(),
-            _observers: observers,
-        };
+        let serving = TaskTracker::new();
         let connections = Connections {
             permits: Arc::new(Semaphore::new(limits.connections)),
             idle: None,
-            limits,
-            tasks: gateway.serving.clone(),
-            drain: gateway.drain.clone(),
-            cut: gateway.cut.clone(),
+            limits: Arc::new(ArcSwap::from_pointee(limits)),
+            tasks: serving.clone(),
+            drain: drain.clone(),
+            cut: cut.clone(),
         };
-        for listener in listeners {
-            let core = core.clone();
-            let handler = move |client, request| exchange::serve(core.clone(), client, request);
-            gateway
-                .serving
-                .spawn(server::accept(listener, connections.clone(), handler));
-        }
+        let mut listeners = Listeners::new(core.clone(), connections.clone());
+        listeners.apply(opened);
+        let addresses = listeners.addresses();
+        let control = Arc::new(Control::new(
+            core.clone(),
+            (engine.clone(), builtins),
+            metrics.clone(),
+            workers.clone(),
+            listeners,
+            origin,
+        ));
+        let gateway = Self {
+            addresses,
+            admin: admin_listener.as_ref().map(Listener::address),
+            core,
+            control,
+            more_metrics: Arc::default(),
+            workers,
+            drain,
+            cut,
+            serving,
+            administering: TaskTracker::new(),
+            _observers: observers,
+        };
         if let Some(listener) = admin_listener {
-            let admin = Arc::new(Admin {
-                core,
-                metrics,
-                more_metrics: gateway.more_metrics.clone(),
-                token: config.admin.and_then(|admin| admin.token),
-                drain: gateway.drain.clone(),
-            });
-            // Answers during the drain too, so that a probe sees "not ready" and not a refused connection.
-            let connections = Connections {
-                permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                idle: Some(Arc::default()),
-                tasks: gateway.administering.clone(),
-                drain: gateway.cut.clone(),
-                ..connections
-            };
-            let handler = move |peer, request| admin::serve(admin.clone(), peer, request);
-            gateway
-                .administering
-                .spawn(server::accept(listener, connections, handler));
+            gateway.administer(listener, connections, metrics);
         }
+        gateway.watch();
         Ok(gateway)
+    }
+
+    /// Serves the admin interface, during the drain too, so that a probe sees "not ready" and not a refused connection.
+    fn administer(&self, listener: Listener, connections: Connections, metrics: Arc<Metrics>) {
+        let admin = Arc::new(Admin {
+            core: self.core.clone(),
+            control: self.control.clone(),
+            metrics,
+            more_metrics: self.more_metrics.clone(),
+            drain: self.drain.clone(),
+        });
+        let connections = Connections {
+            permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
+            idle: Some(Arc::default()),
+            tasks: self.administering.clone(),
+            drain: self.cut.clone(),
+            ..connections
+        };
+        let handler = move |peer, request| admin::serve(admin.clone(), peer, request);
+        self.administering
+            .spawn(server::accept(listener, connections, handler));
+    }
+
+    /// Reloads when a file changes, until the gateway drains.
+    fn watch(&self) {
+        let (control, drain) = (self.control.clone(), self.drain.clone());
+        self.administering
+            .spawn(async move { drain.run_until_cancelled(watch::run(control)).await });
     }
 
     /// The addresses of the listeners, in the order of the configuration, with the ports that were taken.
@@ -201,27 +200,10 @@ impl Gateway {
         let _ = self.more_metrics.set(Box::new(metrics));
     }
 
-    /// Puts another configuration into force: exchanges that have begun end with the one that they began with, later ones
-    /// begin with the new one. What has not changed goes on: plugin versions, targets with their connections, health checks and
-    /// observers. Listeners, the admin interface and what belongs to the whole process stay as they are.
-    ///
-    /// # Errors
-    /// All problems of the configuration; the one in force stays.
-    pub async fn swap(&self, config: Config) -> Result<(), Problems> {
-        // One after the other: each is made from the one before it.
-        let _turn = self.swapping.lock().await;
-        let previous = self.core.snapshot.load_full();
-        let prepared = snapshot::prepare(
-            config,
-            &self.engine,
-            self.builtins,
-            &self.metrics,
-            Some(&previous),
-        )
-        .await?;
-        let snapshot = prepared.start(&self.workers, &self.metrics, Some(&previous));
-        self.core.snapshot.store(Arc::new(snapshot));
-        Ok(())
+    /// What puts other configurations into force.
+    #[must_use]
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
     }
 
     /// How many tasks run for snapshots: health checks, what looks after stalled models, and observers.
@@ -241,10 +223,11 @@ impl Gateway {
         self.drain.cancel();
         self.serving.close();
         let waiting = self.serving.len();
-        tracing::info!(connections = waiting, timeout = ?self.drain_timeout, "draining");
+        let timeout = self.core.snapshot.load().server.drain_timeout;
+        tracing::info!(connections = waiting, ?timeout, "draining");
         let drained = tokio::select! {
             () = self.serving.wait() => true,
-            () = tokio::time::sleep(self.drain_timeout) => false,
+            () = tokio::time::sleep(timeout) => false,
             () = self.cut.cancelled() => false,
         };
         if !drained {
@@ -269,7 +252,7 @@ impl Gateway {
             tasks.wait().await;
         }
         // With the last reference to the routes go the entrances to the observers' queues.
-        drop(self.core);
+        drop((self.control, self.core));
         self.workers.observing.close();
         if tokio::time::timeout(FLUSH, self.workers.observing.wait())
             .await
@@ -281,25 +264,12 @@ impl Gateway {
     }
 }
 
-/// The limits as far as the process's descriptors go.
-fn fit_to(descriptors: u64, limits: &Limits) -> Limits {
-    let fitted = descriptors::fit(limits, descriptors);
-    let (connections, exchanges) = (fitted.connections, fitted.exchanges);
-    if exchanges < limits.exchanges {
-        tracing::warn!(
-            descriptors,
-            connections,
-            exchanges,
-            "there are too few file descriptors for the configured limits: raise the system's (`ulimit -n`, `LimitNOFILE`)"
-        );
-    } else if connections < limits.connections {
-        tracing::info!(
-            descriptors,
-            connections,
-            "the file descriptors suffice for fewer idle connections than are configured"
-        );
-    }
-    fitted
+/// Opens the listener of the admin interface.
+async fn open_admin(admin: &config::Admin) -> Result<Listener, server::Error> {
+    let listener = config::Listener::at(admin.listen);
+    let hosts = admin.hosts.as_deref();
+    let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of `[admin]`"));
+    Listener::open_with(&listener, Terms::new(&listener, hosts)?).await
 }
 
 /// The thread of the observers. A call of theirs, or a log that is slow to take their lines, would hold up all exchanges of a

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub plugins: BTreeMap<String, Arc<Plugin>>,
     /// Limits and times for all exchanges.
     pub server: config::Server,
+    /// Who may use the admin interface, where there is one.
+    pub admin: Option<config::Admin>,
     /// The queues of the plugins that observe.
     observers: HashMap<String, Observer>,
     /// The health checks of all targets that have one.
@@ -222,6 +224,7 @@ impl Prepared {
             adapters,
             plugins,
             server: config.server,
+            admin: config.admin,
             observers,
             watches,
             menders,

@@ -12,6 +12,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -63,12 +64,30 @@ pub enum Error {
     Tls(#[from] tls::Error),
 }
 
+/// What holds for the connections that a listener takes from now on. It can be replaced while the listener is open.
+#[derive(Clone, Default)]
+pub struct Terms {
+    tls: Option<TlsAcceptor>,
+    hosts: Option<Arc<Hosts>>,
+}
+
+impl Terms {
+    /// Reads the certificate, if there is one. `hosts` is the rule for hosts and pages, which whoever handles requests applies.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] with the file that cannot be used.
+    pub fn new(config: &config::Listener, hosts: Option<Hosts>) -> Result<Self, Error> {
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let hosts = hosts.map(Arc::new);
+        Ok(Self { tls, hosts })
+    }
+}
+
 /// An open listener.
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    hosts: Option<Arc<Hosts>>,
+    terms: Arc<ArcSwap<Terms>>,
     upgrades: bool,
 }
 
@@ -78,7 +97,14 @@ impl Listener {
     /// # Errors
     /// [`Error`]; the message says what to mend.
     pub async fn open(config: &config::Listener) -> Result<Self, Error> {
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        Self::open_with(config, Terms::new(config, None)?).await
+    }
+
+    /// As [`Listener::open`], with terms that are ready already.
+    ///
+    /// # Errors
+    /// [`Error::Bind`].
+    pub async fn open_with(config: &config::Listener, terms: Terms) -> Result<Self, Error> {
         let failed = |source| Error::Bind {
             address: config.listen,
             source,
@@ -88,30 +114,31 @@ impl Listener {
         Ok(Self {
             listener,
             address,
-            tls,
-            hosts: None,
+            terms: Arc::new(ArcSwap::from_pointee(terms)),
             upgrades: false,
         })
-    }
-
-    /// With a rule for the hosts and pages of its requests, which whoever handles them applies.
-    #[must_use]
-    pub fn with_hosts(self, hosts: Option<Hosts>) -> Self {
-        Self {
-            hosts: hosts.map(Arc::new),
-            ..self
-        }
     }
 
     /// With connections that can be upgraded, for example to WebSockets. That is a matter of HTTP/1.1: HTTP/2 is not spoken, and
     /// the parser itself holds heads to the limits.
     #[must_use]
     pub fn with_upgrades(self) -> Self {
+        let terms = self.terms.load();
+        let tls = terms.tls.as_ref().map(tls::without_http2);
+        self.terms.store(Arc::new(Terms {
+            tls,
+            hosts: terms.hosts.clone(),
+        }));
         Self {
-            tls: self.tls.as_ref().map(tls::without_http2),
             upgrades: true,
             ..self
         }
+    }
+
+    /// The terms, to be replaced while it is open.
+    #[must_use]
+    pub fn terms(&self) -> Arc<ArcSwap<Terms>> {
+        self.terms.clone()
     }
 
     /// The address, with the port that was taken.
@@ -135,8 +162,8 @@ pub struct Peer {
 /// What all connections of the program share.
 #[derive(Clone)]
 pub struct Connections {
-    /// Limits and times.
-    pub limits: Arc<config::Limits>,
+    /// Limits and times, for the connections that are taken from now on.
+    pub limits: Arc<ArcSwap<config::Limits>>,
     /// One permit for each connection.
     pub permits: Arc<Semaphore>,
     /// Where all permits are taken, the longest idle of these connections, which speak HTTP/1, ends to make room. `None`: who comes
@@ -148,6 +175,29 @@ pub struct Connections {
     pub drain: CancellationToken,
     /// Cancelled when connections end at once.
     pub cut: CancellationToken,
+}
+
+impl Connections {
+    /// Lets in more connections, or fewer: those beyond the new limit stay until they end.
+    pub fn resize(&self, before: usize, now: usize) {
+        if now >= before {
+            self.permits.add_permits(now - before);
+            return;
+        }
+        let (permits, surplus) = (self.permits.clone(), before - now);
+        let drain = self.drain.clone();
+        self.tasks.spawn(async move {
+            // One at a time: a request for all at once would hold up everybody who comes after it.
+            let shrink = async {
+                for _ in 0..surplus {
+                    if let Ok(permit) = permits.acquire().await {
+                        permit.forget();
+                    }
+                }
+            };
+            drain.run_until_cancelled(shrink).await;
+        });
+    }
 }
 
 /// Takes connections until drained, and serves each in a task of its own.
@@ -173,8 +223,8 @@ where
                 let connection = Connection {
                     stream,
                     address,
-                    tls: listener.tls.clone(),
-                    hosts: listener.hosts.clone(),
+                    terms: listener.terms.load_full(),
+                    limits: connections.limits.load_full(),
                     upgrades: listener.upgrades,
                     _permit: permit,
                 };
@@ -210,8 +260,8 @@ async fn permit(connections: &Connections) -> OwnedSemaphorePermit {
 struct Connection {
     stream: TcpStream,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    hosts: Option<Arc<Hosts>>,
+    terms: Arc<Terms>,
+    limits: Arc<config::Limits>,
     upgrades: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -227,8 +277,8 @@ where
     let Connection {
         stream,
         address: peer,
-        tls,
-        hosts,
+        terms,
+        limits,
         upgrades,
         _permit,
     } = connection;
@@ -239,14 +289,14 @@ where
     let evicted = CancellationToken::new();
     let place = |idle: &Arc<Idle>| Place::new(idle.clone(), evicted.clone());
     let activity = Arc::new(Activity::new(connections.idle.as_ref().map(place)));
-    let guarded = Guarded::new(stream, activity.clone(), &connections.limits);
-    let Some(stream) = secured(guarded, tls, peer).await else {
+    let guarded = Guarded::new(stream, activity.clone(), &limits);
+    let Some(stream) = secured(guarded, terms.tls.as_ref(), peer).await else {
         return;
     };
     let client = Peer {
         address: peer.ip().to_canonical(),
         flush: activity.flush(),
-        hosts,
+        hosts: terms.hosts.clone(),
     };
     let service = service_fn(|request: Request<Incoming>| {
         let upgrade = upgrades.then(|| activity.clone());
@@ -269,12 +319,12 @@ where
         evicted: &evicted,
     };
     let result = if upgrades {
-        let builder = http1_builder(&connections.limits);
+        let builder = http1_builder(&limits);
         let connection = builder.serve_connection(io, service).with_upgrades();
         let result = driver.drive(connection, |c| c.graceful_shutdown()).await;
         result.map(|result| result.map_err(Into::into))
     } else {
-        let builder = builder(&connections);
+        let builder = builder(&connections, &limits);
         let connection = builder.serve_connection(io, service);
         driver.drive(connection, |c| c.graceful_shutdown()).await
     };
@@ -286,7 +336,7 @@ where
 /// The stream, with TLS if there is an acceptor; `None` if the handshake failed.
 async fn secured<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    acceptor: Option<TlsAcceptor>,
+    acceptor: Option<&TlsAcceptor>,
     peer: SocketAddr,
 ) -> Option<Either<S, TlsStream<S>>> {
     let Some(acceptor) = acceptor else {
@@ -353,13 +403,12 @@ fn http1_builder(limits: &config::Limits) -> http1::Builder {
     builder
 }
 
-fn builder(connections: &Connections) -> auto::Builder<Tracked> {
+fn builder(connections: &Connections, limits: &config::Limits) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(connections.tasks.clone()));
     if connections.idle.is_some() {
         // Over HTTP/2 a client can keep a response open without taking it, and so is never idle.
         builder = builder.http1_only();
     }
-    let limits = &connections.limits;
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -1,6 +1,7 @@
 //! How long connections stay.
 
 use super::*;
+use arc_swap::ArcSwap;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ where
     let address = listener.address();
     let connections = Connections {
         permits: Arc::new(Semaphore::new(limits.connections)),
-        limits: Arc::new(limits),
+        limits: Arc::new(ArcSwap::from_pointee(limits)),
         idle: None,
         tasks: TaskTracker::new(),
         drain: CancellationToken::new(),

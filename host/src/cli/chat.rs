@@ -83,7 +83,7 @@ async fn run(settings: Settings) -> ExitCode {
     match Chat::start(settings, sluicegate_page::FILES).await {
         Ok(chat) => {
             println!("{}", greeting(&chat));
-            wait(&mut signals).await;
+            wait(&mut signals, None).await;
             chat.shutdown(DRAIN).await;
             ExitCode::SUCCESS
         }
@@ -135,7 +135,7 @@ pub(super) fn settings(
 }
 
 /// Where a listener on all addresses is reached from this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
         IpAddr::V6(ip) if ip.is_unspecified() => {

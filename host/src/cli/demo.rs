@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -11,6 +12,7 @@ use super::serve::run;
 use super::{environment, report};
 use sluicegate_config as config;
 use sluicegate_gateway::lifecycle::Gateway;
+use sluicegate_gateway::reload::Origin;
 use sluicegate_sim::Pace;
 
 /// Runs the gateway with a simulated Ollama in front of which nothing else is needed.
@@ -29,25 +31,38 @@ pub(super) async fn demo(file: Option<&Path>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // The same door through which an operator points the gateway at an Ollama elsewhere.
-    let environment = |name: &str| match name {
-        "OLLAMA_HOST" => Some(address.to_string()),
-        name => environment(name),
+    let origin = match file {
+        Some(file) => {
+            let file = file.to_owned();
+            let environment = with_ollama(address);
+            Origin::read(Arc::new(move || {
+                config::load_with_files(Some(&file), &environment)
+            }))
+        }
+        None => config::load(None, &with_ollama(address)).map(|mut config| {
+            if let Some(chat) = &mut config.chat {
+                chat.store = folder.path().join("demo.db");
+            }
+            Origin::fixed(config)
+        }),
     };
-    let mut config = match config::load(file, &environment) {
-        Ok(config) => config,
+    let origin = match origin {
+        Ok(origin) => origin,
         Err(problems) => return report(&problems),
     };
-    if file.is_none()
-        && let Some(chat) = &mut config.chat
-    {
-        chat.store = folder.path().join("demo.db");
-    }
     let mut ollama = JoinSet::new();
     ollama.spawn(sluicegate_sim::serve(listener, Pace::HUMAN));
-    let code = run(config, greeting).await;
+    let code = run(origin, greeting).await;
     ollama.shutdown().await;
     code
+}
+
+/// The environment, with the variable by which an operator points the gateway at an Ollama elsewhere.
+fn with_ollama(address: SocketAddr) -> impl Fn(&str) -> Option<String> + Send + Sync {
+    move |name| match name {
+        "OLLAMA_HOST" => Some(address.to_string()),
+        name => environment(name),
+    }
 }
 
 async fn simulated() -> std::io::Result<(TcpListener, SocketAddr)> {

@@ -1,10 +1,12 @@
 //! What commands that run until a signal have in common: the log and the signals.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use sluicegate_config::Log;
+use sluicegate_gateway::reload::Control;
 use sluicegate_telemetry as telemetry;
 
 /// Starts the log, or says why it cannot.
@@ -37,15 +39,17 @@ pub(super) fn signals() -> Result<Signals, ExitCode> {
     })
 }
 
-/// Waits for the next one that stops the program. A terminal that closes, or an operator who expects a reload, does not.
-pub(super) async fn wait(signals: &mut Signals) {
+/// Waits for the next one that stops the program. SIGHUP makes the gateway read its configuration again, where there is one.
+pub(super) async fn wait(signals: &mut Signals, control: Option<&Arc<Control>>) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
-            _ = signals.hangup.recv() => {
-                tracing::warn!("SIGHUP is ignored: a changed configuration needs a restart");
-            }
+            _ = signals.hangup.recv() => match control {
+                // It says in the log how it ended.
+                Some(control) => drop(control.reload().await),
+                None => tracing::warn!("SIGHUP is ignored: there is nothing here to read again"),
+            },
         }
     }
 }

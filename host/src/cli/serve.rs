@@ -3,15 +3,16 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::chat as page;
 use super::process::{logging, signals, wait};
-use super::{load, report, warn};
+use super::{environment, report, warn};
 use crate::builtin;
 use sluicegate_chat::Chat;
-use sluicegate_config::Config;
 use sluicegate_gateway::lifecycle::{Error, Gateway};
+use sluicegate_gateway::reload::Origin;
 use sluicegate_plugin_host::Engine;
 use sluicegate_telemetry as telemetry;
 
@@ -23,14 +24,24 @@ const GREETING: Duration = Duration::from_millis(100);
 
 /// Runs the gateway until a signal.
 pub(super) async fn serve(file: Option<&Path>) -> ExitCode {
-    match load(file) {
-        Ok(config) => run(config, |_| String::new()).await,
-        Err(code) => code,
+    let origin = match file {
+        Some(file) => {
+            let file = file.to_owned();
+            Origin::read(Arc::new(move || {
+                sluicegate_config::load_with_files(Some(&file), &environment)
+            }))
+        }
+        None => sluicegate_config::load(None, &environment).map(Origin::fixed),
+    };
+    match origin {
+        Ok(origin) => run(origin, |_| String::new()).await,
+        Err(problems) => report(&problems),
     }
 }
 
 /// Runs the gateway with this configuration until a signal, and prints the greeting, if it is not empty, when it serves.
-pub(super) async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> String) -> ExitCode {
+pub(super) async fn run(origin: Origin, greeting: impl FnOnce(&Gateway) -> String) -> ExitCode {
+    let config = origin.config();
     if let Err(code) = logging(&config.log) {
         return code;
     }
@@ -40,7 +51,7 @@ pub(super) async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> Strin
         Err(code) => return code,
     };
     let (chat, mut admin) = (config.chat.clone(), config.admin.clone());
-    let gateway = match start(config).await {
+    let gateway = match start(origin).await {
         Ok(gateway) => gateway,
         Err(code) => return code,
     };
@@ -75,7 +86,7 @@ pub(super) async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> Strin
         }
     };
 
-    wait(&mut signals).await;
+    wait(&mut signals, Some(gateway.control())).await;
     let cut = gateway.cut();
     let stop = async {
         if let Some(chat) = chat {
@@ -87,7 +98,7 @@ pub(super) async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> Strin
     tokio::select! {
         () = &mut stop => {}
         // A second signal: no more waiting for streams.
-        () = wait(&mut signals) => {
+        () = wait(&mut signals, None) => {
             cut.cancel();
             stop.await;
         }
@@ -95,12 +106,12 @@ pub(super) async fn run(config: Config, greeting: impl FnOnce(&Gateway) -> Strin
     ExitCode::SUCCESS
 }
 
-async fn start(config: Config) -> Result<Gateway, ExitCode> {
+async fn start(origin: Origin) -> Result<Gateway, ExitCode> {
     let engine = Engine::new().map_err(|error| {
         eprintln!("sluicegate: {error}");
         ExitCode::FAILURE
     })?;
-    match Gateway::start(config, &engine, builtin::PLUGINS).await {
+    match Gateway::start(origin, &engine, builtin::PLUGINS).await {
         Ok(gateway) => Ok(gateway),
         Err(Error::Configuration(problems)) => Err(report(&problems)),
         Err(error) => {

@@ -15,6 +15,7 @@
 use std::borrow::Cow;
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -25,7 +26,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Registry};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use self::fields::Fields;
 use self::queue::Queue;
@@ -78,7 +79,30 @@ pub fn init(log: &Log) -> Result<(), Error> {
     };
     let queue = Queue::to_stdout().map_err(Error::Thread)?;
     let lines = Lines::new(form, queue);
+    let (filter, handle) = reload::Layer::new(filter);
     Registry::default().with(filter).with(lines).try_init()?;
+    // The subscriber is the process's only one, so that this is its filter.
+    let _ = FILTER.set(handle);
+    Ok(())
+}
+
+/// The filter of the process's log, once it is set up.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Sets another level for the log of this process, if [`init`] has set one up.
+///
+/// # Errors
+/// [`Error::Level`], which a validated configuration does not have.
+pub fn set_level(level: &str) -> Result<(), Error> {
+    let filter = EnvFilter::builder().parse(level);
+    let filter = filter.map_err(|source| Error::Level {
+        level: level.to_owned(),
+        source,
+    })?;
+    if let Some(handle) = FILTER.get() {
+        // Fails only when the subscriber is gone, and with it the log.
+        let _ = handle.reload(filter);
+    }
     Ok(())
 }
 

@@ -148,6 +148,8 @@ pub struct Metrics {
     upstream_requests: Family<Labels<3>, Counter>,
     upstream_unloads: Family<Labels<3>, Counter>,
     upstream_connections: Family<Labels<2>, Gauge>,
+    reload_successful: Gauge,
+    reload_time: Gauge<f64, AtomicU64>,
     admission: Arc<AdmissionMetrics>,
     routes: Handles<Arc<str>, RouteMetrics>,
     plugins: Handles<Arc<str>, PluginMetrics>,
@@ -217,6 +219,14 @@ impl Metrics {
             upstream_connections: all.add(
                 metric::UPSTREAM_CONNECTIONS,
                 "Open connections to a model server",
+            ),
+            reload_successful: all.add(
+                metric::RELOAD_SUCCESSFUL,
+                "Whether the last configuration that was read is in force",
+            ),
+            reload_time: all.add(
+                metric::RELOAD_TIME,
+                "When a configuration was last put into force",
             ),
             admission: Arc::new(admission),
             routes: Handles::default(),
@@ -297,6 +307,15 @@ impl Metrics {
             handles: self.targets.clone(),
             names: key.clone(),
         })
+    }
+
+    /// A configuration was put into force, or refused, at this time in milliseconds since 1970.
+    pub fn reloaded(&self, successful: bool, at_ms: u64) {
+        self.reload_successful.set(successful.into());
+        if successful {
+            let at = Duration::from_millis(at_ms);
+            self.reload_time.set(at.as_secs_f64());
+        }
     }
 
     /// The handle of admission.

@@ -41,6 +41,10 @@ pub mod metric {
     pub const UPSTREAM_REQUESTS: &str = "sluicegate_upstream_requests";
     /// Counter, by `upstream`, `target` and `result` (`freed` or `failed`): models that were unloaded because they did nothing.
     pub const UPSTREAM_UNLOADS: &str = "sluicegate_upstream_unloads";
+    /// Gauge: 1 if the last configuration that was read is in force, 0 if it was refused.
+    pub const RELOAD_SUCCESSFUL: &str = "sluicegate_config_last_reload_successful";
+    /// Gauge of seconds since 1970: when a configuration was last put into force.
+    pub const RELOAD_TIME: &str = "sluicegate_config_last_reload_success_timestamp_seconds";
     /// Gauge, by `upstream` and `target`: open connections to a model server.
     pub const UPSTREAM_CONNECTIONS: &str = "sluicegate_upstream_connections";
 }

@@ -38,6 +38,7 @@ mod plans;
 mod plugins;
 mod probes;
 mod proxied;
+mod reload;
 mod rules;
 mod slow;
 mod streams;

@@ -42,7 +42,8 @@ async fn a_thousand_swaps_leave_tasks_memory_and_metrics_where_they_were() {
     let running = gateway.running();
     let swap = async |setup: &Setup| {
         running
-            .swap(parse(setup))
+            .control()
+            .apply(parse(setup))
             .await
             .expect("it is put into force");
     };
@@ -106,7 +107,8 @@ async fn what_has_not_changed_is_the_same_object_with_its_connections() {
         .chat();
     gateway
         .running()
-        .swap(parse(&more))
+        .control()
+        .apply(parse(&more))
         .await
         .expect("in force");
     let after = core.snapshot.load_full();
@@ -128,7 +130,8 @@ async fn what_has_not_changed_is_the_same_object_with_its_connections() {
         .chat_with(r#"{ name = "a", key = "sk-a" }"#, "");
     gateway
         .running()
-        .swap(parse(&keyed))
+        .control()
+        .apply(parse(&keyed))
         .await
         .expect("in force");
     let last = core.snapshot.load_full();
@@ -145,7 +148,8 @@ async fn what_has_not_changed_is_the_same_object_with_its_connections() {
         .route("/*", r#"["guest"]"#, "");
     let problems = gateway
         .running()
-        .swap(parse(&wrong))
+        .control()
+        .apply(parse(&wrong))
         .await
         .expect_err("refused");
     assert!(problems.to_string().contains("plugin.guest.source"));
@@ -165,7 +169,8 @@ async fn an_exchange_ends_with_the_snapshot_that_it_began_with() {
     let plain = Setup::before(&upstream).guest(guest::FILTER, "");
     gateway
         .running()
-        .swap(parse(&plain))
+        .control()
+        .apply(parse(&plain))
         .await
         .expect("in force");
     barrier.open();
