@@ -14,8 +14,8 @@ use crate::upstream::{TOKENS, find};
 
 /// The client's key.
 pub(crate) const KEY: &str = "sk-load-0001";
-/// How long an answer may take; only a gateway that hangs is so slow.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a response may take; only a gateway that hangs is so slow.
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// How far apart paced streams begin, so that their tokens do not come all at the same moment.
 const APART: Duration = Duration::from_millis(2);
 
@@ -41,7 +41,7 @@ impl Ask {
             Self::Paced => ("paced:32b", true),
         };
         let body = format!(
-            r#"{{"messages":[{{"role":"system","content":"You are a helpful assistant."}},{{"role":"user","content":"Why is the sky blue? Answer in one paragraph."}}],"model":"{model}","temperature":0.7,"max_tokens":512,"stream":{stream}}}"#
+            r#"{{"messages":[{{"role":"system","content":"You are a helpful assistant."}},{{"role":"user","content":"Why is the sky blue? RawResponse in one paragraph."}}],"model":"{model}","temperature":0.7,"max_tokens":512,"stream":{stream}}}"#
         );
         // The fields that OpenAI's client for Python sends.
         format!(
@@ -57,7 +57,7 @@ impl Ask {
 pub(crate) struct Client {
     stream: TcpStream,
     request: Vec<u8>,
-    /// The last answer.
+    /// The last response.
     buffer: BytesMut,
 }
 
@@ -76,10 +76,10 @@ impl Client {
         })
     }
 
-    /// Asks once and reads the whole answer; gives the time to the first octet of its body.
+    /// Asks once and reads the whole response; gives the time to the first byte of its body.
     ///
     /// # Errors
-    /// If the connection breaks or the answer is not a success.
+    /// If the connection breaks or the response is not a success.
     pub(crate) async fn ask(&mut self) -> anyhow::Result<Duration> {
         let began = Instant::now();
         self.stream.write_all(&self.request).await?;
@@ -97,7 +97,7 @@ impl Client {
                 first.get_or_insert_with(|| began.elapsed());
             }
             if head.is_complete(&self.buffer) {
-                return first.context("an answer has a body");
+                return first.context("a response has a body");
             }
         }
     }
@@ -118,14 +118,14 @@ impl Client {
         }
     }
 
-    /// Checks once that the answer is the right one, so that nothing is measured that does not work.
+    /// Checks once that the response is the right one, so that nothing is measured that does not work.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) async fn verify(address: SocketAddr, ask: Ask) -> anyhow::Result<()> {
         let mut client = Self::connect(address, ask).await?;
         for _ in 0..20 {
-            tokio::time::timeout(PATIENCE, client.ask()).await??;
+            tokio::time::timeout(TIMEOUT, client.ask()).await??;
             let text = String::from_utf8_lossy(&client.buffer);
             let tokens = text.matches(" scattered").count();
             let (wanted, end) = match ask {
@@ -135,19 +135,19 @@ impl Client {
             };
             ensure!(
                 tokens == wanted && text.contains(end),
-                "not the answer that was asked for: {text}"
+                "not the response that was asked for: {text}"
             );
         }
         Ok(())
     }
 }
 
-/// Where the body of an answer is.
+/// Where the body of a response is.
 #[derive(Debug)]
 struct Head {
-    /// Octets of the head.
+    /// Bytes of the head.
     end: usize,
-    /// Octets of the body; without, it is chunked.
+    /// Bytes of the body; without, it is chunked.
     length: Option<usize>,
 }
 
@@ -177,14 +177,14 @@ impl Head {
 /// The value of `content-length` in a head.
 pub(crate) fn content_length(head: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"content-length:";
-    head.split(|octet| *octet == b'\n').find_map(|line| {
+    head.split(|byte| *byte == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(NAME.len())?;
         let value = name.eq_ignore_ascii_case(NAME).then_some(value)?;
         std::str::from_utf8(value).ok()?.trim().parse().ok()
     })
 }
 
-/// Asks on `connections` connections, each for itself as fast as it gets answers, and gives the number of answers.
+/// Asks on `connections` connections, each for itself as fast as it gets responses, and gives the number of responses.
 ///
 /// # Errors
 /// The first thing that goes wrong.
@@ -202,22 +202,22 @@ pub(crate) async fn press(
     let mut running = JoinSet::new();
     for mut client in clients {
         running.spawn(async move {
-            let mut answers = 0_u64;
+            let mut responses = 0_u64;
             while Instant::now() < end {
-                tokio::time::timeout(PATIENCE, client.ask()).await??;
-                answers += 1;
+                tokio::time::timeout(TIMEOUT, client.ask()).await??;
+                responses += 1;
             }
-            anyhow::Ok(answers)
+            anyhow::Ok(responses)
         });
     }
-    let mut answers = 0;
+    let mut responses = 0;
     while let Some(ended) = running.join_next().await {
-        answers += ended??;
+        responses += ended??;
     }
-    Ok(answers)
+    Ok(responses)
 }
 
-/// Asks on one connection again and again and gives the times to the first octet of the bodies.
+/// Asks on one connection again and again and gives the times to the first byte of the bodies.
 ///
 /// # Errors
 /// The first thing that goes wrong.
@@ -230,7 +230,7 @@ pub(crate) async fn probe(
     let end = Instant::now() + time;
     let mut times = Vec::new();
     while Instant::now() < end {
-        times.push(tokio::time::timeout(PATIENCE, client.ask()).await??);
+        times.push(tokio::time::timeout(TIMEOUT, client.ask()).await??);
     }
     Ok(times)
 }

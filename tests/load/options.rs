@@ -21,7 +21,7 @@ pub(crate) struct Options {
 /// The kinds of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// One JSON answer a request, on connections that are kept.
+    /// One JSON response a request, on connections that are kept.
     Unary,
     /// Streams as fast as they come.
     Bursts,

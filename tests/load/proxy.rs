@@ -75,13 +75,13 @@ async fn connect(upstream: SocketAddr) -> anyhow::Result<Sender> {
     stream.set_nodelay(true)?;
     let (sender, connection) = client::handshake(TokioIo::new(stream)).await?;
     spawn_local(async move {
-        // What goes wrong shows in the answer.
+        // What goes wrong shows in the response.
         let _ = connection.await;
     });
     Ok(sender)
 }
 
-/// An answer's body, which gives its connection back at the end.
+/// A response's body, which gives its connection back at the end.
 struct Passing {
     incoming: Incoming,
     sender: Option<Sender>,
@@ -110,7 +110,7 @@ impl Body for Passing {
 
 impl Drop for Passing {
     fn drop(&mut self) {
-        // A connection in the middle of an answer is not ready when it is taken, and then closed.
+        // A connection in the middle of a response is not ready when it is taken, and then closed.
         if let Some(sender) = self.sender.take() {
             self.pool.borrow_mut().push(sender);
         }

@@ -31,7 +31,7 @@ const LEAVE: Duration = Duration::from_millis(300);
 pub(crate) struct Figures {
     /// `None` for the model server itself.
     pub(crate) kind: Option<Kind>,
-    /// CPU of the gateway for a request with one JSON answer, in µs.
+    /// CPU of the gateway for a request with one JSON response, in µs.
     pub(crate) unary: Option<f64>,
     /// CPU of the gateway for an event of a burst, in µs.
     pub(crate) burst: Option<f64>,
@@ -46,7 +46,7 @@ pub(crate) struct Figures {
 /// Measures all gateways, and the model server itself as what the latencies compare with.
 ///
 /// # Errors
-/// If a gateway gives a wrong answer or breaks.
+/// If a gateway gives a wrong response or breaks.
 pub(crate) async fn run(
     options: &Options,
     upstream: &Upstream,
@@ -131,8 +131,8 @@ impl<'a> Side<'a> {
     /// CPU for each unit, in µs, while all connections ask as fast as they can.
     async fn pressed(&self, ask: Ask, units: usize, time: Duration) -> anyhow::Result<f64> {
         let before = self.cpu()?;
-        let answers = press(self.address, ask, CONNECTIONS, time).await?;
-        Ok(per(self.cpu()? - before, answers * units as u64))
+        let responses = press(self.address, ask, CONNECTIONS, time).await?;
+        Ok(per(self.cpu()? - before, responses * units as u64))
     }
 
     /// One round of paced streams.

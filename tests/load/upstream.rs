@@ -2,7 +2,7 @@
 //!
 //! It takes no notice of a request but its length, its path and three words in its body: `"stream":true`, and `paced` or
 //! `first` in the model's name. `/api/chat` is answered as Ollama does, every other path as OpenAI does, which is
-//! what a gateway that only passes on would have behind it. All answers are made before the first request.
+//! what a gateway that only passes on would have behind it. All responses are made before the first request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::MissedTickBehavior;
 
-/// Tokens of an answer, and so events of a stream, that comes at once.
+/// Tokens of a response, and so events of a stream, that comes at once.
 pub(crate) const TOKENS: usize = 64;
 /// Tokens of a paced stream each second.
 pub(crate) const PACE: u32 = 50;
@@ -25,7 +25,7 @@ const PACED_TOKENS: usize = 600;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     address: SocketAddr,
-    answers: Arc<Answers>,
+    responses: Arc<Responses>,
 }
 
 impl Upstream {
@@ -36,9 +36,9 @@ impl Upstream {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let answers = Arc::new(Answers::new());
-        tokio::spawn(accept(listener, answers.clone()));
-        Ok(Self { address, answers })
+        let responses = Arc::new(Responses::new());
+        tokio::spawn(accept(listener, responses.clone()));
+        Ok(Self { address, responses })
     }
 
     /// Where it listens.
@@ -48,21 +48,21 @@ impl Upstream {
 
     /// Events of paced streams that it has sent so far.
     pub(crate) fn paced_events(&self) -> u64 {
-        self.answers.paced.load(Ordering::Relaxed)
+        self.responses.paced.load(Ordering::Relaxed)
     }
 }
 
-async fn accept(listener: TcpListener, answers: Arc<Answers>) {
+async fn accept(listener: TcpListener, responses: Arc<Responses>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let answers = answers.clone();
+        let responses = responses.clone();
         tokio::spawn(async move {
             // A gateway may hang up at any time.
-            let _ = serve(stream, &answers).await;
+            let _ = serve(stream, &responses).await;
         });
     }
 }
 
-async fn serve(mut stream: TcpStream, answers: &Answers) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, responses: &Responses) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::with_capacity(8 * 1024);
     loop {
@@ -75,14 +75,14 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> std::io::Result<()> 
         let request = &buffer[..length];
         let native = contains(request, b" /api/chat ");
         let form = if native {
-            &answers.native
+            &responses.native
         } else {
-            &answers.openai
+            &responses.openai
         };
         if !contains(request, b"\"stream\":true") {
             stream.write_all(&form.whole).await?;
         } else if contains(request, b"paced") {
-            paced(&mut stream, form, &answers.paced).await?;
+            paced(&mut stream, form, &responses.paced).await?;
         } else if contains(request, b"first") {
             stream.write_all(&form.first).await?;
         } else {
@@ -92,7 +92,7 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> std::io::Result<()> 
     }
 }
 
-/// Octets of the request at the beginning of the buffer, once it is complete.
+/// Bytes of the request at the beginning of the buffer, once it is complete.
 fn request_length(buffer: &[u8]) -> Option<usize> {
     let head = find(buffer, b"\r\n\r\n")? + 4;
     let length = crate::client::content_length(&buffer[..head]).unwrap_or(0);
@@ -113,13 +113,13 @@ async fn paced(stream: &mut TcpStream, form: &Form, sent: &AtomicU64) -> std::io
 
 /// Everything that is ever sent.
 #[derive(Debug)]
-struct Answers {
+struct Responses {
     native: Form,
     openai: Form,
     paced: AtomicU64,
 }
 
-/// The answers of one API.
+/// The responses of one API.
 #[derive(Debug)]
 struct Form {
     /// A response with one JSON.
@@ -136,7 +136,7 @@ struct Form {
     end: Vec<u8>,
 }
 
-impl Answers {
+impl Responses {
     fn new() -> Self {
         Self {
             native: native(),
@@ -201,11 +201,11 @@ fn chunk(data: &str) -> String {
     format!("{:x}\r\n{data}\r\n", data.len())
 }
 
-/// Where `part` first stands in `octets`.
-pub(crate) fn find(octets: &[u8], part: &[u8]) -> Option<usize> {
-    octets.windows(part.len()).position(|window| window == part)
+/// Where `part` first stands in `bytes`.
+pub(crate) fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
 
-fn contains(octets: &[u8], part: &[u8]) -> bool {
-    find(octets, part).is_some()
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    find(bytes, part).is_some()
 }

@@ -1,4 +1,4 @@
-//! Clients: [`Client`] for ordinary requests, [`Raw`] where single octets matter.
+//! Clients: [`Client`] for ordinary requests, [`Raw`] where single bytes matter.
 
 mod raw;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-pub use raw::{Answer, Raw};
+pub use raw::{Raw, RawResponse};
 
 use crate::sse::{self, Chat, Event};
 use crate::within;
@@ -29,7 +29,7 @@ pub struct Client {
     http2: bool,
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug)]
 pub struct Response {
     /// The HTTP status.
@@ -42,7 +42,7 @@ pub struct Response {
     pub complete: bool,
 }
 
-/// An answer whose body is still coming. Dropping it closes the connection.
+/// A response whose body is still coming. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Stream {
     /// The HTTP status.
@@ -94,40 +94,40 @@ impl Client {
         self
     }
 
-    /// Sends `GET` and reads the answer.
+    /// Sends `GET` and reads the response.
     pub async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path, Bytes::new()).await
     }
 
-    /// Sends `POST` with a JSON body and reads the answer.
+    /// Sends `POST` with a JSON body and reads the response.
     pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path, body.to_string()).await
     }
 
-    /// Sends a chat request and reads the answer.
+    /// Sends a chat request and reads the response.
     pub async fn chat(&self, body: &Value) -> Response {
         self.post("/v1/chat/completions", body).await
     }
 
-    /// Sends a chat request and leaves the answer's body to the caller.
+    /// Sends a chat request and leaves the response's body to the caller.
     pub async fn open_chat(&self, body: &Value) -> Stream {
         let path = "/v1/chat/completions";
         self.open(Method::POST, path, body.to_string()).await
     }
 
-    /// Sends a request and reads the answer.
+    /// Sends a request and reads the response.
     pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Response {
         self.open(method, path, body).await.rest().await
     }
 
-    /// Sends a request and leaves the answer's body to the caller. A request with a body is `application/json` unless a
+    /// Sends a request and leaves the response's body to the caller. A request with a body is `application/json` unless a
     /// field says otherwise.
     ///
     /// # Panics
-    /// If there is no connection, or no answer within the deadline.
+    /// If there is no connection, or no response within the deadline.
     pub async fn open(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Stream {
         let request = self.build(method, path, body.into());
-        within("an answer", self.send(request)).await
+        within("a response", self.send(request)).await
     }
 
     fn build(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
@@ -171,7 +171,7 @@ impl Client {
                 .await
                 .expect("an HTTP/2 handshake");
             connection.spawn(async {
-                // Its errors show in the answer.
+                // Its errors show in the response.
                 let _ = driver.await;
             });
             sender.send_request(request).await
@@ -184,7 +184,7 @@ impl Client {
             });
             sender.send_request(request).await
         };
-        let (head, body) = response.expect("an answer").into_parts();
+        let (head, body) = response.expect("a response").into_parts();
         Stream {
             status: head.status.as_u16(),
             fields: head.headers,
@@ -251,13 +251,13 @@ impl Stream {
         header(&self.fields, name)
     }
 
-    /// The next octets that arrive; `None` at the end.
+    /// The next bytes that arrive; `None` at the end.
     ///
     /// # Panics
     /// If nothing comes within the deadline.
-    pub async fn octets(&mut self) -> Option<Bytes> {
+    pub async fn bytes(&mut self) -> Option<Bytes> {
         loop {
-            let frame = within("the next piece of the answer", self.body.frame()).await;
+            let frame = within("the next chunk of the response", self.body.frame()).await;
             match frame {
                 None => {
                     self.end = Some(self.end.unwrap_or(End::Proper));
@@ -276,26 +276,26 @@ impl Stream {
         }
     }
 
-    /// The next event; `None` at the end. Do not mix it with [`Stream::octets`].
+    /// The next event; `None` at the end. Do not mix it with [`Stream::bytes`].
     ///
     /// # Panics
     /// If nothing comes within the deadline, or the stream has what no chat stream may have.
     pub async fn event(&mut self) -> Option<Event> {
         while self.ready.is_empty() {
-            let octets = self.octets().await?;
-            self.ready.extend(self.parser.push(&octets));
+            let bytes = self.bytes().await?;
+            self.ready.extend(self.parser.push(&bytes));
             assert_eq!(self.parser.offences, Vec::<String>::new());
         }
         self.ready.pop_front()
     }
 
-    /// Reads events until one has a piece of text, and gives the text.
+    /// Reads events until one has text, and gives it.
     ///
     /// # Panics
     /// As [`Stream::event`], and if the stream ends before.
     pub async fn text(&mut self) -> String {
         loop {
-            let event = self.event().await.expect("a piece of text before the end");
+            let event = self.event().await.expect("text before the end");
             let chunk = event.json();
             match chunk["choices"][0]["delta"]["content"].as_str() {
                 Some(text) if !text.is_empty() => return text.to_owned(),
@@ -317,8 +317,8 @@ impl Stream {
     /// Reads to the end.
     pub async fn rest(mut self) -> Response {
         let mut body = Vec::new();
-        while let Some(octets) = self.octets().await {
-            body.extend_from_slice(&octets);
+        while let Some(bytes) = self.bytes().await {
+            body.extend_from_slice(&bytes);
         }
         Response {
             status: self.status,
@@ -328,7 +328,7 @@ impl Stream {
         }
     }
 
-    /// Closes the connection in mid-answer; says when.
+    /// Closes the connection in mid-response; says when.
     pub async fn hang_up(self) -> Instant {
         let mut connection = self.connection;
         let at = Instant::now();

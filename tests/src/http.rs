@@ -1,4 +1,4 @@
-//! HTTP/1.1 messages as they are on the wire, to the octet: for the scripted server and the raw client.
+//! HTTP/1.1 messages as they are on the wire, to the byte: for the scripted server and the raw client.
 //!
 //! Small on purpose, and strict: what it cannot read makes the test fail.
 
@@ -66,7 +66,7 @@ impl<R: AsyncRead + Unpin> Source<R> {
         }
     }
 
-    /// The next head; `None` if the connection ended before its first octet.
+    /// The next head; `None` if the connection ended before its first byte.
     pub(crate) async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
             if let Some(end) = find(&self.ahead, b"\r\n\r\n") {
@@ -86,10 +86,10 @@ impl<R: AsyncRead + Unpin> Source<R> {
     pub(crate) async fn body(&mut self, length: Length) -> io::Result<(Vec<u8>, bool)> {
         let mut body = Vec::new();
         loop {
-            match self.piece(length, body.len()).await? {
-                Piece::Data(data) => body.extend(data),
-                Piece::End => return Ok((body, true)),
-                Piece::Cut(data) => {
+            match self.chunk(length, body.len()).await? {
+                Chunk::Data(data) => body.extend(data),
+                Chunk::End => return Ok((body, true)),
+                Chunk::Cut(data) => {
                     body.extend(data);
                     return Ok((body, false));
                 }
@@ -97,30 +97,30 @@ impl<R: AsyncRead + Unpin> Source<R> {
         }
     }
 
-    /// The next piece of a body of which `so_far` octets have been read: whatever is there, or one chunk.
-    pub(crate) async fn piece(&mut self, length: Length, so_far: usize) -> io::Result<Piece> {
+    /// The next chunk of a body of which `so_far` bytes have been read: whatever is there, or one chunk.
+    pub(crate) async fn chunk(&mut self, length: Length, so_far: usize) -> io::Result<Chunk> {
         match length {
-            Length::Known(total) if so_far >= total => Ok(Piece::End),
+            Length::Known(total) if so_far >= total => Ok(Chunk::End),
             Length::Known(total) => {
                 if self.ahead.is_empty() && !self.more().await {
-                    return Ok(Piece::Cut(Vec::new()));
+                    return Ok(Chunk::Cut(Vec::new()));
                 }
                 let count = self.ahead.len().min(total - so_far);
-                Ok(Piece::Data(self.ahead.drain(..count).collect()))
+                Ok(Chunk::Data(self.ahead.drain(..count).collect()))
             }
             Length::UntilClose => {
                 if self.ahead.is_empty() && !self.more().await {
-                    return Ok(Piece::End);
+                    return Ok(Chunk::End);
                 }
-                Ok(Piece::Data(std::mem::take(&mut self.ahead)))
+                Ok(Chunk::Data(std::mem::take(&mut self.ahead)))
             }
-            Length::Chunked => self.chunk().await,
+            Length::Chunked => self.transfer_chunk().await,
         }
     }
 
-    async fn chunk(&mut self) -> io::Result<Piece> {
+    async fn transfer_chunk(&mut self) -> io::Result<Chunk> {
         let Some(line) = self.line().await else {
-            return Ok(Piece::Cut(Vec::new()));
+            return Ok(Chunk::Cut(Vec::new()));
         };
         let digits = line.split(';').next().unwrap_or_default();
         let size =
@@ -129,21 +129,21 @@ impl<R: AsyncRead + Unpin> Source<R> {
             // Trailers, up to the empty line.
             loop {
                 match self.line().await {
-                    Some(line) if line.is_empty() => return Ok(Piece::End),
+                    Some(line) if line.is_empty() => return Ok(Chunk::End),
                     Some(_) => {}
-                    None => return Ok(Piece::Cut(Vec::new())),
+                    None => return Ok(Chunk::Cut(Vec::new())),
                 }
             }
         }
         while self.ahead.len() < size + 2 {
             if !self.more().await {
                 let count = size.min(self.ahead.len());
-                return Ok(Piece::Cut(self.ahead.drain(..count).collect()));
+                return Ok(Chunk::Cut(self.ahead.drain(..count).collect()));
             }
         }
         let data = self.ahead.drain(..size).collect();
         self.ahead.drain(..2);
-        Ok(Piece::Data(data))
+        Ok(Chunk::Data(data))
     }
 
     async fn line(&mut self) -> Option<String> {
@@ -174,9 +174,9 @@ impl<R: AsyncRead + Unpin> Source<R> {
     }
 }
 
-/// A piece of a body.
+/// A chunk of a body.
 #[derive(Debug)]
-pub(crate) enum Piece {
+pub(crate) enum Chunk {
     Data(Vec<u8>),
     End,
     /// The connection ended first; this had come.
@@ -189,7 +189,7 @@ impl Head {
         Ok(self.given_length()?.unwrap_or(Length::Known(0)))
     }
 
-    /// How long the body of an answer to a request of this method is.
+    /// How long the body of a response to a request of this method is.
     pub(crate) fn response_length(&self, method: &str) -> io::Result<Length> {
         let status = self.start[1].as_str();
         if method == "HEAD" || status.starts_with('1') || status == "204" || status == "304" {

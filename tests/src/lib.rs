@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests.
 //!
 //! A test has a scripted model server ([`Upstream`]), the gateway in its own process ([`Gateway`]) and a client
-//! ([`Client`], or [`client::Raw`] where single octets matter), all on ports that the system chose. It asserts what the
+//! ([`Client`], or [`client::Raw`] where single bytes matter), all on ports that the system chose. It asserts what the
 //! client got and what the model server got, and, through [`logs`], what an operator reads. [`guest`] and [`component`] have
 //! plugins that do what no decent plugin does. [`clients`] runs the official clients of other languages, [`web`] has the chat
 //! page's gateway in front of all that.

@@ -24,7 +24,7 @@ impl Event {
     }
 }
 
-/// Octets in, events out, in whatever pieces they come.
+/// Bytes in, events out, in whatever chunks they come.
 #[derive(Debug, Default)]
 pub struct Parser {
     line: Vec<u8>,
@@ -38,7 +38,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Takes octets; gives the events that they complete.
+    /// Takes bytes; gives the events that they complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         for byte in bytes {
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_read_in_any_pieces() {
+    fn events_are_read_in_any_chunks() {
         let stream = b": ping\nevent: e\r\ndata: a\ndata:b\n\ndata: {}\n\n";
         let wanted = [
             Event {
@@ -224,8 +224,8 @@ mod tests {
         for size in 1..stream.len() {
             let mut parser = Parser::default();
             let mut read = Vec::new();
-            for piece in stream.chunks(size) {
-                read.extend(parser.push(piece));
+            for chunk in stream.chunks(size) {
+                read.extend(parser.push(chunk));
             }
             assert_eq!(read, wanted);
             assert_eq!(

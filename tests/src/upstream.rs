@@ -1,6 +1,6 @@
 //! A model server that does exactly what a test says, and remembers everything.
 //!
-//! It speaks HTTP/1.1 over plain sockets, so that a script decides about every octet and every flush, and can do what no
+//! It speaks HTTP/1.1 over plain sockets, so that a script decides about every byte and every flush, and can do what no
 //! decent server does: break off in the middle of a chunk, never answer, answer garbage.
 
 mod connection;
@@ -47,12 +47,12 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Which connection it came on, counted from 0: equal numbers show that a connection was used again.
     pub connection: usize,
-    /// When its last octet was read.
+    /// When its last byte was read.
     pub received: Instant,
     state: watch::Sender<State>,
 }
 
-/// How far the answer to a request is.
+/// How far the response to a request is.
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     /// When the script had been played to its end.
@@ -250,7 +250,7 @@ impl Request {
         }
     }
 
-    /// When the other side closed the connection, be it before or after the end of the answer.
+    /// When the other side closed the connection, be it before or after the end of the response.
     ///
     /// # Panics
     /// If it does not within the deadline, or if the script itself closes the connection.
@@ -270,13 +270,13 @@ impl Request {
     pub async fn answered(&self) -> Instant {
         let mut state = self.state.subscribe();
         let answered = state.wait_for(|state| state.answered.is_some());
-        let state = *within("the end of the model server's answer", answered)
+        let state = *within("the end of the model server's response", answered)
             .await
             .expect("the sender is in self");
         state.answered.expect("waited for")
     }
 
-    /// Whether the other side has closed the connection before the answer was complete.
+    /// Whether the other side has closed the connection before the response was complete.
     pub fn was_abandoned(&self) -> bool {
         let state = *self.state.borrow();
         state.gone.is_some() && state.answered.is_none()
@@ -311,7 +311,7 @@ impl Shared {
         request
     }
 
-    /// The answer to a health check and what comes with it; `None` for any other request.
+    /// The response to a health check and what comes with it; `None` for any other request.
     fn health(&self, method: &str, target: &str) -> Option<Script> {
         if self.health_is_scripted.load(Ordering::Relaxed) {
             return None;

@@ -10,7 +10,7 @@ use crate::stage::LINE;
 
 /// Events of one run.
 const EVENTS: usize = 1_024;
-/// Octets that arrive together: what a socket gives at a time.
+/// Bytes that arrive together: what a socket gives at a time.
 const PIECE: usize = 16 * 1024;
 
 /// Decodes and encodes both framings.

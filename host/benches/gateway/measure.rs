@@ -48,9 +48,9 @@ impl Bench {
         self.report(name, "µs", run, |seconds| seconds * 1e6 / count(units));
     }
 
-    /// Measures `run`, which handles `octets` octets; prints megabytes (10⁶ octets) per second.
-    pub(crate) fn megabytes(&mut self, name: &str, octets: usize, run: impl AsyncFnMut()) {
-        self.report(name, "MB/s", run, |seconds| count(octets) / seconds / 1e6);
+    /// Measures `run`, which handles `bytes` bytes; prints megabytes (10⁶ bytes) per second.
+    pub(crate) fn megabytes(&mut self, name: &str, bytes: usize, run: impl AsyncFnMut()) {
+        self.report(name, "MB/s", run, |seconds| count(bytes) / seconds / 1e6);
     }
 
     fn report(

@@ -39,7 +39,7 @@ pub(crate) fn thousand_keys() -> Value {
 
 /// A shipped plugin with this configuration, or `None` if it is not part of this build.
 pub(crate) async fn plugin(engine: &Engine, name: &str, config: Value) -> Option<Arc<Plugin>> {
-    let octets = builtin::PLUGINS.find(name).ok()?;
+    let bytes = builtin::PLUGINS.find(name).ok()?;
     let configured = config::Plugin {
         name: name.to_owned(),
         source: Source::Builtin(name.to_owned()),
@@ -49,7 +49,7 @@ pub(crate) async fn plugin(engine: &Engine, name: &str, config: Value) -> Option
         secrets: BTreeSet::new(),
     };
     let metrics = Metrics::new().plugin(name);
-    let plugin = load(engine, &configured, octets.into(), metrics)
+    let plugin = load(engine, &configured, bytes.into(), metrics)
         .await
         .expect("a shipped plugin loads");
     Some(plugin)

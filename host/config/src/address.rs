@@ -108,7 +108,7 @@ pub(super) fn is_path(text: &str) -> bool {
     text.starts_with('/')
         && text
             .bytes()
-            .all(|octet| octet.is_ascii_graphic() && octet != b'#')
+            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
         && PathAndQuery::try_from(text).is_ok()
 }
 
@@ -138,7 +138,7 @@ pub(super) fn split_port(authority: &str, default_port: u16) -> Result<(&str, u1
 
 /// A port in digits; a sign, which `parse` would take, is none.
 fn port_number(text: &str) -> Option<u16> {
-    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 

@@ -54,7 +54,7 @@ pub struct ChatLimits {
     pub queue: usize,
     /// Characters of one message, at most 250,000; default 100,000.
     pub message_chars: usize,
-    /// Octets of one answer with its reasoning, at most 8 MiB; default 4 MiB.
+    /// Bytes of one answer with its reasoning, at most 8 MiB; default 4 MiB.
     pub answer: usize,
     /// Connections of browsers at a time; default 2,000.
     pub connections: usize,
@@ -81,10 +81,10 @@ impl Default for ChatLimits {
     }
 }
 
-/// The most that `message_chars` can be: with four octets a character it fits into a frame of 1 MiB.
+/// The most that `message_chars` can be: with four bytes a character it fits into a frame of 1 MiB.
 const MESSAGE_CHARS: usize = 250_000;
 
-/// The most that `answer` can be in octets: a longer one could be exported, but not imported again.
+/// The most that `answer` can be in bytes: a longer one could be exported, but not imported again.
 const ANSWER: usize = 8 << 20;
 
 /// How long an answer that nobody watches goes on.

@@ -75,11 +75,11 @@ pub struct SetLimits {
 /// What one call of a plugin may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginLimits {
-    /// Memory of its instance in octets, at most [`MAX_MEMORY`]; default 16 MiB.
+    /// Memory of its instance in bytes, at most [`MAX_MEMORY`]; default 16 MiB.
     pub memory: u64,
     /// CPU time; default 20 ms.
     pub cpu: Duration,
-    /// Its answer in octets; default 32 MiB.
+    /// Its answer in bytes; default 32 MiB.
     pub output: u64,
 }
 

@@ -115,10 +115,10 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The line, counted from 1, of an octet of the text.
+/// The line, counted from 1, of a byte of the text.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().iter().take(offset);
-    1 + before.filter(|octet| **octet == b'\n').count()
+    1 + before.filter(|byte| **byte == b'\n').count()
 }
 
 /// Where a value is.
@@ -341,7 +341,7 @@ impl<'a> Value<'a> {
         count
     }
 
-    /// Octets, above 0.
+    /// Bytes, above 0.
     pub(super) fn size(&self) -> Option<u64> {
         let example = r#"write a whole number and a unit, such as "64KiB" or "16MiB""#;
         let text = self.with_unit(example)?;

@@ -153,7 +153,7 @@ fn fallback(value: &Value<'_>, first: Option<&str>, known: &Known<'_>) -> Vec<St
 fn path_pattern(value: &Value<'_>) -> Option<PathPattern> {
     let text = value.string()?;
     let stem = text.strip_suffix('*').unwrap_or(text);
-    let legal = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'?' | b'#' | b'*');
+    let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'*');
     let message = if !stem.starts_with('/') {
         "does not begin with /"
     } else if stem != text && !stem.ends_with('/') {
@@ -191,9 +191,9 @@ fn methods(value: &Value<'_>) -> Vec<String> {
     }
     for item in items.unwrap_or_default() {
         let Some(text) = item.string() else { continue };
-        if text.is_empty() || !text.bytes().all(|octet| octet.is_ascii_uppercase()) {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
             let upper = text.to_ascii_uppercase();
-            let plain = !upper.is_empty() && upper.bytes().all(|octet| octet.is_ascii_uppercase());
+            let plain = !upper.is_empty() && upper.bytes().all(|byte| byte.is_ascii_uppercase());
             let mend = if plain {
                 format!("write {upper:?}")
             } else {

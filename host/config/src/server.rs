@@ -38,13 +38,13 @@ impl Default for Server {
 /// What clients and model servers may cost. None of it can be switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest request body in octets; default 32 MiB.
+    /// The longest request body in bytes; default 32 MiB.
     pub request_body: u64,
-    /// The longest response that a stage collects as one piece, in octets; default 32 MiB.
+    /// The longest response that a stage collects as one piece, in bytes; default 32 MiB.
     pub response_body: u64,
-    /// The longest event of a stream in octets; default 8 MiB, as Ollama's own client reads.
+    /// The longest event of a stream in bytes; default 8 MiB, as Ollama's own client reads.
     pub event: u64,
-    /// The longest request head in octets, at least 8 KiB (the HTTP library needs that); default 64 KiB.
+    /// The longest request head in bytes, at least 8 KiB (the HTTP library needs that); default 64 KiB.
     pub header_bytes: u64,
     /// The most header fields of a request; default 100.
     pub headers: usize,

@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// Reads `16MiB`, `64KiB`, `1GB` or `100B`, in any letter case.
 ///
 /// # Units
-/// Octets. `KiB`, `MiB` and `GiB` are powers of 1024, `KB`, `MB` and `GB` of 1000. There is no default unit.
+/// Bytes. `KiB`, `MiB` and `GiB` are powers of 1024, `KB`, `MB` and `GB` of 1000. There is no default unit.
 pub fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor = match unit.to_ascii_lowercase().as_str() {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-/// Octets up to which pieces are copied together: what the system does for a list of pieces costs more than that. Holds the
+/// Bytes up to which pieces are copied together: what the system does for a list of pieces costs more than that. Holds the
 /// head of a usual request with its body, and an event with its chunk's frame.
 const JOINED: usize = 2 * 1024;
 

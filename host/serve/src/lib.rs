@@ -1,9 +1,9 @@
 //! HTTP towards clients: listeners, connections, TLS. What is done with a request is the caller's.
 
 mod flush;
-mod guard;
 mod hosts;
 mod idle;
+mod timeouts;
 mod tls;
 
 use std::convert::Infallible;
@@ -33,8 +33,8 @@ pub use self::flush::Flush;
 pub use self::hosts::{Foreign, Hosts};
 pub use self::idle::Idle;
 
-use self::guard::{Activity, Guarded};
 use self::idle::Place;
+use self::timeouts::{Activity, Timed};
 use sluicegate_config as config;
 
 /// The pause after an accept that failed, mostly for want of descriptors: time for some to come free.
@@ -289,8 +289,8 @@ where
     let evicted = CancellationToken::new();
     let place = |idle: &Arc<Idle>| Place::new(idle.clone(), evicted.clone());
     let activity = Arc::new(Activity::new(connections.idle.as_ref().map(place)));
-    let guarded = Guarded::new(stream, activity.clone(), &limits);
-    let Some(stream) = secured(guarded, terms.tls.as_ref(), peer).await else {
+    let stream = Timed::new(stream, activity.clone(), &limits);
+    let Some(stream) = secured(stream, terms.tls.as_ref(), peer).await else {
         return;
     };
     let client = Peer {
@@ -412,7 +412,7 @@ fn builder(connections: &Connections, limits: &config::Limits) -> auto::Builder<
     builder
         .http1()
         .timer(TokioTimer::new())
-        // `Guarded` has the limits of the configuration; hyper's own 30 s would end idle connections before them.
+        // `Timed` has the limits of the configuration; hyper's own 30 s would end idle connections before them.
         .header_read_timeout(None)
         .max_headers(PARSED_FIELDS.max(limits.headers));
     builder

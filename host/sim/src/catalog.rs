@@ -9,7 +9,7 @@ pub(super) struct Model {
     pub(super) capabilities: &'static [&'static str],
     family: &'static str,
     parameter_size: &'static str,
-    /// Octets. The demo occupies none of them.
+    /// Bytes. The demo occupies none of them.
     size: u64,
     context_length: u64,
     embedding_length: u64,

@@ -12,8 +12,8 @@ use serde_json::json;
 use super::answer::{self, Answer, Generation};
 use super::catalog::{self, Model};
 use super::go_duration::KeepAlive;
-use super::guard;
 use super::loaded::Loaded;
+use super::origin;
 use super::request;
 use super::slots::{Held, Slots};
 use super::stream::{self, Body, Failure, Run};
@@ -106,7 +106,7 @@ pub(super) async fn respond(server: Arc<Server>, request: Request<Incoming>) -> 
 fn passes(headers: &HeaderMap, loopback: bool) -> bool {
     let host = headers.get(header::HOST).map_or("", readable);
     let origin = headers.get(header::ORIGIN).map(readable);
-    guard::origin_allowed(origin, host) && (!loopback || guard::host_allowed(host))
+    origin::origin_allowed(origin, host) && (!loopback || origin::host_allowed(host))
 }
 
 /// A field that is not ASCII is no known host or origin either.

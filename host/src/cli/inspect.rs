@@ -23,8 +23,8 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let octets: Arc<[u8]> = match read(file) {
-        Ok(octets) => octets,
+    let bytes: Arc<[u8]> = match read(file) {
+        Ok(bytes) => bytes,
         Err(message) => {
             eprintln!("sluicegate: {message}");
             return ExitCode::FAILURE;
@@ -51,7 +51,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
     };
     let began = Instant::now();
     let metrics = Metrics::new().plugin(&plugin.name);
-    match load::load(&engine, &plugin, octets.clone(), metrics).await {
+    match load::load(&engine, &plugin, bytes.clone(), metrics).await {
         Ok(version) => {
             let manifest = version.manifest();
             let adapter = manifest.adapter.as_ref().map(|adapter| {
@@ -75,7 +75,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
                 "contract": load::CONTRACT,
                 "image": if version.is_imaged() { "captured" } else { "none: `configure` runs in every instance" },
                 "hash": version.hash(),
-                "component-bytes": octets.len(),
+                "component-bytes": bytes.len(),
                 "code-bytes": version.code_bytes(),
                 "load-ms": began.elapsed().as_millis(),
                 "config-schema": manifest.config,

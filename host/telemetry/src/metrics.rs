@@ -185,7 +185,7 @@ impl Metrics {
             ),
             first_byte: all.with(
                 metric::FIRST_BYTE,
-                "From the request head to the first octet",
+                "From the request head to the first byte",
                 histograms(&LONG),
             ),
             gap: all.with(
@@ -417,12 +417,12 @@ impl RouteMetrics {
         ]
     }
 
-    /// The first octets of a response body go to the client, so long after the request head.
+    /// The first bytes of a response body go to the client, so long after the request head.
     pub fn first_byte(&self, waited: Duration) {
         self.first_byte.observe(waited.as_secs_f64());
     }
 
-    /// Further octets go to the client, so long after those before them.
+    /// Further bytes go to the client, so long after those before them.
     pub fn gap(&self, waited: Duration) {
         self.gap.observe(waited.as_secs_f64());
     }

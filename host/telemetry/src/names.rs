@@ -10,7 +10,7 @@ pub mod metric {
     pub const IN_FLIGHT: &str = "sluicegate_requests_in_flight";
     /// Histogram of seconds, by `route`: from the request head to the end of the response.
     pub const DURATION: &str = "sluicegate_request_duration_seconds";
-    /// Histogram of seconds, by `route`: from the request head to the first octet of the response body; in a stream, the
+    /// Histogram of seconds, by `route`: from the request head to the first byte of the response body; in a stream, the
     /// time to the first token.
     pub const FIRST_BYTE: &str = "sluicegate_time_to_first_token_seconds";
     /// Histogram of seconds, by `route`: between two pieces of a response; in a stream, the time between tokens.

@@ -22,7 +22,7 @@ export const OTHER_TOKEN = need('SLUICE_CHAT_OTHER_TOKEN');
 const FAKE_PORT = Number(need('SLUICE_FAKE_PORT'));
 
 /** How long anything may take that a test waits for, in ms: long enough for a machine with other work. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
 /** Characters of a page that are worth printing. */
 const SHOWN = 2_000;
@@ -139,7 +139,7 @@ export function online(page) {
 function watch(t, page) {
   /** @type {string[]} */
   const wrong = [];
-  page.setDefaultTimeout(PATIENCE);
+  page.setDefaultTimeout(TIMEOUT);
   page.on('pageerror', (error) => wrong.push(`error: ${error.stack}`));
   page.on('dialog', (dialog) => {
     wrong.push(`dialog: ${dialog.message()}`);
@@ -177,7 +177,7 @@ function watch(t, page) {
 
 /** The text on screen, with what has no text: the dots of the list. @param {import('playwright-core').Page} page */
 async function shown(page) {
-  const text = await page.locator('body').innerText({ timeout: PATIENCE }).catch(String);
+  const text = await page.locator('body').innerText({ timeout: TIMEOUT }).catch(String);
   const dots = await page
     .locator('.session')
     .evaluateAll((nodes) => nodes.slice(0, 5).map((node) => `${node.textContent} (${node.children[1]?.className})`))
@@ -250,7 +250,7 @@ export const field = (page) => page.locator('.composer textarea');
 export const answer = (page) => page.locator('.message.assistant').last();
 
 /** Waits until the last answer is complete. @param {import('playwright-core').Page} page @param {number} [timeout] */
-export async function done(page, timeout = PATIENCE) {
+export async function done(page, timeout = TIMEOUT) {
   await page.locator('.message.assistant.last:not(.live)').waitFor({ timeout });
   await page.locator('.composer .stop').waitFor({ state: 'hidden', timeout });
 }
@@ -264,7 +264,7 @@ export const answerText = (page) => answer(page).locator(':scope > .md').innerTe
  * @param {string} what
  * @param {number} [timeout]
  */
-export async function eventually(check, what, timeout = PATIENCE) {
+export async function eventually(check, what, timeout = TIMEOUT) {
   const until = Date.now() + timeout;
   for (;;) {
     if (await check()) return;

@@ -1,4 +1,4 @@
-//! A client that sends exactly the octets it is given.
+//! A client that sends exactly the bytes it is given.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::http::{Fields, Length, Piece, Source};
+use crate::http::{Chunk, Fields, Length, Source};
 use crate::within;
 
 /// A connection. Dropping it closes it.
@@ -18,9 +18,9 @@ pub struct Raw {
     write: OwnedWriteHalf,
 }
 
-/// An answer as it was on the wire.
+/// A response as it was on the wire.
 #[derive(Debug)]
-pub struct Answer {
+pub struct RawResponse {
     /// The HTTP status.
     pub status: u16,
     /// `HTTP/1.1` or `HTTP/1.0`.
@@ -51,9 +51,9 @@ impl Raw {
         }
     }
 
-    /// Sends these octets. Whether the other side still takes them is no concern of this client's.
+    /// Sends these bytes. Whether the other side still takes them is no concern of this client's.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = within("room for octets", self.write.write_all(bytes.as_ref())).await;
+        let _ = within("room for bytes", self.write.write_all(bytes.as_ref())).await;
     }
 
     /// Sends a request with a JSON body, in the ordinary way.
@@ -66,32 +66,32 @@ impl Raw {
         .await;
     }
 
-    /// Reads one answer, whole. Interim answers (1xx) are given as they come, as answers of their own.
+    /// Reads one response, whole. Interim responses (1xx) are given as they come, as responses of their own.
     ///
     /// # Panics
     /// If there is none within the deadline, or it is not HTTP; see [`Raw::closed`] for where there should be none.
-    pub async fn answer(&mut self) -> Answer {
-        self.answer_to("GET").await
+    pub async fn response(&mut self) -> RawResponse {
+        self.response_to("GET").await
     }
 
-    /// Like [`Raw::answer`], to a request of this method: an answer to `HEAD` has no body.
-    pub async fn answer_to(&mut self, method: &str) -> Answer {
-        let mut answer = self.head(method).await;
-        let body = within("a body", self.source.body(answer.length)).await;
-        (answer.body, answer.complete) = body.expect("a legal body");
-        answer
+    /// Like [`Raw::response`], to a request of this method: a response to `HEAD` has no body.
+    pub async fn response_to(&mut self, method: &str) -> RawResponse {
+        let mut response = self.head(method).await;
+        let body = within("a body", self.source.body(response.length)).await;
+        (response.body, response.complete) = body.expect("a legal body");
+        response
     }
 
-    /// Reads the head of an answer; its body follows by [`Raw::piece`].
+    /// Reads the head of a response; its body follows by [`Raw::chunk`].
     ///
     /// # Panics
-    /// As [`Raw::answer`].
-    pub async fn head(&mut self, method: &str) -> Answer {
-        let head = within("an answer", self.source.head()).await;
+    /// As [`Raw::response`].
+    pub async fn head(&mut self, method: &str) -> RawResponse {
+        let head = within("a response", self.source.head()).await;
         let head = head
             .expect("a legal head")
-            .expect("an answer before the end of the connection");
-        Answer {
+            .expect("a response before the end of the connection");
+        RawResponse {
             status: head.start[1].parse().expect("a status"),
             version: head.start[0].clone(),
             length: head.response_length(method).expect("a legal length"),
@@ -101,26 +101,26 @@ impl Raw {
         }
     }
 
-    /// The next piece of the body of `answer`, which collects it; `None` at its end.
+    /// The next chunk of the body of `response`, which collects it; `None` at its end.
     ///
     /// # Panics
     /// If nothing comes within the deadline.
-    pub async fn piece(&mut self, answer: &mut Answer) -> Option<Vec<u8>> {
-        let piece = self.source.piece(answer.length, answer.body.len());
-        match within("a piece of the body", piece)
+    pub async fn chunk(&mut self, response: &mut RawResponse) -> Option<Vec<u8>> {
+        let chunk = self.source.chunk(response.length, response.body.len());
+        match within("a chunk of the body", chunk)
             .await
             .expect("a legal body")
         {
-            Piece::Data(data) => {
-                answer.body.extend_from_slice(&data);
+            Chunk::Data(data) => {
+                response.body.extend_from_slice(&data);
                 Some(data)
             }
-            Piece::End => {
-                answer.complete = true;
+            Chunk::End => {
+                response.complete = true;
                 None
             }
-            Piece::Cut(data) => {
-                answer.body.extend_from_slice(&data);
+            Chunk::Cut(data) => {
+                response.body.extend_from_slice(&data);
                 None
             }
         }
@@ -144,13 +144,13 @@ impl Raw {
     pub fn reset(self) -> Instant {
         // Without it closing is orderly; a failure would show in the test that wants a reset.
         let _ = self.write.as_ref().set_zero_linger();
-        // Dropped, it would say first that no more octets come.
+        // Dropped, it would say first that no more bytes come.
         self.write.forget();
         Instant::now()
     }
 }
 
-impl Answer {
+impl RawResponse {
     /// The value of the first field of this name, or "".
     pub fn header(&self, name: &str) -> &str {
         self.fields.get(name).unwrap_or_default()

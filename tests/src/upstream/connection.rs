@@ -25,7 +25,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
-    // Every piece of a script is a segment of its own, as far as the system allows.
+    // Every chunk of a script is a segment of its own, as far as the system allows.
     let _ = socket.set_nodelay(true);
     let (read, mut write) = socket.into_split();
     let mut source = Source::new(read);
@@ -76,7 +76,7 @@ async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
                 }
                 // Without it closing is orderly; a failure would show in the test that wants a reset.
                 let _ = write.as_ref().set_zero_linger();
-                // Dropped, it would say first that no more octets come.
+                // Dropped, it would say first that no more bytes come.
                 write.forget();
                 break false;
             }

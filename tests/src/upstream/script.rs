@@ -1,4 +1,4 @@
-//! What the scripted server sends, piece by piece.
+//! What the scripted server sends, chunk by chunk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::within;
 
-/// An answer: a head and the steps of its body. Built with the methods below, each of which adds to it.
+/// A response: a head and the steps of its body. Built with the methods below, each of which adds to it.
 ///
 /// # Shape
 /// A script without [`Script::cut`], [`Script::reset`], [`Script::half_close`] or [`Script::hang`] ends as its framing says:
@@ -61,17 +61,17 @@ pub(super) enum Outcome {
 }
 
 impl Script {
-    /// An answer of this status; the body follows with `body`, `chunked`, `until_close` or not at all.
+    /// A response of this status; the body follows with `body`, `chunked`, `until_close` or not at all.
     pub fn status(status: u16) -> Head {
         Head(format!("HTTP/1.1 {status} Scripted\r\n").into_bytes())
     }
 
-    /// Exactly these octets in place of a head and a body; the connection is kept unless told otherwise.
+    /// Exactly these bytes in place of a head and a body; the connection is kept unless told otherwise.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self::of(bytes.into(), Framing::Plain)
     }
 
-    /// Never a single octet.
+    /// Never a single byte.
     pub fn silent() -> Self {
         Self::raw("").hang()
     }
@@ -86,18 +86,18 @@ impl Script {
     /// An NDJSON stream, one chunk a line.
     pub fn ndjson(lines: &[Value]) -> Self {
         lines.iter().fold(Self::ndjson_head(), |script, line| {
-            script.piece(format!("{line}\n"))
+            script.chunk(format!("{line}\n"))
         })
     }
 
-    /// The head of an NDJSON stream, for the pieces to follow.
+    /// The head of an NDJSON stream, for the chunks to follow.
     pub fn ndjson_head() -> Self {
         Self::status(200)
             .field("content-type", "application/x-ndjson")
             .chunked()
     }
 
-    /// The head of an event stream, for the pieces to follow.
+    /// The head of an event stream, for the chunks to follow.
     pub fn sse_head() -> Self {
         Self::status(200)
             .field("content-type", "text/event-stream")
@@ -121,22 +121,22 @@ impl Script {
         Self::status(status).body("")
     }
 
-    /// Adds a piece of the body, written and flushed on its own; in a chunked body it is one chunk.
+    /// Adds a chunk of the body, written and flushed on its own; in a chunked body it is one chunk.
     #[must_use]
-    pub fn piece(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn chunk(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.steps.push(Step::Body(bytes.into()));
         self
     }
 
-    /// Adds several pieces.
+    /// Adds several chunks.
     #[must_use]
-    pub fn pieces(self, pieces: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        pieces.into_iter().fold(self, Self::piece)
+    pub fn chunks(self, chunks: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        chunks.into_iter().fold(self, Self::chunk)
     }
 
-    /// Adds octets past the framing: whatever a broken server sends.
+    /// Adds bytes past the framing: whatever a broken server sends.
     #[must_use]
-    pub fn octets(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.steps.push(Step::Head(bytes.into()));
         self
     }
@@ -169,7 +169,7 @@ impl Script {
         self
     }
 
-    /// Ends by saying that no more octets will come, and waits for the other side to close.
+    /// Ends by saying that no more bytes will come, and waits for the other side to close.
     #[must_use]
     pub fn half_close(mut self) -> Self {
         self.last = Last::HalfClose;
@@ -245,7 +245,7 @@ impl Script {
     }
 }
 
-/// The head of an answer, under construction.
+/// The head of a response, under construction.
 #[derive(Debug, Clone)]
 pub struct Head(Vec<u8>);
 
@@ -260,28 +260,28 @@ impl Head {
         self
     }
 
-    /// A body in one piece, with its length.
+    /// A body written as a whole, with its length.
     #[must_use]
     pub fn body(self, body: impl Into<Vec<u8>>) -> Script {
         let body = body.into();
-        self.length(body.len()).piece(body)
+        self.length(body.len()).chunk(body)
     }
 
-    /// A body of this length, in the pieces that follow: as many octets as promised, or not.
+    /// A body of this length, in the chunks that follow: as many bytes as promised, or not.
     #[must_use]
     pub fn length(self, length: usize) -> Script {
         let head = self.field("content-length", length.to_string());
         Script::of(head.ended(), Framing::Plain)
     }
 
-    /// A chunked body, in the pieces that follow.
+    /// A chunked body, in the chunks that follow.
     #[must_use]
     pub fn chunked(self) -> Script {
         let head = self.field("transfer-encoding", "chunked");
         Script::of(head.ended(), Framing::Chunked)
     }
 
-    /// A body that ends with the connection, in the pieces that follow.
+    /// A body that ends with the connection, in the chunks that follow.
     #[must_use]
     pub fn until_close(self) -> Script {
         let head = self.field("connection", "close");
@@ -360,12 +360,12 @@ pub mod ollama {
     /// Any day will do.
     const CREATED_AT: &str = "2026-08-01T10:00:00.123456789Z";
 
-    /// A line with a piece of text.
+    /// A line with text.
     pub fn content(text: &str) -> Value {
         message(&json!({"role": "assistant", "content": text}))
     }
 
-    /// A line with a piece of reasoning.
+    /// A line with reasoning.
     pub fn thinking(text: &str) -> Value {
         message(&json!({"role": "assistant", "content": "", "thinking": text}))
     }
@@ -402,7 +402,7 @@ pub mod ollama {
         lines
     }
 
-    /// The whole answer where there is no stream.
+    /// The whole response where there is no stream.
     pub fn document(text: &str) -> Value {
         let mut whole = done("stop");
         whole["message"]["content"] = json!(text);

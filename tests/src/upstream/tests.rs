@@ -8,7 +8,7 @@ async fn requests_are_recorded_as_they_came() {
     let upstream = Upstream::always(Script::json(200, &json!({"ok": true}))).await;
     let mut raw = Raw::connect(upstream.address()).await;
     raw.send("POST /api/chat?x=1 HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nx-one: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n").await;
-    assert_eq!(raw.answer().await.json(), json!({"ok": true}));
+    assert_eq!(raw.response().await.json(), json!({"ok": true}));
     let request = upstream.next_request().await;
     assert_eq!(
         (
@@ -22,7 +22,7 @@ async fn requests_are_recorded_as_they_came() {
     assert_eq!(request.fields.all("x-one"), ["1", "2"]);
     assert_eq!(request.json(), json!({}));
     raw.post("/again", &json!([1])).await;
-    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!(raw.response().await.status, 200);
     let again = upstream.next_request().await;
     assert_eq!(
         (again.connection, again.header("HOST")),
@@ -51,40 +51,40 @@ async fn a_sequence_plays_one_script_after_another_and_repeats_the_last() {
 async fn a_barrier_holds_the_stream_until_released() {
     let barrier = Barrier::new();
     let script = Script::ndjson_head()
-        .piece("one\n")
+        .chunk("one\n")
         .wait(&barrier)
-        .piece("two\n")
+        .chunk("two\n")
         .wait(&barrier);
     let upstream = Upstream::always(script).await;
     let mut stream = Client::new(upstream.address())
         .open(hyper::Method::GET, "/", "")
         .await;
-    assert_eq!(stream.octets().await.as_deref(), Some(&b"one\n"[..]));
+    assert_eq!(stream.bytes().await.as_deref(), Some(&b"one\n"[..]));
     barrier.reached(1).await;
     barrier.release();
-    assert_eq!(stream.octets().await.as_deref(), Some(&b"two\n"[..]));
+    assert_eq!(stream.bytes().await.as_deref(), Some(&b"two\n"[..]));
     barrier.reached(2).await;
     assert_eq!(stream.end(), None);
     barrier.open();
-    assert_eq!(stream.octets().await, None);
+    assert_eq!(stream.bytes().await, None);
     assert_eq!(stream.end(), Some(End::Proper));
     upstream.next_request().await.answered().await;
 }
 
 #[tokio::test]
 async fn every_kind_of_broken_end_is_broken() {
-    let head = || Script::ndjson_head().piece("one\n");
+    let head = || Script::ndjson_head().chunk("one\n");
     for script in [
         head().cut(),
-        head().octets("ff\r\npart of a chu").cut(),
+        head().bytes("ff\r\npart of a chu").cut(),
         head().reset(),
-        Script::status(200).length(100).piece("short").cut(),
+        Script::status(200).length(100).chunk("short").cut(),
     ] {
         let upstream = Upstream::always(script).await;
         let response = Client::new(upstream.address()).get("/").await;
         assert!(!response.complete, "{response:?}");
     }
-    let proper = Upstream::always(Script::status(200).until_close().pieces(["a", "b"])).await;
+    let proper = Upstream::always(Script::status(200).until_close().chunks(["a", "b"])).await;
     let response = Client::new(proper.address()).get("/").await;
     assert_eq!((response.text().as_str(), response.complete), ("ab", true));
 }
@@ -93,7 +93,7 @@ async fn every_kind_of_broken_end_is_broken() {
 async fn a_client_that_leaves_is_noticed() {
     let upstream = Upstream::sequence(vec![
         Script::silent(),
-        Script::ndjson_head().piece("one\n").hang(),
+        Script::ndjson_head().chunk("one\n").hang(),
     ])
     .await;
     let mut raw = Raw::connect(upstream.address()).await;
@@ -104,7 +104,7 @@ async fn a_client_that_leaves_is_noticed() {
     assert!(request.disconnected().await >= left);
     assert!(request.was_abandoned());
     let mut stream = Client::new(upstream.address()).open_chat(&json!({})).await;
-    assert!(stream.octets().await.is_some());
+    assert!(stream.bytes().await.is_some());
     let left = stream.hang_up().await;
     let request = upstream.next_request().await;
     assert!(request.disconnected().await >= left);
@@ -112,7 +112,7 @@ async fn a_client_that_leaves_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_after_the_answer_did_not_abandon_it() {
+async fn a_client_that_leaves_after_the_response_did_not_abandon_it() {
     let upstream = Upstream::always(Script::json(200, &json!({}))).await;
     Client::new(upstream.address()).get("/").await;
     let request = upstream.next_request().await;
@@ -163,20 +163,24 @@ async fn ollama_lines_make_a_stream() {
 }
 
 #[tokio::test]
-async fn raw_answers_are_read_piece_by_piece() {
+async fn raw_answers_are_read_chunk_by_chunk() {
     let upstream = Upstream::always(
-        Script::raw("HTTP/1.0 200 Fine\r\nA: b\r\ncontent-length: 2\r\n\r\n").piece("hi"),
+        Script::raw("HTTP/1.0 200 Fine\r\nA: b\r\ncontent-length: 2\r\n\r\n").chunk("hi"),
     )
     .await;
     let mut raw = Raw::connect(upstream.address()).await;
     raw.post("/", &json!({})).await;
-    let mut answer = raw.head("POST").await;
+    let mut response = raw.head("POST").await;
     assert_eq!(
-        (answer.status, answer.version.as_str(), answer.header("a")),
+        (
+            response.status,
+            response.version.as_str(),
+            response.header("a")
+        ),
         (200, "HTTP/1.0", "b")
     );
-    while raw.piece(&mut answer).await.is_some() {}
-    assert_eq!((answer.text().as_str(), answer.complete), ("hi", true));
+    while raw.chunk(&mut response).await.is_some() {}
+    assert_eq!((response.text().as_str(), response.complete), ("hi", true));
     raw.reset();
 }
 
@@ -191,7 +195,7 @@ async fn an_eager_server_answers_before_the_body_has_come_and_then_reads_it() {
     for _ in 0..2 {
         raw.send("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhe")
             .await;
-        assert_eq!(raw.answer().await.status, 200);
+        assert_eq!(raw.response().await.status, 200);
         raw.send("llo").await;
     }
     let request = upstream.next_request().await;
@@ -207,10 +211,10 @@ async fn an_eager_server_answers_before_the_body_has_come_and_then_reads_it() {
 
 #[tokio::test]
 async fn a_half_closed_connection_is_read_to_its_end() {
-    let upstream = Upstream::always(Script::status(200).length(2).piece("hi").half_close()).await;
+    let upstream = Upstream::always(Script::status(200).length(2).chunk("hi").half_close()).await;
     let mut raw = Raw::connect(upstream.address()).await;
     raw.send("GET / HTTP/1.1\r\n\r\n").await;
-    assert!(raw.answer().await.complete);
+    assert!(raw.response().await.complete);
     raw.closed().await;
     let request = upstream.next_request().await;
     request.answered().await;

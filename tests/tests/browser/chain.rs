@@ -132,7 +132,7 @@ impl Socket {
 /// An answer that begins, and goes on for as long as somebody listens.
 fn endless(barrier: &Barrier) -> Script {
     Script::ndjson_head()
-        .piece(format!("{}\n", ollama::content("It begins")))
+        .chunk(format!("{}\n", ollama::content("It begins")))
         .wait(barrier)
         .hang()
 }

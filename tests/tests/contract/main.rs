@@ -2,8 +2,8 @@
 //!
 //! Not responsible for whether the gateway keeps the contract; that is what the end-to-end tests are for.
 
+mod compatibility;
 mod docs;
-mod guard;
 mod package;
 
 use std::path::Path;
@@ -32,7 +32,7 @@ fn everything_in_the_contract_has_a_comment() {
 fn plugins_built_for_the_frozen_contract_go_on_working() {
     let now = contract("").expect("the contract");
     let frozen = contract("frozen").unwrap_or_else(|| now.clone());
-    if let Err(error) = guard::check(&frozen, &now) {
+    if let Err(error) = compatibility::check(&frozen, &now) {
         panic!("the change breaks plugins that exist: {error:#}");
     }
 }

@@ -62,7 +62,7 @@ async fn client(address: SocketAddr, kind: Kind) -> Raw {
         let mut answer = raw.head("POST").await;
         assert_eq!(answer.status, 200);
         while !answer.text().contains("one") {
-            raw.piece(&mut answer).await.expect("the first event");
+            raw.chunk(&mut answer).await.expect("the first event");
         }
     }
     raw
@@ -98,7 +98,7 @@ async fn crowd(kind: Kind) {
         ("/api/tags", _) => Script::json(200, &json!({"models": []})),
         (_, Kind::Silent) => Script::silent(),
         _ => Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("one")))
+            .chunk(format!("{}\n", ollama::content("one")))
             .hang(),
     })
     .await;

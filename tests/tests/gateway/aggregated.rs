@@ -9,9 +9,9 @@ use crate::common::{CHAT, question, with};
 /// The stage alone before a server that answers everything with these events.
 async fn before(events: &[Value]) -> (Upstream, Gateway) {
     let script = events.iter().fold(Script::sse_head(), |script, event| {
-        script.piece(format!("data: {event}\n\n"))
+        script.chunk(format!("data: {event}\n\n"))
     });
-    let upstream = Upstream::always(script.piece("data: [DONE]\n\n")).await;
+    let upstream = Upstream::always(script.chunk("data: [DONE]\n\n")).await;
     let gateway = Setup::before(&upstream)
         .plugin("aggregate", "builtin:aggregate", "")
         .route("/v1/*", r#"["aggregate"]"#, "")
@@ -65,14 +65,14 @@ async fn a_server_that_streams_unasked_needs_no_adapter() {
 
 #[tokio::test]
 async fn completions_keep_their_text() {
-    let piece = |text: &str, finish: Value| {
+    let chunk = |text: &str, finish: Value| {
         json!({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m",
             "choices": [{"index": 0, "text": text, "logprobs": null, "finish_reason": finish}]})
     };
     let (upstream, gateway) = before(&[
-        piece("Hel", Value::Null),
-        piece("lo", Value::Null),
-        piece("!", json!("stop")),
+        chunk("Hel", Value::Null),
+        chunk("lo", Value::Null),
+        chunk("!", json!("stop")),
     ])
     .await;
     let asked = json!({"model": "m", "prompt": "Say hello"});

@@ -72,7 +72,7 @@ async fn a_target_that_dies_before_anything_has_left_its_adapter_is_passed_over(
         ("behind its head", Script::ndjson_head().cut()),
         (
             "inside the first line",
-            Script::ndjson_head().piece("{\"model\":").cut(),
+            Script::ndjson_head().chunk("{\"model\":").cut(),
         ),
         ("with 503", Script::json(503, &ollama::error("server busy"))),
         (
@@ -147,7 +147,7 @@ async fn what_another_server_cannot_mend_decides() {
 async fn a_failure_after_the_first_event_is_not_tried_again() {
     let breaking = || {
         Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("so far")))
+            .chunk(format!("{}\n", ollama::content("so far")))
             .cut()
     };
     let (first, second) = (
@@ -338,7 +338,7 @@ async fn without_an_adapter_the_head_decides() {
 async fn a_client_that_waits_for_a_stream_gets_heartbeats_through_all_attempts() {
     let (first_waits, second_waits) = (Barrier::new(), Barrier::new());
     let dying = Upstream::always(Script::raw("").wait(&first_waits).cut()).await;
-    let alive = Script::ndjson_head().wait(&second_waits).pieces(
+    let alive = Script::ndjson_head().wait(&second_waits).chunks(
         ollama::stream(&["Hello"])
             .iter()
             .map(|line| format!("{line}\n")),
@@ -364,7 +364,7 @@ async fn a_client_that_waits_for_a_stream_gets_heartbeats_through_all_attempts()
     first_waits.open();
     alive.next_request().await;
     for _ in 0..3 {
-        let bytes = stream.octets().await.expect("the stream goes on");
+        let bytes = stream.bytes().await.expect("the stream goes on");
         assert!(bytes.starts_with(b": ping\n"), "{bytes:?}");
     }
     second_waits.open();

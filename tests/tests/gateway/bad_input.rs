@@ -200,7 +200,7 @@ async fn an_unknown_content_type_is_no_reason_to_refuse() {
         let mut raw = Raw::connect(gateway.address()).await;
         let body = question().to_string();
         raw.send(format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
-        assert_eq!(raw.answer().await.status, 200, "{content_type}");
+        assert_eq!(raw.response().await.status, 200, "{content_type}");
         assert_eq!(
             upstream.next_request().await.header("content-type"),
             Some("application/json")

@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use crate::common::{assert_error, question};
 
 #[tokio::test]
-async fn what_a_model_server_should_not_answer_is_a_502_that_says_so() {
+async fn what_a_model_server_should_not_send_is_a_502_that_says_so() {
     let upstream =
         Upstream::start(
             |request| match request.header("x-script").unwrap_or_default() {
@@ -21,7 +21,7 @@ async fn what_a_model_server_should_not_answer_is_a_502_that_says_so() {
                 "permanent redirect" => Script::redirect(308, "/api/chat/"),
                 "empty 200" => Script::empty(200),
                 "no content" => Script::raw("HTTP/1.1 204 No Content\r\n\r\n"),
-                "garbage" => Script::ndjson_head().piece("hello?\n"),
+                "garbage" => Script::ndjson_head().chunk("hello?\n"),
                 "other json" => Script::ndjson(&[json!([1, 2])]),
                 "nothing" => Script::raw("").cut(),
                 "reset" => Script::raw("").reset(),

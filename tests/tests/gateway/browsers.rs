@@ -58,7 +58,7 @@ async fn a_name_that_was_made_to_lead_here_reads_nothing() {
         let mut raw = Raw::connect(address).await;
         raw.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n"))
             .await;
-        raw.answer().await
+        raw.response().await
     };
     for (address, path) in [
         (gateway.address(), "/v1/models"),
@@ -70,8 +70,8 @@ async fn a_name_that_was_made_to_lead_here_reads_nothing() {
             "rebound.example",
             "localhost.rebound.example",
         ] {
-            let answer = ask(address, path, host).await;
-            assert_eq!(answer.status, 403, "{host}{path}");
+            let response = ask(address, path, host).await;
+            assert_eq!(response.status, 403, "{host}{path}");
         }
         for host in ["127.0.0.1", "localhost:1234", "[::1]:80", "10.1.2.3"] {
             assert_eq!(ask(address, path, host).await.status, 200, "{host}{path}");
@@ -109,7 +109,7 @@ async fn where_every_route_asks_for_a_key_the_host_does_not_matter() {
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send("GET /v1/models HTTP/1.1\r\nhost: any.example\r\norigin: https://any.example\r\nx-api-key: sk-a\r\n\r\n")
         .await;
-    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!(raw.response().await.status, 200);
     gateway.shutdown().await;
 }
 

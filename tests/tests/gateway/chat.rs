@@ -253,9 +253,9 @@ async fn one_connection_serves_many_exchanges_in_both_directions() {
     let mut raw = sluicegate_tests::client::Raw::connect(gateway.address()).await;
     for body in [question(), streamed(), json!({}), question(), streamed()] {
         raw.post("/v1/chat/completions", &body).await;
-        let answer = raw.answer().await;
-        assert!(answer.complete);
-        assert_eq!(answer.status, if body == json!({}) { 400 } else { 200 });
+        let response = raw.response().await;
+        assert!(response.complete);
+        assert_eq!(response.status, if body == json!({}) { 400 } else { 200 });
     }
     assert_eq!(
         upstream.connections(),

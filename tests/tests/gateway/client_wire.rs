@@ -5,7 +5,7 @@ use serde_json::json;
 use sluicegate_tests::client::Raw;
 use sluicegate_tests::{Script, Setup, Upstream, guest, logs};
 
-use crate::common::{CHAT, assert_answer, assert_error, question, says_hello};
+use crate::common::{CHAT, assert_error, assert_raw_error, question, says_hello};
 
 /// A megabyte of a body.
 const MEGABYTE: usize = 1 << 20;
@@ -15,22 +15,22 @@ async fn a_body_of_33_mib_is_a_413_announced_or_not() {
     let upstream = says_hello().await;
     let gateway = Setup::before(&upstream).chat().start().await;
     let head = format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n");
-    // Announced, and the client waits for a go-ahead: the answer comes at once.
+    // Announced, and the client waits for a go-ahead: the response comes at once.
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send(format!(
         "{head}content-length: {}\r\nexpect: 100-continue\r\n\r\n",
         33 * MEGABYTE
     ))
     .await;
-    assert_answer(&raw.answer().await, 413, "body_too_large");
-    // Announced, and sent all the same: the answer is not lost in a reset connection.
+    assert_raw_error(&raw.response().await, 413, "body_too_large");
+    // Announced, and sent all the same: the response is not lost in a reset connection.
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send(format!("{head}content-length: {}\r\n\r\n", 33 * MEGABYTE))
         .await;
     for _ in 0..33 {
         raw.send(vec![b'x'; MEGABYTE]).await;
     }
-    assert_answer(&raw.answer().await, 413, "body_too_large");
+    assert_raw_error(&raw.response().await, 413, "body_too_large");
     // Not announced.
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send(format!("{head}transfer-encoding: chunked\r\n\r\n"))
@@ -41,7 +41,7 @@ async fn a_body_of_33_mib_is_a_413_announced_or_not() {
         raw.send("\r\n").await;
     }
     raw.send("0\r\n\r\n").await;
-    assert_answer(&raw.answer().await, 413, "body_too_large");
+    assert_raw_error(&raw.response().await, 413, "body_too_large");
     assert!(upstream.requests().is_empty());
     gateway.shutdown().await;
 }
@@ -68,7 +68,7 @@ async fn a_body_that_no_stage_reads_has_the_same_limit() {
             .await;
     }
     raw.send("0\r\n\r\n").await;
-    assert_answer(&raw.answer().await, 413, "body_too_large");
+    assert_raw_error(&raw.response().await, 413, "body_too_large");
     // Exactly the limit passes.
     let response = gateway
         .client()
@@ -92,14 +92,14 @@ async fn a_client_that_waits_for_a_go_ahead_gets_one_only_if_its_body_is_wanted(
     };
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send(head("sk-a")).await;
-    assert_eq!(raw.answer().await.status, 100);
+    assert_eq!(raw.response().await.status, 100);
     raw.send(&body).await;
-    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!(raw.response().await.status, 200);
     let asked = upstream.next_request().await;
     assert!(!asked.fields.has("expect"));
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send(head("wrong")).await;
-    assert_answer(&raw.answer().await, 401, "invalid_api_key");
+    assert_raw_error(&raw.response().await, 401, "invalid_api_key");
     gateway.shutdown().await;
 }
 
@@ -113,7 +113,7 @@ async fn too_many_and_too_large_header_fields_are_a_431() {
             "GET /v1/models HTTP/1.1\r\nhost: x\r\n{fields}\r\n"
         ))
         .await;
-        raw.answer().await
+        raw.response().await
     };
     let many = |count: usize| {
         (0..count)
@@ -121,14 +121,14 @@ async fn too_many_and_too_large_header_fields_are_a_431() {
             .collect::<String>()
     };
     assert_eq!(send(many(99)).await.status, 200);
-    assert_answer(&send(many(100)).await, 431, "head_too_large");
-    assert_answer(
+    assert_raw_error(&send(many(100)).await, 431, "head_too_large");
+    assert_raw_error(
         &send(format!("x-large: {}\r\n", "y".repeat(70_000))).await,
         431,
         "head_too_large",
     );
     // One name very often is as many fields.
-    assert_answer(
+    assert_raw_error(
         &send("x-same: 1\r\n".repeat(200)).await,
         431,
         "head_too_large",
@@ -161,7 +161,7 @@ async fn duplicated_fields_are_passed_on_in_order_and_the_first_key_counts() {
             "GET /v1/models HTTP/1.1\r\nhost: x\r\n{fields}\r\n\r\n"
         ))
         .await;
-        raw.answer().await
+        raw.response().await
     };
     assert_eq!(
         send("x-api-key: sk-a\r\nx-twice: 1\r\nX-Twice: 2")
@@ -183,8 +183,8 @@ async fn duplicated_fields_are_passed_on_in_order_and_the_first_key_counts() {
         !upstream.next_request().await.fields.has("x-api-key"),
         "all of them are stripped"
     );
-    let answer = send("x-api-key: sk-a\r\nx-request-id: one\r\nx-request-id: two").await;
-    assert_eq!(answer.fields.all("x-request-id"), ["one"]);
+    let response = send("x-api-key: sk-a\r\nx-request-id: one\r\nx-request-id: two").await;
+    assert_eq!(response.fields.all("x-request-id"), ["one"]);
     assert_eq!(
         upstream.next_request().await.fields.all("x-request-id"),
         ["one"]
@@ -223,11 +223,11 @@ async fn two_lengths_in_one_request_smuggle_nothing() {
             "POST /x HTTP/1.1\r\nhost: x\r\n{fields}\r\n\r\n{chunked}{smuggled}"
         ))
         .await;
-        let answer = raw.answer().await;
+        let response = raw.response().await;
         assert!(
-            matches!(answer.status, 200 | 400),
+            matches!(response.status, 200 | 400),
             "{fields}: {}",
-            answer.status
+            response.status
         );
         drop(raw);
         // What came through came as one message with one length, and its body is what the winning length says.
@@ -261,7 +261,7 @@ async fn a_request_body_that_breaks_its_framing_is_refused() {
             "POST {CHAT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{rest}"
         ))
         .await;
-        assert_answer(&raw.answer().await, 400, "invalid_request");
+        assert_raw_error(&raw.response().await, 400, "invalid_request");
     }
     assert!(upstream.requests().is_empty());
     gateway.shutdown().await;
@@ -281,13 +281,13 @@ async fn clients_of_http_1_0_get_bodies_that_end_with_the_connection() {
             body.len()
         ))
         .await;
-        let answer = raw.answer().await;
-        assert_eq!(answer.status, 200);
+        let response = raw.response().await;
+        assert_eq!(response.status, 200);
         assert!(
-            !answer.fields.has("transfer-encoding"),
+            !response.fields.has("transfer-encoding"),
             "HTTP/1.0 knows no chunks"
         );
-        assert!(answer.text().contains("Hello"));
+        assert!(response.text().contains("Hello"));
         raw.closed().await;
         assert_eq!(upstream.next_request().await.version, "HTTP/1.1");
     }
@@ -327,7 +327,7 @@ async fn paths_that_could_be_read_in_two_ways_are_refused() {
         let mut raw = Raw::connect(gateway.address()).await;
         raw.send(format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n"))
             .await;
-        raw.answer().await
+        raw.response().await
     };
     for target in [
         "/v1/../api/delete",
@@ -339,9 +339,9 @@ async fn paths_that_could_be_read_in_two_ways_are_refused() {
         "/v1/%2e%2e%2fapi/delete",
         "/v1/..\\api",
     ] {
-        let answer = send(target).await;
-        assert_eq!(answer.status, 400, "{target}");
-        assert_answer(&answer, 400, "invalid_request");
+        let response = send(target).await;
+        assert_eq!(response.status, 400, "{target}");
+        assert_raw_error(&response, 400, "invalid_request");
     }
     assert!(upstream.requests().is_empty());
     for (target, sent) in [
@@ -444,18 +444,18 @@ async fn a_request_names_its_host_once_and_no_coding_but_chunked() {
         let mut raw = Raw::connect(gateway.address()).await;
         raw.send(format!("POST /x HTTP/1.1\r\n{fields}\r\n0\r\n\r\n"))
             .await;
-        assert_answer(&raw.answer().await, status, code);
+        assert_raw_error(&raw.response().await, status, code);
     }
     assert!(upstream.requests().is_empty());
     for method in ["TRACE /x", "CONNECT example.com:443"] {
         let mut raw = Raw::connect(gateway.address()).await;
         raw.send(format!("{method} HTTP/1.1\r\nhost: x\r\n\r\n"))
             .await;
-        let answer = raw.answer().await;
+        let response = raw.response().await;
         assert!(
-            matches!(answer.status, 404 | 405),
+            matches!(response.status, 404 | 405),
             "{method}: {}",
-            answer.status
+            response.status
         );
     }
     assert!(upstream.requests().is_empty());

@@ -74,7 +74,7 @@ async fn an_exchange_that_failed_is_closed_with_its_error() {
     unreachable.shutdown().await;
 
     let broken = Script::ndjson_head()
-        .piece(format!("{}\n", ollama::content("so far")))
+        .chunk(format!("{}\n", ollama::content("so far")))
         .cut();
     let upstream = Upstream::always(broken).await;
     let gateway = gateway(&upstream.url()).await;
@@ -116,8 +116,8 @@ async fn a_client_that_leaves_before_the_first_byte_is_told_to_the_stages() {
 async fn a_client_that_leaves_in_mid_stream_leaves_the_usage_of_what_came() {
     let stalls = || {
         Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("so")))
-            .piece(format!("{}\n", ollama::content(" far")))
+            .chunk(format!("{}\n", ollama::content("so")))
+            .chunk(format!("{}\n", ollama::content(" far")))
             .hang()
     };
     let upstream = Upstream::always(stalls()).await;
@@ -155,9 +155,9 @@ async fn a_client_that_leaves_in_mid_stream_leaves_the_usage_of_what_came() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_while_its_answer_is_aggregated_leaves_the_usage_of_what_came() {
+async fn a_client_that_leaves_while_its_response_is_aggregated_leaves_the_usage_of_what_came() {
     let stalls = Script::ndjson_head()
-        .piece(format!("{}\n", ollama::content("so far")))
+        .chunk(format!("{}\n", ollama::content("so far")))
         .hang();
     let upstream = Upstream::always(stalls).await;
     let gateway = gateway(&upstream.url()).await;
@@ -189,7 +189,7 @@ async fn a_client_that_leaves_while_its_answer_is_aggregated_leaves_the_usage_of
 async fn the_adapter_of_an_attempt_that_is_given_up_leaves_nothing() {
     let dying = Upstream::always(
         Script::ndjson_head()
-            .piece("{\"message\":{\"content\":")
+            .chunk("{\"message\":{\"content\":")
             .cut(),
     )
     .await;

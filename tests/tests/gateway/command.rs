@@ -365,7 +365,7 @@ async fn sighup_is_ignored_with_a_line() {
 async fn a_second_signal_cuts_what_the_first_one_waits_for() {
     let upstream = Upstream::always(
         Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("one")))
+            .chunk(format!("{}\n", ollama::content("one")))
             .hang(),
     )
     .await;

@@ -1,7 +1,7 @@
 //! What several files of tests use: questions, a model server that greets, and what every error has.
 
 use serde_json::{Value, json};
-use sluicegate_tests::client::{Answer, Response};
+use sluicegate_tests::client::{RawResponse, Response};
 use sluicegate_tests::upstream::{Request, ollama};
 use sluicegate_tests::{Script, Upstream};
 
@@ -13,7 +13,7 @@ pub(crate) fn question() -> Value {
     json!({"model": "qwen3:32b", "messages": [{"role": "user", "content": "Hi?"}]})
 }
 
-/// The same, for an answer as a stream.
+/// The same, for a response as a stream.
 pub(crate) fn streamed() -> Value {
     with(question(), "stream", json!(true))
 }
@@ -32,7 +32,7 @@ pub(crate) fn obliging(lines: Vec<Value>, document: Value) -> impl Fn(&Request) 
     }
 }
 
-/// An Ollama that greets in three pieces, streamed or not.
+/// An Ollama that greets in three chunks, streamed or not.
 pub(crate) async fn greets() -> Upstream {
     let lines = ollama::stream(&["Hel", "lo 你", "好"]);
     Upstream::start(obliging(lines, ollama::document("Hello 你好"))).await
@@ -47,7 +47,7 @@ pub(crate) async fn says_hello() -> Upstream {
     .await
 }
 
-/// The answer is this error, in the form that every error has.
+/// The response is this error, in the form that every error has.
 #[track_caller]
 pub(crate) fn assert_error(response: &Response, status: u16, code: &str) {
     assert_eq!(response.status, status, "{}", response.text());
@@ -61,10 +61,10 @@ pub(crate) fn assert_error(response: &Response, status: u16, code: &str) {
     assert!(!response.header("x-request-id").is_empty());
 }
 
-/// The answer to a raw client is this error.
+/// The response to a raw client is this error.
 #[track_caller]
-pub(crate) fn assert_answer(answer: &Answer, status: u16, code: &str) {
-    assert_eq!(answer.status, status, "{}", answer.text());
-    assert_eq!(answer.json()["error"]["code"], code);
-    assert!(answer.complete);
+pub(crate) fn assert_raw_error(response: &RawResponse, status: u16, code: &str) {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(response.json()["error"]["code"], code);
+    assert!(response.complete);
 }

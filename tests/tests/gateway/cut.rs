@@ -33,10 +33,10 @@ fn assert_cut_behind(response: &Response, body: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_stream_that_breaks_inside_an_event_gives_all_that_came_before() {
     let event = |number| format!("data: {{\"token\":{number}}}\n\n");
-    let mut pieces: Vec<String> = (0..200).map(event).collect();
-    pieces.push("data: {\"token\":2".into());
-    let body = pieces.concat();
-    let (_upstream, gateway) = before(Script::sse_head().pieces(pieces).cut()).await;
+    let mut chunks: Vec<String> = (0..200).map(event).collect();
+    chunks.push("data: {\"token\":2".into());
+    let body = chunks.concat();
+    let (_upstream, gateway) = before(Script::sse_head().chunks(chunks).cut()).await;
     for client in clients(&gateway) {
         for _ in 0..RUNS {
             assert_cut_behind(&client.get("/x").await, &body);
@@ -49,8 +49,8 @@ async fn a_stream_that_breaks_inside_an_event_gives_all_that_came_before() {
 async fn a_document_that_breaks_gives_all_that_came_before_and_its_head() {
     for length in [1, 5_000, 60_000, 500_000] {
         let body = "x".repeat(length);
-        let announced = Script::status(200).length(length + 1).piece(body.clone());
-        let chunked = Script::status(200).chunked().piece(body.clone());
+        let announced = Script::status(200).length(length + 1).chunk(body.clone());
+        let chunked = Script::status(200).chunked().chunk(body.clone());
         for script in [announced.cut(), chunked.cut()] {
             let (_upstream, gateway) = before(script).await;
             for client in clients(&gateway) {
@@ -67,7 +67,7 @@ async fn a_document_that_breaks_gives_all_that_came_before_and_its_head() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_client_with_a_small_window_gets_all_that_came_before_too() {
     let body = "x".repeat(200_000);
-    let script = Script::status(200).chunked().piece(body.clone()).cut();
+    let script = Script::status(200).chunked().chunk(body.clone()).cut();
     let (_upstream, gateway) = before(script).await;
     for _ in 0..RUNS {
         let socket = TcpStream::connect(gateway.address())

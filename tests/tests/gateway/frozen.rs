@@ -46,7 +46,7 @@ async fn stays(client: &Client) -> (String, Duration) {
     (chat.content, began.elapsed())
 }
 
-/// A client that leaves after the first of the answer.
+/// A client that leaves after the first of the response.
 async fn leaves(client: &Client) {
     let mut stream = client.open_chat(&ask("/long 20")).await;
     assert_eq!(stream.status, 200);
@@ -56,7 +56,7 @@ async fn leaves(client: &Client) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_client_that_stays_gets_its_whole_answer_from_an_ollama_that_freezes() {
+async fn every_client_that_stays_gets_its_whole_response_from_an_ollama_that_freezes() {
     const CLIENTS: usize = 200;
     let pace = Pace {
         load: Duration::from_millis(50),
@@ -150,17 +150,17 @@ async fn freezing(frozen: &Arc<AtomicBool>) -> Upstream {
     upstream
 }
 
-/// Half an answer to clients that will leave, a whole one to others.
+/// Half a response to clients that will leave, a whole one to others.
 fn answering(request: &Request) -> Script {
     let is_ollama = request.path() == "/api/chat";
     let chunk = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
     match (request.header("x-leaves"), is_ollama) {
         (Some(_), true) => Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("so far")))
+            .chunk(format!("{}\n", ollama::content("so far")))
             .hang(),
         (None, true) => Script::ndjson(&ollama::stream(&["Hello"])),
-        (Some(_), false) => Script::sse_head().piece(chunk).hang(),
-        (None, false) => Script::sse_head().piece(chunk).piece("data: [DONE]\n\n"),
+        (Some(_), false) => Script::sse_head().chunk(chunk).hang(),
+        (None, false) => Script::sse_head().chunk(chunk).chunk("data: [DONE]\n\n"),
     }
 }
 
@@ -320,7 +320,7 @@ async fn where_no_other_is_left_a_suspicion_is_no_error() {
     let is_frozen = frozen.clone();
     let upstream = Upstream::start(move |request| {
         if is_frozen.load(Ordering::Relaxed) {
-            Script::raw("").wait(&barrier).piece(
+            Script::raw("").wait(&barrier).chunk(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
             )
         } else {

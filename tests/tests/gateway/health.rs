@@ -31,7 +31,7 @@ fn asked(upstream: &Upstream, path: &str) -> usize {
     all.iter().filter(|request| request.path() == path).count()
 }
 
-/// A server whose every answer has this status, which may change, or is Ollama's where that is 200.
+/// A server whose every response has this status, which may change, or is Ollama's where that is 200.
 async fn with_status(status: &Arc<AtomicU16>) -> Upstream {
     let status = status.clone();
     let upstream =

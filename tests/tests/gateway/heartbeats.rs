@@ -33,12 +33,10 @@ async fn a_stream_gets_heartbeats_before_the_first_token_and_between_events() {
     let (first, second) = (Barrier::new(), Barrier::new());
     let script = Script::raw("")
         .wait(&first)
-        .octets(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n",
-        )
-        .piece(format!("{}\n", ollama::content("one")))
+        .bytes("HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n")
+        .chunk(format!("{}\n", ollama::content("one")))
         .wait(&second)
-        .piece(format!(
+        .chunk(format!(
             "{}\n{}\n",
             ollama::content(" two"),
             ollama::done("stop")
@@ -59,19 +57,19 @@ async fn a_stream_gets_heartbeats_before_the_first_token_and_between_events() {
     assert_eq!(stream.header("x-request-id"), id);
     let mut body = Vec::new();
     while count(&body, b": ping\n") < 2 {
-        body.extend(stream.octets().await.expect("a heartbeat"));
+        body.extend(stream.bytes().await.expect("a heartbeat"));
     }
     first.release();
     while count(&body, b"one") == 0 {
-        body.extend(stream.octets().await.expect("the first token"));
+        body.extend(stream.bytes().await.expect("the first token"));
     }
     let before = count(&body, b": ping\n");
     while count(&body, b": ping\n") < before + 2 {
-        body.extend(stream.octets().await.expect("a heartbeat between tokens"));
+        body.extend(stream.bytes().await.expect("a heartbeat between tokens"));
     }
     second.release();
-    while let Some(octets) = stream.octets().await {
-        body.extend(octets);
+    while let Some(bytes) = stream.bytes().await {
+        body.extend(bytes);
     }
     assert_eq!(stream.end(), Some(End::Proper));
     // No blank line after a heartbeat: openai-python would take it for an event.
@@ -87,7 +85,7 @@ async fn a_client_that_wants_one_json_gets_no_heartbeats() {
     let script = Script::ndjson_head().wait(&later);
     let script = ollama::stream(&["Hello"])
         .iter()
-        .fold(script, |script, line| script.piece(format!("{line}\n")));
+        .fold(script, |script, line| script.chunk(format!("{line}\n")));
     let upstream = Upstream::always(script).await;
     let gateway = lively(&upstream).await;
     let client = gateway.client();
@@ -130,7 +128,7 @@ async fn an_error_after_heartbeats_is_an_event() {
         ("", "upstream_broken"),
     ] {
         let later = Barrier::new();
-        let upstream = Upstream::always(Script::raw("").wait(&later).octets(head).cut()).await;
+        let upstream = Upstream::always(Script::raw("").wait(&later).bytes(head).cut()).await;
         let gateway = lively(&upstream).await;
         let id = logs::id();
         let mut stream = gateway
@@ -159,7 +157,7 @@ async fn an_error_after_heartbeats_is_an_event() {
 /// Reads on until `body` holds this.
 async fn read_until(stream: &mut Stream, body: &mut Vec<u8>, part: &[u8]) {
     while count(body, part) == 0 {
-        body.extend(stream.octets().await.expect("more of the stream"));
+        body.extend(stream.bytes().await.expect("more of the stream"));
     }
 }
 
@@ -167,13 +165,13 @@ async fn read_until(stream: &mut Stream, body: &mut Vec<u8>, part: &[u8]) {
 async fn read_heartbeat(stream: &mut Stream, body: &mut Vec<u8>) {
     let before = count(body, HEARTBEAT);
     while count(body, HEARTBEAT) == before {
-        body.extend(stream.octets().await.expect("a heartbeat"));
+        body.extend(stream.bytes().await.expect("a heartbeat"));
     }
 }
 
 #[tokio::test]
-async fn a_heartbeat_never_stands_inside_an_event_that_is_passed_on_in_pieces() {
-    // No stage looks at the stream: the gateway sees pieces, and where they are cut is the model server's choice.
+async fn a_heartbeat_never_stands_inside_an_event_that_is_passed_on_in_chunks() {
+    // No stage looks at the stream: the gateway sees chunks, and where they are cut is the model server's choice.
     for (begun, ended) in [
         ("data: t", "wo\n\n"),
         ("id: 7\ndata: two\n", "\n"),
@@ -184,13 +182,13 @@ async fn a_heartbeat_never_stands_inside_an_event_that_is_passed_on_in_pieces() 
     ] {
         let (first, second, last) = (Barrier::new(), Barrier::new(), Barrier::new());
         let script = Script::sse_head()
-            .piece("data: one\n\n")
+            .chunk("data: one\n\n")
             .wait(&first)
-            .piece(begun)
+            .chunk(begun)
             .wait(&second)
-            .piece(ended)
+            .chunk(ended)
             .wait(&last)
-            .piece("data: three\n\n");
+            .chunk("data: three\n\n");
         let upstream = Upstream::always(script).await;
         let gateway = Setup::before(&upstream)
             .server("heartbeat = \"20ms\"")
@@ -210,8 +208,8 @@ async fn a_heartbeat_never_stands_inside_an_event_that_is_passed_on_in_pieces() 
         read_until(&mut stream, &mut body, [begun, ended].concat().as_bytes()).await;
         read_heartbeat(&mut stream, &mut body).await;
         last.release();
-        while let Some(octets) = stream.octets().await {
-            body.extend(octets);
+        while let Some(bytes) = stream.bytes().await {
+            body.extend(bytes);
         }
         assert_eq!(stream.end(), Some(End::Proper));
         let text = String::from_utf8(body).expect("UTF-8");
@@ -230,7 +228,7 @@ async fn a_json_body_that_comes_late_has_no_heartbeats_in_it() {
         .field("content-type", "application/json")
         .chunked()
         .wait(&later)
-        .piece("{\"a\":1}");
+        .chunk("{\"a\":1}");
     let upstream = Upstream::always(script).await;
     for acts in ["", "response-plan=whole"] {
         let gateway = Setup::before(&upstream)

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 /// A stream of three events.
 fn events() -> Script {
-    Script::sse_head().pieces(["data: one\n\n", "data: two\n\n", "data: three\n\n"])
+    Script::sse_head().chunks(["data: one\n\n", "data: two\n\n", "data: three\n\n"])
 }
 
 /// A client that tells the guest what to do.
@@ -172,8 +172,8 @@ async fn answers_that_break_the_contract_are_plugin_faults() {
 #[tokio::test]
 async fn a_fault_in_mid_stream_is_an_error_event_and_the_model_server_is_let_go() {
     let later = Barrier::new();
-    let script = Script::sse_head().piece("data: one\n\n").wait(&later);
-    let upstream = Upstream::always(script.piece("data: two\n\n").hang()).await;
+    let script = Script::sse_head().chunk("data: one\n\n").wait(&later);
+    let upstream = Upstream::always(script.chunk("data: two\n\n").hang()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     for (act, code) in [
         ("loop", "plugin_fault"),
@@ -198,7 +198,7 @@ async fn a_fault_in_mid_stream_is_an_error_event_and_the_model_server_is_let_go(
 #[tokio::test]
 async fn other_exchanges_go_on_while_one_plugin_misbehaves() {
     let upstream = Upstream::start(|request| match request.path() {
-        "/slow" => Script::sse_head().pieces((0..200).map(|n| format!("data: {n}\n\n"))),
+        "/slow" => Script::sse_head().chunks((0..200).map(|n| format!("data: {n}\n\n"))),
         _ => Script::empty(200),
     })
     .await;
@@ -447,7 +447,7 @@ async fn what_a_gate_may_change_reaches_the_model_server() {
 }
 
 #[tokio::test]
-async fn a_stages_own_answer_goes_out_as_it_is_but_for_the_gateways_fields() {
+async fn a_stages_own_response_goes_out_as_it_is_but_for_the_gateways_fields() {
     let upstream = Upstream::always(Script::json(200, &json!({"from": "model"}))).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     for acts in [

@@ -55,7 +55,7 @@ async fn with_keys_only_their_holders_come_in_and_the_model_server_never_sees_on
 }
 
 #[tokio::test]
-async fn one_request_id_is_in_the_answer_the_logs_and_the_model_servers_request() {
+async fn one_request_id_is_in_the_response_the_logs_and_the_model_servers_request() {
     let upstream = greets().await;
     let gateway = Setup::before(&upstream).chat().start().await;
     let given = logs::id();

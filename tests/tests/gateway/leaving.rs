@@ -33,7 +33,7 @@ async fn silent() -> Upstream {
 async fn stalls() -> Upstream {
     Upstream::always(
         Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("so far")))
+            .chunk(format!("{}\n", ollama::content("so far")))
             .hang(),
     )
     .await
@@ -77,7 +77,7 @@ async fn asks(gateway: &Gateway, id: &str, body: &Value) -> Raw {
 }
 
 #[tokio::test]
-async fn before_the_first_octet() {
+async fn before_the_first_byte() {
     let upstream = silent().await;
     let gateway = Setup::before(&upstream).chat().start().await;
     for stream in [true, false] {
@@ -100,8 +100,8 @@ async fn in_mid_stream() {
     for breaks in [false, true] {
         seen_soon(&upstream, async |id| {
             let mut raw = asks(&gateway, id, &question(true)).await;
-            let mut answer = raw.head("POST").await;
-            raw.piece(&mut answer).await.expect("a piece");
+            let mut response = raw.head("POST").await;
+            raw.chunk(&mut response).await.expect("a chunk");
             if breaks { raw.reset() } else { raw.hang_up() }
         })
         .await;
@@ -117,13 +117,13 @@ async fn in_mid_stream() {
 }
 
 #[tokio::test]
-async fn while_its_answer_is_aggregated() {
+async fn while_its_response_is_aggregated() {
     let upstream = stalls().await;
     let gateway = Setup::before(&upstream).chat().start().await;
     seen_soon(&upstream, async |id| {
         let raw = asks(&gateway, id, &question(false)).await;
         upstream.next_request().await;
-        // The first piece is on its way, or taken already: nothing of it may have come out.
+        // The first chunk is on its way, or taken already: nothing of it may have come out.
         tokio::time::sleep(Duration::from_millis(10)).await;
         raw.hang_up()
     })
@@ -141,9 +141,9 @@ async fn between_heartbeats() {
         .await;
     seen_soon(&upstream, async |id| {
         let mut raw = asks(&gateway, id, &question(true)).await;
-        let mut answer = raw.head("POST").await;
+        let mut response = raw.head("POST").await;
         assert_eq!(
-            raw.piece(&mut answer).await.as_deref(),
+            raw.chunk(&mut response).await.as_deref(),
             Some(&b": ping\n"[..])
         );
         raw.hang_up()
@@ -176,7 +176,7 @@ async fn by_a_reset_of_its_stream_over_http2_which_leaves_the_connection_to_othe
         "/api/tags" => Script::json(200, &json!({"models": []})),
         _ if request.json()["model"] == "silent" => Script::silent(),
         _ => Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("so far")))
+            .chunk(format!("{}\n", ollama::content("so far")))
             .hang(),
     })
     .await;
@@ -204,14 +204,14 @@ async fn by_a_reset_of_its_stream_over_http2_which_leaves_the_connection_to_othe
         let response = sender
             .send_request(request(id, "POST", "/v1/chat/completions", body))
             .await
-            .expect("an answer");
+            .expect("a response");
         let mut body = response.into_body();
-        body.frame().await.expect("a piece").expect("no error");
+        body.frame().await.expect("a chunk").expect("no error");
         drop(body);
         Instant::now()
     })
     .await;
-    // Before the first octet, and while aggregating: the request itself is given up.
+    // Before the first byte, and while aggregating: the request itself is given up.
     for stream in [true, false] {
         seen_soon(&upstream, async |id| {
             let mut body = question(stream);

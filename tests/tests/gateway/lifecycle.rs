@@ -20,9 +20,9 @@ fn question(stream: bool) -> Value {
 /// A model server that says one thing and the rest when it may.
 async fn waits_for(barrier: &Barrier) -> Upstream {
     let script = Script::ndjson_head()
-        .piece(format!("{}\n", ollama::content("one")))
+        .chunk(format!("{}\n", ollama::content("one")))
         .wait(barrier)
-        .piece(format!(
+        .chunk(format!(
             "{}\n{}\n",
             ollama::content(" two"),
             ollama::done("stop")
@@ -33,7 +33,7 @@ async fn waits_for(barrier: &Barrier) -> Upstream {
 async fn hangs() -> Upstream {
     Upstream::always(
         Script::ndjson_head()
-            .piece(format!("{}\n", ollama::content("one")))
+            .chunk(format!("{}\n", ollama::content("one")))
             .hang(),
     )
     .await
@@ -147,7 +147,7 @@ async fn what_is_left_at_the_deadline_ends_with_an_error_and_is_accounted_for() 
 }
 
 #[tokio::test]
-async fn who_waits_for_an_answer_at_the_deadline_is_told_to_try_again() {
+async fn who_waits_for_a_response_at_the_deadline_is_told_to_try_again() {
     let upstream = Upstream::always(Script::silent()).await;
     for http2 in [false, true] {
         let gateway = Setup::before(&upstream)
@@ -195,7 +195,7 @@ async fn idle_connections_do_not_keep_a_probe_out() {
         if number % 2 == 0 {
             raw.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
                 .await;
-            assert_eq!(raw.answer().await.status, 200, "connection {number}");
+            assert_eq!(raw.response().await.status, 200, "connection {number}");
         }
         idle.push(raw);
     }
@@ -205,7 +205,7 @@ async fn idle_connections_do_not_keep_a_probe_out() {
     let mut last = idle.pop().expect("the last one");
     last.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await;
-    assert_eq!(last.answer().await.status, 200);
+    assert_eq!(last.response().await.status, 200);
     gateway.shutdown().await;
 }
 
@@ -241,7 +241,7 @@ async fn idle_connections_do_not_hold_a_shutdown_up() {
     let mut used = Raw::connect(gateway.address()).await;
     used.send("GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
         .await;
-    assert_eq!(used.answer().await.status, 200);
+    assert_eq!(used.response().await.status, 200);
     let mut half = Raw::connect(gateway.address()).await;
     half.send("GET /v1/mod").await;
     let mut fresh = Raw::connect(gateway.address()).await;
@@ -277,9 +277,13 @@ async fn a_connection_that_is_kept_alive_is_closed_after_its_last_exchange() {
     let stopping = tokio::spawn(gateway.shutdown());
     ready(&admin, false).await;
     barrier.open();
-    let answer = raw.answer().await;
+    let response = raw.response().await;
     assert_eq!(
-        (answer.status, answer.complete, answer.header("connection")),
+        (
+            response.status,
+            response.complete,
+            response.header("connection")
+        ),
         (200, true, "close")
     );
     raw.closed().await;

@@ -7,7 +7,7 @@ use sluicegate_plugin_host::Engine;
 use sluicegate_tests::client::{Raw, Response};
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually, guest};
 
-/// What [`a_server`] answers.
+/// What [`a_server`] sends.
 const SERVED: &str = "served";
 
 /// A model server that never answers a `/hang`.
@@ -48,7 +48,7 @@ async fn a_client_past_the_limit_of_connections_waits_until_one_is_free() {
     let mut second = Raw::connect(gateway.address()).await;
     for raw in [&mut first, &mut second] {
         raw.send(get("/x")).await;
-        assert_eq!(raw.answer().await.status, 200);
+        assert_eq!(raw.response().await.status, 200);
     }
     let mut third = Raw::connect(gateway.address()).await;
     third.send(get("/third")).await;
@@ -56,7 +56,7 @@ async fn a_client_past_the_limit_of_connections_waits_until_one_is_free() {
     assert!(early.is_err(), "it is neither refused nor served");
     // Those that are in go on, and the admin interface has connections of its own.
     second.send(get("/x")).await;
-    assert_eq!(second.answer().await.text(), SERVED);
+    assert_eq!(second.response().await.text(), SERVED);
     assert_eq!(gateway.admin().get("/livez").await.status, 200);
     let paths = |upstream: &Upstream| -> Vec<String> {
         let requests = upstream.requests();
@@ -67,8 +67,8 @@ async fn a_client_past_the_limit_of_connections_waits_until_one_is_free() {
     };
     assert_eq!(paths(&upstream), ["/x", "/x", "/x"]);
     first.hang_up();
-    let answer = third.answer().await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, SERVED));
+    let response = third.response().await;
+    assert_eq!((response.status, response.text().as_str()), (200, SERVED));
     assert_eq!(paths(&upstream), ["/x", "/x", "/x", "/third"]);
     gateway.shutdown().await;
 }
@@ -126,9 +126,9 @@ async fn requests_sent_without_waiting_are_answered_one_after_another() {
     let later = Barrier::new();
     let script = Script::status(200)
         .chunked()
-        .piece("one, ")
+        .chunk("one, ")
         .wait(&later)
-        .piece("and more");
+        .chunk("and more");
     let upstream = Upstream::start(move |request| match request.path() {
         "/first" => script.clone(),
         path => {
@@ -148,26 +148,26 @@ async fn requests_sent_without_waiting_are_answered_one_after_another() {
     raw.send(all.concat()).await;
     let mut first = raw.head("POST").await;
     while first.text().is_empty() {
-        raw.piece(&mut first).await.expect("the first piece");
+        raw.chunk(&mut first).await.expect("the first chunk");
     }
     later.release();
-    while raw.piece(&mut first).await.is_some() {}
+    while raw.chunk(&mut first).await.is_some() {}
     assert_eq!(
         (first.text().as_str(), first.complete),
         ("one, and more", true)
     );
-    let refused = raw.answer().await;
+    let refused = raw.response().await;
     assert_eq!(
         (refused.status, refused.json()["error"]["code"].as_str()),
         (400, Some("invalid_request"))
     );
-    assert_eq!(raw.answer().await.text(), "/second two");
-    let head = raw.answer_to("HEAD").await;
+    assert_eq!(raw.response().await.text(), "/second two");
+    let head = raw.response_to("HEAD").await;
     assert_eq!(
         (head.status, head.body.len(), head.header("content-length")),
         (200, 0, "7")
     );
-    assert_eq!(raw.answer().await.text(), "/fourth four");
+    assert_eq!(raw.response().await.text(), "/fourth four");
     let requests = upstream.requests();
     let paths: Vec<_> = requests.iter().map(|request| request.path()).collect();
     assert_eq!(paths, ["/first", "/second", "/third", "/fourth"]);
@@ -305,7 +305,7 @@ async fn bodies_that_are_kept_have_a_bound_over_all_exchanges() {
     .await;
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send(upload(8 * MIB, 8 * MIB)).await;
-    let refused = raw.answer().await;
+    let refused = raw.response().await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
     assert!(
         gateway
@@ -336,9 +336,9 @@ async fn responses_that_are_collected_count_too() {
     let script = Script::status(200)
         .field("content-type", "application/json")
         .chunked()
-        .piece(half)
+        .chunk(half)
         .wait(&later)
-        .piece("\"},\"done\":true,\"done_reason\":\"stop\"}");
+        .chunk("\"},\"done\":true,\"done_reason\":\"stop\"}");
     let upstream = Upstream::always(script).await;
     let gateway = Setup::before(&upstream)
         .limit("memory = \"4MiB\"")

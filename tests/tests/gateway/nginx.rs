@@ -111,10 +111,10 @@ async fn events_pass_nginx_one_by_one() {
     let later = Barrier::new();
     let line = |text| format!("{}\n", ollama::content(text));
     let script = Script::ndjson_head()
-        .piece(line("one"))
+        .chunk(line("one"))
         .wait(&later)
-        .piece(line("two"))
-        .piece(format!("{}\n", ollama::done("stop")));
+        .chunk(line("two"))
+        .chunk(format!("{}\n", ollama::done("stop")));
     let upstream = Upstream::always(script).await;
     let gateway = Setup::before(&upstream).chat().start().await;
     let Some(nginx) = Nginx::before(&gateway).await else {
@@ -136,8 +136,8 @@ async fn heartbeats_before_the_first_token_pass_nginx_too() {
     let later = Barrier::new();
     let script = Script::ndjson_head()
         .wait(&later)
-        .piece(format!("{}\n", ollama::content("one")))
-        .piece(format!("{}\n", ollama::done("stop")));
+        .chunk(format!("{}\n", ollama::content("one")))
+        .chunk(format!("{}\n", ollama::done("stop")));
     let upstream = Upstream::always(script).await;
     let heartbeat = Duration::from_millis(50);
     let gateway = Setup::before(&upstream)

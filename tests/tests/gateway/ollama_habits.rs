@@ -63,7 +63,7 @@ async fn mistakes_of_the_client_are_told_as_such_whatever_status_ollama_gives_th
 }
 
 #[tokio::test]
-async fn a_model_that_was_only_loaded_is_no_empty_answer() {
+async fn a_model_that_was_only_loaded_is_no_empty_response() {
     let upstream = Upstream::always(Script::json(200, &ollama::done("load"))).await;
     let gateway = Setup::before(&upstream).chat().start().await;
     for stream in [false, true] {

@@ -161,7 +161,7 @@ async fn failures_of_the_model_server_are_rewritten() {
             Script::status(200)
                 .field("content-type", "application/json")
                 .chunked()
-                .piece("{")
+                .chunk("{")
                 .cut(),
             "response-plan=whole",
             502,
@@ -200,7 +200,7 @@ async fn what_the_client_itself_does_wrong_is_rewritten() {
     let mut slow = Raw::connect(gateway.address()).await;
     slow.send("POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n{")
         .await;
-    let slow = slow.answer().await;
+    let slow = slow.response().await;
     assert_eq!((slow.status, &slow.json()["front"]), (408, &json!(408)));
     assert_eq!(slow.json()["was"]["error"]["code"], "request_timeout");
 
@@ -265,10 +265,10 @@ async fn an_error_in_mid_stream_is_one_event_that_the_stages_before_rewrite() {
         ("response-plan=chunks", "upstream_broken", 502),
     ] {
         let second = Barrier::new();
-        let script = Script::sse_head().piece("data: 1\n\n").wait(&second);
+        let script = Script::sse_head().chunk("data: 1\n\n").wait(&second);
         let script = match code {
             "upstream_broken" => script.cut(),
-            _ => script.piece("data: 2\n\n"),
+            _ => script.chunk("data: 2\n\n"),
         };
         let upstream = Upstream::always(script).await;
         let gateway = stages(Setup::before(&upstream)).start().await;
@@ -297,7 +297,7 @@ async fn a_stream_that_falls_silent_ends_with_a_rewritten_error() {
         ("idle = \"200ms\"", "upstream_idle_timeout"),
         ("total = \"300ms\"", "upstream_total_timeout"),
     ] {
-        let upstream = Upstream::always(Script::sse_head().piece("data: 1\n\n").hang()).await;
+        let upstream = Upstream::always(Script::sse_head().chunk("data: 1\n\n").hang()).await;
         let setup = Setup::before(&upstream).upstream(&format!("timeout = {{ {timeout} }}"));
         let gateway = stages(setup).start().await;
         let response = gateway.client().get("/x").await;
@@ -315,7 +315,7 @@ async fn a_stream_that_falls_silent_ends_with_a_rewritten_error() {
 #[tokio::test]
 async fn before_anything_has_gone_out_an_error_in_a_stream_is_a_response_with_a_status() {
     let upstream =
-        Upstream::always(Script::sse_head().pieces(["data: 1\n\n", "data: 2\n\n"])).await;
+        Upstream::always(Script::sse_head().chunks(["data: 1\n\n", "data: 2\n\n"])).await;
     let gateway = stages(Setup::before(&upstream)).start().await;
     for acts in [
         "response-plan=sse, response-events=fail",
@@ -330,7 +330,7 @@ async fn before_anything_has_gone_out_an_error_in_a_stream_is_a_response_with_a_
 
 #[tokio::test]
 async fn a_stage_that_holds_the_body_back_sees_the_error_and_those_before_it_a_response() {
-    let broken = Script::sse_head().piece("data: 1\n\n").cut();
+    let broken = Script::sse_head().chunk("data: 1\n\n").cut();
     let upstream = Upstream::always(broken).await;
     let gateway = stages(Setup::before(&upstream)).start().await;
     for front in ["whole", "document"] {
@@ -348,7 +348,7 @@ async fn a_stage_that_holds_the_body_back_sees_the_error_and_those_before_it_a_r
 
 #[tokio::test]
 async fn a_trap_in_an_outer_stage_is_still_a_canonical_error() {
-    let upstream = Upstream::always(Script::sse_head().piece("data: 1\n\n").cut()).await;
+    let upstream = Upstream::always(Script::sse_head().chunk("data: 1\n\n").cut()).await;
     let gateway = stages(Setup::before(&upstream)).start().await;
     for (front, acts) in [
         ("trap-head", ""),
@@ -402,7 +402,7 @@ async fn what_a_stage_sets_for_the_response_goes_out_with_every_response() {
 #[tokio::test]
 async fn a_plugin_that_exports_events_alone_works_on_streams_and_leaves_the_rest() {
     let upstream = Upstream::start(|request| match request.path() {
-        "/stream" => Script::sse_head().pieces(["data: one\n\n", "event: x\nid: 7\ndata: two\n\n"]),
+        "/stream" => Script::sse_head().chunks(["data: one\n\n", "event: x\nid: 7\ndata: two\n\n"]),
         "/lines" => Script::ndjson(&[json!("a"), json!("b")]),
         _ => Script::json(200, &json!({"as": "it is"})),
     })

@@ -102,7 +102,7 @@ async fn three(gateway: &Gateway, acts: &str) -> Response {
 #[tokio::test]
 async fn each_plan_shows_the_body_as_it_says() {
     let stream = "data: one\n\ndata: two\n\ndata: three\n\n";
-    let upstream = Upstream::always(Script::sse_head().piece(stream)).await;
+    let upstream = Upstream::always(Script::sse_head().chunk(stream)).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     for (acts, content_type, body) in [
         ("", "text/event-stream", stream),
@@ -209,7 +209,7 @@ async fn a_body_that_is_no_stream_is_one_event_and_an_empty_one_too() {
 async fn a_stage_that_has_enough_ends_the_body_and_lets_the_model_server_go() {
     let upstream = Upstream::always(
         Script::sse_head()
-            .piece("data: one\n\ndata: two\n\n")
+            .chunk("data: one\n\ndata: two\n\n")
             .hang(),
     )
     .await;
@@ -258,13 +258,13 @@ async fn events_are_handed_over_in_batches_of_what_has_arrived() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_wants_to_see_is_passed_on_octet_for_octet() {
+async fn a_body_that_nobody_wants_to_see_is_passed_on_byte_for_byte() {
     let body: Vec<u8> = (0..=255_u8).cycle().take(300_000).collect();
     let fixed = Script::status(200)
         .field("content-type", "application/octet-stream")
         .body(body.clone());
-    let chunked = Script::status(200).chunked().pieces(body.chunks(7919));
-    let until_close = Script::status(200).until_close().pieces(body.chunks(7919));
+    let chunked = Script::status(200).chunked().chunks(body.chunks(7919));
+    let until_close = Script::status(200).until_close().chunks(body.chunks(7919));
     for (script, length) in [(fixed, "300000"), (chunked, ""), (until_close, "")] {
         let upstream = Upstream::always(script).await;
         let gateway = Setup::before(&upstream).filter().start().await;
@@ -281,7 +281,7 @@ async fn a_body_that_nobody_wants_to_see_is_passed_on_octet_for_octet() {
 }
 
 #[tokio::test]
-async fn a_coded_answer_is_passed_on_by_stages_that_skip_it_and_refused_to_others() {
+async fn a_coded_response_is_passed_on_by_stages_that_skip_it_and_refused_to_others() {
     let script = Script::status(200)
         .field("content-type", "text/event-stream")
         .field("content-encoding", "gzip")

@@ -67,9 +67,12 @@ async fn the_example_redact_works_with_its_own_configuration() {
         );
     let gateway = Gateway::start(&toml).await.expect("a legal configuration");
     let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi?"}]});
-    let answer = gateway.client().chat(&body).await;
+    let response = gateway.client().chat(&body).await;
     let expected = "this is a […] of a simulacrum […]";
-    assert_eq!(answer.json()["choices"][0]["message"]["content"], expected);
+    assert_eq!(
+        response.json()["choices"][0]["message"]["content"],
+        expected
+    );
     body["stream"] = json!(true);
     let chat = gateway.client().chat(&body).await.streamed_chat();
     assert_eq!((chat.content.as_str(), chat.done), (expected, true));

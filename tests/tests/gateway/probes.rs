@@ -82,8 +82,8 @@ fn last_chunks() -> Vec<String> {
 /// A vLLM's stream: each chunk on its own.
 fn vllm_stream(texts: &[&str]) -> Script {
     Script::sse_head()
-        .pieces(chunks(texts))
-        .pieces(last_chunks())
+        .chunks(chunks(texts))
+        .chunks(last_chunks())
 }
 
 /// What a vLLM whose engine died says in a stream, and the end marker that follows.

@@ -9,7 +9,7 @@ use sluicegate_tests::client::Raw;
 use sluicegate_tests::{Barrier, Script, Setup, Upstream, guest, logs, within};
 use tokio::net::TcpStream;
 
-use crate::common::{CHAT, assert_answer, says_hello};
+use crate::common::{CHAT, assert_raw_error, says_hello};
 
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_a_408() {
@@ -24,7 +24,7 @@ async fn a_body_that_comes_too_slowly_is_a_408() {
         "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{\"model\""
     ))
     .await;
-    assert_answer(&raw.answer().await, 408, "request_timeout");
+    assert_raw_error(&raw.response().await, 408, "request_timeout");
     raw.closed().await;
     assert!(upstream.requests().is_empty());
     gateway.shutdown().await;
@@ -48,7 +48,7 @@ async fn a_head_that_comes_too_slowly_and_a_connection_that_idles_are_closed() {
     after
         .send("GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
         .await;
-    assert_eq!(after.answer().await.status, 200);
+    assert_eq!(after.response().await.status, 200);
     after.closed().await;
     gateway.shutdown().await;
 }
@@ -76,20 +76,20 @@ async fn a_body_passed_on_unread_may_come_drop_by_drop() {
         }
         for letter in b'a'..=b'z' {
             let letter = char::from(letter);
-            let piece = if chunked {
+            let chunk = if chunked {
                 format!("1\r\n{letter}\r\n")
             } else {
                 letter.to_string()
             };
-            raw.send(piece).await;
+            raw.send(chunk).await;
             // Time for it to be taken on its own. Nothing depends on it but how much is tried out.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         if chunked {
             raw.send("0\r\n\r\n").await;
         }
-        let answer = raw.answer().await;
-        assert_eq!((answer.status, answer.text().as_str()), (200, "good"));
+        let response = raw.response().await;
+        assert_eq!((response.status, response.text().as_str()), (200, "good"));
         let request = upstream.next_request().await;
         assert_eq!(
             String::from_utf8_lossy(&request.body),
@@ -119,9 +119,9 @@ async fn a_body_passed_on_unread_is_passed_on_as_it_comes_and_its_end_is_not_wai
         ("/x", Some("10"))
     );
     raw.send("egins").await;
-    let answer = raw.answer().await;
+    let response = raw.response().await;
     assert_eq!(
-        (answer.status, answer.json()["error"]["code"].as_str()),
+        (response.status, response.json()["error"]["code"].as_str()),
         (408, Some("request_timeout"))
     );
     request.disconnected().await;
@@ -173,28 +173,28 @@ async fn a_model_server_that_does_not_take_the_body_is_no_fault_of_the_clients()
         full.is_err(),
         "nobody keeps 64 MiB for a server that takes none"
     );
-    let answer = raw.answer().await;
+    let response = raw.response().await;
     assert_eq!(
-        (answer.status, answer.json()["error"]["code"].as_str()),
+        (response.status, response.json()["error"]["code"].as_str()),
         (504, Some("upstream_first_byte_timeout"))
     );
     gateway.shutdown().await;
 }
 
-/// Pieces of a stream that is far larger than what sockets hold.
-const PIECES: usize = 64;
-const PIECE: usize = 1 << 20;
+/// Chunks of a stream that is far larger than what sockets hold.
+const CHUNKS: usize = 64;
+const CHUNK: usize = 1 << 20;
 
 /// A stream of large events; the barrier counts how far it has got.
 fn large(progress: &Barrier) -> Script {
-    let event = format!("data: {}\n\n", "x".repeat(PIECE - 8));
+    let event = format!("data: {}\n\n", "x".repeat(CHUNK - 8));
     progress.open();
-    (0..PIECES).fold(Script::sse_head(), |script, _| {
-        script.wait(progress).piece(event.clone())
+    (0..CHUNKS).fold(Script::sse_head(), |script, _| {
+        script.wait(progress).chunk(event.clone())
     })
 }
 
-/// Comes back when the model server has stopped sending; says how many pieces it has begun.
+/// Comes back when the model server has stopped sending; says how many chunks it has begun.
 async fn standstill(progress: &Barrier) -> usize {
     progress.reached(1).await;
     let mut last = 0;
@@ -231,8 +231,8 @@ async fn a_client_that_stops_reading_stops_the_model_server_and_nobody_else() {
             .await;
         let sent = standstill(&progress).await;
         assert!(
-            sent < PIECES / 2,
-            "{sent} of {PIECES} pieces were taken for a client that reads nothing ({acts})"
+            sent < CHUNKS / 2,
+            "{sent} of {CHUNKS} chunks were taken for a client that reads nothing ({acts})"
         );
         assert_eq!(
             gateway.client().get("/small").await.status,
@@ -240,9 +240,9 @@ async fn a_client_that_stops_reading_stops_the_model_server_and_nobody_else() {
             "others are served"
         );
         // When it reads again, it gets it all.
-        let answer = reader.answer().await;
-        assert!(answer.complete);
-        assert_eq!(answer.body.len(), PIECES * PIECE);
+        let response = reader.response().await;
+        assert!(response.complete);
+        assert_eq!(response.body.len(), CHUNKS * CHUNK);
         gateway.shutdown().await;
     }
 }
@@ -265,7 +265,7 @@ async fn a_client_that_takes_nothing_for_too_long_is_cut_off() {
         .await;
     upstream.next_request().await.disconnected().await;
     assert_eq!(logs::seen(&id).await["error"], "client_closed");
-    assert!(!reader.answer().await.complete);
+    assert!(!reader.response().await.complete);
     gateway.shutdown().await;
 }
 
@@ -391,8 +391,8 @@ async fn a_client_that_takes_its_time_gets_all_of_it_also_during_a_drain() {
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send("GET /x HTTP/1.1\r\nhost: x\r\nx-guest: response-plan=whole\r\n\r\n")
         .await;
-    let mut answer = raw.head("GET").await;
-    assert_eq!(answer.status, 200);
+    let mut response = raw.head("GET").await;
+    assert_eq!(response.status, 200);
     let admin = gateway.admin();
     let stopping = tokio::spawn(gateway.shutdown());
     sluicegate_tests::eventually("the drain", async || {
@@ -401,8 +401,8 @@ async fn a_client_that_takes_its_time_gets_all_of_it_also_during_a_drain() {
     .await;
     // Longer than half a request head may take.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    while raw.piece(&mut answer).await.is_some() {}
-    assert_eq!((answer.body.len(), answer.complete), (LENGTH, true));
+    while raw.chunk(&mut response).await.is_some() {}
+    assert_eq!((response.body.len(), response.complete), (LENGTH, true));
     within("the end of the gateway", stopping)
         .await
         .expect("no panic");

@@ -9,7 +9,7 @@ use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Barrier, Client, Script, Setup, Upstream, eventually, guest, logs};
 use tokio::task::JoinSet;
 
-/// The field with which a client tells the model server where to cut its answer.
+/// The field with which a client tells the model server where to cut its response.
 const CUT: &str = "x-cut";
 
 fn question(stream: bool) -> Value {
@@ -20,7 +20,7 @@ fn ndjson(lines: &[Value]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// A model server that sends these octets in two pieces, cut where the request says.
+/// A model server that sends these bytes in two chunks, cut where the request says.
 async fn cutting(content_type: &'static str, stream: String) -> Upstream {
     Upstream::start(move |request| {
         let at: usize = request
@@ -31,15 +31,15 @@ async fn cutting(content_type: &'static str, stream: String) -> Upstream {
         Script::status(200)
             .field("content-type", content_type)
             .chunked()
-            .piece(first)
-            // Time for the first piece to be taken on its own. Nothing depends on it but how much is tried out.
+            .chunk(first)
+            // Time for the first chunk to be taken on its own. Nothing depends on it but how much is tried out.
             .sleep(Duration::from_millis(1))
-            .piece(second)
+            .chunk(second)
     })
     .await
 }
 
-/// An answer without the second in which it was made.
+/// A response without the second in which it was made.
 fn undated(response: &Response) -> (u16, String, bool) {
     let text = response.text();
     let mut parts = text.split("\"created\":");
@@ -51,7 +51,7 @@ fn undated(response: &Response) -> (u16, String, bool) {
     (response.status, out, response.complete)
 }
 
-/// Asks once for each place where a stream of this length can be cut; all answers must be alike. Gives one of them.
+/// Asks once for each place where a stream of this length can be cut; all responses must be alike. Gives one of them.
 async fn at_every_cut(
     length: usize,
     ask: impl AsyncFn(Client) -> Response + Clone + 'static,
@@ -95,7 +95,7 @@ fn lines() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_stream_cut_at_any_octet_comes_out_the_same() {
+async fn a_stream_cut_at_any_byte_comes_out_the_same() {
     let stream = ndjson(&lines());
     let length = stream.len();
     let upstream = cutting("application/x-ndjson", stream).await;
@@ -121,7 +121,7 @@ async fn a_stream_cut_at_any_octet_comes_out_the_same() {
 }
 
 #[tokio::test]
-async fn an_aggregated_answer_is_the_same_wherever_its_stream_is_cut() {
+async fn an_aggregated_response_is_the_same_wherever_its_stream_is_cut() {
     let stream = ndjson(&lines());
     let length = stream.len();
     let upstream = cutting("application/x-ndjson", stream).await;
@@ -181,7 +181,7 @@ async fn a_stream_that_fails_comes_out_the_same_wherever_it_is_cut() {
 }
 
 #[tokio::test]
-async fn an_unchanged_stream_keeps_its_octets_wherever_it_is_cut() {
+async fn an_unchanged_stream_keeps_its_bytes_wherever_it_is_cut() {
     let stream = ": hello\r\n\r\nid: 1\r\nretry: 5\r\ndata: a\r\ndata:  b\r\n\r\n\n\nevent: é\ndata\n\n:x\ndata: 你好\r\rdata: last\n\n";
     let upstream = cutting("text/event-stream", stream.to_owned()).await;
     let gateway = Setup::before(&upstream)
@@ -213,20 +213,20 @@ async fn an_unchanged_stream_keeps_its_octets_wherever_it_is_cut() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_ends_with_an_error_event_and_aggregated_it_is_a_502() {
-    let piece = format!("{}\n", ollama::content("so far"));
-    let head = || Script::ndjson_head().piece(piece.clone());
+    let chunk = format!("{}\n", ollama::content("so far"));
+    let head = || Script::ndjson_head().chunk(chunk.clone());
     for script in [
         // Between chunks, in a chunk's size, in its data, in the line's middle, by a reset, short of the length.
         head().cut(),
-        head().octets("1").cut(),
-        head().octets("20\r\n{\"mess").cut(),
-        head().piece("{\"message\":").cut(),
-        head().octets("zz\r\n").cut(),
+        head().bytes("1").cut(),
+        head().bytes("20\r\n{\"mess").cut(),
+        head().chunk("{\"message\":").cut(),
+        head().bytes("zz\r\n").cut(),
         head().sleep(Duration::from_millis(20)).reset(),
         Script::status(200)
             .field("content-type", "application/x-ndjson")
             .length(5000)
-            .piece(piece.clone())
+            .chunk(chunk.clone())
             .cut(),
     ] {
         let what = format!("{script:?}");
@@ -305,14 +305,14 @@ async fn a_stream_that_ends_without_its_end_is_truncated_and_its_tokens_counted_
 
 #[tokio::test]
 async fn a_model_server_that_falls_silent_is_given_up_and_let_go() {
-    let piece = format!("{}\n", ollama::content("so far"));
+    let chunk = format!("{}\n", ollama::content("so far"));
     let upstream = Upstream::start(move |request| match request.header("x-script") {
         Some("silent") => Script::silent(),
         Some("head") => Script::ndjson_head().hang(),
         Some("trickle") => (0..1000).fold(Script::ndjson_head(), |script, _| {
-            script.piece(piece.clone()).sleep(Duration::from_millis(20))
+            script.chunk(chunk.clone()).sleep(Duration::from_millis(20))
         }),
-        _ => Script::ndjson_head().piece(piece.clone()).hang(),
+        _ => Script::ndjson_head().chunk(chunk.clone()).hang(),
     })
     .await;
     let gateway = Setup::before(&upstream)
@@ -360,10 +360,10 @@ async fn a_model_server_that_falls_silent_is_given_up_and_let_go() {
 async fn an_event_goes_on_as_soon_as_it_is_there() {
     let later = Barrier::new();
     let script = Script::ndjson_head()
-        .piece(format!("{}\n", ollama::content("now")))
+        .chunk(format!("{}\n", ollama::content("now")))
         .wait(&later)
-        .piece(format!("{}\n", ollama::content(" and then")))
-        .piece(format!("{}\n", ollama::done("stop")));
+        .chunk(format!("{}\n", ollama::content(" and then")))
+        .chunk(format!("{}\n", ollama::done("stop")));
     let upstream = Upstream::always(script).await;
     let gateway = Setup::before(&upstream).chat().start().await;
     let mut stream = gateway.client().open_chat(&question(true)).await;

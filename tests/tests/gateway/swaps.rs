@@ -160,8 +160,8 @@ async fn what_has_not_changed_is_the_same_object_with_its_connections() {
 #[tokio::test]
 async fn an_exchange_ends_with_the_snapshot_that_it_began_with() {
     let barrier = sluicegate_tests::Barrier::new();
-    let script = Script::sse_head().piece("data: one\n\n").wait(&barrier);
-    let upstream = Upstream::always(script.piece("data: two\n\n")).await;
+    let script = Script::sse_head().chunk("data: one\n\n").wait(&barrier);
+    let upstream = Upstream::always(script.chunk("data: two\n\n")).await;
     let setup = Setup::before(&upstream).guest(guest::BARE, "");
     let gateway = setup.start().await;
     let mut stream = gateway.client().open(hyper::Method::GET, "/x", "").await;

@@ -72,16 +72,16 @@ async fn chat_and_stream_over_http2_without_tls() {
 }
 
 #[tokio::test]
-async fn the_answer_to_head_is_the_head_of_the_answer_to_get_in_both_versions_of_http() {
+async fn the_response_to_head_is_the_head_of_the_response_to_get_in_both_versions_of_http() {
     let scripts = [
         Script::json(200, &json!({"a": 1})),
-        Script::sse_head().piece("data: one\n\n"),
+        Script::sse_head().chunk("data: one\n\n"),
         Script::empty(200),
         Script::raw("HTTP/1.1 204 No Content\r\n\r\n"),
         Script::raw("HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n"),
         Script::status(200)
             .length(1 << 20)
-            .piece(vec![b'x'; 1 << 20]),
+            .chunk(vec![b'x'; 1 << 20]),
     ];
     for script in scripts {
         let what = format!("{:.120?}", script);
@@ -120,8 +120,8 @@ async fn the_answer_to_head_is_the_head_of_the_answer_to_get_in_both_versions_of
 
 #[tokio::test]
 async fn a_stream_that_breaks_ends_with_its_error_over_http2() {
-    let piece = format!("{}\n", ollama::content("so far"));
-    let upstream = Upstream::always(Script::ndjson_head().piece(piece).cut()).await;
+    let chunk = format!("{}\n", ollama::content("so far"));
+    let upstream = Upstream::always(Script::ndjson_head().chunk(chunk).cut()).await;
     let gateway = Setup::before(&upstream).chat().start().await;
     let response = gateway.client().over_http2().chat(&question(true)).await;
     let chat = response.streamed_chat();
@@ -151,9 +151,9 @@ async fn many_streams_share_one_http2_connection() {
     for _ in 0..50 {
         let mut sender = sender.clone();
         let request = request(format!("http://{}", gateway.address()), &question(true));
-        running.spawn(
-            async move { read(sender.send_request(request).await.expect("an answer")).await },
-        );
+        running.spawn(async move {
+            read(sender.send_request(request).await.expect("a response")).await
+        });
     }
     while let Some(done) = within("a stream of many", running.join_next()).await {
         let (_, body) = done.expect("no panic");
@@ -254,7 +254,7 @@ async fn chat_and_stream_over_tls_in_both_versions_of_http() {
                     .send_request(request(String::new(), &question(stream)))
                     .await
             };
-            let (_, body) = read(response.expect("an answer")).await;
+            let (_, body) = read(response.expect("a response")).await;
             let content = if stream {
                 let chat = Chat::of(&events(&body));
                 assert!(chat.done);
@@ -284,11 +284,11 @@ async fn chat_and_stream_over_tls_in_both_versions_of_http() {
 // As in `cut`: how far the connection's task has come decides what is lost, so several threads, and several tries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_body_that_is_cut_off_over_tls_gives_all_that_came_before() {
-    let pieces: Vec<String> = (0..200)
+    let chunks: Vec<String> = (0..200)
         .map(|number| format!("data: {number}\n\n"))
         .collect();
-    let body = pieces.concat() + "data: 2";
-    let script = Script::sse_head().pieces(pieces).piece("data: 2").cut();
+    let body = chunks.concat() + "data: 2";
+    let script = Script::sse_head().chunks(chunks).chunk("data: 2").cut();
     let upstream = Upstream::always(script).await;
     let (gateway, config, _folder) = with_tls(Setup::before(&upstream).filter()).await;
     for protocol in ["h2", "http/1.1"] {

@@ -135,7 +135,7 @@ async fn the_usual_check_is_not_asked_twice() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_not_read_and_the_server_stays_up() {
+async fn a_response_without_end_is_not_read_and_the_server_stays_up() {
     let version = Script::json(200, &json!({"version": "0.12.3"}));
     let endless = Script::status(200)
         .field("content-type", "application/json")

@@ -1,4 +1,4 @@
-//! HTTP/1.1 with the model server, octet by octet: what it may send, what it must not, and when a connection is used again.
+//! HTTP/1.1 with the model server, byte by byte: what it may send, what it must not, and when a connection is used again.
 //!
 //! No stage looks at these bodies, so what the client gets is what the gateway's own client made of the wire. Nothing here
 //! depends on which library reads it: where the standard leaves a choice (RFC 9112), each choice that harms nobody is taken.
@@ -17,7 +17,7 @@ use sluicegate_tests::client::Response;
 use sluicegate_tests::upstream::Request;
 use sluicegate_tests::{Gateway, Script, Setup, Upstream};
 
-/// What an answer says that has nothing wrong with it.
+/// What a response says that has nothing wrong with it.
 const GOOD: &str = "good";
 
 /// A gateway before a model server that has a script for each path, and [`GOOD`] for all others.
@@ -49,7 +49,7 @@ impl Wire {
         Self { upstream, gateway }
     }
 
-    /// Sends `POST` with a body that can be sent twice, and gives the answer with what the model server got last.
+    /// Sends `POST` with a body that can be sent twice, and gives the response with what the model server got last.
     async fn ask(&self, path: &str) -> (Response, Arc<Request>) {
         let before = self.upstream.requests().len();
         let response = self
@@ -95,7 +95,7 @@ async fn wire_of<T>(cases: &[T], script: impl Fn(&T) -> Script) -> Wire {
     Wire::of(scripts.map(|(number, script)| (path(number), script))).await
 }
 
-/// The answer is the gateway's own error, whole.
+/// The response is the gateway's own error, whole.
 #[track_caller]
 fn assert_refused(response: &Response, codes: &[&str], case: &str) {
     assert_eq!(
@@ -111,7 +111,7 @@ fn assert_refused(response: &Response, codes: &[&str], case: &str) {
     assert_eq!(response.header("content-type"), "application/json");
 }
 
-/// The answer is this body, whole.
+/// The response is this body, whole.
 #[track_caller]
 fn assert_body(response: &Response, body: &[u8], case: &str) {
     assert_eq!(

@@ -132,7 +132,7 @@ fn push_json(out: &mut String, value: &Value) {
 /// Appends the text of a JSON value without hidden characters.
 fn push_raw(out: &mut String, text: &str) {
     // Without them, and without the blanks between lines, it can stay as it is.
-    if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         out.push_str(text);
     } else {
         push_json(out, &value_of(text));
@@ -148,7 +148,7 @@ fn value_of(text: &str) -> Value {
 fn push_string(out: &mut String, text: &str) {
     out.push('"');
     // Most are names and numbers; only what has something to escape is looked at letter by letter.
-    let plain = |octet: u8| matches!(octet, b' '..=b'~') && octet != b'"' && octet != b'\\';
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if text.bytes().all(plain) {
         out.push_str(text);
     } else {

@@ -16,10 +16,10 @@ use sluicegate_config::{Log, LogFormat};
 struct Kept(Arc<Mutex<Vec<String>>>);
 
 impl Write for Kept {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8(octets.to_vec()).expect("a log is UTF-8");
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8(bytes.to_vec()).expect("a log is UTF-8");
         self.0.lock().expect("not poisoned").push(text);
-        Ok(octets.len())
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

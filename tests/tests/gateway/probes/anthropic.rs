@@ -69,7 +69,7 @@ fn last_error(events: &[Event]) -> String {
 }
 
 #[tokio::test]
-async fn a_message_is_asked_of_ollama_and_comes_back_in_one_piece() {
+async fn a_message_is_asked_of_ollama_and_comes_back_whole() {
     let upstream = greets().await;
     let gateway = before_ollama(&upstream).start().await;
     let response = client(&gateway)
@@ -300,7 +300,7 @@ async fn a_stage_that_fails_on_the_response_head_or_a_whole_body_is_an_error_in_
 #[tokio::test]
 async fn an_error_in_mid_stream_is_one_event_in_the_dialect_and_the_last() {
     let trap = "response-plan=sse, later-events=trap";
-    let later = |line: Value| move |script: Script| script.piece(format!("{line}\n"));
+    let later = |line: Value| move |script: Script| script.chunk(format!("{line}\n"));
     let cases: [(&str, Then, &str, &str); 5] = [
         (
             "",
@@ -331,7 +331,7 @@ async fn an_error_in_mid_stream_is_one_event_in_the_dialect_and_the_last() {
     for (acts, then, code, kind) in cases {
         let gate = Barrier::new();
         let first = format!("{}\n", ollama::content("Hello"));
-        let script = Script::ndjson_head().piece(first).wait(&gate);
+        let script = Script::ndjson_head().chunk(first).wait(&gate);
         let upstream = Upstream::always(then(script)).await;
         let gateway = before_ollama(&upstream)
             .upstream("timeout = { idle = \"200ms\" }")
@@ -385,7 +385,7 @@ async fn an_error_in_mid_stream_is_one_event_in_the_dialect_and_the_last() {
 
 #[tokio::test]
 async fn behind_an_early_head_an_error_is_one_event_in_the_dialect() {
-    for (octets, kind) in [
+    for (bytes, kind) in [
         (
             "HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 39\r\n\r\n{\"error\":\"model 'qwen3:32b' not found\"}",
             "not_found_error",
@@ -393,7 +393,7 @@ async fn behind_an_early_head_an_error_is_one_event_in_the_dialect() {
         ("", "api_error"),
     ] {
         let later = Barrier::new();
-        let script = Script::raw("").wait(&later).octets(octets).cut();
+        let script = Script::raw("").wait(&later).bytes(bytes).cut();
         let upstream = Upstream::always(script).await;
         let gateway = before_ollama(&upstream)
             .server("heartbeat = \"30ms\"")
@@ -452,10 +452,10 @@ async fn a_front_before_another_vendor_s_adapter_needs_to_know_nothing_of_it() {
             chunks(texts).concat()
         };
         let script = if pause.is_zero() {
-            Script::sse_head().piece(begun + &engine_died())
+            Script::sse_head().chunk(begun + &engine_died())
         } else {
-            let script = Script::sse_head().piece(begun).sleep(pause);
-            script.piece(engine_died())
+            let script = Script::sse_head().chunk(begun).sleep(pause);
+            script.chunk(engine_died())
         };
         let upstream = Upstream::always(script).await;
         let gateway = before_vllm(&upstream).start().await;
@@ -490,8 +490,8 @@ async fn the_front_s_own_faults_in_mid_stream_come_in_the_dialect() {
             "upstream_invalid",
         ),
     ] {
-        let script = Script::sse_head().pieces(chunks(&["Hel"]));
-        let script = script.sleep(Duration::from_millis(20)).piece(rest);
+        let script = Script::sse_head().chunks(chunks(&["Hel"]));
+        let script = script.sleep(Duration::from_millis(20)).chunk(rest);
         let upstream = Upstream::always(script).await;
         let gateway = before_canonical(&upstream)
             .limit("event = \"64KiB\"")
@@ -524,7 +524,7 @@ async fn a_response_that_cannot_be_had_or_translated_is_an_error_in_the_dialect(
     let odd = Script::json(200, &json!({"choices": "none"}));
     let elsewhere = Script::redirect(307, "/elsewhere");
     let large = json().body(json!({"padding": "x".repeat(100_000)}).to_string());
-    let broken = json().length(100).piece("{\"id\":").cut();
+    let broken = json().length(100).chunk("{\"id\":").cut();
     for script in [large, broken, coded, odd, elsewhere] {
         let upstream = Upstream::always(script).await;
         let gateway = before_canonical(&upstream)
@@ -539,8 +539,8 @@ async fn a_response_that_cannot_be_had_or_translated_is_an_error_in_the_dialect(
 
 #[tokio::test]
 async fn as_long_as_no_head_is_out_the_status_of_an_error_is_the_front_s() {
-    let script = Script::sse_head().pieces(chunks(&[]));
-    let script = script.sleep(Duration::from_millis(20)).piece(engine_died());
+    let script = Script::sse_head().chunks(chunks(&[]));
+    let script = script.sleep(Duration::from_millis(20)).chunk(engine_died());
     let upstream = Upstream::always(script).await;
     let gateway = before_vllm(&upstream).start().await;
     // Nothing of the first chunk gets to the front.

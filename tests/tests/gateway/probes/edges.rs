@@ -9,7 +9,7 @@ use crate::common::{CHAT, assert_error, streamed};
 
 #[tokio::test]
 async fn an_error_that_is_the_first_thing_to_go_out_of_a_stream_has_the_type_of_what_it_is() {
-    let broken = Script::sse_head().piece("data: 1\n\n");
+    let broken = Script::sse_head().chunk("data: 1\n\n");
     let broken = broken.sleep(Duration::from_millis(20)).cut();
     let upstream = Upstream::always(broken).await;
     let gateway = Setup::before(&upstream).filter().start().await;

@@ -155,9 +155,9 @@ async fn errors_before_the_first_byte_are_a_text_with_their_status() {
 async fn an_error_in_mid_stream_is_the_last_line() {
     let gate = Barrier::new();
     let script = Script::ndjson_head()
-        .piece(format!("{}\n", ollama::content("Hello")))
+        .chunk(format!("{}\n", ollama::content("Hello")))
         .wait(&gate)
-        .piece(format!("{}\n", ollama::error("the runner has died")));
+        .chunk(format!("{}\n", ollama::error("the runner has died")));
     let upstream = Upstream::always(script).await;
     let gateway = before_ollama(&upstream).start().await;
     let id = logs::id();
@@ -165,17 +165,17 @@ async fn an_error_in_mid_stream_is_the_last_line() {
     let mut stream = client
         .open(hyper::Method::POST, PATH, question().to_string())
         .await;
-    let mut body = stream.octets().await.expect("the first line").to_vec();
+    let mut body = stream.bytes().await.expect("the first line").to_vec();
     gate.open();
-    while let Some(octets) = stream.octets().await {
-        body.extend(octets);
+    while let Some(bytes) = stream.bytes().await {
+        body.extend(bytes);
     }
     assert_eq!((stream.status, stream.end()), (200, Some(End::Proper)));
     let lines = lines(&body);
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[1], json!({"error": "the runner has died"}));
     assert_eq!(logs::seen(&id).await["error"], "upstream_error");
-    // As one answer there is a status yet.
+    // As one response there is a status yet.
     assert_error(&client.post(PATH, &unary()).await, 502);
     gateway.shutdown().await;
 }
@@ -188,7 +188,7 @@ async fn no_head_goes_out_before_there_is_a_response() {
     let script = Script::raw("")
         // Many heartbeats long.
         .sleep(Duration::from_millis(150))
-        .octets(format!("{head}{missing}"))
+        .bytes(format!("{head}{missing}"))
         .cut();
     let upstream = Upstream::always(script).await;
     let gateway = before_ollama(&upstream)
@@ -202,8 +202,8 @@ async fn no_head_goes_out_before_there_is_a_response() {
 #[tokio::test]
 async fn a_front_that_gave_nothing_yet_still_gets_the_status_of_an_error() {
     // vLLM's first event has no text, so this front has nothing to give for it; then the engine dies.
-    let script = Script::sse_head().pieces(chunks(&[]));
-    let script = script.sleep(Duration::from_millis(50)).piece(engine_died());
+    let script = Script::sse_head().chunks(chunks(&[]));
+    let script = script.sleep(Duration::from_millis(50)).chunk(engine_died());
     let upstream = Upstream::always(script).await;
     let gateway = before_vllm(&upstream).start().await;
     let response = knows(&gateway).post(PATH, &question()).await;

@@ -16,7 +16,7 @@ fn client(gateway: &Gateway, id: &str) -> Client {
 }
 
 #[tokio::test]
-async fn a_request_passes_as_it_is_and_the_answer_names_the_client_s_model() {
+async fn a_request_passes_as_it_is_and_the_response_names_the_client_s_model() {
     let upstream = vllm_greets().await;
     let gateway = before_vllm(&upstream).start().await;
     let id = logs::id();
@@ -119,7 +119,7 @@ async fn errors_of_every_shape_are_the_gateway_s_own() {
 
 #[tokio::test]
 async fn an_error_as_the_first_event_leads_to_the_next_model_server_and_its_adapter() {
-    let dead = Upstream::always(Script::sse_head().piece(engine_died())).await;
+    let dead = Upstream::always(Script::sse_head().chunk(engine_died())).await;
     let spare = Upstream::always(Script::ndjson(&ollama::stream(&["Hello"]))).await;
     let other = format!(
         "[upstream.spare]\ntargets = [{:?}]\nadapter = \"ollama\"",
@@ -156,8 +156,8 @@ async fn an_error_as_the_first_event_leads_to_the_next_model_server_and_its_adap
 #[tokio::test]
 async fn an_error_in_mid_stream_is_the_last_event_without_the_end_marker_behind_it() {
     let gate = Barrier::new();
-    let script = Script::sse_head().pieces(chunks(&["Hel", "lo"]));
-    let upstream = Upstream::always(script.wait(&gate).piece(engine_died())).await;
+    let script = Script::sse_head().chunks(chunks(&["Hel", "lo"]));
+    let upstream = Upstream::always(script.wait(&gate).chunk(engine_died())).await;
     let gateway = before_vllm(&upstream).start().await;
     let id = logs::id();
     let mut stream = client(&gateway, &id).open_chat(&streamed()).await;
@@ -174,7 +174,7 @@ async fn an_error_in_mid_stream_is_the_last_event_without_the_end_marker_behind_
 
     // All at once: how events fall into batches means nothing.
     let all = chunks(&["Hel", "lo"]).concat() + &engine_died();
-    let upstream = Upstream::always(Script::sse_head().piece(all)).await;
+    let upstream = Upstream::always(Script::sse_head().chunk(all)).await;
     let gateway = before_vllm(&upstream).start().await;
     let chat = knows(&gateway).chat(&streamed()).await.streamed_chat();
     assert_eq!((chat.content.as_str(), chat.done), ("Hello", false));

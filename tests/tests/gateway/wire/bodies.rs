@@ -1,4 +1,4 @@
-//! Bodies of answers: where they end, and what happens to those whose framing makes no sense.
+//! Bodies of responses: where they end, and what happens to those whose framing makes no sense.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use super::{GOOD, Wire, assert_body, assert_refused, path, wire_of};
 
-/// An answer with these fields; what follows goes out as it is.
-fn answer(fields: &str, rest: impl AsRef<[u8]>) -> Vec<u8> {
+/// A response with these fields; what follows goes out as it is.
+fn response(fields: &str, rest: impl AsRef<[u8]>) -> Vec<u8> {
     let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
     [head.as_bytes(), rest.as_ref()].concat()
 }
@@ -21,35 +21,35 @@ const CHUNKED: &str = "transfer-encoding: chunked";
 async fn each_legal_way_to_end_a_body_is_understood() {
     // Whether the connection may be used again is a matter of the framing, too.
     let cases = [
-        ("a length", answer("content-length: 5", "hello"), true),
+        ("a length", response("content-length: 5", "hello"), true),
         (
             "a padded length",
-            answer("content-length:  005 ", "hello"),
+            response("content-length:  005 ", "hello"),
             true,
         ),
         (
             "chunks",
-            answer(CHUNKED, "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
+            response(CHUNKED, "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
             true,
         ),
         (
             "names in capitals",
-            answer("Transfer-Encoding: CHUNKED", "5\r\nhello\r\n0\r\n\r\n"),
+            response("Transfer-Encoding: CHUNKED", "5\r\nhello\r\n0\r\n\r\n"),
             true,
         ),
         (
             "sizes with zeros",
-            answer(CHUNKED, "0005\r\nhello\r\n000\r\n\r\n"),
+            response(CHUNKED, "0005\r\nhello\r\n000\r\n\r\n"),
             true,
         ),
         (
             "extensions",
-            answer(CHUNKED, "2;a=b\r\nhe\r\n3;c=\"d e\"\r\nllo\r\n0;f\r\n\r\n"),
+            response(CHUNKED, "2;a=b\r\nhe\r\n3;c=\"d e\"\r\nllo\r\n0;f\r\n\r\n"),
             true,
         ),
         (
             "trailers",
-            answer(
+            response(
                 CHUNKED,
                 "5\r\nhello\r\n0\r\nx-trailer: 1\r\ncontent-length: 9\r\n\r\n",
             ),
@@ -57,19 +57,19 @@ async fn each_legal_way_to_end_a_body_is_understood() {
         ),
         (
             "the end of the connection",
-            answer("x-a: 1", "hello"),
+            response("x-a: 1", "hello"),
             false,
         ),
         (
             "close",
-            answer("connection: close\r\ncontent-length: 5", "hello"),
+            response("connection: close\r\ncontent-length: 5", "hello"),
             false,
         ),
     ];
     for cut in [false, true] {
         let wire = wire_of(&cases, |(_, bytes, keeps)| {
             let script = if cut {
-                Script::raw("").pieces(bytes.iter().map(|octet| [*octet]))
+                Script::raw("").chunks(bytes.iter().map(|byte| [*byte]))
             } else {
                 Script::raw(bytes.clone())
             };
@@ -99,7 +99,7 @@ async fn each_legal_way_to_end_a_body_is_understood() {
 async fn large_chunks_with_large_sizes_in_capitals_are_understood() {
     let body: Vec<u8> = (0..=255_u8).cycle().take(0xABCDE).collect();
     let bytes = [
-        &answer(CHUNKED, "ABCDE\r\n")[..],
+        &response(CHUNKED, "ABCDE\r\n")[..],
         &body,
         b"\r\nA\r\n0123456789\r\n0\r\n\r\n",
     ]
@@ -113,10 +113,10 @@ async fn large_chunks_with_large_sizes_in_capitals_are_understood() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_at_any_octet_is_understood_the_same() {
+async fn a_response_cut_at_any_byte_is_understood_the_same() {
     let bytes = [
         &b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"[..],
-        &answer(
+        &response(
             "x-a: 1\r\ntransfer-encoding: chunked",
             "3;e=\"x\"\r\nhel\r\n00002\r\nlo\r\n1\r\n!\r\n0;last\r\nx-trailer: 1\r\n\r\n",
         ),
@@ -127,9 +127,9 @@ async fn an_answer_cut_at_any_octet_is_understood_the_same() {
         let at: usize = request.path()[1..].parse().expect("a place to cut");
         let (first, second) = bytes.split_at(at);
         Script::raw(first)
-            // Time for the first piece to be taken on its own. Nothing depends on it but how much is tried out.
+            // Time for the first chunk to be taken on its own. Nothing depends on it but how much is tried out.
             .sleep(Duration::from_millis(1))
-            .octets(second)
+            .bytes(second)
     })
     .await;
     let gateway = Setup::before(&upstream).filter().start().await;
@@ -175,7 +175,7 @@ async fn lengths_that_contradict_each_other_or_make_no_sense_are_refused() {
         "content-length: 99999999999999999999999",
     ];
     let wire = wire_of(&cases, |fields| {
-        Script::raw(answer(fields, "hello world, this is more")).hang()
+        Script::raw(response(fields, "hello world, this is more")).hang()
     })
     .await;
     for (number, case) in cases.iter().enumerate() {
@@ -203,7 +203,7 @@ async fn one_length_said_twice_is_that_length_or_refused() {
         "content-length: 5\r\ncontent-length: 5",
         "content-length: 5, 5",
     ];
-    let wire = wire_of(&cases, |fields| Script::raw(answer(fields, "hello"))).await;
+    let wire = wire_of(&cases, |fields| Script::raw(response(fields, "hello"))).await;
     for (number, case) in cases.iter().enumerate() {
         let (response, _) = wire.ask(&path(number)).await;
         assert_body_or_refused(&response, b"hello", case);
@@ -229,7 +229,7 @@ async fn chunks_beside_a_length_count_alone_and_the_length_is_not_passed_on() {
         "transfer-encoding: chunked\r\ncontent-length: 0",
     ];
     let wire = wire_of(&cases, |fields| {
-        Script::raw(answer(fields, "5\r\nhello\r\n0\r\n\r\n"))
+        Script::raw(response(fields, "5\r\nhello\r\n0\r\n\r\n"))
     })
     .await;
     for (number, case) in cases.iter().enumerate() {
@@ -248,32 +248,32 @@ async fn chunks_beside_a_length_count_alone_and_the_length_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn a_body_longer_than_its_length_is_cut_there_and_the_rest_is_nobodys_answer() {
+async fn a_body_longer_than_its_length_is_cut_there_and_the_rest_is_nobodys_response() {
     let evil = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     let cases = [
         (
             "at once",
-            Script::raw(answer("content-length: 5", format!("hello{evil}"))),
+            Script::raw(response("content-length: 5", format!("hello{evil}"))),
         ),
         (
-            "in pieces",
-            Script::raw(answer("content-length: 5", "hel")).pieces([&format!("lo{evil}")[..]]),
+            "in chunks",
+            Script::raw(response("content-length: 5", "hel")).chunks([&format!("lo{evil}")[..]]),
         ),
         (
             "to no body at all",
-            Script::raw(answer("content-length: 0", evil)),
+            Script::raw(response("content-length: 0", evil)),
         ),
         (
             "behind chunks",
-            Script::raw(answer(CHUNKED, format!("5\r\nhello\r\n0\r\n\r\n{evil}"))),
+            Script::raw(response(CHUNKED, format!("5\r\nhello\r\n0\r\n\r\n{evil}"))),
         ),
         (
-            "one octet",
-            Script::raw(answer("content-length: 5", "hello!")),
+            "one byte",
+            Script::raw(response("content-length: 5", "hello!")),
         ),
         (
             "one empty line",
-            Script::raw(answer("content-length: 5", "hello\r\n")),
+            Script::raw(response("content-length: 5", "hello\r\n")),
         ),
     ];
     let wire = wire_of(&cases, |(_, script)| script.clone()).await;
@@ -340,7 +340,7 @@ async fn statuses_without_a_body_end_with_their_head_whatever_it_announces() {
 }
 
 #[tokio::test]
-async fn a_body_behind_a_status_that_has_none_is_nobodys_answer() {
+async fn a_body_behind_a_status_that_has_none_is_nobodys_response() {
     let evil = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     let cases = [
         "HTTP/1.1 204 x\r\n\r\n".to_owned() + evil,
@@ -378,7 +378,7 @@ async fn a_chunk_that_makes_no_sense_is_a_502_at_the_beginning_and_a_broken_body
     ];
     for before in ["", "6\r\nbefore\r\n"] {
         let wire = wire_of(&cases, |chunks| {
-            Script::raw(answer(CHUNKED, before)).octets(*chunks).hang()
+            Script::raw(response(CHUNKED, before)).bytes(*chunks).hang()
         })
         .await;
         for (number, case) in cases.iter().enumerate() {
@@ -410,7 +410,10 @@ async fn a_chunk_without_its_line_end_is_a_broken_body() {
         "5\r\nhello\rX0\r\n\r\n",
         "5\r\nhello world\r\n0\r\n\r\n",
     ];
-    let wire = wire_of(&cases, |chunks| Script::raw(answer(CHUNKED, chunks)).hang()).await;
+    let wire = wire_of(&cases, |chunks| {
+        Script::raw(response(CHUNKED, chunks)).hang()
+    })
+    .await;
     for (number, case) in cases.iter().enumerate() {
         let (response, request) = wire.ask(&path(number)).await;
         if response.status == 200 {
@@ -429,11 +432,11 @@ async fn a_chunk_without_its_line_end_is_a_broken_body() {
 }
 
 #[tokio::test]
-async fn a_huge_chunk_that_never_comes_costs_nothing_and_is_a_broken_answer() {
+async fn a_huge_chunk_that_never_comes_costs_nothing_and_is_a_broken_response() {
     for size in ["ffffffffffffffff", "7fffffffffffffff", "fffffffff"] {
         let wire = Wire::of([(
             "/huge",
-            Script::raw(answer(CHUNKED, format!("{size}\r\n"))).cut(),
+            Script::raw(response(CHUNKED, format!("{size}\r\n"))).cut(),
         )])
         .await;
         let (response, _) = wire.ask("/huge").await;
@@ -445,11 +448,11 @@ async fn a_huge_chunk_that_never_comes_costs_nothing_and_is_a_broken_answer() {
 
 #[tokio::test]
 async fn chunk_lines_and_trailers_without_an_end_are_not_read_for_ever() {
-    let endless = |start: &str, piece: &str| {
-        let piece = piece.repeat((64 << 10) / piece.len());
+    let endless = |start: &str, chunk: &str| {
+        let chunk = chunk.repeat((64 << 10) / chunk.len());
         (0..256)
-            .fold(Script::raw(answer(CHUNKED, start)), |script, _| {
-                script.octets(piece.clone())
+            .fold(Script::raw(response(CHUNKED, start)), |script, _| {
+                script.bytes(chunk.clone())
             })
             .hang()
     };
@@ -480,7 +483,7 @@ async fn chunk_lines_and_trailers_without_an_end_are_not_read_for_ever() {
 }
 
 #[tokio::test]
-async fn an_answer_of_http_1_0_ends_with_its_length_or_its_connection() {
+async fn a_response_of_http_1_0_ends_with_its_length_or_its_connection() {
     let head = |fields: &str| format!("HTTP/1.0 200 OK\r\n{fields}\r\nhello");
     let cases = [
         ("the end of the connection", Script::raw(head("")).cut()),
@@ -488,7 +491,7 @@ async fn an_answer_of_http_1_0_ends_with_its_length_or_its_connection() {
             "a length and the end",
             Script::raw(head("content-length: 5\r\n")).cut(),
         ),
-        // Without `keep-alive` it ends after its answer, whether the server has got round to it or not.
+        // Without `keep-alive` it ends after its response, whether the server has got round to it or not.
         (
             "a length and no end",
             Script::raw(head("content-length: 5\r\n")),
@@ -504,8 +507,8 @@ async fn an_answer_of_http_1_0_ends_with_its_length_or_its_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_that_ends_with_its_connection_is_broken_by_a_reset() {
-    let until_close = || Script::raw(answer("x-a: 1", "some"));
+async fn a_response_that_ends_with_its_connection_is_broken_by_a_reset() {
+    let until_close = || Script::raw(response("x-a: 1", "some"));
     let wire = Wire::of([
         (
             "/in-order",
@@ -541,7 +544,7 @@ async fn codings_of_the_transfer_that_nobody_asked_for_do_not_reach_the_client_u
         "transfer-encoding: chunked, chunked",
     ];
     let wire = wire_of(&cases, |fields| {
-        Script::raw(answer(fields, "5\r\nhello\r\n0\r\n\r\n")).cut()
+        Script::raw(response(fields, "5\r\nhello\r\n0\r\n\r\n")).cut()
     })
     .await;
     for (number, case) in cases.iter().enumerate() {

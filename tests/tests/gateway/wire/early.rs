@@ -24,14 +24,14 @@ async fn begins(gateway: &Gateway, length: usize, part: usize) -> Raw {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_end_of_the_body_reaches_the_client_at_once() {
+async fn a_response_before_the_end_of_the_body_reaches_the_client_at_once() {
     for status in [400, 413, 401] {
         let upstream = Upstream::eager(move |_| refusal(status)).await;
         let gateway = Setup::before(&upstream).filter().start().await;
         let mut raw = begins(&gateway, 1000, 10).await;
-        let answer = raw.answer().await;
-        assert_eq!((answer.status, answer.complete), (status, true));
-        assert_eq!(answer.json(), json!({"error": "no"}));
+        let response = raw.response().await;
+        assert_eq!((response.status, response.complete), (status, true));
+        assert_eq!(response.json(), json!({"error": "no"}));
         let request = upstream.next_request().await;
         assert_eq!(request.header("content-length"), Some("1000"));
         // A request that is never completed cannot be followed by another.
@@ -59,12 +59,12 @@ async fn a_server_that_refuses_a_large_body_and_closes_is_heard() {
         let gateway = Setup::before(&upstream).filter().start().await;
         for _ in 0..5 {
             let mut raw = begins(&gateway, LARGE, 100_000).await;
-            let answer = raw.answer().await;
+            let response = raw.response().await;
             assert_eq!(
-                (answer.status, answer.complete),
+                (response.status, response.complete),
                 (413, true),
                 "{case}: {}",
-                answer.text()
+                response.text()
             );
         }
         assert_eq!(upstream.requests().len(), 5, "{case}: asked once each");
@@ -74,17 +74,17 @@ async fn a_server_that_refuses_a_large_body_and_closes_is_heard() {
 
 #[tokio::test]
 async fn a_server_that_refuses_a_large_body_and_breaks_off_is_heard_or_has_broken_off() {
-    // It closes with octets unread, so the system resets the connection: its answer may have arrived before that or not.
+    // It closes with bytes unread, so the system resets the connection: its response may have arrived before that or not.
     let upstream = Upstream::eager(move |_| refusal(413).cut()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     for round in 1..=10 {
         let mut raw = begins(&gateway, LARGE, 100_000).await;
-        let answer = raw.answer().await;
-        assert!(answer.complete);
-        match answer.status {
-            413 => assert_eq!(answer.json(), json!({"error": "no"})),
-            502 => assert_eq!(answer.json()["error"]["code"], "upstream_broken"),
-            status => panic!("{status}: {}", answer.text()),
+        let response = raw.response().await;
+        assert!(response.complete);
+        match response.status {
+            413 => assert_eq!(response.json(), json!({"error": "no"})),
+            502 => assert_eq!(response.json()["error"]["code"], "upstream_broken"),
+            status => panic!("{status}: {}", response.text()),
         }
         assert_eq!(upstream.requests().len(), round, "asked once each");
     }
@@ -92,25 +92,25 @@ async fn a_server_that_refuses_a_large_body_and_breaks_off_is_heard_or_has_broke
 }
 
 #[tokio::test]
-async fn an_answer_may_stream_while_the_question_still_comes() {
+async fn a_response_may_stream_while_the_question_still_comes() {
     let later = Barrier::new();
     let script = Script::sse_head()
-        .piece("data: one\n\n")
+        .chunk("data: one\n\n")
         .wait(&later)
-        .piece("data: two\n\n");
+        .chunk("data: two\n\n");
     let upstream = Upstream::eager(move |_| script.clone()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     let mut raw = begins(&gateway, 20, 10).await;
-    let mut answer = raw.head("POST").await;
-    assert_eq!(answer.status, 200);
-    while !answer.text().contains("one") {
-        raw.piece(&mut answer).await.expect("the first event");
+    let mut response = raw.head("POST").await;
+    assert_eq!(response.status, 200);
+    while !response.text().contains("one") {
+        raw.chunk(&mut response).await.expect("the first event");
     }
     raw.send("y".repeat(10)).await;
     later.release();
-    while raw.piece(&mut answer).await.is_some() {}
+    while raw.chunk(&mut response).await.is_some() {}
     assert_eq!(
-        (answer.text().as_str(), answer.complete),
+        (response.text().as_str(), response.complete),
         ("data: one\n\ndata: two\n\n", true)
     );
     upstream.next_request().await.answered().await;

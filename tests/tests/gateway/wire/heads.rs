@@ -1,4 +1,4 @@
-//! Heads of answers: what is passed on as it is, and what makes no sense.
+//! Heads of responses: what is passed on as it is, and what makes no sense.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use sluicegate_tests::Script;
 
 use super::{Wire, assert_body, assert_refused, path, wire_of};
 
-/// An answer with these fields and no body.
+/// A response with these fields and no body.
 fn with_fields(fields: &str) -> Script {
     Script::raw(format!(
         "HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n"
@@ -213,10 +213,10 @@ async fn a_large_field_passes_and_an_oversized_one_is_refused() {
 #[tokio::test]
 async fn a_head_without_an_end_is_refused_before_it_fills_the_memory() {
     // Sixteen megabytes at most, in case nobody stops them; each a way of never coming to an end.
-    let endless = |start: &str, piece: &str| {
-        let piece = piece.repeat((64 << 10) / piece.len());
+    let endless = |start: &str, chunk: &str| {
+        let chunk = chunk.repeat((64 << 10) / chunk.len());
         (0..256)
-            .fold(Script::raw(start), |script, _| script.piece(piece.clone()))
+            .fold(Script::raw(start), |script, _| script.chunk(chunk.clone()))
             .hang()
     };
     let cases = [
@@ -237,7 +237,7 @@ async fn a_head_without_an_end_is_refused_before_it_fills_the_memory() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_goes_on_ends_with_the_time_for_the_first_octet() {
+async fn a_head_that_never_goes_on_ends_with_the_time_for_the_first_byte() {
     let wire = Wire::with(
         [
             ("/nothing", Script::silent()),
@@ -246,8 +246,8 @@ async fn a_head_that_never_goes_on_ends_with_the_time_for_the_first_octet() {
                 "/drops",
                 "HTTP/1.1 200 OK\r\nx-a: 1234567890\r\n"
                     .bytes()
-                    .fold(Script::raw(""), |script, octet| {
-                        script.piece([octet]).sleep(Duration::from_millis(50))
+                    .fold(Script::raw(""), |script, byte| {
+                        script.chunk([byte]).sleep(Duration::from_millis(50))
                     })
                     .hang(),
             ),
@@ -269,7 +269,7 @@ async fn a_head_that_never_goes_on_ends_with_the_time_for_the_first_octet() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_with_the_head_is_an_empty_or_a_broken_answer_as_the_head_says() {
+async fn a_connection_that_ends_with_the_head_is_an_empty_or_a_broken_response_as_the_head_says() {
     let head = |fields: &str| Script::raw(format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).cut();
     let wire = Wire::of([
         ("/length", head("content-length: 5\r\n")),

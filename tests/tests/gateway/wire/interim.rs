@@ -1,4 +1,4 @@
-//! Interim answers (1xx) before the real one.
+//! Interim responses (1xx) before the real one.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const PROCESSING: &str = "HTTP/1.1 102 Processing\r\n\r\n";
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nx-final: 1\r\ncontent-length: 5\r\n\r\nhello";
 
 #[tokio::test]
-async fn interim_answers_are_skipped_however_many_and_however_cut() {
+async fn interim_responses_are_skipped_however_many_and_however_cut() {
     let cases = [
         ("one", Script::raw([CONTINUE, ANSWER].concat())),
         ("hints", Script::raw([HINTS, ANSWER].concat())),
@@ -24,15 +24,15 @@ async fn interim_answers_are_skipped_however_many_and_however_cut() {
         ("many", Script::raw(HINTS.repeat(30) + ANSWER)),
         (
             "each on its own",
-            Script::raw(CONTINUE).pieces([HINTS, PROCESSING, ANSWER]),
+            Script::raw(CONTINUE).chunks([HINTS, PROCESSING, ANSWER]),
         ),
         (
-            "octet by octet",
-            Script::raw("").pieces(
+            "byte by byte",
+            Script::raw("").chunks(
                 [CONTINUE, HINTS, ANSWER]
                     .concat()
                     .bytes()
-                    .map(|octet| [octet]),
+                    .map(|byte| [byte]),
             ),
         ),
     ];
@@ -43,7 +43,7 @@ async fn interim_answers_are_skipped_however_many_and_however_cut() {
         assert_eq!(response.header("x-final"), "1", "{case}");
         assert!(
             !response.fields.contains_key("link"),
-            "{case}: of the interim answer"
+            "{case}: of the interim response"
         );
         assert_eq!(
             wire.goes_on(case).await,
@@ -55,7 +55,7 @@ async fn interim_answers_are_skipped_however_many_and_however_cut() {
 }
 
 #[tokio::test]
-async fn interim_answers_without_a_real_one_are_a_broken_answer() {
+async fn interim_responses_without_a_real_one_are_a_broken_response() {
     let cases = [
         ("an end", Script::raw(CONTINUE).cut()),
         ("a reset", Script::raw(HINTS).reset()),
@@ -74,9 +74,9 @@ async fn interim_answers_without_a_real_one_are_a_broken_answer() {
 }
 
 #[tokio::test]
-async fn a_server_that_sends_interim_answers_for_ever_is_given_up() {
+async fn a_server_that_sends_interim_responses_for_ever_is_given_up() {
     let script = (0..10_000).fold(Script::raw(""), |script, _| {
-        script.piece(HINTS).sleep(Duration::from_millis(5))
+        script.chunk(HINTS).sleep(Duration::from_millis(5))
     });
     let wire = Wire::with([("/endless", script)], |setup| {
         setup.upstream("timeout = { first-byte = \"300ms\" }")
@@ -92,7 +92,7 @@ async fn a_server_that_sends_interim_answers_for_ever_is_given_up() {
         response.text()
     );
     request.disconnected().await;
-    wire.goes_on("interim answers for ever").await;
+    wire.goes_on("interim responses for ever").await;
     wire.gateway.shutdown().await;
 }
 

@@ -7,14 +7,14 @@ use sluicegate_tests::{Barrier, Script, Setup, Upstream, guest};
 
 use super::{GOOD, Wire, assert_body, assert_refused};
 
-/// An answer that keeps its connection.
+/// A response that keeps its connection.
 const KEPT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood";
 
 #[tokio::test]
-async fn a_connection_is_used_again_after_each_kind_of_answer_that_ends_properly() {
+async fn a_connection_is_used_again_after_each_kind_of_response_that_ends_properly() {
     let wire = Wire::of([
         ("/length", Script::status(200).body("x")),
-        ("/chunked", Script::status(200).chunked().piece("x")),
+        ("/chunked", Script::status(200).chunked().chunk("x")),
         ("/empty", Script::empty(200)),
         ("/error", Script::status(500).body("x")),
         (
@@ -56,14 +56,14 @@ async fn a_server_that_answers_in_full_and_half_closes_is_answered_for_and_left(
     let wire = Wire::of([
         (
             "/length",
-            Script::status(200).length(3).piece("bye").half_close(),
+            Script::status(200).length(3).chunk("bye").half_close(),
         ),
         (
             "/chunked",
             Script::status(200)
                 .chunked()
-                .piece("bye")
-                .octets("0\r\n\r\n")
+                .chunk("bye")
+                .bytes("0\r\n\r\n")
                 .half_close(),
         ),
         (
@@ -82,13 +82,13 @@ async fn a_server_that_answers_in_full_and_half_closes_is_answered_for_and_left(
 }
 
 #[tokio::test]
-async fn a_server_that_half_closes_without_an_answer_has_broken_off() {
+async fn a_server_that_half_closes_without_a_response_has_broken_off() {
     let wire = Wire::of([
         ("/nothing", Script::raw("").half_close()),
         ("/half", Script::raw("HTTP/1.1 200 OK\r\n").half_close()),
         (
             "/body",
-            Script::status(200).length(9).piece("").half_close(),
+            Script::status(200).length(9).chunk("").half_close(),
         ),
     ])
     .await;
@@ -102,7 +102,7 @@ async fn a_server_that_half_closes_without_an_answer_has_broken_off() {
 }
 
 #[tokio::test]
-async fn garbage_on_a_kept_connection_is_nobodys_answer() {
+async fn garbage_on_a_kept_connection_is_nobodys_response() {
     for garbage in [
         "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
         "HTTP/1.1 100 Continue\r\n\r\n",
@@ -111,11 +111,11 @@ async fn garbage_on_a_kept_connection_is_nobodys_answer() {
         "\r\n",
     ] {
         let (before, after) = (Barrier::new(), Barrier::new());
-        // The client has its answer, and the connection is kept, before the garbage comes.
-        let script = Script::raw(KEPT).wait(&before).octets(garbage).wait(&after);
+        // The client has its response, and the connection is kept, before the garbage comes.
+        let script = Script::raw(KEPT).wait(&before).bytes(garbage).wait(&after);
         let wire = Wire::of([("/first", script)]).await;
         let (response, request) = wire.ask("/first").await;
-        assert_body(&response, GOOD.as_bytes(), "the first answer");
+        assert_body(&response, GOOD.as_bytes(), "the first response");
         before.release();
         after.reached(1).await;
         wire.goes_on_elsewhere(&request, garbage).await;
@@ -189,7 +189,7 @@ async fn a_kept_connection_that_dies_without_a_word_is_replaced_and_the_client_s
 }
 
 #[tokio::test]
-async fn a_kept_connection_on_which_an_answer_has_begun_is_not_tried_again() {
+async fn a_kept_connection_on_which_a_response_has_begun_is_not_tried_again() {
     for (case, second) in [
         ("half a status line", Script::raw("HTTP/1.1 20").cut()),
         (
@@ -204,11 +204,11 @@ async fn a_kept_connection_on_which_an_answer_has_begun_is_not_tried_again() {
         ),
         (
             "half a body",
-            Script::status(200).length(9).piece("half").cut(),
+            Script::status(200).length(9).chunk("half").cut(),
         ),
         (
             "half a body, reset",
-            Script::status(200).length(9).piece("").reset(),
+            Script::status(200).length(9).chunk("").reset(),
         ),
     ] {
         let upstream = once_then(second).await;
@@ -236,13 +236,13 @@ async fn a_kept_connection_on_which_an_answer_has_begun_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn an_interim_answer_on_a_kept_connection_counts_as_a_beginning() {
+async fn an_interim_response_on_a_kept_connection_counts_as_a_beginning() {
     let upstream = once_then(Script::raw("HTTP/1.1 102 Processing\r\n\r\n").cut()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     let client = gateway.client().with(guest::FIELD, "request-plan=whole");
     let ask = async || client.request(Method::POST, "/x", "q").await;
-    assert_body(&ask().await, GOOD.as_bytes(), "the first answer");
-    assert_refused(&ask().await, &["upstream_broken"], "an interim answer");
+    assert_body(&ask().await, GOOD.as_bytes(), "the first response");
+    assert_refused(&ask().await, &["upstream_broken"], "an interim response");
     assert_eq!(upstream.requests().len(), 2, "the model must not run twice");
     gateway.shutdown().await;
 }
@@ -273,7 +273,7 @@ async fn a_body_that_was_passed_on_unread_cannot_be_sent_again_and_the_client_is
     let upstream = once_then(Script::raw("").cut()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     let ask = async || gateway.client().request(Method::POST, "/x", "q").await;
-    assert_body(&ask().await, GOOD.as_bytes(), "the first answer");
+    assert_body(&ask().await, GOOD.as_bytes(), "the first response");
     assert_refused(&ask().await, &["upstream_broken"], "a body that is gone");
     assert_eq!(upstream.requests().len(), 2);
     assert_body(&ask().await, GOOD.as_bytes(), "the next one");
@@ -296,7 +296,7 @@ async fn a_fresh_connection_that_dies_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_body_that_is_passed_on_unread_needs_no_second_try_after_a_silent_close() {
-    // Each answer is followed by the end of its connection, which the gateway has not been told of.
+    // Each response is followed by the end of its connection, which the gateway has not been told of.
     let upstream = Upstream::always(Script::raw(KEPT).cut()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     for round in 0..5 {

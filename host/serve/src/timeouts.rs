@@ -19,13 +19,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::flush::Flush;
 use super::idle::Place;
 use sluicegate_config::Limits;
-use sluicegate_io as octets;
+use sluicegate_io as vectored;
 
 /// What a connection is doing, as far as its requests tell.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     running: AtomicUsize,
-    /// HTTP/2 has frames between requests, so octets are not the beginning of a head there.
+    /// HTTP/2 has frames between requests, so bytes are not the beginning of a head there.
     multiplexed: AtomicBool,
     flush: Arc<Flush>,
     /// Some of a request head has come, and not all of it.
@@ -128,8 +128,8 @@ impl<B: hyper::body::Body<Data = Bytes> + Unpin> hyper::body::Body for Watched<B
     }
 }
 
-/// A connection's octets under the limits above.
-pub(super) struct Guarded<S> {
+/// A connection's bytes under the limits above.
+pub(super) struct Timed<S> {
     stream: S,
     activity: Arc<Activity>,
     head: Duration,
@@ -137,7 +137,7 @@ pub(super) struct Guarded<S> {
     write: Duration,
     /// Since when the client has been silent between requests; `None` while one is served.
     silent_since: Option<Instant>,
-    /// When the first octet of a request head came that is not complete.
+    /// When the first byte of a request head came that is not complete.
     head_since: Option<Instant>,
     /// Since when the client has taken nothing of what is to be written.
     blocked_since: Option<Instant>,
@@ -145,7 +145,7 @@ pub(super) struct Guarded<S> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Guarded<S> {
+impl<S> Timed<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>, limits: &Limits) -> Self {
         Self {
             stream,
@@ -160,7 +160,7 @@ impl<S> Guarded<S> {
         }
     }
 
-    /// Octets have come.
+    /// Bytes have come.
     fn heard(&mut self) {
         if self.activity.is_running() {
             self.head_since = None;
@@ -171,7 +171,7 @@ impl<S> Guarded<S> {
         self.tells_of_head();
     }
 
-    /// No octets are there.
+    /// No bytes are there.
     fn hears_nothing(&mut self) {
         if self.activity.is_running() {
             self.silent_since = None;
@@ -237,7 +237,7 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -258,7 +258,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -273,7 +273,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = octets::poll_write(&mut self.stream, cx, bytes);
+        let outcome = vectored::poll_write(&mut self.stream, cx, bytes);
         self.wrote(cx, outcome)
     }
 
@@ -317,9 +317,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_between_requests_ends_the_connection_after_the_keep_alive_time() {
         let (_client, server) = duplex(64);
-        let mut guarded = Guarded::new(server, Arc::default(), &limits());
+        let mut stream = Timed::new(server, Arc::default(), &limits());
         let began = Instant::now();
-        let error = guarded.read_u8().await.expect_err("it ends");
+        let error = stream.read_u8().await.expect_err("it ends");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed().as_secs(), 75);
     }
@@ -327,7 +327,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_comes_drop_by_drop_ends_after_its_own_time() {
         let (mut client, server) = duplex(64);
-        let mut guarded = Guarded::new(server, Arc::default(), &limits());
+        let mut stream = Timed::new(server, Arc::default(), &limits());
         let began = Instant::now();
         let drip = async {
             loop {
@@ -339,7 +339,7 @@ mod tests {
         };
         let read = async {
             loop {
-                if let Err(error) = guarded.read_u8().await {
+                if let Err(error) = stream.read_u8().await {
                     break error;
                 }
             }
@@ -354,12 +354,12 @@ mod tests {
     async fn a_served_request_may_be_silent_and_a_client_that_takes_nothing_may_not() {
         let (_client, server) = duplex(4);
         let activity = Arc::new(Activity::default());
-        let mut guarded = Guarded::new(server, activity.clone(), &limits());
+        let mut stream = Timed::new(server, activity.clone(), &limits());
         let running = activity.begin(&hyper::Request::new(()));
-        let quiet = tokio::time::timeout(Duration::from_secs(600), guarded.read_u8()).await;
+        let quiet = tokio::time::timeout(Duration::from_secs(600), stream.read_u8()).await;
         assert!(quiet.is_err(), "a request that is served has no limit here");
         let began = Instant::now();
-        let error = guarded
+        let error = stream
             .write_all(b"more than four")
             .await
             .expect_err("it ends");
