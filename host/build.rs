@@ -1,7 +1,7 @@
-//! Compiles the plugins that ship, makes components of them, and embeds them.
+//! Compiles the plugins that ship, wraps them as components, and embeds them.
 //!
-//! They are compiled for `wasm32-unknown-unknown` and wrapped by `wit-component`: without WASI imports an instance is cheaper to
-//! make. The result is `builtins.rs` in the build's output folder: a table of name and bytes.
+//! They are compiled for `wasm32-unknown-unknown` and wrapped by `wit-component`: an instance without WASI imports is cheaper
+//! to create. The result is `builtins.rs` in the build's output folder: a table of name and bytes.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -17,8 +17,8 @@ use wit_component::ComponentEncoder;
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
 const PLUGINS: [&str; 5] = ["access-log", "aggregate", "auth", "ollama", "rewrite"];
 
-/// Every sandbox's memory is looked over when it is given back, so that it pays to keep it small: a stack of 128 KiB in
-/// place of 1 MiB. One that is used up is a trap.
+/// A sandbox's memory is scanned when it is returned to the pool, so it should be small: a stack of 128 KiB instead of 1 MiB.
+/// A stack overflow is a trap.
 const STACK: &str = "-Clink-arg=-zstack-size=131072";
 
 fn main() {
@@ -71,17 +71,17 @@ fn componentize(module: &Path) -> Vec<u8> {
         })
 }
 
-/// Functions whose results are freed, by interface and name: those that a stream calls again and again, and the one whose result,
-/// often the largest of all, would be in the way until the stream ends. Every other function is called once, and its result is
-/// small or the last one.
+/// Functions whose results are freed, by interface and name: those that a stream calls repeatedly, and the one whose result
+/// is often the largest of all and would otherwise stay until the stream ends. Every other function is called once, and its
+/// result is small or the last one.
 const FREED: [(&str, &str); 3] = [
     ("/request@", "#body"),
     ("/chunks@", "#chunk"),
     ("/events@", "#batch"),
 ];
 
-/// Copies a module without the functions that free a result once the gateway has it, but for those of [`FREED`]: to look such
-/// a function up for each sandbox, and to call it, is work for nothing if the sandbox is given up soon.
+/// Copies a module without the functions that free a result after the gateway has copied it, except those of [`FREED`].
+/// Looking up and calling such a function in each sandbox is wasted work if the sandbox is dropped soon after.
 struct WithoutCleaning;
 
 impl Reencode for WithoutCleaning {

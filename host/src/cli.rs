@@ -1,8 +1,8 @@
-//! The command line. One file per command; what they do is in the rest of the library.
+//! The command line. One file per command; the work is done in the other crates.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command's answer goes to the terminal"
+    reason = "a command's output goes to the terminal"
 )]
 
 mod chat;
@@ -41,7 +41,7 @@ enum What {
     /// Runs the gateway with a simulated Ollama inside: everything works on a bare machine.
     #[cfg(feature = "demo")]
     Demo(Configured),
-    /// Validates a configuration, loads its plugins, and says all that is wrong with it.
+    /// Validates a configuration, loads its plugins, and reports all problems.
     Check {
         /// The configuration to check.
         file: PathBuf,
@@ -71,7 +71,7 @@ struct Configured {
 
 #[derive(Debug, Subcommand)]
 enum Plugin {
-    /// Loads a component and shows what it says of itself. A name like `builtin:auth` shows a plugin that ships.
+    /// Loads a component and shows its manifest and its interfaces. A name such as `builtin:auth` shows a built-in plugin.
     Inspect {
         /// The component.
         file: PathBuf,
@@ -91,7 +91,7 @@ enum Database {
         #[arg(long, default_value = "local")]
         user: String,
     },
-    /// Adds the sessions of such a file to those of a user.
+    /// Adds the sessions of an exported file to those of a user.
     Import {
         /// The file; `-` for standard input.
         file: PathBuf,
@@ -99,14 +99,14 @@ enum Database {
         #[arg(long, default_value = "local")]
         user: String,
     },
-    /// Copies the database to a file, also while it is in use.
+    /// Copies the database to a file, even while it is in use.
     Backup {
         /// The new file.
         to: PathBuf,
     },
 }
 
-/// How long the end of the program waits for its last log lines to be read. Arbitrary.
+/// How long the program waits at its end for its last log lines to be read. Arbitrary.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Exit code for a configuration that cannot be used.
@@ -139,7 +139,7 @@ impl Command {
                 }
             }
         });
-        // A compilation that nobody waits for any more need not keep the program.
+        // The program does not wait for a compilation whose result is not needed any more.
         runtime.shutdown_background();
         log::flush(LAST_LINES);
         code
@@ -174,7 +174,7 @@ fn warn(warnings: &[Problem]) {
     }
 }
 
-/// Prints to standard output; a reader that has gone away is no error.
+/// Prints to standard output; a closed pipe is not an error.
 fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sluicegate::cli::Command;
 
-/// Fresh sandboxes and short-lived buffers make many small allocations on all threads.
+/// Fresh sandboxes and short-lived buffers cause many small allocations on all threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -16,9 +16,9 @@ pub struct Target {
     pub host: String,
     /// The port to connect to, never 0.
     pub port: u16,
-    /// What to send as `host`: with brackets around IPv6, without the scheme's own port.
+    /// What to send as `host`: with brackets around an IPv6 address, and without the scheme's default port.
     pub authority: String,
-    /// A path to put before every request path: "" or `/…`, without a slash at its end.
+    /// A prefix for every request path: "" or `/…`, without a trailing slash.
     pub base: String,
 }
 
@@ -94,16 +94,16 @@ impl Target {
     }
 }
 
-/// Refuses an address with a user name and, perhaps, a password. Nothing of it is shown, and nothing of it is read: a password
-/// may have any separator in it, and what follows that would pass for a port or a path.
+/// Refuses an address with a user name and perhaps a password. It is neither shown nor parsed further: a password may contain
+/// any separator, and what follows it would pass for a port or a path.
 pub(super) fn refuse_user(text: &str) -> Result<(), String> {
     if text.contains('@') {
-        return Err("has a user name in it (an @ of a path is written %40)".to_owned());
+        return Err("contains a user name (write an @ in a path as %40)".to_owned());
     }
     Ok(())
 }
 
-/// Whether a request can have this path, with or without a query, as it stands.
+/// Whether a request can have this path as it is, with or without a query.
 pub(super) fn is_path(text: &str) -> bool {
     text.starts_with('/')
         && text
@@ -115,7 +115,7 @@ pub(super) fn is_path(text: &str) -> bool {
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host is without brackets.
 pub(super) fn split_port(authority: &str, default_port: u16) -> Result<(&str, u16), String> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or("has an open bracket")?;
+        let (host, after) = rest.split_once(']').ok_or("has an opening bracket without a closing one")?;
         if host.parse::<Ipv6Addr>().is_err() {
             return Err(format!("has the illegal host {host:?}"));
         }
@@ -136,14 +136,14 @@ pub(super) fn split_port(authority: &str, default_port: u16) -> Result<(&str, u1
     Ok((host, port))
 }
 
-/// A port in digits; a sign, which `parse` would take, is none.
+/// A port in digits. `parse` alone would also accept a sign.
 fn port_number(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Reads an address to listen on, an IP address or `localhost` and a port, and takes it: no other part of the gateway can
-/// have it too.
+/// Reads an address to listen on (an IP address or `localhost`, and a port) and reserves it: no other part of the gateway can
+/// listen there.
 pub(super) fn listen(text: &Text<'_>) -> Option<SocketAddr> {
     let Some(address) = parse_listen(&text.text) else {
         let message = format!("is not an address to listen on: {:?}", text.text);
@@ -169,12 +169,12 @@ fn parse_listen(text: &str) -> Option<SocketAddr> {
     }
 }
 
-/// Whether two listeners cannot both have their address.
+/// Whether two listeners cannot both be opened.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let (one, other) = (a.ip(), b.ip());
     let covers = one == other
         || (one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified()));
-    // With port 0 the system chooses, and it never chooses the same twice.
+    // With port 0 the system chooses, and it never chooses one that is in use.
     a.port() != 0 && a.port() == b.port() && covers
 }
 

@@ -15,38 +15,39 @@ use super::{CHAT_ENDPOINT, CHAT_PORT, Secret, Target, address, secret};
 pub struct Chat {
     /// Where it listens; default `127.0.0.1:18789`.
     pub listen: SocketAddr,
-    /// The proxy that it asks, as a URL without a slash at its end, with `/v1` or without; without it, the first listener of this configuration.
+    /// The URL of the proxy that it calls, without a trailing slash, with or without `/v1`. `None`: the first listener of
+    /// this configuration.
     pub endpoint: Option<String>,
-    /// The key that it sends to the proxy.
+    /// The API key that it sends to the proxy.
     pub key: Option<Secret>,
     /// Where sessions are kept; default `sluicegate.db` beside the file.
     pub store: PathBuf,
-    /// With it the listener speaks TLS only.
+    /// If set, the listener speaks TLS only.
     pub tls: Option<Tls>,
-    /// It may listen off loopback without TLS, because something in front of it does TLS.
+    /// Allows listening off loopback without TLS, because a proxy in front terminates TLS.
     pub allow_plain_remote: bool,
-    /// Origins from which the page is used, besides this machine's own.
+    /// Origins from which the page is used, in addition to this machine's own.
     pub origins: Vec<String>,
-    /// Proxies in front of it, whose `X-Forwarded-For` says who asks.
+    /// Proxies in front of it, whose `X-Forwarded-For` names the client.
     pub trusted_proxies: Vec<IpNet>,
-    /// Who may log in with a token; without any, one-time links let in the local user.
+    /// Who may log in with a token. If empty, one-time links let in the local user.
     pub users: Vec<User>,
-    /// The model where none was chosen; otherwise the first that the proxy lists.
+    /// The model for sessions without a choice of their own. `None`: the first one that the proxy lists.
     pub model: Option<String>,
     /// After how long an answer that nobody watches is stopped; default 15 min, `None`: never.
     pub orphan_timeout: Option<Duration>,
-    /// What one user or address may take.
+    /// What one user or one address may use.
     pub limits: ChatLimits,
 }
 
-/// What one user or address may take of the web gateway. None of it can be switched off.
+/// What one user or one address may use of the web gateway. No limit can be switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatLimits {
-    /// Messages of one user in a minute; default 20.
+    /// Messages of one user per minute; default 20.
     pub sends_per_minute: u32,
-    /// Answers of one user at a time, more wait; default 2.
+    /// Answers of one user at a time; default 2. Others wait.
     pub runs_per_user: usize,
-    /// Answers of all users at a time, more wait; default 32.
+    /// Answers of all users at a time; default 32. Others wait.
     pub runs: usize,
     /// Answers of one user that can wait for their turn; default 10.
     pub waiting_per_user: usize,
@@ -60,7 +61,8 @@ pub struct ChatLimits {
     pub connections: usize,
     /// Connections from one address at a time; default 128.
     pub connections_per_address: usize,
-    /// Failed logins in a minute, with one token or with different ones from one address, before five minutes of none; default 10.
+    /// Failed logins per minute, with one token or from one address; default 10. After that, logins are refused for five
+    /// minutes.
     pub login_failures: u32,
 }
 
@@ -81,21 +83,21 @@ impl Default for ChatLimits {
     }
 }
 
-/// The most that `message_chars` can be: with four bytes a character it fits into a frame of 1 MiB.
+/// The upper limit of `message_chars`: at four bytes a character, such a message fits into a frame of 1 MiB.
 const MESSAGE_CHARS: usize = 250_000;
 
-/// The most that `answer` can be in bytes: a longer one could be exported, but not imported again.
+/// The upper limit of `answer` in bytes: a longer answer could be exported, but not imported again.
 const ANSWER: usize = 8 << 20;
 
-/// How long an answer that nobody watches goes on.
+/// How long an answer that nobody watches goes on by default.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Someone who may log in with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name; users are told apart by it.
+    /// The name; it identifies the user.
     pub name: String,
-    /// The secret.
+    /// The token.
     pub token: Secret,
     /// Whether the user may see all of `/debug`.
     pub debug: bool,
@@ -103,7 +105,7 @@ pub struct User {
 
 const SQLITE: &str = "sqlite:";
 
-/// The web gateway, unless the file has no such section: the environment alone does not switch it on.
+/// Reads the web gateway's section, if the file has one: the environment alone does not switch it on.
 pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
     let table = root.section("chat");
     if !table.is_present() {
@@ -163,7 +165,7 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
     let read: Result<IpNet, _> = network;
     if read.is_err() {
         let mend = r#"write "10.0.0.1" or "10.0.0.0/8""#;
-        value.problem("is no address and no network", mend);
+        value.problem("is neither an address nor a network", mend);
     }
     read.ok()
 }
@@ -187,7 +189,7 @@ fn limits(table: &Table<'_>) -> ChatLimits {
     limits
 }
 
-/// A number in a minute.
+/// A number of events per minute.
 fn rate(value: Option<Value<'_>>) -> Option<u32> {
     let value = value?;
     let rate = u32::try_from(value.count()?).ok();
@@ -230,7 +232,7 @@ fn user(table: &Table<'_>) -> Option<User> {
     })
 }
 
-/// The address; the variable has a port only and leaves the rest as it is.
+/// The address. The variable holds a port only, and leaves the host as it is.
 fn listen(table: &Table<'_>) -> Option<SocketAddr> {
     let from_file = table.text("listen");
     let port = table.cx.variable(CHAT_PORT);
@@ -259,21 +261,21 @@ fn read_endpoint(text: &Text<'_>) -> String {
     match Target::parse(&text.text) {
         Ok(target) => target.to_string(),
         Err(error) => {
-            let message = format!("is no address of the proxy: it {error}");
+            let message = format!("is not an address of a proxy: it {error}");
             text.problem(message, r#"write it as "http://127.0.0.1:8080""#);
             String::new()
         }
     }
 }
 
-/// The path of a database beside the configuration.
+/// The path of a database, relative to the configuration's file.
 fn read_store(text: &Text<'_>) -> PathBuf {
     match text.text.strip_prefix(SQLITE) {
         Some(path) if !path.is_empty() => text.cx.path(path),
         Some(_) | None => {
-            // Not shown: it may be the address of a database with a password in it.
+            // The value is not shown: it may be the address of a database, with a password.
             text.problem(
-                "is no store",
+                "is not a store",
                 r#"write "sqlite:PATH", such as "sqlite:sluicegate.db""#,
             );
             PathBuf::new()

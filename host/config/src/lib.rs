@@ -1,11 +1,12 @@
-//! The configuration: from TOML and the environment to types that the rest of the code trusts.
+//! The configuration: turns TOML and the environment into types that the rest of the code can trust.
 //!
-//! Responsible for what can be known from the file alone, and for saying everything that is wrong at once: with key path,
-//! line and mend. Not responsible for what needs a plugin to be loaded (its role, its schema) or a port to be bound.
+//! Responsible for everything that can be checked from the file alone, and for reporting all problems at once, each with its
+//! key path, its line and how to fix it. Not responsible for checks that need a loaded plugin (its role, its schema) or a
+//! bound port.
 //!
 //! # Shape
-//! The file is read by hand-written readers, one file a section, over a parsed document with positions; the default is
-//! `config/default.toml`. Keys are in kebab case, durations and sizes are strings with a unit.
+//! The file is read by hand-written readers, one source file per section, from a parsed document with positions. The default
+//! configuration is `default.toml` beside this file. Keys are in kebab case, durations and sizes are strings with a unit.
 //!
 //! # Environment
 //! An empty value counts as unset. A variable wins over the file.
@@ -21,7 +22,7 @@
 //! | `CLAWDBOT_PORT` | replaces the port of `chat.listen`, if there is a `[chat]` |
 //! | `CLAWDBOT_MODEL_ENDPOINT` | replaces `chat.endpoint`, if there is a `[chat]` |
 //!
-//! Besides, `{ env = "NAME" }` takes a secret from any variable.
+//! In addition, `{ env = "NAME" }` takes a secret from any variable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -66,19 +67,19 @@ const API_KEY: &str = "SLUICEGATE_API_KEY";
 const CHAT_PORT: &str = "CLAWDBOT_PORT";
 const CHAT_ENDPOINT: &str = "CLAWDBOT_MODEL_ENDPOINT";
 
-/// Looks up a variable of the environment.
+/// Looks up an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A configuration in which every reference leads somewhere.
+/// A valid configuration: every name that it refers to is defined.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// What holds for the whole proxy.
+    /// Settings of the whole proxy.
     pub server: Server,
     /// How and how much to log.
     pub log: Log,
     /// The admin API; `None`: off.
     pub admin: Option<Admin>,
-    /// Where requests come in; no two on one address. Empty only if there is a `chat`.
+    /// Where requests arrive; no two share an address. Empty only if there is a `chat`.
     pub listeners: Vec<Listener>,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
@@ -88,24 +89,25 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The web gateway; `None`: off.
     pub chat: Option<Chat>,
-    /// What is legal and looks wrong; for the log and for `check`.
+    /// What is legal but looks wrong, for the log and for `check`.
     pub warnings: Vec<Problem>,
 }
 
-/// Reads a configuration; relative paths in it start at `base`.
+/// Reads a configuration. Relative paths in it are resolved against `base`.
 ///
-/// The files of secrets are read, those of certificates opened, those of plugins left alone.
+/// The files of secrets are read, those of certificates only opened, those of plugins not touched.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the file. A file that is not TOML gives its first syntax error only.
+/// All problems, in the order of the file. If the file is not TOML, only its first syntax error.
 pub fn parse(text: &str, base: &Path, env: Env<'_>) -> Result<Config, Problems> {
     parse_with_files(text, base, env).0
 }
 
-/// Reads a configuration from a file, or the default one. Relative paths start at the file's folder, or here.
+/// Reads a configuration from a file, or the default one. Relative paths are resolved against the file's folder, or against
+/// the current folder.
 ///
 /// # Errors
-/// As [`parse`]; a file that cannot be read is a problem of its own.
+/// Those of [`parse`]; and a file that cannot be read.
 pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Config, Problems> {
     load_with_files(file, env).0
 }
@@ -167,7 +169,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     }
 }
 
-/// The sections, and then what holds between them. Without problems noted, the result is valid.
+/// Reads the sections, then checks them against each other. If no problem was noted, the result is valid.
 fn read(root: &Table<'_>) -> Config {
     let server = server::server(root);
     let log = server::log(root);
@@ -199,11 +201,11 @@ fn read(root: &Table<'_>) -> Config {
     }
 }
 
-/// Names of plugins and upstreams become labels of metrics and parts of file names.
+/// Checks the name of a plugin or an upstream: it becomes a label of metrics and a part of file names.
 fn check_name(value: &Value<'_>, name: &str) {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || !name.chars().all(legal) {
-        value.problem("is no legal name", "use lower-case letters, digits and -");
+        value.problem("is not a legal name", "use lower-case letters, digits and -");
     }
 }
 
@@ -222,7 +224,7 @@ fn check_completeness(
         let mend = "add a [[route]] with path, pipeline and upstream";
         cx.problem(
             place,
-            "there is no route for the requests that come in",
+            "there is no route for incoming requests",
             mend,
         );
     }

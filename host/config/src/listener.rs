@@ -14,19 +14,19 @@ use super::{LISTEN, Position, address};
 pub struct Listener {
     /// The address; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// With it the listener speaks TLS only.
+    /// If set, the listener speaks TLS only.
     pub tls: Option<Tls>,
-    /// It takes requests without a key off loopback on purpose.
+    /// Accepts requests without a key off loopback, on purpose.
     pub open: bool,
-    /// The names under which browsers may use it, besides addresses and those of loopback; `*` for all. `None`: whoever uses it
-    /// needs a key, or everyone may.
+    /// The host names under which browsers may use it, in addition to addresses and the names of loopback; `*` for all.
+    /// `None`: no rule, because every route needs a key or everybody may use it.
     pub hosts: Option<Vec<String>>,
-    /// Where its address stands.
+    /// Where its address is in the configuration.
     pub position: Position,
 }
 
 impl Listener {
-    /// A listener that no section of a configuration describes: without TLS, and without rules for who may use it.
+    /// A listener that does not come from a configuration: without TLS, and without rules for who may use it.
     #[must_use]
     pub fn at(listen: SocketAddr) -> Self {
         Self {
@@ -75,7 +75,7 @@ fn listener(table: &Table<'_>, from_env: Option<Text<'_>>) -> Option<Listener> {
     at(table.cx, &from_env.or(from_file)?, tls, open, hosts)
 }
 
-/// Names without scheme and port.
+/// Host names without scheme and port.
 pub(super) fn hosts(value: &Value<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for item in value.items().unwrap_or_default() {
@@ -118,7 +118,7 @@ pub(super) fn read_tls(table: &Table<'_>) -> Option<Tls> {
     })
 }
 
-/// The path of a file that can be opened; what is in it shows when it is used.
+/// The path of a file that can be opened. Its content is checked when it is used.
 fn pem(table: &Table<'_>, name: &'static str) -> Option<PathBuf> {
     let mend = r#"write tls = { cert = "server.pem", key = "server.key" }"#;
     let text = table.required(name, mend)?.text()?;

@@ -39,7 +39,7 @@ pub(super) fn check(root: &Table<'_>, upstreams: &BTreeMap<String, Upstream>) {
     }
 }
 
-/// Reads what Ollama itself takes in `OLLAMA_HOST`: a host, a port, both, or a URL (Ollama source,
+/// Reads what Ollama itself accepts in `OLLAMA_HOST`: a host, a port, both, or a URL (Ollama source,
 /// `envconfig/config.go`, August 2026). An address that means "all interfaces" to a server is loopback to a client.
 pub(super) fn parse(text: &str) -> Result<Target, String> {
     refuse_user(text)?;

@@ -1,8 +1,8 @@
 //! The sections `[plugin.NAME]`.
 //!
-//! Responsible for where a plugin comes from, what it may use and the configuration that it gets, with the secrets in place.
-//! Not responsible for whether the plugin accepts that configuration: its own schema decides when it is loaded, and a
-//! missing plugin file shows then, too.
+//! Responsible for where a plugin comes from, what it may use, and its configuration with the secrets filled in. Not
+//! responsible for whether the plugin accepts that configuration: its schema decides when it is loaded. A missing plugin file
+//! is found then, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,23 +19,23 @@ use super::{API_KEY, Upstream, check_name, secret};
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
 pub const BUILTINS: [&str; 5] = ["auth", "rewrite", "ollama", "aggregate", "access-log"];
 
-/// The most memory that a plugin can be given: 256 MiB, what is reserved for each instance's addresses.
+/// The most memory that a plugin can be given: 256 MiB, the address space that is reserved for each instance.
 pub const MAX_MEMORY: u64 = 256 << 20;
 
-/// A WASM component and what it is to do.
+/// A WASM component and how it is used.
 #[derive(Clone, PartialEq)]
 pub struct Plugin {
     /// Its name in the configuration: lower-case letters, digits and `-`.
     pub name: String,
     /// Where it comes from.
     pub source: Source,
-    /// An exchange goes on without it when it fails. Default: the exchange fails.
+    /// Whether an exchange goes on without it when it fails. Default: the exchange fails.
     pub fail_open: bool,
-    /// What a call may cost, as far as the configuration says.
+    /// The limits of a call that the configuration sets.
     pub limits: SetLimits,
-    /// Its own configuration: an object, with secrets in place of the references to them.
+    /// Its own configuration: an object in which references to secrets are replaced by the secrets.
     pub config: serde_json::Value,
-    /// Where in `config` a secret was referred to, as JSON pointers such as `/keys/0/key`.
+    /// Where `config` referred to a secret, as JSON pointers such as `/keys/0/key`.
     pub secrets: BTreeSet<String>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Plugin {
             .field("source", &self.source)
             .field("fail_open", &self.fail_open)
             .field("limits", &self.limits)
-            // Only the plugin's schema says what in it is a secret.
+            // `config` is left out: only the plugin's schema says which of its values are secrets.
             .field("config", &"***")
             .finish_non_exhaustive()
     }
@@ -61,7 +61,7 @@ pub enum Source {
     File(PathBuf),
 }
 
-/// The limits that a configuration sets; for the others the plugin's own suggestion counts, then the default.
+/// The limits that a configuration sets. For the others the plugin's suggestion is used, then the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SetLimits {
     /// See [`PluginLimits::memory`].
@@ -75,11 +75,11 @@ pub struct SetLimits {
 /// What one call of a plugin may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginLimits {
-    /// Memory of its instance in bytes, at most [`MAX_MEMORY`]; default 16 MiB.
+    /// Memory of an instance in bytes, at most [`MAX_MEMORY`]; default 16 MiB.
     pub memory: u64,
     /// CPU time; default 20 ms.
     pub cpu: Duration,
-    /// Its answer in bytes; default 32 MiB.
+    /// Its output in bytes; default 32 MiB.
     pub output: u64,
 }
 
@@ -96,7 +96,7 @@ impl Default for PluginLimits {
 /// The plugins.
 pub(super) struct Plugins<'a> {
     pub(super) by_name: BTreeMap<String, Plugin>,
-    /// The headings, for what is checked later.
+    /// The headings, for later checks.
     pub(super) headings: Vec<(&'a str, Place)>,
 }
 
@@ -123,7 +123,7 @@ fn plugin(name: &str, table: &Table<'_>) -> Plugin {
     );
     let source = table.required("source", &mend);
     let source = source.and_then(|value| read_source(&value));
-    // Whatever stands in for a missing source is never used: the problem is noted.
+    // A problem was noted for a missing source, so this placeholder is never used.
     let source = source.unwrap_or_else(|| Source::File(PathBuf::new()));
     let fail_open = table
         .get("on-fault")
@@ -181,7 +181,7 @@ fn fails_open(value: &Value<'_>) -> bool {
         Some("open") => true,
         Some("closed") | None => false,
         Some(other) => {
-            let message = format!("is neither of its two values: {other:?}");
+            let message = format!("is not a known value: {other:?}");
             value.problem(message, r#"write "closed" or "open""#);
             false
         }
@@ -210,12 +210,12 @@ fn check_grants(value: &Value<'_>) {
         let Some(grant) = item.string() else { continue };
         item.problem(
             format!("asks for {grant:?}, which this version cannot grant"),
-            "remove it; every plugin has log, clock and random, and there is nothing else yet",
+            "remove it; every plugin has log, clock and random, and there are no other grants",
         );
     }
 }
 
-/// The configuration as JSON, with secrets in place of the references to them, whose JSON pointers are noted.
+/// The configuration as JSON. References to secrets are replaced by the secrets, and their JSON pointers are noted.
 fn json_of(value: &Value<'_>, pointer: &str, secrets: &mut BTreeSet<String>) -> serde_json::Value {
     if let Some(found) = secret::referenced(value) {
         secrets.insert(pointer.to_owned());
@@ -224,7 +224,7 @@ fn json_of(value: &Value<'_>, pointer: &str, secrets: &mut BTreeSet<String>) -> 
     match value.node {
         DeValue::String(text) => json!(text),
         DeValue::Boolean(flag) => json!(flag),
-        // JSON has no dates; a plugin gets the text.
+        // JSON has no dates: a plugin gets the text.
         DeValue::Datetime(date) => json!(date.to_string()),
         DeValue::Integer(integer) => {
             let number = i64::from_str_radix(integer.as_str(), integer.radix());
@@ -254,20 +254,20 @@ fn json_of(value: &Value<'_>, pointer: &str, secrets: &mut BTreeSet<String>) -> 
     }
 }
 
-/// A name as it stands in a JSON pointer (RFC 6901, section 3).
+/// A name, escaped for a JSON pointer (RFC 6901, section 3).
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
 fn out_of_range(value: &Value<'_>) -> serde_json::Value {
     value.problem(
-        "is a number that JSON cannot hold",
+        "is a number that JSON cannot represent",
         "write a smaller one, or a string",
     );
     serde_json::Value::Null
 }
 
-/// Adapters that have no section of their own are the built-in ones.
+/// Adapters without a section of their own are the built-in ones.
 pub(super) fn add_adapters(
     root: &Table<'_>,
     upstreams: &BTreeMap<String, Upstream>,
@@ -310,7 +310,7 @@ fn add_key_from_env(root: &Table<'_>, plugins: &mut BTreeMap<String, Plugin>) {
     let added = auth.and_then(|plugin| {
         let object = plugin.config.as_object_mut()?;
         let keys = object.entry("keys").or_insert_with(|| json!([]));
-        // What is not a list is for the plugin's schema to refuse.
+        // If it is not a list, the plugin's schema refuses it.
         if let Some(keys) = keys.as_array_mut() {
             plugin.secrets.insert(format!("/keys/{}/key", keys.len()));
             keys.push(json!({ "name": "default", "key": text.text }));
@@ -318,8 +318,8 @@ fn add_key_from_env(root: &Table<'_>, plugins: &mut BTreeMap<String, Plugin>) {
         Some(())
     });
     if added.is_none() {
-        // Going on without it would leave the operator with a gateway that he believes to be locked.
+        // Otherwise the operator would believe that the gateway needs a key.
         let mend = "add [plugin.auth] with source = \"builtin:auth\", or unset it";
-        text.problem("is set, but there is no plugin `auth` to take it", mend);
+        text.problem("is set, but there is no plugin `auth` that could use it", mend);
     }
 }

@@ -1,23 +1,23 @@
-//! What is wrong with a configuration, where, and how to mend it.
+//! Problems of a configuration: what is wrong, where, and how to fix it.
 
 use std::fmt;
 
-/// One thing that is wrong, or, as a warning, looks wrong.
+/// Something that is wrong, or, as a warning, looks wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The path of the key, such as `upstream.ollama.timeout.idle` or `route[1].pipeline[0]`; for a value from the
-    /// environment the name of the variable; for a file that cannot be read or parsed its name or "".
+    /// The path of the key, such as `upstream.ollama.timeout.idle` or `route[1].pipeline[0]`; the name of the variable for a
+    /// value from the environment; the file's name or "" for a file that cannot be read or parsed.
     pub key: String,
-    /// The line in the file, counted from 1; `None` for what is not in it.
+    /// The line in the file, counted from 1; `None` if it is not in the file.
     pub line: Option<usize>,
-    /// What is wrong; reads on from the key: "is empty".
+    /// What is wrong, as the rest of a sentence that begins with the key: "is empty".
     pub message: String,
     /// What to do about it.
     pub mend: String,
 }
 
 impl fmt::Display for Problem {
-    /// One block of two lines, without a line end after it.
+    /// Two lines, without a line end after the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;
@@ -29,7 +29,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where in a configuration something stands, for what is found out about it later.
+/// A place in a configuration, for problems that are found later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position {
     /// As [`Problem::key`].
@@ -51,7 +51,7 @@ impl Position {
     }
 }
 
-/// All that is wrong with a configuration, in the order of the file; never empty.
+/// All problems of a configuration, in the order of the file; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -69,17 +69,17 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Brings problems into the order in which one reads: by line, then those that have none.
+/// Sorts problems by line; those without a line come last.
 pub(super) fn sort(problems: &mut [Problem]) {
     problems.sort_by_key(|problem| (problem.line.is_none(), problem.line));
 }
 
-/// Of `candidates` the one that `word` is most likely a slip for, if any is close enough.
+/// The candidate that `word` is most likely a misspelling of, if any is close enough.
 pub(super) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
-    // One slip in three letters: "rout" is near "route", "tls" is not near "url".
+    // One error per three letters: "rout" is near "route", "tls" is not near "url".
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
@@ -89,7 +89,7 @@ pub(super) fn nearest<'c>(
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be put in, left out, changed or swapped with their neighbour, in any letter case (the "optimal
+/// How many letters must be inserted, deleted, changed or swapped with their neighbour, ignoring case (the "optimal
 /// string alignment" distance).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.to_lowercase().chars().collect();

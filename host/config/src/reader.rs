@@ -1,8 +1,8 @@
-//! Walks a parsed file and collects everything that is wrong with it.
+//! Walks a parsed file and collects its problems.
 //!
-//! Responsible for key paths, lines, types and unknown keys, so that the sections beside this file say only what they need.
-//! A reader never stops at a problem: it notes it and gives `None`, the section goes on with a default, and `parse` gives
-//! the result away only if nothing was noted.
+//! Responsible for key paths, lines, types and unknown keys, so that the files of the sections only say what they need. A
+//! reader never stops at a problem: it notes the problem and returns `None`, the section continues with a default, and
+//! `parse` returns the result only if no problem was noted.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,14 +16,14 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Position, Problem, nearest};
 use super::{Env, units};
 
-/// What every reader shares.
+/// What all readers share.
 pub(super) struct Context<'a> {
     text: &'a str,
     base: &'a Path,
     env: Env<'a>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
-    /// Where something listens already.
+    /// The addresses that are taken.
     pub(super) addresses: RefCell<Vec<SocketAddr>>,
     /// The files that the configuration refers to, readable or not.
     files: RefCell<BTreeSet<PathBuf>>,
@@ -66,7 +66,7 @@ impl<'a> Context<'a> {
         self.position(place).problem(message, mend)
     }
 
-    /// A place for whoever does not have the text.
+    /// The place of a value, for code that does not have the text.
     pub(super) fn position(&self, place: &Place) -> Position {
         Position {
             key: place.key.clone(),
@@ -74,12 +74,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A variable of the environment; set to nothing is not set.
+    /// An environment variable; an empty one counts as unset.
     pub(super) fn env(&self, name: &str) -> Option<String> {
         (self.env)(name).filter(|value| !value.is_empty())
     }
 
-    /// A variable of the environment, with its name for a problem's key.
+    /// An environment variable, with its name as the key of its problems.
     pub(super) fn variable(&'a self, name: &str) -> Option<Text<'a>> {
         let place = Place {
             key: name.to_owned(),
@@ -93,7 +93,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// A path from the file: relative ones start where the file is.
+    /// A path from the file; a relative one is resolved against the file's folder.
     pub(super) fn path(&self, text: &str) -> PathBuf {
         self.base.join(text)
     }
@@ -149,12 +149,12 @@ impl Place {
     }
 }
 
-/// A table, present or not: an absent one is empty.
+/// A table; an absent one is empty.
 pub(super) struct Table<'a> {
     pub(super) cx: &'a Context<'a>,
     pub(super) place: Place,
     entries: Option<&'a DeTable<'a>>,
-    /// The keys that were asked for: these are the known ones.
+    /// The keys that were asked for, which are the known ones.
     asked: RefCell<BTreeSet<&'static str>>,
 }
 
@@ -180,14 +180,14 @@ impl<'a> Table<'a> {
         self.entries.is_some()
     }
 
-    /// The value of a key, which is known from now on.
+    /// The value of a key. From now on the key is known.
     pub(super) fn get(&self, name: &'static str) -> Option<Value<'a>> {
         self.asked.borrow_mut().insert(name);
         let (key, node) = self.entries?.get_key_value(name)?;
         Some(self.value(key.span().start, name, node))
     }
 
-    /// As `get`, but not having it is a problem.
+    /// As `get`, but an absent key is a problem.
     pub(super) fn required(&self, name: &'static str, mend: &str) -> Option<Value<'a>> {
         let value = self.get(name);
         if value.is_none() {
@@ -197,13 +197,13 @@ impl<'a> Table<'a> {
         value
     }
 
-    /// A table below this one.
+    /// A table inside this one.
     pub(super) fn section(&self, name: &'static str) -> Self {
         let table = self.get(name).and_then(|value| value.table());
         table.unwrap_or_else(|| Self::new(self.cx, self.place.clone(), None))
     }
 
-    /// All entries, for tables whose keys the operator chooses.
+    /// All entries of a table whose keys the operator chooses.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         let entries = self.entries.into_iter().flatten();
         entries.map(|(key, node)| {
@@ -224,7 +224,7 @@ impl<'a> Table<'a> {
         self.get(name)?.text()
     }
 
-    /// As `text`, but the variable wins where it is set.
+    /// As `text`, but the environment variable wins if it is set.
     pub(super) fn text_or(&self, name: &'static str, variable: &str) -> Option<Text<'a>> {
         let text = self.text(name);
         self.cx.variable(variable).or(text)
@@ -246,13 +246,13 @@ impl<'a> Table<'a> {
         self.get(name)?.duration()
     }
 
-    /// As `duration`, where 0 means off: `Some(None)`.
+    /// As `duration`, but 0 means off: `Some(None)`.
     pub(super) fn duration_or_off(&self, name: &'static str) -> Option<Option<Duration>> {
         let duration = self.get(name)?.any_duration()?;
         Some(Some(duration).filter(|duration| !duration.is_zero()))
     }
 
-    /// Reports the keys that nobody asked for. Every table with fixed keys ends with this.
+    /// Reports the keys that were not asked for. Call it last for every table with fixed keys.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
         for (name, value) in self.entries() {
@@ -263,7 +263,7 @@ impl<'a> Table<'a> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let known: Vec<&str> = asked.iter().copied().collect();
-                    format!("remove it; known here: {}", known.join(", "))
+                    format!("remove it; known keys: {}", known.join(", "))
                 }
             };
             self.cx.problem(&value.place, "is not a known key", mend);
@@ -298,7 +298,7 @@ impl<'a> Value<'a> {
     }
 
     fn mistyped(&self, needed: &str, mend: &str) {
-        // The value itself is not shown: it may be a secret in the wrong place.
+        // The value is not shown: it may be a misplaced secret.
         let message = format!("must be {needed}, not {}", with_article(self.node));
         self.problem(message, mend);
     }
@@ -372,7 +372,7 @@ impl<'a> Value<'a> {
         duration
     }
 
-    /// The text of a value with a unit; a bare number is the usual slip.
+    /// The text of a value with a unit. A bare number is a common mistake.
     fn with_unit(&self, example: &str) -> Option<&'a str> {
         let text = self.node.as_str();
         if text.is_none() {
@@ -396,7 +396,7 @@ impl<'a> Value<'a> {
         Some(items.collect())
     }
 
-    /// An entry, if this is a table that has it.
+    /// An entry, if this is a table that contains it.
     pub(super) fn child(&self, name: &str) -> Option<Self> {
         let (key, node) = self.node.as_table()?.get_key_value(name)?;
         Some(Self {
@@ -406,7 +406,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// The elements of an array of tables, which `name` heads.
+    /// The elements of an array of tables; `name` is its heading.
     pub(super) fn tables(&self, name: &str) -> Vec<Table<'a>> {
         if self.node.is_table() {
             let mend = format!("write the heading with two brackets: [[{name}]]");

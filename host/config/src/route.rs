@@ -10,34 +10,34 @@ use super::problem::nearest;
 use super::reader::{Table, Value};
 use super::{Plugin, Upstream};
 
-/// What to match, what to do with it, and where to send it.
+/// Which requests to match, which stages they go through, and where they are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The paths that it takes.
+    /// The paths that it matches.
     pub path: PathPattern,
-    /// The methods that it takes, upper-case; empty: all.
+    /// The methods that it matches, in upper case; empty: all.
     pub methods: Vec<String>,
-    /// Names of plugins, the client's side first; at least one, none twice.
+    /// Names of plugins, the client's side first. At least one, and each only once.
     pub pipeline: Vec<String>,
-    /// Names of plugins that see the exchange when it is over.
+    /// Names of plugins that see the exchange after its end.
     pub observers: Vec<String>,
     /// The name of the upstream.
     pub upstream: String,
-    /// Names of upstreams that are asked when the first one cannot answer, in this order.
+    /// Names of upstreams that are tried in this order when the first one fails.
     pub fallback: Vec<String>,
 }
 
 /// A path, or all paths below one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
-    /// This path and no other.
+    /// Only this path.
     Exact(String),
-    /// Every path that begins so; written with a `*` after it. Ends with `/`.
+    /// Every path with this prefix, which ends with `/`; written with a `*` after it.
     Prefix(String),
 }
 
 impl PathPattern {
-    /// Whether a request path, without its query, is meant.
+    /// Whether a request path, without its query, matches.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         match self {
@@ -57,7 +57,7 @@ impl fmt::Display for PathPattern {
     }
 }
 
-/// What a route can refer to.
+/// The names that a route can refer to.
 pub(super) struct Known<'a> {
     pub(super) plugins: &'a BTreeMap<String, Plugin>,
     pub(super) upstreams: &'a BTreeMap<String, Upstream>,
@@ -73,7 +73,7 @@ pub(super) fn routes(root: &Table<'_>, known: &Known<'_>) -> Vec<Route> {
         };
         let twin = routes.iter().position(|other| overlap(other, &route));
         if let Some(twin) = twin {
-            let message = format!("takes requests for {} that route[{twin}] takes", route.path);
+            let message = format!("matches requests for {} that route[{twin}] matches, too", route.path);
             cx.problem(
                 place,
                 message,
@@ -85,7 +85,7 @@ pub(super) fn routes(root: &Table<'_>, known: &Known<'_>) -> Vec<Route> {
     routes
 }
 
-/// Two routes for the same path and method: one of them would never be used.
+/// Finds two routes for the same path and method: one of them would never be used.
 fn overlap(a: &Route, b: &Route) -> bool {
     let common = a.methods.iter().any(|method| b.methods.contains(method));
     a.path == b.path && (common || a.methods.is_empty() || b.methods.is_empty())
@@ -161,9 +161,9 @@ fn path_pattern(value: &Value<'_>) -> Option<PathPattern> {
     } else if stem.contains('*') {
         "has a * before its end"
     } else if !stem.bytes().all(legal) {
-        "has characters that no path has"
+        "has characters that a path cannot have"
     } else if !is_normal(stem) {
-        "is not spelled as request paths are when they are matched"
+        "is not written in the normalized form in which request paths are matched"
     } else if stem != text {
         return Some(PathPattern::Prefix(stem.to_owned()));
     } else {
@@ -199,10 +199,10 @@ fn methods(value: &Value<'_>) -> Vec<String> {
             } else {
                 r#"write "GET", "POST" or the like"#.to_owned()
             };
-            item.problem(format!("is no method: {text:?}"), mend);
+            item.problem(format!("is not a method: {text:?}"), mend);
         } else if matches!(text, "CONNECT" | "TRACE") {
             item.problem(
-                format!("names {text}, which is never passed on"),
+                format!("names {text}, which is never forwarded"),
                 "remove it",
             );
         } else if methods.iter().any(|method| method == text) {

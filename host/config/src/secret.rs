@@ -1,4 +1,4 @@
-//! Secrets: values that are used and never shown, taken from the environment or from a file.
+//! Secrets: values that are used but never shown. They come from the environment or from a file.
 
 use std::fmt;
 use std::fs::File;
@@ -13,19 +13,18 @@ const LONGEST: u64 = 64 << 10;
 
 /// A value that `Debug` does not show.
 ///
-/// Equality is for telling whether a configuration has changed; it takes different times for different values, so it is no
-/// way to check a caller's token.
+/// `==` is for detecting a changed configuration. It does not take constant time, so do not check a caller's token with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the value.
+    /// Wraps a value.
     #[must_use]
     pub const fn new(value: String) -> Self {
         Self(value)
     }
 
-    /// The value itself. It must not go to a log, an error or an answer.
+    /// The value itself. It must not appear in a log, an error or a response.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -38,17 +37,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret is to be found.
+/// Where a secret comes from.
 enum Reference<'a> {
     Env(&'a str),
     File(&'a str),
 }
 
-/// What `{ env = "NAME" }` or `{ file = "path" }` stands for.
+/// Resolves `{ env = "NAME" }` or `{ file = "path" }`.
 ///
 /// # Shape
-/// `None`: the value is something else (such a table has exactly that one key, with a string). `Some(None)`: it is a
-/// reference, the secret is not there, and the problem is noted.
+/// `None`: the value is not a reference, which has exactly that one key, with a string. `Some(None)`: it is a reference, but
+/// the secret is missing; the problem is noted.
 pub(super) fn referenced(value: &Value<'_>) -> Option<Option<Secret>> {
     let found = match reference(value.node)? {
         Reference::Env(name) => from_env(value, name),
@@ -57,7 +56,7 @@ pub(super) fn referenced(value: &Value<'_>) -> Option<Option<Secret>> {
     Some(found.map(Secret))
 }
 
-/// A secret as a reference or as a plain string.
+/// Reads a secret, written as a reference or as a plain string.
 pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
     if let Some(found) = referenced(value) {
         return found;
@@ -116,7 +115,7 @@ fn from_file(value: &Value<'_>, path: &str) -> Option<String> {
     }
 }
 
-/// The text of the file without the line end that editors put after it.
+/// The text of the file, without the trailing line end that editors add.
 fn read_file(cx: &Context<'_>, path: &str) -> io::Result<String> {
     let mut text = String::new();
     let file = File::open(cx.file(path))?;

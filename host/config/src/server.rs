@@ -10,12 +10,12 @@ use super::reader::{Table, Text};
 use super::secret::{self, Secret};
 use super::{ADMIN_LISTEN, LOG, LOG_FORMAT, address, listener};
 
-/// What holds for the whole proxy.
+/// Settings of the whole proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// How long running exchanges may go on after the signal to stop; default 30 s.
     pub drain_timeout: Duration,
-    /// After how long a silence a stream gets a comment line; default 15 s, `None`: never.
+    /// After how long a silence a comment line is sent into a stream; default 15 s, `None`: never.
     pub heartbeat: Option<Duration>,
     /// How often the files of the configuration are looked at for changes of which no notification came; default 30 s, `None`: they
     /// are read again on request only.
@@ -35,12 +35,12 @@ impl Default for Server {
     }
 }
 
-/// What clients and model servers may cost. None of it can be switched off.
+/// What clients and model servers may cost. No limit can be switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The longest request body in bytes; default 32 MiB.
     pub request_body: u64,
-    /// The longest response that a stage collects as one piece, in bytes; default 32 MiB.
+    /// The longest response in bytes that is collected for a stage that wants the whole body; default 32 MiB.
     pub response_body: u64,
     /// The longest event of a stream in bytes; default 8 MiB, as Ollama's own client reads.
     pub event: u64,
@@ -48,19 +48,20 @@ pub struct Limits {
     pub header_bytes: u64,
     /// The most header fields of a request; default 100.
     pub headers: usize,
-    /// How long a client may take for its request head; default 10 s.
+    /// How long a client may take to send its request head; default 10 s.
     pub header_timeout: Duration,
-    /// How long a client may pause between two pieces of its request body; default 30 s.
+    /// How long a client may pause between two chunks of its request body; default 30 s.
     pub body_timeout: Duration,
-    /// How long a client may take nothing of its response; default 30 s.
+    /// How long a client may read nothing of its response; default 30 s.
     pub write_timeout: Duration,
     /// How long a connection may idle between two requests; default 75 s.
     pub keep_alive: Duration,
     /// The most client connections at once; default 20,000.
     pub connections: usize,
-    /// The most exchanges at once; default 8,000. An eighth more is for clients that hold little.
+    /// The most exchanges at once; default 8,000. One eighth more is reserved for tenants that hold little.
     pub exchanges: usize,
-    /// Bytes of bodies that are kept for all exchanges together, beyond 64 KiB for each; default 1 GiB.
+    /// The most bytes of bodies that are held for all exchanges together, not counting the first 64 KiB of each; default 1
+    /// GiB.
     pub memory: u64,
 }
 
@@ -115,9 +116,9 @@ pub enum LogFormat {
 pub struct Admin {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// What a caller must present; always there off loopback.
+    /// The token that a caller must send; required off loopback.
     pub token: Option<Secret>,
-    /// As in [`Listener::hosts`](super::Listener::hosts): there unless a token is.
+    /// As [`Listener::hosts`](super::Listener::hosts); set unless there is a token.
     pub hosts: Option<Vec<String>>,
 }
 
@@ -196,7 +197,7 @@ fn log_format(text: &Text<'_>) -> LogFormat {
 
 fn log_level(text: Text<'_>) -> String {
     const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
-    // A bare word that is no level would be taken for the name of a module, and nothing would be logged.
+    // A bare word that is not a level would be read as the name of a module, and nothing would be logged.
     let is_level = |word: &&str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
     let mut words = text.text.split(',').map(str::trim);
     let stray = words.find(|word| !word.contains(['=', '[']) && !is_level(word));
@@ -213,7 +214,7 @@ fn log_level(text: Text<'_>) -> String {
     text.text
 }
 
-/// The admin API, unless neither the file nor the environment asks for it.
+/// The admin API, if the file or the environment asks for it.
 pub(super) fn admin(root: &Table<'_>) -> Option<Admin> {
     let table = root.section("admin");
     let from_env = root.cx.variable(ADMIN_LISTEN);

@@ -31,7 +31,7 @@ pipeline = ["ollama"]
 upstream = "ollama"
 "#;
 
-/// A model server of Ollama's behind its adapter.
+/// An Ollama behind its adapter.
 const ADAPTED: &str =
     "[upstream.second]\nadapter = \"ollama\"\ntargets = [\"http://127.0.0.1:1\"]\n";
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// The longest duration that is accepted: a year. It keeps sums of clock and duration from overflowing anywhere.
+/// The longest duration that is accepted: a year. With it no sum of a time and a duration can overflow.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// Reads `250ms`, `30s`, `5m` or `1h`.
 ///
 /// # Units
-/// From 0 to a year. There is no default unit, except that a plain `0` needs none.
+/// From 0 to a year. The unit is required, except for a plain `0`.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let milliseconds = match unit {
@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// Reads `16MiB`, `64KiB`, `1GB` or `100B`, in any letter case.
 ///
 /// # Units
-/// Bytes. `KiB`, `MiB` and `GiB` are powers of 1024, `KB`, `MB` and `GB` of 1000. There is no default unit.
+/// Bytes. `KiB`, `MiB` and `GiB` are powers of 1024, `KB`, `MB` and `GB` of 1000. The unit is required.
 pub fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor = match unit.to_ascii_lowercase().as_str() {
@@ -42,7 +42,7 @@ pub fn size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
-/// The number before and the unit after, with or without a blank between them.
+/// Splits a number and its unit, with or without a space between them.
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit());

@@ -7,7 +7,7 @@ use super::address::is_path;
 use super::reader::{Table, Value};
 use super::{Secret, Target, check_name, ollama, secret};
 
-/// Model servers that are asked for one exchange where nothing else is said: the first one and two others.
+/// How many model servers are tried for one exchange by default: the first one and two others.
 const ATTEMPTS: u32 = 3;
 
 /// A named group of model servers.
@@ -15,42 +15,43 @@ const ATTEMPTS: u32 = 3;
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: String,
-    /// Its servers, at least one, no two alike.
+    /// Its servers: at least one, each only once.
     pub targets: Vec<Target>,
-    /// The plugin that translates for them; `None` if they speak OpenAI's API.
+    /// The plugin that translates for these servers; `None` if they speak OpenAI's API.
     pub adapter: Option<String>,
-    /// The key that they ask for, sent as `authorization: Bearer`.
+    /// The servers' API key, sent as `authorization: Bearer`.
     pub key: Option<Secret>,
-    /// How many servers are asked for one exchange at most; default 3, at least 1.
+    /// The most servers that are tried for one exchange; default 3, at least 1.
     pub attempts: u32,
-    /// How to ask whether a server is there; `None`: not at all.
+    /// How the servers' health is checked; `None`: not at all.
     pub health: Option<Health>,
-    /// How long to wait for what.
+    /// The timeouts of a request to a model server.
     pub timeout: Timeout,
 }
 
-/// How to ask whether a server is there.
+/// How a server's health is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// The path to ask for, with the upstream's key; any answer below 500 but 401, 403, 404 and 407 is a good one. `None`: the one
-    /// that the adapter names.
+    /// The path of the request, which has the upstream's key. A status below 500 other than 401, 403, 404 and 407 is healthy.
+    /// `None`: the path that the adapter names.
     pub path: Option<String>,
     /// How often; default 5 s.
     pub interval: Duration,
 }
 
-/// How long to wait for what.
+/// The timeouts of a request to a model server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeout {
-    /// For a connection; default 2 s.
+    /// For connecting; default 2 s.
     pub connect: Duration,
     /// For the response head; default 300 s, because a cold model of 32B takes minutes.
     pub first_byte: Duration,
-    /// For the first byte of a loaded model that has done nothing since a client left; default 30 s, `None`: it is never suspected.
+    /// For the first byte from a loaded model that has been inactive since a client left; default 30 s, `None`: no detection
+    /// of stalls.
     pub stall: Option<Duration>,
-    /// For the next piece of the response; default 60 s.
+    /// For the next chunk of the response; default 60 s.
     pub idle: Duration,
-    /// For all of it; default `None`, no limit, because a stream may run long.
+    /// For the whole exchange; default `None`, no limit, because a stream may run long.
     pub total: Option<Duration>,
 }
 
@@ -94,7 +95,7 @@ fn upstream(name: &str, table: &Table<'_>) -> Upstream {
         let section = table.section("health");
         table.cx.problem(
             &section.place,
-            "names no path, and there is no adapter that could",
+            "names no path, and there is no adapter that names one",
             r#"add path = "/health""#,
         );
     }
@@ -116,7 +117,7 @@ fn attempts(table: &Table<'_>) -> u32 {
     if max == Some(0)
         && let Some(value) = table.get("max")
     {
-        value.problem("is 0: then no model server is asked", "write 1 or more");
+        value.problem("is 0, so no model server would be tried", "write 1 or more");
     }
     table.finish();
     max.map_or(ATTEMPTS, |max| u32::try_from(max).unwrap_or(u32::MAX))
@@ -134,7 +135,7 @@ fn targets(value: &Value<'_>) -> Vec<Target> {
         let Some(text) = item.string() else { continue };
         match Target::parse(text) {
             Err(error) => item.problem(
-                format!("is no address of a model server: it {error}"),
+                format!("is not an address of a model server: it {error}"),
                 r#"write it as "http://host:port" or "https://host:port/base""#,
             ),
             Ok(target) if targets.contains(&target) => {
@@ -159,7 +160,7 @@ fn read_health(table: &Table<'_>) -> Option<Health> {
     };
     let text = path.string()?;
     if !is_path(text) {
-        let message = format!("is no path: {text:?}");
+        let message = format!("is not a path: {text:?}");
         path.problem(
             message,
             r#"write a path that begins with /, such as "/health""#,

@@ -1,4 +1,4 @@
-//! Writing what lies in several pieces.
+//! Vectored writes: several slices with one call.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,33 +6,33 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-/// Bytes up to which pieces are copied together: what the system does for a list of pieces costs more than that. Holds the
-/// head of a usual request with its body, and an event with its chunk's frame.
+/// Slices of up to this many bytes in all are copied into one: that is cheaper than a vectored write. Enough for a usual
+/// request, head and body, and for an event in its chunk.
 const JOINED: usize = 2 * 1024;
 
-/// Writes pieces with one call to the system.
+/// Writes slices with one system call.
 ///
 /// # Errors
 /// Those of the stream.
 pub fn poll_write<S: AsyncWrite + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
-    pieces: &[IoSlice<'_>],
+    slices: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
     let stream = Pin::new(stream);
-    let mut full = pieces.iter().filter(|piece| !piece.is_empty());
+    let mut full = slices.iter().filter(|slice| !slice.is_empty());
     if let (Some(only), None) = (full.next(), full.next()) {
         return stream.poll_write(cx, only);
     }
-    let size: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let size: usize = slices.iter().map(|slice| slice.len()).sum();
     if size > JOINED {
-        return stream.poll_write_vectored(cx, pieces);
+        return stream.poll_write_vectored(cx, slices);
     }
     let mut joined = [0; JOINED];
     let mut end = 0;
-    for piece in pieces {
-        joined[end..end + piece.len()].copy_from_slice(piece);
-        end += piece.len();
+    for slice in slices {
+        joined[end..end + slice.len()].copy_from_slice(slice);
+        end += slice.len();
     }
     stream.poll_write(cx, &joined[..end])
 }
@@ -46,9 +46,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pieces_come_out_as_one_whatever_their_sizes() {
+    async fn slices_of_any_size_are_written_in_order() {
         let large = vec![b'x'; JOINED + 1];
-        for pieces in [
+        for slices in [
             vec![&b""[..], b""],
             vec![b"", b"only", b""],
             vec![b"one", b"", b"two", b"three"],
@@ -58,10 +58,10 @@ mod tests {
             vec![b"x", &large[2..]],
             vec![b"x", &large[1..]],
         ] {
-            let whole = pieces.concat();
+            let whole = slices.concat();
             let (mut near, mut far) = tokio::io::duplex(2 * large.len());
-            let slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-            let written = poll_fn(|cx| poll_write(&mut near, cx, &slices)).await;
+            let io_slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+            let written = poll_fn(|cx| poll_write(&mut near, cx, &io_slices)).await;
             let written = written.expect("the other end is there");
             drop(near);
             let mut got = Vec::new();

@@ -1,7 +1,7 @@
-//! Whether a connection has written what it was given.
+//! Waits until a connection has written what it was given.
 //!
-//! A response body that fails makes hyper drop what it has not written yet: over HTTP/2 all that is queued for the stream, the
-//! head included. So whoever wants to fail a body waits for this first.
+//! When a response body fails, hyper drops what it has not written yet; over HTTP/2 that is everything queued for the stream,
+//! including the head. So wait for this before failing a body.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,16 +10,16 @@ use std::task::Waker;
 
 use tokio::sync::Notify;
 
-/// What a connection has written, as far as its socket tells.
+/// What a connection has written, as seen at its socket.
 #[derive(Debug)]
 pub struct Flush {
-    /// Flushes that were complete.
+    /// The number of complete flushes.
     flushes: AtomicU64,
-    /// Reads that were tried behind a complete flush.
+    /// The number of reads that were tried after a complete flush.
     rounds: AtomicU64,
-    /// Whether the last that was done on the writing side, if anything, was a complete flush.
+    /// Whether the last operation on the writing side, if any, was a complete flush.
     is_flushed: AtomicBool,
-    /// Told of each flush and round.
+    /// Notified of each flush and round.
     changed: Notify,
     /// The task of an HTTP/2 connection, which is not the one that writes the response.
     connection: Mutex<Option<Waker>>,
@@ -38,7 +38,7 @@ impl Default for Flush {
 }
 
 impl Flush {
-    /// The connection's task reads, and has got nothing.
+    /// The connection's task tried to read and found nothing.
     pub(super) fn reads(&self, multiplexed: bool, task: &Waker) {
         if !multiplexed {
             return;
@@ -53,29 +53,29 @@ impl Flush {
         }
     }
 
-    /// A write, or a flush that is not complete.
+    /// There was a write, or an incomplete flush.
     pub(super) fn writes(&self) {
         self.is_flushed.store(false, Ordering::Release);
     }
 
-    /// A flush is complete.
+    /// A flush was complete.
     pub(super) fn flushed(&self) {
         self.flushes.fetch_add(1, Ordering::AcqRel);
         self.is_flushed.store(true, Ordering::Release);
         self.changed.notify_waiters();
     }
 
-    /// Whether all that was written is flushed.
+    /// Whether everything that was written is flushed.
     pub(super) fn is_flushed(&self) -> bool {
         self.is_flushed.load(Ordering::Acquire)
     }
 
-    /// Waits until all that the connection was given before this call is written; over HTTP/2, as far as the client's window has
-    /// room for it.
+    /// Waits until everything that the connection was given before this call is written; over HTTP/2, as far as the client's
+    /// window allows.
     ///
-    /// HTTP/1 flushes behind all that it writes. HTTP/2 also flushes in the middle of what is queued, so one turn of its task
-    /// must be over: it reads, writes what is queued, and flushes. The turn that is under way now may have looked at the queue
-    /// before; the end of the next one shows when the one after it begins to read.
+    /// HTTP/1 flushes after all its writes. HTTP/2 may flush while data is still queued, so one complete turn of its task
+    /// must pass: read, write what is queued, flush. The current turn may have looked at the queue too early. The next one is
+    /// known to be over when the turn after it starts to read.
     ///
     /// # Cancel safety
     /// Nothing is lost if the future is dropped.
@@ -88,7 +88,7 @@ impl Flush {
         let goal = done.load(Ordering::Acquire) + more;
         loop {
             let mut changed = pin!(self.changed.notified());
-            // Before the look, so that what changes behind it is not missed.
+            // Registered before the check, so that no change after it is missed.
             changed.as_mut().enable();
             if done.load(Ordering::Acquire) >= goal {
                 return;
@@ -102,7 +102,7 @@ impl Flush {
     }
 
     fn connection(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
-        // Nothing in here can panic between two changes.
+        // No code panics between two changes, so a poisoned lock still guards a consistent value.
         self.connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

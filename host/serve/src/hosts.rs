@@ -1,11 +1,11 @@
-//! Under which host a browser may use a listener that asks for no key, and from which pages.
+//! Under which host names, and from which pages, a browser may use a listener that needs no key.
 //!
-//! Whoever can reach such a listener can use it, and a browser on this machine can. The host rule stops pages that make their
-//! own name resolve to this machine (DNS rebinding), the origin rule those that send a request without reading the response.
-//! Other programs are not stopped: they say what they like.
+//! Everybody who can reach such a listener can use it, and that includes any page in a browser on this machine. The host rule
+//! stops pages whose own name resolves to this machine (DNS rebinding). The origin rule stops pages that send a request
+//! without reading the response. Other programs are not stopped: they can send any `Host` and `Origin`.
 //!
 //! # Source
-//! Ollama guards itself in the same way, and a gateway in front of it must not undo that: `allowedHostsMiddleware` in its
+//! Ollama protects itself in the same way, and a gateway in front of it must not undo that: `allowedHostsMiddleware` in its
 //! `server/routes.go`, and the schemes of desktop programs in `AllowedOrigins` of its `envconfig/config.go`.
 
 use std::net::IpAddr;
@@ -20,16 +20,16 @@ const PROGRAMS: [&str; 5] = ["app", "file", "tauri", "vscode-file", "vscode-webv
 /// The names of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
-    /// Besides addresses and the names of loopback, in lower case; `*` for all.
+    /// Names that are allowed in addition to addresses and the names of loopback, in lower case; `*` for all.
     names: Vec<String>,
     /// The key of the configuration that adds a name.
     key: &'static str,
 }
 
-/// A request from a page that has no business here.
+/// A request under a foreign host name, or from a foreign page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Foreign {
-    /// The name by which the gateway was reached.
+    /// The host name is not one of the gateway's.
     #[error(
         "The gateway is not known as {host:?}. If that is one of its names, add it to {key} in the configuration."
     )]
@@ -39,7 +39,7 @@ pub enum Foreign {
         /// The key of the configuration that adds a name.
         key: &'static str,
     },
-    /// The page that sends the request.
+    /// The page that sends the request is not allowed.
     #[error(
         "Pages of {origin:?} may not use this gateway. If they should, add its host to {key} in the configuration."
     )]
@@ -101,7 +101,7 @@ impl Hosts {
     }
 }
 
-/// The values of a field; what is no text has no meaning as a host.
+/// The values of a field; a value that is not text becomes `?`, which is never a known host.
 fn values<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = fields.get_all(name).into_iter();
     values.map(|value| value.to_str().unwrap_or("?"))
@@ -109,7 +109,7 @@ fn values<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
 
 /// Without the port, the brackets of an address, and the dot of a complete name.
 fn name(host: &str) -> &str {
-    // Behind a user and a password, which some targets have.
+    // Some targets have a user name and a password before the host.
     let host = host.rsplit('@').next().unwrap_or(host);
     if let Some((address, _)) = host.strip_prefix('[').and_then(|it| it.split_once(']')) {
         return address;
@@ -118,7 +118,7 @@ fn name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// No name leads to an address but itself, so nobody else can own it.
+/// An address cannot be rebound: it is not a name that somebody else could own.
 fn is_address(name: &str) -> bool {
     name.parse::<IpAddr>().is_ok()
 }

@@ -1,4 +1,4 @@
-//! Connections on which nothing happens: the longest idle one makes room for a new one where there is no other room.
+//! Idle connections. When all places are taken, the one that has been idle for longest is closed to make room for a new one.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Default)]
 pub struct Idle {
     state: Mutex<State>,
-    /// Told when a connection comes to rest.
+    /// Notified when a connection becomes idle.
     rested: Notify,
 }
 
@@ -23,18 +23,18 @@ struct State {
 }
 
 impl Idle {
-    /// Ends connections, the longest idle first, until dropped: one now, and another one whenever one has come to rest.
+    /// Closes connections, the longest idle first, until dropped: one now, and one more whenever a connection becomes idle.
     pub(super) async fn make_room(&self) -> Infallible {
         loop {
             let mut rested = pin!(self.rested.notified());
-            // Before the look, so that what comes to rest behind it is not missed.
+            // Registered before the check, so that no connection that becomes idle after it is missed.
             rested.as_mut().enable();
             self.evict();
             rested.await;
         }
     }
 
-    /// Ends the connection that has been idle for longest, if there is one.
+    /// Closes the connection that has been idle for longest, if there is one.
     fn evict(&self) {
         if let Some((_, evicted)) = self.lock().connections.pop_first() {
             evicted.cancel();
@@ -42,12 +42,12 @@ impl Idle {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic between two changes.
+        // No code panics between two changes, so a poisoned lock still guards a consistent value.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection's place among the idle ones.
+/// A connection's place in the list of idle ones.
 #[derive(Debug)]
 pub(super) struct Place {
     idle: Arc<Idle>,
@@ -57,7 +57,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// For a connection that is idle from the start; `evicted` tells it to end.
+    /// For a connection that is idle at its start; `evicted` is cancelled when it must close.
     pub(super) fn new(idle: Arc<Idle>, evicted: CancellationToken) -> Self {
         let place = Self {
             idle,
@@ -68,14 +68,14 @@ impl Place {
         place
     }
 
-    /// A request has come.
+    /// A request has arrived.
     pub(super) fn works(&self) {
         if let Some(number) = self.number().take() {
             self.idle.lock().connections.remove(&number);
         }
     }
 
-    /// No request is served any more.
+    /// The last request is finished.
     pub(super) fn rests(&self) {
         let mut state = self.idle.lock();
         state.next += 1;

@@ -1,4 +1,4 @@
-//! HTTP towards clients: listeners, connections, TLS. What is done with a request is the caller's.
+//! The HTTP server: listeners, connections, TLS and the timeouts of clients. What happens to a request is up to the caller.
 
 mod flush;
 mod hosts;
@@ -37,21 +37,22 @@ use self::idle::Place;
 use self::timeouts::{Activity, Timed};
 use sluicegate_config as config;
 
-/// The pause after an accept that failed, mostly for want of descriptors: time for some to come free.
+/// The pause after a failed accept. The usual reason is a lack of file descriptors: some may become free meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long, once the gateway drains, the rest of a request head may take that has begun. Arbitrary: a head is one packet.
+/// How long the rest of a partial request head may take once the gateway drains. Arbitrary: a head is usually one packet.
 const HALF_A_HEAD: Duration = Duration::from_secs(1);
 /// Streams of one HTTP/2 connection. RFC 9113 asks for at least 100.
 const STREAMS: u32 = 256;
-/// Header fields that the parser takes, above the configured limit so that the gateway's own answer explains the limit.
+/// Header fields that the parser accepts. It is above the configured limit, so that the gateway's own response explains the
+/// limit.
 const PARSED_FIELDS: usize = 512;
 
 /// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be bound.
+    /// The address is not available.
     #[error("cannot listen on {address}: {source}")]
     Bind {
         /// The address as configured.
@@ -59,7 +60,7 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// Certificate or key cannot be used.
+    /// The certificate or the key cannot be used.
     #[error("{0}")]
     Tls(#[from] tls::Error),
 }
@@ -95,7 +96,7 @@ impl Listener {
     /// Opens a listener. Port 0 takes a free one.
     ///
     /// # Errors
-    /// [`Error`]; the message says what to mend.
+    /// [`Error`]; its message says what to change.
     pub async fn open(config: &config::Listener) -> Result<Self, Error> {
         Self::open_with(config, Terms::new(config, None)?).await
     }
@@ -119,8 +120,8 @@ impl Listener {
         })
     }
 
-    /// With connections that can be upgraded, for example to WebSockets. That is a matter of HTTP/1.1: HTTP/2 is not spoken, and
-    /// the parser itself holds heads to the limits.
+    /// Allows upgrades, for example to WebSockets. Upgrades need HTTP/1.1, so HTTP/2 is not offered, and the parser itself
+    /// enforces the limits for heads.
     #[must_use]
     pub fn with_upgrades(self) -> Self {
         let terms = self.terms.load();
@@ -148,14 +149,14 @@ impl Listener {
     }
 }
 
-/// Who sends a request, on which connection.
+/// Who sends a request, and on which connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The client's address, or that of a proxy in front.
     pub address: IpAddr,
     /// What the connection has written.
     pub flush: Arc<Flush>,
-    /// The rule for the hosts and pages of its requests.
+    /// The rule for host names and pages of its requests.
     pub hosts: Option<Arc<Hosts>>,
 }
 
@@ -166,14 +167,14 @@ pub struct Connections {
     pub limits: Arc<ArcSwap<config::Limits>>,
     /// One permit for each connection.
     pub permits: Arc<Semaphore>,
-    /// Where all permits are taken, the longest idle of these connections, which speak HTTP/1, ends to make room. `None`: who comes
-    /// then waits.
+    /// If all permits are taken, the HTTP/1 connection in this list that has been idle for longest is closed to make room.
+    /// `None`: new connections wait.
     pub idle: Option<Arc<Idle>>,
     /// Where connections are tracked.
     pub tasks: TaskTracker,
-    /// Cancelled when no more connections are taken and those that there are end after their exchange.
+    /// Cancelled when the server drains: it accepts no more connections, and open ones close after their exchange.
     pub drain: CancellationToken,
-    /// Cancelled when connections end at once.
+    /// Cancelled when all connections must close at once.
     pub cut: CancellationToken,
 }
 
@@ -200,7 +201,7 @@ impl Connections {
     }
 }
 
-/// Takes connections until drained, and serves each in a task of its own.
+/// Accepts connections until drained, and serves each in a task of its own.
 pub async fn accept<H, F, B>(listener: Listener, connections: Connections, handler: H)
 where
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -232,7 +233,7 @@ where
                 connections.tasks.spawn(served);
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -358,8 +359,8 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Drives a connection until it ends. Nothing is returned if it was cut, evicted, or in the middle of a head when the drain
-    /// began.
+    /// Drives a connection until it ends. Returns `None` if it was cut or evicted, or if only a partial request head had
+    /// arrived when the drain began.
     async fn drive<C: Future>(
         &self,
         connection: C,
@@ -372,7 +373,7 @@ impl Driver<'_> {
             () = self.evicted.cancelled() => None,
             () = self.connections.drain.cancelled() => {
                 shut_down(connection.as_mut());
-                // What is in the middle of a request head now will not be an exchange any more.
+                // A connection that still has only a partial request head will not get an exchange any more.
                 let half_a_head = async {
                     loop {
                         tokio::time::sleep(HALF_A_HEAD).await;
@@ -391,7 +392,7 @@ impl Driver<'_> {
     }
 }
 
-/// For connections that can be upgraded.
+/// Drives a connection that can be upgraded.
 fn http1_builder(limits: &config::Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -412,7 +413,7 @@ fn builder(connections: &Connections, limits: &config::Limits) -> auto::Builder<
     builder
         .http1()
         .timer(TokioTimer::new())
-        // `Timed` has the limits of the configuration; hyper's own 30 s would end idle connections before them.
+        // `Timed` has the configured timeouts; hyper's own 30 s would close idle connections earlier.
         .header_read_timeout(None)
         .max_headers(PARSED_FIELDS.max(limits.headers));
     builder
@@ -447,11 +448,11 @@ where
 }
 
 tokio::task_local! {
-    /// The stream of HTTP/2 that the task serves.
+    /// Resets the HTTP/2 stream that the task serves.
     static STREAM: CancellationToken;
 }
 
-/// In a task that serves a stream of HTTP/2: what resets the stream when it is cancelled, whatever of it is still to be sent.
+/// In a task that serves an HTTP/2 stream: a token that resets the stream when it is cancelled, even with data still queued.
 #[must_use]
 pub fn current_stream() -> Option<CancellationToken> {
     STREAM.try_with(CancellationToken::clone).ok()

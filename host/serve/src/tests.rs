@@ -1,4 +1,4 @@
-//! How long connections stay.
+//! How long connections stay open.
 
 use super::*;
 use arc_swap::ArcSwap;
@@ -53,7 +53,7 @@ async fn an_idle_connection_stays_as_long_as_is_configured() {
     connections.cut.cancel();
 }
 
-/// Upgrades every request, and answers each byte with the same.
+/// Upgrades every request, and echoes each byte.
 async fn echo(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

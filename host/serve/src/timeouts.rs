@@ -1,7 +1,7 @@
-//! Slow clients: one that sends its request head too slowly, one that is silent between requests, one that takes nothing of
-//! its answer. Each has a limit, after which its connection ends.
+//! Timeouts of slow clients: for sending a request head, for silence between requests, and for reading the response. When one
+//! has passed, the connection is closed.
 //!
-//! A slow request body is not watched here: the exchange reads it, and can tell the client so.
+//! A slow request body is not handled here: the exchange reads it, and can send the client an error.
 
 use std::io;
 use std::pin::Pin;
@@ -21,16 +21,16 @@ use super::idle::Place;
 use sluicegate_config::Limits;
 use sluicegate_io as vectored;
 
-/// What a connection is doing, as far as its requests tell.
+/// What a connection is doing, judged by its requests.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     running: AtomicUsize,
-    /// HTTP/2 has frames between requests, so bytes are not the beginning of a head there.
+    /// Over HTTP/2 there are frames between requests, so incoming bytes need not begin a request head.
     multiplexed: AtomicBool,
     flush: Arc<Flush>,
-    /// Some of a request head has come, and not all of it.
+    /// A part of a request head has arrived.
     in_a_head: AtomicBool,
-    /// Its place among the idle connections, where one of them may have to make room.
+    /// Its place among the idle connections, if idle connections can be evicted.
     place: Option<Place>,
 }
 
@@ -55,7 +55,7 @@ impl Activity {
         Running(self.clone())
     }
 
-    /// The connection has left HTTP: it stays busy until its end.
+    /// The connection was upgraded: it stays busy until its end.
     pub(super) fn upgrade(&self) {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
@@ -69,7 +69,7 @@ impl Activity {
         self.running.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether nothing is there but some of a request head: no exchange, and nothing that is still to be written.
+    /// Whether a partial request head is all there is: no exchange runs and nothing is left to write.
     pub(super) fn is_in_a_head(&self) -> bool {
         self.in_a_head.load(Ordering::Relaxed) && !self.is_running() && self.flush.is_flushed()
     }
@@ -79,11 +79,11 @@ impl Activity {
     }
 }
 
-/// A request that is being served, until dropped.
+/// Marks a request as being served, until dropped.
 pub(super) struct Running(Arc<Activity>);
 
 impl Running {
-    /// Keeps it so until the response's body is sent.
+    /// Keeps the mark until the response's body is sent.
     pub(super) fn until_end_of<B>(self, body: B) -> Watched<B> {
         Watched {
             body,
@@ -102,7 +102,7 @@ impl Drop for Running {
     }
 }
 
-/// A body during which its connection counts as busy.
+/// A response body; its connection counts as busy until it is dropped.
 pub(super) struct Watched<B> {
     body: B,
     _running: Running,
@@ -128,7 +128,7 @@ impl<B: hyper::body::Body<Data = Bytes> + Unpin> hyper::body::Body for Watched<B
     }
 }
 
-/// A connection's bytes under the limits above.
+/// A connection with the timeouts above.
 pub(super) struct Timed<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -137,11 +137,11 @@ pub(super) struct Timed<S> {
     write: Duration,
     /// Since when the client has been silent between requests; `None` while one is served.
     silent_since: Option<Instant>,
-    /// When the first byte of a request head came that is not complete.
+    /// When the first byte of an incomplete request head arrived.
     head_since: Option<Instant>,
-    /// Since when the client has taken nothing of what is to be written.
+    /// Since when a write has been pending.
     blocked_since: Option<Instant>,
-    /// One timer for all limits. It is not moved when a deadline is: it looks again when it fires.
+    /// One timer for all timeouts. A deadline that moves does not reset it: it checks again when it fires.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -160,7 +160,7 @@ impl<S> Timed<S> {
         }
     }
 
-    /// Bytes have come.
+    /// Bytes have arrived.
     fn heard(&mut self) {
         if self.activity.is_running() {
             self.head_since = None;
@@ -171,7 +171,7 @@ impl<S> Timed<S> {
         self.tells_of_head();
     }
 
-    /// No bytes are there.
+    /// A read found nothing.
     fn hears_nothing(&mut self) {
         if self.activity.is_running() {
             self.silent_since = None;
@@ -197,7 +197,7 @@ impl<S> Timed<S> {
         silent.into_iter().chain(blocked).min()
     }
 
-    /// Fails if a deadline has passed; else sees to it that the task wakes at the next one.
+    /// Fails if a deadline has passed; otherwise makes the task wake at the next one.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(deadline) = self.deadline() else {
             return Ok(());
@@ -205,7 +205,7 @@ impl<S> Timed<S> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        // A timer that fires early is set again below; one that would fire late is moved.
+        // A timer that fires too early is set again below; one that would fire too late is moved here.
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
@@ -290,7 +290,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
                 return outcome;
             }
         }
-        // The end of a response: the connection may have looked for more before, and not look again until something comes.
+        // The end of a response: hyper may have tried to read before this, and will not try again until bytes arrive.
         self.hears_nothing();
         Poll::Ready(self.check(cx))
     }

@@ -13,7 +13,7 @@ use sluicegate_config::Tls;
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is missing, or is not PEM.
+    /// A file is missing or is not PEM.
     #[error("{path} cannot be read as PEM: {source}")]
     Pem {
         /// The file.
@@ -21,7 +21,7 @@ pub enum Error {
         /// The library's reason.
         source: pem::Error,
     },
-    /// Certificate and key do not go together.
+    /// Certificate and key do not belong together.
     #[error("the certificate in {path} cannot be used with its key: {source}")]
     Pair {
         /// The certificate's file.
@@ -34,7 +34,7 @@ pub enum Error {
 /// An acceptor that offers HTTP/2 and HTTP/1.1.
 ///
 /// # Errors
-/// [`Error`] with the file that is at fault.
+/// [`Error`], which names the file.
 pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Error> {
     let chain = CertificateDer::pem_file_iter(&tls.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -57,7 +57,7 @@ pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Error> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The same acceptor, which offers HTTP/1.1 alone.
+/// The same acceptor, but it offers only HTTP/1.1.
 pub(super) fn without_http2(acceptor: &TlsAcceptor) -> TlsAcceptor {
     let mut config = ServerConfig::clone(acceptor.config());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

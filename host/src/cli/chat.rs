@@ -11,10 +11,10 @@ use super::{Database, environment, load, print, warn};
 use sluicegate_chat::{self as chat, Chat, Settings};
 use sluicegate_config::{self as config, Admin, Secret};
 
-/// How long answers under way may go on after the signal to stop.
+/// How long running answers may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Runs the page, or does what is asked with its database.
+/// Runs the page, or works with its database.
 pub(super) async fn chat(file: Option<&Path>, what: Option<Database>) -> ExitCode {
     let config = match load(file) {
         Ok(config) => config,
@@ -55,7 +55,7 @@ pub(super) async fn chat(file: Option<&Path>, what: Option<Database>) -> ExitCod
     }
 }
 
-/// Prints what came of work with the database.
+/// Prints the outcome of work with the database.
 fn answer<T>(result: Result<T, chat::TransferError>, show: impl FnOnce(T) -> String) -> ExitCode {
     match result {
         Ok(value) => print(&show(value)),
@@ -94,7 +94,7 @@ async fn run(settings: Settings) -> ExitCode {
     }
 }
 
-/// What the page's operator is told. The link is a secret, and so goes to the terminal and not to the log.
+/// Prints the login link. It is a secret, so it goes to the terminal and not to the log.
 pub(super) fn greeting(chat: &Chat) -> String {
     format!(
         "Chat page (this link logs one browser in, once, within ten minutes):\n\n  {}\n",
@@ -113,7 +113,7 @@ pub(super) fn settings(
     let endpoint = configured
         .or_else(|| proxy.map(own))
         .unwrap_or_else(|| "http://127.0.0.1:8080".into());
-    // The gateway takes this variable as a key, so its page may use it.
+    // The gateway accepts this variable as a key, so its page may use it.
     let own_key = || environment("SLUICEGATE_API_KEY").filter(|key| !key.is_empty());
     Settings {
         listen: chat.listen,
@@ -134,7 +134,7 @@ pub(super) fn settings(
     }
 }
 
-/// Where a listener on all addresses is reached from this machine.
+/// The address at which this machine reaches a listener on all addresses.
 pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
@@ -213,7 +213,7 @@ login-failures = 11
         );
     }
 
-    /// All kinds of the gateway's failures. A new kind does not compile before it has its place here.
+    /// All kinds of failures of the gateway. A new kind does not compile until it is added here.
     fn kinds() -> Vec<Kind> {
         fn after(kind: Kind) -> Option<Kind> {
             Some(match kind {

@@ -1,4 +1,4 @@
-//! `check`: everything that is wrong with a configuration, without starting anything.
+//! `check`: reports all problems of a configuration, without starting anything.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
             warn(prepared.warnings());
             print(&format!(
                 "{}{}{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
-                asks.map_or_else(String::new, |url| format!("the chat page asks {url}\n")),
+                asks.map_or_else(String::new, |url| format!("the chat page calls {url}\n")),
                 capacity(&prepared, limit, engine.sandboxes()),
                 file.display(),
                 routes,
@@ -56,7 +56,7 @@ fn capacity(prepared: &Prepared, limit: usize, sandboxes: usize) -> String {
     };
     let line = |(route, each): (String, usize)| {
         let fitting = Admission::fitting(capacity, limit, each);
-        format!("{route}: {each} sandboxes an exchange, {fitting} exchanges at once\n")
+        format!("{route}: {each} sandboxes per exchange, {fitting} exchanges at once\n")
     };
     prepared.sandboxes().map(line).collect()
 }

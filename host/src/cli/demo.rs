@@ -15,7 +15,7 @@ use sluicegate_gateway::lifecycle::Gateway;
 use sluicegate_gateway::reload::Origin;
 use sluicegate_sim::Pace;
 
-/// Runs the gateway with a simulated Ollama in front of which nothing else is needed.
+/// Runs the gateway with a simulated Ollama, so that nothing else is needed.
 pub(super) async fn demo(file: Option<&Path>) -> ExitCode {
     let (listener, address) = match simulated().await {
         Ok(simulated) => simulated,
@@ -27,7 +27,7 @@ pub(super) async fn demo(file: Option<&Path>) -> ExitCode {
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
         Err(error) => {
-            eprintln!("sluicegate: there is no folder for the demo's chats: {error}");
+            eprintln!("sluicegate: the folder for the demo's chats cannot be created: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -80,8 +80,8 @@ fn greeting(gateway: &Gateway) -> String {
         format!("  curl http://{admin}/readyz\n")
     });
     format!(
-        "\nSluicegate is running at http://{address}, with a SIMULATED Ollama behind it: the answers are canned.\n\
-         Everything between is real. Try:\n\n\
+        "\nSluicegate is running at http://{address}, with a SIMULATED Ollama behind it: its answers are canned.\n\
+         Everything in between is real. Try:\n\n\
          \x20 curl http://{address}/v1/models\n\
          \x20 curl http://{address}/v1/chat/completions -d '{{}}'\n\
          \x20 curl http://{address}/v1/chat/completions -d '{{\"model\":\"qwen3:32b\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'\n\

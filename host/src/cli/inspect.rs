@@ -14,7 +14,7 @@ use sluicegate_config::{Plugin, SetLimits, Source};
 use sluicegate_plugin_host::{Engine, load};
 use sluicegate_telemetry::metrics::Metrics;
 
-/// Loads the component and prints what there is to know as JSON.
+/// Loads the component and prints its description as JSON.
 pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
     let config = match serde_json::from_str(configuration) {
         Ok(config) => config,

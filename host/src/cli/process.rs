@@ -1,4 +1,4 @@
-//! What commands that run until a signal have in common: the log and the signals.
+//! What the commands that run until a signal share: the log and the signals.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use sluicegate_config::Log;
 use sluicegate_gateway::reload::Control;
 use sluicegate_telemetry as telemetry;
 
-/// Starts the log, or says why it cannot.
+/// Starts the log, or prints why that is not possible.
 pub(super) fn logging(log: &Log) -> Result<(), ExitCode> {
     telemetry::log::init(log).map_err(|error| {
         eprintln!("sluicegate: the log cannot start: {error}");
@@ -17,14 +17,14 @@ pub(super) fn logging(log: &Log) -> Result<(), ExitCode> {
     })
 }
 
-/// The signals that stop the program, and the one that does not.
+/// The signals that stop the program, and the one that is ignored.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
-/// Takes the signals over, or says why they cannot be.
+/// Registers the signal handlers, or prints why that is not possible.
 pub(super) fn signals() -> Result<Signals, ExitCode> {
     let take = || {
         Ok(Signals {
@@ -39,7 +39,8 @@ pub(super) fn signals() -> Result<Signals, ExitCode> {
     })
 }
 
-/// Waits for the next one that stops the program. SIGHUP makes the gateway read its configuration again, where there is one.
+/// Waits for the next signal that stops the program. SIGHUP does not stop it: the gateway, where there is one, reads its configuration
+/// again.
 pub(super) async fn wait(signals: &mut Signals, control: Option<&Arc<Control>>) {
     loop {
         tokio::select! {

@@ -55,12 +55,12 @@ pub(super) async fn run(origin: Origin, greeting: impl FnOnce(&Gateway) -> Strin
         Ok(gateway) => gateway,
         Err(code) => return code,
     };
-    // With the port that was taken, if it was left to the system.
+    // With the actual port, if the system chose it.
     if let (Some(admin), Some(address)) = (&mut admin, gateway.admin()) {
         admin.listen = address;
     }
     announce(&gateway);
-    // What is printed comes behind what is logged.
+    // The greeting is printed after the log lines so far.
     telemetry::log::flush(GREETING);
     let greeting = greeting(&gateway);
     if !greeting.is_empty() {
@@ -97,7 +97,7 @@ pub(super) async fn run(origin: Origin, greeting: impl FnOnce(&Gateway) -> Strin
     tokio::pin!(stop);
     tokio::select! {
         () = &mut stop => {}
-        // A second signal: no more waiting for streams.
+        // A second signal ends the wait for streams.
         () = wait(&mut signals, None) => {
             cut.cancel();
             stop.await;

@@ -1,4 +1,4 @@
-//! The time of day: read from the system's clock, written as dates in UTC, and read from dates again.
+//! The time of day: read from the system's clock, formatted as dates in UTC, and parsed from them.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,13 +9,13 @@ use jiff::tz::TimeZone;
 
 /// Now, in milliseconds since 1970.
 ///
-/// It is the system's clock, which may be set back: for durations use an `Instant`.
+/// The system's clock may be set back: for durations use an `Instant`.
 #[must_use]
 pub fn unix_ms() -> u64 {
     since_1970(SystemTime::now())
 }
 
-/// Milliseconds from the beginning of 1970; 0 for what is before.
+/// Milliseconds since 1970; 0 for earlier times.
 #[must_use]
 pub fn since_1970(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, millis)
@@ -27,16 +27,16 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A time as RFC 3339 has it, with milliseconds: `2026-07-31T23:59:59.123Z`.
+/// A time in the form of RFC 3339, with milliseconds: `2026-07-31T23:59:59.123Z`.
 ///
 /// # Units
-/// Milliseconds since 1970. The year 9999 is the last one that can be written.
+/// Milliseconds since 1970. The last year that can be formatted is 9999.
 pub fn rfc3339(ms: u64) -> impl fmt::Display {
     let at = timestamp(ms);
     fmt::from_fn(move |f| write!(f, "{at:.3}"))
 }
 
-/// A time as people write it: `2026-07-31 23:59:59 UTC`.
+/// A time for people: `2026-07-31 23:59:59 UTC`.
 ///
 /// # Units
 /// As [`rfc3339`].
@@ -48,7 +48,7 @@ pub fn date_and_time(ms: u64) -> impl fmt::Display {
 #[must_use]
 pub fn start_of_day(date: &str) -> Option<u64> {
     let day: Date = date.parse().ok()?;
-    // What is read is more than what is documented, such as a time behind the day.
+    // The parser accepts more than is documented, such as a time after the date.
     if day.to_string() != date {
         return None;
     }

@@ -1,6 +1,7 @@
-//! What the gateway tells its operators: logs and metrics, and the ids and times in them.
+//! Logs and metrics for operators, and the ids and times in them.
 //!
-//! Responsible for their form and their names. Not responsible for what is logged or counted where: that is beside what happens.
+//! Responsible for their form and their names. Not responsible for what is logged and counted: that is decided where it
+//! happens.
 
 pub mod clock;
 pub mod log;

@@ -1,16 +1,16 @@
-//! Logs: one line an event, on standard output, as JSON or for people.
+//! Logs: one line per event, on standard output, as JSON or for people.
 //!
-//! Responsible for the form of a line. Standard output, because the gateway has no other use for it and whoever runs it
-//! decides where it goes (the twelve-factor way); errors of the command line go to standard error. Nobody waits for a line to
-//! be written ([`queue`]). Not responsible for what is logged.
+//! Responsible for the form of a line. Lines go to standard output, so that the operator decides where they end up (as in a
+//! twelve-factor app); errors of the command line go to standard error. No exchange waits for a line to be written
+//! ([`queue`]). Not responsible for what is logged.
 //!
 //! # Shape
-//! A JSON line has `ts`, `level`, `target` and `msg`, then the event's own fields and those of its spans, inner ones first;
-//! where a name comes twice the first counts. A text line has the same in words. No text that comes from outside can forge a
-//! line or a terminal's control sequence: control characters and those that turn the direction of writing are escaped.
+//! A JSON line has `ts`, `level`, `target` and `msg`, then the event's own fields and those of its spans, inner spans first.
+//! If a name occurs twice, the first one counts. A text line has the same content. No text from outside can forge a line or a
+//! terminal's control sequence: control characters and those that change the writing direction are escaped.
 //!
-//! An event of the target `sluicegate::plugin` with a field `fields` is a plugin's: the members of that JSON object become
-//! fields of the line. A member that has the name of a field that is there gets a `_` behind its name.
+//! An event with the target `sluicegate::plugin` and a field `fields` comes from a plugin: the members of that JSON object
+//! become fields of the line. If a field of that name exists already, the member's name gets a `_` at its end.
 
 use std::borrow::Cow;
 use std::env;
@@ -43,24 +43,24 @@ pub use self::queue::flush;
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The level is not a filter.
+    /// The level is not a valid filter.
     #[error("the log level {level:?} is not a filter")]
     Level {
-        /// What was configured.
+        /// The configured level.
         level: String,
         /// What is wrong with it.
         #[source]
         source: ParseError,
     },
-    /// The system gives no thread that writes.
-    #[error("there is no thread for it: {0}")]
+    /// The thread that writes could not be started.
+    #[error("its thread cannot be started: {0}")]
     Thread(#[source] io::Error),
-    /// It has been set up before.
+    /// Logging has been set up before.
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
 }
 
-/// Sets up logging for the process. With `text`, a terminal gets colours, unless `NO_COLOR` is set.
+/// Sets up logging for the process. In the form `text`, a terminal gets colours, unless `NO_COLOR` is set.
 ///
 /// # Errors
 /// [`Error::Level`], which a validated configuration does not have; [`Error::Thread`]; [`Error::Twice`].
@@ -113,7 +113,7 @@ pub enum Form {
     Json,
     /// Words for people.
     Text {
-        /// With a terminal's colours.
+        /// Whether it has colours, for a terminal.
         color: bool,
     },
 }
@@ -127,7 +127,7 @@ pub struct Lines<W> {
 }
 
 impl<W> Lines<W> {
-    /// Lines of this form into what the writer makes, one `write` a line.
+    /// Writes lines of this form, one `write` per line.
     pub const fn new(form: Form, writer: W) -> Self {
         Self {
             form,
@@ -136,7 +136,7 @@ impl<W> Lines<W> {
         }
     }
 
-    /// With another clock.
+    /// Replaces the clock.
     #[must_use]
     pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
         Self { clock, ..self }
@@ -201,7 +201,7 @@ where
             Form::Json => line.json(),
             Form::Text { color } => line.text(color),
         };
-        // Nothing can be done about a log that cannot be written, and it is no reason to stop serving.
+        // Nothing can be done about a log that cannot be written, and serving must go on.
         drop(
             self.writer
                 .make_writer_for(metadata)

@@ -1,7 +1,7 @@
-//! Metrics, and handles through which the path of traffic counts without looking anything up.
+//! Metrics, and handles with which exchanges count without any lookup.
 //!
-//! Responsible for what is counted and in which buckets. Whoever counts holds the handle of its route, plugin or target,
-//! which was resolved once; only the end of an exchange looks a label set up. Not responsible for serving the result.
+//! Responsible for what is counted and in which buckets. Code that counts holds the handle of its route, plugin or target,
+//! which was looked up once; only the end of an exchange looks up a label set. Not responsible for serving the result.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,7 +35,7 @@ const LONG: [f64; 16] = [
     600.0,
 ];
 
-/// Seconds from 1 ms to 10 s: tokens come every 5 to 100 ms, stalls are what one looks for.
+/// Seconds from 1 ms to 10 s: tokens arrive every 5 to 100 ms; longer gaps are stalls.
 const BETWEEN_TOKENS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
@@ -49,9 +49,9 @@ const SHORT: [f64; 12] = [
 /// The value of a label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Value {
-    /// Of an enumeration in the code.
+    /// From an enumeration in the code.
     Word(&'static str),
-    /// Of the configuration.
+    /// From the configuration.
     Name(Arc<str>),
     /// A status.
     Number(u16),
@@ -82,8 +82,8 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
-/// The handles that are in use, by what they count. When the last user of one is gone, its metrics are forgotten, so that a
-/// gateway that is reconfigured again and again does not show everything that it ever had.
+/// The handles that are in use, by their labels. When the last user of a handle is gone, its metrics are removed, so that a
+/// gateway that is reconfigured often does not show everything that it ever had.
 #[derive(Debug)]
 struct Handles<K, T>(Arc<Mutex<HashMap<K, Weak<T>>>>);
 
@@ -104,7 +104,7 @@ impl<K: Eq + Hash + Clone, T> Handles<K, T> {
         self.0.lock().expect("no panic while the lock is held")
     }
 
-    /// The handle that is in use, or a new one.
+    /// The handle in use, or a new one.
     fn get_or_make(&self, key: &K, make: impl FnOnce() -> T) -> Arc<T> {
         let mut handles = self.lock();
         if let Some(handle) = handles.get(key).and_then(Weak::upgrade) {
@@ -115,7 +115,7 @@ impl<K: Eq + Hash + Clone, T> Handles<K, T> {
         handle
     }
 
-    /// A handle is dropped: forgets its metrics, unless another one counts into them by now.
+    /// Removes the metrics of a dropped handle, unless a new handle uses them by now.
     fn forget(&self, key: &K, forget: impl FnOnce()) {
         let mut handles = self.lock();
         if handles
@@ -172,12 +172,12 @@ impl Metrics {
         let admission = AdmissionMetrics::new(&mut all);
         all.with(
             metric::LOG_DROPPED,
-            "Log lines that standard output did not take in time",
+            "Log lines that were dropped because standard output was not read fast enough",
             super::log::dropped(),
         );
         Self {
             requests: all.add(metric::REQUESTS, "Exchanges that have ended"),
-            in_flight: all.add(metric::IN_FLIGHT, "Exchanges that have begun and not ended"),
+            in_flight: all.add(metric::IN_FLIGHT, "Exchanges that are running"),
             duration: all.with(
                 metric::DURATION,
                 "From the request head to the end",
@@ -190,7 +190,7 @@ impl Metrics {
             ),
             gap: all.with(
                 metric::GAP,
-                "Between two pieces of a response",
+                "Between two chunks of a response",
                 histograms(&BETWEEN_TOKENS),
             ),
             tokens: all.add(metric::TOKENS, "Tokens as model servers report them"),
@@ -202,7 +202,7 @@ impl Metrics {
             plugin_calls: all.add(metric::PLUGIN_CALLS, "Calls into a plugin"),
             plugin_time: all.add(metric::PLUGIN_TIME, "Seconds inside a plugin"),
             plugin_faults: all.add(metric::PLUGIN_FAULTS, "Calls that failed"),
-            plugin_versions: all.add(metric::PLUGIN_VERSIONS, "Versions that are in use"),
+            plugin_versions: all.add(metric::PLUGIN_VERSIONS, "Versions in use"),
             plugin_log_dropped: all.add(
                 metric::PLUGIN_LOG_DROPPED,
                 "Log lines beyond the limit of a call",
@@ -214,7 +214,7 @@ impl Metrics {
             upstream_requests: all.add(metric::UPSTREAM_REQUESTS, "Requests to a model server"),
             upstream_unloads: all.add(
                 metric::UPSTREAM_UNLOADS,
-                "Models that were unloaded because they did nothing",
+                "Models that were unloaded because they were stalled",
             ),
             upstream_connections: all.add(
                 metric::UPSTREAM_CONNECTIONS,
@@ -236,8 +236,8 @@ impl Metrics {
         }
     }
 
-    /// The handle of a route, by its path as configured. Its metrics exist from now on, at zero, until the handle is dropped;
-    /// as long as it is in use, the same one is given again.
+    /// The handle of a route, by its path as configured. Its metrics exist, from zero, until the handle is dropped. While a
+    /// handle is in use, the same one is returned again.
     #[must_use]
     pub fn route(&self, route: &str) -> Arc<RouteMetrics> {
         let key: Arc<str> = route.into();
@@ -361,7 +361,7 @@ impl Registrar<'_> {
     }
 }
 
-/// Counts what happens on one route.
+/// Counts the exchanges of one route.
 #[derive(Debug)]
 pub struct RouteMetrics {
     name: Arc<str>,
@@ -377,7 +377,7 @@ pub struct RouteMetrics {
     handles: Handles<Arc<str>, Self>,
 }
 
-/// Where a route's metrics are forgotten.
+/// Where the metrics are removed in the end.
 #[derive(Debug)]
 struct RouteFamilies {
     in_flight: Family<Labels<1>, Gauge>,
@@ -386,7 +386,7 @@ struct RouteFamilies {
 }
 
 impl Default for RouteMetrics {
-    /// A handle whose counts nobody sees.
+    /// A handle that is not part of any metrics, for tests.
     fn default() -> Self {
         let handle = Metrics::new().route("");
         Arc::into_inner(handle).expect("just made and not shared")
@@ -394,13 +394,13 @@ impl Default for RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// An exchange begins; `end` must follow.
+    /// An exchange has begun; `end` must follow.
     pub fn begin(&self) {
         self.in_flight.inc();
     }
 
-    /// An exchange ends: with the status that the client got (0 for none) and the kind of error, `none` or `cancelled`;
-    /// after how long, of which how much in its stages.
+    /// An exchange has ended: with the status that the client got (0 for none), the kind of error (or `none`, or
+    /// `cancelled`), its duration, and the part of it spent in stages.
     pub fn end(&self, status: u16, error: &'static str, duration: Duration, overhead: Duration) {
         self.in_flight.dec();
         self.duration.observe(duration.as_secs_f64());
@@ -417,12 +417,12 @@ impl RouteMetrics {
         ]
     }
 
-    /// The first bytes of a response body go to the client, so long after the request head.
+    /// The first bytes of a response body go to the client, this long after the request head.
     pub fn first_byte(&self, waited: Duration) {
         self.first_byte.observe(waited.as_secs_f64());
     }
 
-    /// Further bytes go to the client, so long after those before them.
+    /// Further bytes go to the client, this long after the previous ones.
     pub fn gap(&self, waited: Duration) {
         self.gap.observe(waited.as_secs_f64());
     }
@@ -450,7 +450,7 @@ impl Drop for RouteMetrics {
     }
 }
 
-/// Counts what a plugin does.
+/// Counts the calls of one plugin.
 #[derive(Debug)]
 pub struct PluginMetrics {
     name: Arc<str>,
@@ -464,7 +464,7 @@ pub struct PluginMetrics {
     handles: Handles<Arc<str>, Self>,
 }
 
-/// Where a plugin's metrics are forgotten.
+/// Where the metrics are removed in the end.
 #[derive(Debug)]
 struct PluginFamilies {
     counters: [Family<Labels<1>, Counter>; 3],
@@ -473,7 +473,7 @@ struct PluginFamilies {
 }
 
 impl Default for PluginMetrics {
-    /// A handle whose counts nobody sees.
+    /// A handle that is not part of any metrics, for tests.
     fn default() -> Self {
         let handle = Metrics::new().plugin("");
         Arc::into_inner(handle).expect("just made and not shared")
@@ -481,7 +481,7 @@ impl Default for PluginMetrics {
 }
 
 impl PluginMetrics {
-    /// A call has returned or was cut off, after so long.
+    /// A call has returned or was cut off, after this time.
     pub fn call(&self, spent: Duration) {
         self.calls.inc();
         self.time.inc_by(spent.as_secs_f64());
@@ -499,17 +499,17 @@ impl PluginMetrics {
         ]
     }
 
-    /// A version is loaded; `version_dropped` must follow.
+    /// A version was loaded; `version_dropped` must follow.
     pub fn version_live(&self) {
         self.versions.inc();
     }
 
-    /// A version is gone, with all its exchanges.
+    /// A version is gone, together with its exchanges.
     pub fn version_dropped(&self) {
         self.versions.dec();
     }
 
-    /// A call wanted to write more log lines than it may.
+    /// A call tried to write more log lines than allowed.
     pub fn log_line_dropped(&self) {
         self.log_dropped.inc();
     }
@@ -546,7 +546,7 @@ pub struct TargetMetrics {
 }
 
 impl Default for TargetMetrics {
-    /// A handle whose counts nobody sees.
+    /// A handle that is not part of any metrics, for tests.
     fn default() -> Self {
         let handle = Metrics::new().target("", "");
         Arc::into_inner(handle).expect("just made and not shared")
@@ -554,13 +554,13 @@ impl Default for TargetMetrics {
 }
 
 impl TargetMetrics {
-    /// A request has got an answer, or none; the result is a word of a closed set, such as `ok`.
+    /// A request has ended, with or without a response; the result is from a closed set, such as `ok`.
     pub fn request(&self, result: &'static str) {
         self.requests
             .inc(result, |result| self.result_labels(result));
     }
 
-    /// A model that did nothing was unloaded; the result is `freed`, or `failed` if that did not help.
+    /// A stalled model was unloaded; the result is `freed`, or `failed` if that did not help.
     pub fn unload(&self, result: &'static str) {
         self.unloads
             .inc(result, |result| self.result_labels(result));
@@ -571,12 +571,12 @@ impl TargetMetrics {
         [upstream, target, (label::RESULT, Value::Word(result))]
     }
 
-    /// A connection is open; `disconnected` must follow.
+    /// A connection was opened; `disconnected` must follow.
     pub fn connected(&self) {
         self.connections.inc();
     }
 
-    /// A connection is closed.
+    /// A connection was closed.
     pub fn disconnected(&self) {
         self.connections.dec();
     }

@@ -1,19 +1,19 @@
-//! Every metric, every label and the common log fields, each with what it means.
+//! All metrics, labels and common log fields, with their meaning.
 //!
-//! Dashboards, alerts and log queries depend on these names, so that a change here is a breaking change.
+//! Dashboards, alerts and log queries depend on these names, so a change here is a breaking change.
 
 /// Metrics. Counters get `_total` when they are written out.
 pub mod metric {
     /// Counter, by `route`, `status` and `error`: exchanges that have ended.
     pub const REQUESTS: &str = "sluicegate_requests";
-    /// Gauge, by `route`: exchanges that have begun and not ended.
+    /// Gauge, by `route`: exchanges that are running.
     pub const IN_FLIGHT: &str = "sluicegate_requests_in_flight";
     /// Histogram of seconds, by `route`: from the request head to the end of the response.
     pub const DURATION: &str = "sluicegate_request_duration_seconds";
     /// Histogram of seconds, by `route`: from the request head to the first byte of the response body; in a stream, the
     /// time to the first token.
     pub const FIRST_BYTE: &str = "sluicegate_time_to_first_token_seconds";
-    /// Histogram of seconds, by `route`: between two pieces of a response; in a stream, the time between tokens.
+    /// Histogram of seconds, by `route`: between two chunks of a response; in a stream, the time between tokens.
     pub const GAP: &str = "sluicegate_inter_token_seconds";
     /// Counter, by `route` and `direction`: tokens, as the model servers report them.
     pub const TOKENS: &str = "sluicegate_tokens";
@@ -27,11 +27,12 @@ pub mod metric {
     pub const PLUGIN_FAULTS: &str = "sluicegate_plugin_faults";
     /// Gauge, by `plugin`: versions that are in force or still have exchanges.
     pub const PLUGIN_VERSIONS: &str = "sluicegate_plugin_live_versions";
-    /// Counter, by `plugin`: log lines beyond those that a call may write.
+    /// Counter, by `plugin`: log lines beyond the limit of a call.
     pub const PLUGIN_LOG_DROPPED: &str = "sluicegate_plugin_log_lines_dropped";
-    /// Gauge: bytes of bodies that are kept for exchanges, beyond the first 64 KiB of each.
+    /// Gauge: bytes of bodies that are held for exchanges, beyond the first 64 KiB of each.
     pub const MEMORY: &str = "sluicegate_body_memory_bytes";
-    /// Counter, by `reason`: exchanges for which there was no room: `entrance`, `exchanges`, `sandboxes` or `memory`.
+    /// Counter, by `reason`: exchanges that were refused because a limit was reached: `entrance`, `exchanges`, `sandboxes` or
+    /// `memory`.
     pub const REFUSED: &str = "sluicegate_overloaded";
     /// Counter: log lines that were dropped because standard output was not read fast enough.
     pub const LOG_DROPPED: &str = "sluicegate_log_lines_dropped";
@@ -39,7 +40,8 @@ pub mod metric {
     pub const OBSERVER_DROPPED: &str = "sluicegate_observer_dropped";
     /// Counter, by `upstream`, `target` and `result`: requests to a model server.
     pub const UPSTREAM_REQUESTS: &str = "sluicegate_upstream_requests";
-    /// Counter, by `upstream`, `target` and `result` (`freed` or `failed`): models that were unloaded because they did nothing.
+    /// Counter, by `upstream`, `target` and `result` (`freed` or `failed`): models that were unloaded because they were
+    /// stalled.
     pub const UPSTREAM_UNLOADS: &str = "sluicegate_upstream_unloads";
     /// Gauge: 1 if the last configuration that was read is in force, 0 if it was refused.
     pub const RELOAD_SUCCESSFUL: &str = "sluicegate_config_last_reload_successful";
@@ -61,7 +63,7 @@ pub mod label {
     pub const DIRECTION: &str = "direction";
     /// The plugin's name in the configuration.
     pub const PLUGIN: &str = "plugin";
-    /// Why a call of a plugin failed, or what there was too little of.
+    /// Why a call of a plugin failed, or which limit was reached.
     pub const REASON: &str = "reason";
     /// The upstream's name in the configuration.
     pub const UPSTREAM: &str = "upstream";
@@ -73,7 +75,7 @@ pub mod label {
 
 /// Log fields.
 pub mod field {
-    /// When, in UTC with milliseconds, as RFC 3339 has it.
+    /// The time in UTC with milliseconds, in the form of RFC 3339.
     pub const TIME: &str = "ts";
     /// `trace`, `debug`, `info`, `warn` or `error`.
     pub const LEVEL: &str = "level";
@@ -91,7 +93,7 @@ pub mod field {
     pub const STATUS: &str = "status";
     /// The error code that the client got.
     pub const CODE: &str = "code";
-    /// What lies behind a failure; never shown to a client.
+    /// The cause of a failure; never shown to a client.
     pub const ERROR: &str = "error";
     /// A JSON object, as text, whose members become fields of the line; only in lines of plugins.
     pub const FIELDS: &str = "fields";

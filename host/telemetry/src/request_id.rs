@@ -1,11 +1,11 @@
-//! Request ids: one follows a request through every layer's log and back to the client.
+//! Request ids. An id follows a request through the logs of all layers and back to the client.
 
 use std::cell::RefCell;
 
-/// The longest id that is taken from a client, in bytes.
+/// The longest id that is accepted from a client, in bytes.
 const LONGEST: usize = 64;
 
-/// Whether a client's id is taken over: 1 to 64 letters, digits, `_` and `-`.
+/// Whether a client's id is accepted: 1 to 64 letters, digits, `_` and `-`.
 #[must_use]
 pub fn is_valid(id: &[u8]) -> bool {
     (1..=LONGEST).contains(&id.len())
@@ -14,8 +14,8 @@ pub fn is_valid(id: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// A new id: `req_` and 80 random bits in 16 characters of the alphabet of RFC 4648, in lower case, without characters that look
-/// alike: the ids are read aloud and typed.
+/// A new id: `req_` and 80 random bits as 16 lower-case characters of RFC 4648's base 32, which avoids characters that look
+/// alike: ids are read aloud and typed.
 #[must_use]
 pub fn new() -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -25,7 +25,7 @@ pub fn new() -> String {
     id
 }
 
-/// Bytes from the system's generator, asked for many at a time: to ask costs more than an id.
+/// Bytes from the system's generator, fetched many at a time: a system call costs more than making an id.
 fn random() -> [u8; 16] {
     const STOCK: usize = 64;
     thread_local! {
@@ -34,7 +34,7 @@ fn random() -> [u8; 16] {
     LEFT.with_borrow_mut(|left| {
         if left.is_empty() {
             let mut bytes = [0; STOCK * 16];
-            // Without the generator an id is no secret anyway: it may as well be all `a`.
+            // Without the generator the id is all `a`: an id is not a secret.
             let _ = getrandom::fill(&mut bytes);
             let (ids, _) = bytes.as_chunks::<16>();
             left.extend_from_slice(ids);

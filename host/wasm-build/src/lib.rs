@@ -11,7 +11,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The target without any imports of its own. An instance without WASI imports is cheaper to make.
+/// The target without any imports of its own. An instance without WASI imports is cheaper to create.
 pub const BARE: &str = "wasm32-unknown-unknown";
 
 /// The target that plugin authors use: its linker makes a component by itself.
@@ -29,10 +29,10 @@ pub struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Compiles, and gives the folder with the results.
+    /// Compiles, and returns the folder with the results.
     ///
-    /// All build scripts share one target folder, beside the main one that cargo has locked meanwhile. So what several of
-    /// them need is compiled once.
+    /// All build scripts share one target folder, so shared dependencies are compiled once. It is not the main one, which
+    /// cargo has locked.
     ///
     /// # Panics
     /// If the target cannot be installed or something does not compile.
@@ -45,7 +45,7 @@ impl Build<'_> {
             .args(self.what)
             .arg("--target-dir")
             .arg(&folder)
-            // In place of the settings of the outer build, which are for this machine.
+            // Replaces the flags of the outer build, which are for this machine.
             .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags)
             .env_remove("RUSTFLAGS")
             .env_remove("RUSTC_WORKSPACE_WRAPPER")
@@ -61,7 +61,7 @@ impl Build<'_> {
     }
 }
 
-/// The output folder of the build script that runs.
+/// The output folder of the running build script.
 ///
 /// # Panics
 /// Outside a build script.
@@ -70,7 +70,7 @@ pub fn out() -> PathBuf {
     PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it for a build script"))
 }
 
-/// The folder of the package whose build script runs.
+/// The folder of the package of the running build script.
 ///
 /// # Panics
 /// Outside a build script.
@@ -86,7 +86,7 @@ pub fn rerun_if_changed(root: &Path, paths: &[&str]) {
     }
 }
 
-/// Installs a compilation target where rustup did not do so by itself.
+/// Installs a compilation target if rustup has not installed it already.
 fn ensure_target(target: &str) {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let libraries = Command::new(rustc)
@@ -107,7 +107,7 @@ fn ensure_target(target: &str) {
     );
 }
 
-/// Below the workspace's target folder, whatever that is called: it is the one with cargo's tag file.
+/// Below the workspace's target folder, whatever its name: it is the folder with cargo's tag file.
 fn target_folder() -> PathBuf {
     let out = out();
     out.ancestors()

@@ -131,14 +131,14 @@ async fn check_says_what_is_in_a_file_that_is_right() {
         said.out
     );
     // `aggregate` and `ollama`; a gate holds none.
-    let capacity = "/v1/chat/completions: 2 sandboxes an exchange, ";
+    let capacity = "/v1/chat/completions: 2 sandboxes per exchange, ";
     assert!(said.out.contains(capacity), "{}", said.out);
     for endpoint in ["http://127.0.0.1:1", "http://127.0.0.1:1/v1"] {
         let section = format!("[chat]\nendpoint = \"{endpoint}\"");
         let setup = Setup::before_url("http://127.0.0.1:1").chat();
         let file = written(&setup.section(&section).toml());
         let said = run(&["check", path(&file)]).await;
-        let line = "the chat page asks http://127.0.0.1:1/v1/chat/completions\n";
+        let line = "the chat page calls http://127.0.0.1:1/v1/chat/completions\n";
         assert!(said.out.starts_with(line), "{endpoint}: {}", said.out);
     }
     let said = run(&["check", "/nowhere/at-all.toml"]).await;

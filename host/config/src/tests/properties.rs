@@ -1,4 +1,4 @@
-//! What holds for any file and any environment: no panic, a way to mend each problem, and no secret shown.
+//! Invariants for any file and any environment: no panic, a fix for each problem, and no secret shown.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +30,7 @@ const HEADINGS: &[&str] = &[
     "[nothing.\"of\\nthis\"]",
 ];
 
-/// Keys with values that some heading or other takes, or nearly.
+/// Keys with values that some section accepts, or nearly.
 const KEYS: &[(&str, &[&str])] = &[
     ("drain-timeout", &["\"30s\"", "\"0s\"", "\"8761h\""]),
     ("heartbeat", &["\"0s\"", "\"1 m\""]),
@@ -163,7 +163,7 @@ fn entry() -> impl Strategy<Value = (&'static str, &'static str)> {
     })
 }
 
-/// A heading with entries below it, of which no two have one key.
+/// A heading with entries below it, each with a different key.
 fn section(heading: &'static str) -> impl Strategy<Value = String> {
     prop::collection::vec(entry(), 0..8).prop_map(move |entries| {
         let entries: BTreeMap<_, _> = entries.into_iter().collect();
@@ -186,7 +186,7 @@ fn any_file() -> impl Strategy<Value = String> {
     (sections, junk).prop_map(|(sections, junk)| format!("{}{junk}", sections.concat()))
 }
 
-/// The default file with something else in one place, and some of its lines taken out, doubled or replaced.
+/// The default file with one place changed, and some of its lines removed, doubled or replaced.
 fn changed_default() -> impl Strategy<Value = String> {
     let count = DEFAULT.lines().count();
     let junk = (
@@ -206,7 +206,7 @@ fn changed_default() -> impl Strategy<Value = String> {
                 (0, _) => lines[at].clear(),
                 (1, _) => lines.insert(at, lines[at].clone()),
                 (2, _) => lines[at] = format!("{key} = {value}"),
-                // The key that was there with a value for another one, perhaps out of a comment.
+                // The key of that line, perhaps from a comment, with the value of another key.
                 (_, Some(own)) => lines[at] = format!("{own} = {value}"),
                 (_, None) => {}
             }
@@ -221,7 +221,7 @@ fn changed_default() -> impl Strategy<Value = String> {
     })
 }
 
-/// Values of one place that holds a secret: right ones, and slips.
+/// Values for a place that holds a secret: right ones, and mistakes.
 fn secret() -> impl Strategy<Value = String> {
     let forms: &[&str] = &[
         "\"S\"",
@@ -243,7 +243,7 @@ fn secret() -> impl Strategy<Value = String> {
     })
 }
 
-/// A user name and a password for an address, as somebody may paste it, and what of it must not be shown.
+/// A user name and a password for an address, as somebody may paste them; the password must not be shown.
 fn credentials() -> impl Strategy<Value = String> {
     ("[a-z]{0,3}[:/?#@!\\[\\]]{0,2}", "[:/?#@!\\[\\]]?")
         .prop_map(|(user, before)| format!("{user}:{before}{SECRET}"))
@@ -256,7 +256,7 @@ fn shown(result: &Result<Config, Problems>) -> String {
     }
 }
 
-/// Whether a problem says where it is, what it is and what to do.
+/// Checks that a problem says where it is, what is wrong and what to do.
 fn check(problem: &Problem, text: &str) -> Result<(), TestCaseError> {
     prop_assert!(
         !problem.message.is_empty() && !problem.mend.is_empty(),
@@ -267,7 +267,7 @@ fn check(problem: &Problem, text: &str) -> Result<(), TestCaseError> {
         problem.line.is_none_or(|line| (1..=lines).contains(&line)),
         "{problem:?}"
     );
-    // What is wrong with the whole file has no key: its syntax, or that it does not do anything.
+    // A problem of the whole file has no key: its syntax, or that it configures nothing.
     let whole = problem.message.starts_with("not TOML")
         || problem.message == "nothing listens"
         || problem.message.starts_with("there is no route");
@@ -346,7 +346,7 @@ proptest! {
         prop_assert!(!shown(&result).contains(SECRET), "{}", shown(&result));
     }
 
-    /// What is checked once need not be checked for each request.
+    /// An address is checked once, and not again for each request.
     #[test]
     fn an_address_that_is_taken_can_be_asked(
         scheme in prop::sample::select(vec!["http://", "https://", ""]),

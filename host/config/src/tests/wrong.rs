@@ -1,4 +1,4 @@
-//! What is wrong is found, with its key.
+//! Every mistake is found, and reported with its key.
 
 use super::{keys, only, problems, with};
 
@@ -239,7 +239,7 @@ fn suggestion_comes_with_a_slip_and_the_known_names_without() {
     assert_eq!(mend("[log]\nlevel = \"wran\""), "did you mean `warn`?");
     assert_eq!(
         mend("[log]\nxyz = 1"),
-        "remove it; known here: format, level"
+        "remove it; known keys: format, level"
     );
     let route = with("pipeline = [\"ollama\"]", "pipeline = [\"olama\"]");
     assert!(only(&route).mend.contains("`ollama`"));

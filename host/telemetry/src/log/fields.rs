@@ -13,10 +13,10 @@ use tracing::field::{Field, Visit};
 use super::Name;
 use crate::names::field;
 
-/// What the line itself says; no field can have these names.
+/// The names of the line's own members; no field can have them.
 const RESERVED: [&str; 4] = [field::TIME, field::LEVEL, field::TARGET, field::MESSAGE];
 
-/// Names and values in order, no name twice.
+/// Names and values in order; each name occurs once.
 #[derive(Debug, Default)]
 pub(super) struct Fields(Vec<(Name, Value)>);
 
@@ -30,7 +30,7 @@ impl Fields {
         Some(self.0.remove(at).1)
     }
 
-    /// Adds what a span has and this has not.
+    /// Adds the fields of a span that are not here yet.
     pub(super) fn add_missing(&mut self, outer: &Self) {
         for (name, value) in &outer.0 {
             if !self.has(name) {
@@ -39,7 +39,7 @@ impl Fields {
         }
     }
 
-    /// Sets a field, of which a span may record a new value.
+    /// Sets a field; a span may record a new value for it.
     pub(super) fn set(&mut self, mut name: Name, value: Value) {
         if RESERVED.contains(&&*name) {
             name.to_mut().push('_');
@@ -112,13 +112,15 @@ impl Visit for Fields {
     }
 }
 
-/// Members of a plugin's JSON object that become fields; more are counted. Arbitrary: the access log has two dozen.
+/// The most members of a plugin's JSON object that become fields; the others are only counted. Arbitrary: the access log has
+/// two dozen.
 const MEMBERS: usize = 64;
 
-/// The members of a plugin's JSON object, each with a name that no other field of the line has; and how many more there are.
+/// The members of a plugin's JSON object, each with a name that no other field of the line has, and the number of members
+/// that were left out.
 ///
 /// # Errors
-/// If the text is no such object.
+/// If the text is not a JSON object.
 pub(super) fn members<'a>(text: &'a str, own: &Fields) -> Result<Members<'a>, serde_json::Error> {
     let mut members: Members<'a> = serde_json::from_str(if text.is_empty() { "{}" } else { text })?;
     for at in 0..members.list.len() {
@@ -138,11 +140,11 @@ pub(super) fn members<'a>(text: &'a str, own: &Fields) -> Result<Members<'a>, se
 #[derive(Default)]
 pub(super) struct Members<'a> {
     pub(super) list: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// How many more there are.
+    /// The number of members that were left out.
     pub(super) left_out: usize,
 }
 
-/// A member's name, without a copy where it has no escapes.
+/// A member's name; not copied if it has no escapes.
 #[derive(Deserialize)]
 struct Member<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -12,21 +12,21 @@ use super::fields::Fields;
 use crate::clock;
 use crate::names::field;
 
-/// What a line says.
+/// The content of a line.
 pub(super) struct Line<'a> {
     pub(super) at: SystemTime,
     pub(super) level: Level,
     pub(super) target: &'a str,
     pub(super) message: &'a str,
     pub(super) fields: &'a Fields,
-    /// A plugin's own fields, as they came.
+    /// The fields of a plugin's line, as the plugin wrote them.
     pub(super) members: &'a [(Cow<'a, str>, &'a RawValue)],
 }
 
 /// Why writing into a string cannot fail.
 const TAKES_ALL: &str = "a string takes all that is written into it";
 
-/// Room for a usual line, so that it is not moved as it grows.
+/// Room for a usual line, to avoid reallocations.
 const USUAL: usize = 512;
 
 impl Line<'_> {
@@ -103,14 +103,14 @@ const fn paint(level: Level) -> &'static str {
     }
 }
 
-/// Characters that do something to a terminal or to the reading of a line instead of showing: control characters, line and
-/// paragraph separators, and the marks that turn the direction of writing.
+/// Characters that control a terminal or change how a line reads, instead of being shown: control characters, line and
+/// paragraph separators, and the marks that change the writing direction.
 pub(super) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Appends the name of a member, with what stands before and after it.
+/// Appends the name of a member, with the punctuation around it.
 fn push_name(out: &mut String, name: &str) {
     out.push(if out.is_empty() { '{' } else { ',' });
     push_string(out, name);
@@ -124,14 +124,14 @@ fn push_json(out: &mut String, value: &Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) => {
             write!(out, "{value}").expect(TAKES_ALL);
         }
-        // Outside strings there is nothing hidden, so that what is hidden can be escaped wherever it stands.
+        // Hidden characters occur only inside strings, so all of them can be escaped.
         Value::Array(_) | Value::Object(_) => push_visible(out, &value.to_string()),
     }
 }
 
 /// Appends the text of a JSON value without hidden characters.
 fn push_raw(out: &mut String, text: &str) {
-    // Without them, and without the blanks between lines, it can stay as it is.
+    // Without hidden characters and line ends the text can stay as it is.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         out.push_str(text);
     } else {
@@ -139,7 +139,7 @@ fn push_raw(out: &mut String, text: &str) {
     }
 }
 
-/// A JSON value from its text, which was checked to be one; numbers that are too large for one stay text.
+/// A JSON value from its text, which was validated before; a number that is too large stays text.
 fn value_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
@@ -147,7 +147,7 @@ fn value_of(text: &str) -> Value {
 /// Appends a JSON string without hidden characters.
 fn push_string(out: &mut String, text: &str) {
     out.push('"');
-    // Most are names and numbers; only what has something to escape is looked at letter by letter.
+    // Most strings are names and numbers. Only those with something to escape are processed character by character.
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if text.bytes().all(plain) {
         out.push_str(text);
@@ -162,7 +162,7 @@ fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends text, with escapes for what is hidden.
+/// Appends text, with hidden characters escaped.
 fn push_visible(out: &mut String, text: &str) {
     for c in text.chars() {
         push_char(out, c);
@@ -181,7 +181,7 @@ fn push_char(out: &mut String, c: char) {
     }
 }
 
-/// Appends a name or a value that can be told from what is around it: quoted unless it is one plain word.
+/// Appends a name or a value, in quotes unless it is one plain word.
 fn push_word(out: &mut String, text: &str) {
     let plain = |c: char| !c.is_whitespace() && !is_hidden(c) && !matches!(c, '"' | '=' | '\\');
     if !text.is_empty() && text.chars().all(plain) {

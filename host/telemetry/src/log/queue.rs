@@ -1,7 +1,7 @@
-//! The way of lines to standard output: through a queue, so that nobody who serves ever waits for whoever reads the log.
+//! The queue of log lines before standard output: no exchange ever waits for the reader of the log.
 //!
-//! A thread of its own writes. A line that finds the queue full is dropped and counted; when there is room again, a line says how
-//! many were.
+//! A separate thread writes. A line for which the queue has no room is dropped and counted; when there is room again, a line
+//! gives their number.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,26 +13,26 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines in the queue at most. Arbitrary: a second of a busy gateway's access log.
+/// The most lines in the queue. Arbitrary: one second of a busy gateway's access log.
 const LINES: usize = 8_192;
 
-/// Bytes of lines in the queue at most: one line may be as long as a plugin makes it.
+/// The most bytes of lines in the queue: a plugin can write long lines.
 const BYTES: usize = 8 << 20;
 
-/// How long lines are gathered before they are written together: to wake this thread for each costs those who serve more than to
-/// write it themselves.
+/// How long lines are gathered before they are written together. To wake this thread for each line would cost the exchanges
+/// more than writing it themselves.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// Bytes that are written together at most, and the line that is one too many.
+/// The most bytes that are written together; the last line may exceed it.
 const TOGETHER: usize = 64 << 10;
 
-/// How often [`flush`] looks whether all is written.
+/// How often [`flush`] checks whether everything is written.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Lines of this process that found the queue full.
+/// The number of lines that were dropped because the queue was full.
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
-/// Bytes of this process that are still to be written.
+/// The number of bytes that are still to be written.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// The counter of dropped lines, for the metrics.
@@ -40,7 +40,7 @@ pub(crate) fn dropped() -> Counter {
     DROPPED.clone()
 }
 
-/// Waits until all lines are written, but no longer than `limit`: whoever reads the log may have stopped.
+/// Waits until all lines are written, but no longer than `limit`: the reader of the log may have stopped.
 pub fn flush(limit: Duration) {
     let mut left = limit;
     while WAITING.load(Ordering::Acquire) > 0 && !left.is_zero() {
@@ -49,13 +49,13 @@ pub fn flush(limit: Duration) {
     }
 }
 
-/// Where lines are put that are to be written.
+/// The writing end of the queue.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     lines: SyncSender<Vec<u8>>,
     waiting: &'static AtomicUsize,
     dropped: Counter,
-    /// Dropped lines that no line told of yet.
+    /// Dropped lines that have not been reported yet.
     untold: Arc<AtomicU64>,
 }
 
@@ -63,7 +63,7 @@ impl Queue {
     /// A queue to standard output.
     ///
     /// # Errors
-    /// If there is no thread for it.
+    /// If the thread cannot be started.
     pub(super) fn to_stdout() -> io::Result<Self> {
         Self::to(io::stdout(), &WAITING, dropped())
     }
@@ -97,7 +97,7 @@ impl Queue {
     }
 }
 
-/// Writes what comes, to its end.
+/// Writes lines until all senders are gone.
 fn write(
     lines: &Receiver<Vec<u8>>,
     mut out: impl Write,
@@ -112,7 +112,7 @@ fn write(
             together.extend_from_slice(&line);
             next = lines.try_recv().ok();
             if next.is_none() || together.len() > TOGETHER {
-                // Nothing can be done about a log that cannot be written, and it is no reason to stop serving.
+                // Nothing can be done about a log that cannot be written, and serving must go on.
                 drop(out.write_all(&together));
                 waiting.fetch_sub(together.len(), Ordering::AcqRel);
                 together.clear();
@@ -121,10 +121,10 @@ fn write(
         drop(out.flush());
         let lost = untold.swap(0, Ordering::AcqRel);
         if lost > 0 {
-            // Into the queue like any other line: it is empty now.
+            // It goes into the queue like any other line: the queue is empty now.
             tracing::warn!(
                 lines = lost,
-                "log lines were dropped, since standard output was not read fast enough"
+                "log lines were dropped because standard output was not read fast enough"
             );
         }
     }
@@ -153,7 +153,7 @@ impl<'q> MakeWriter<'q> for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    /// Gives on what is written, once it may.
+    /// Passes on what is written, once it may.
     struct Held {
         may: Receiver<()>,
         written: SyncSender<Vec<u8>>,
@@ -161,7 +161,7 @@ mod tests {
 
     impl Write for Held {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-            // Without a sender left, all may go on.
+            // Once the sender is gone, everything may go on.
             let _ = self.may.recv();
             self.written.send(line.to_vec()).map_err(io::Error::other)?;
             Ok(line.len())
@@ -191,7 +191,7 @@ mod tests {
         for number in 0..2 * LINES {
             queue.push(&line(number));
         }
-        // Some are with the writer already.
+        // The writer has taken some already.
         let dropped = usize::try_from(queue.dropped.get()).expect("few");
         assert!(dropped > 0);
         drop(may);

@@ -1,4 +1,4 @@
-//! What is counted of admission.
+//! The metrics of admission.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::{Labels, Registrar, Value};
 use crate::names::{label, metric};
 
-/// Counts what exchanges hold, and those for which there is no room. By default nobody sees what it counts.
+/// Counts what exchanges hold, and the refused ones. The default value is not part of any metrics.
 #[derive(Debug, Default)]
 pub struct AdmissionMetrics {
     bytes: Gauge,
@@ -19,18 +19,18 @@ impl AdmissionMetrics {
         Self {
             bytes: all.add(
                 metric::MEMORY,
-                "Bytes of bodies that are kept for exchanges",
+                "Bytes of bodies that are held for exchanges",
             ),
-            refused: all.add(metric::REFUSED, "Exchanges for which there was no room"),
+            refused: all.add(metric::REFUSED, "Exchanges that were refused because a limit was reached"),
         }
     }
 
-    /// So many bytes of bodies are kept now.
+    /// Sets the number of bytes of bodies that are held now.
     pub fn set_bytes(&self, bytes: usize) {
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// There was no room for an exchange; what there was too little of is a word of a closed set.
+    /// An exchange was refused; the reason, from a closed set, is the limit that was reached.
     pub fn refused(&self, reason: &'static str) {
         let labels = [(label::REASON, Value::Word(reason))];
         self.refused.get_or_create_owned(&labels).inc();

@@ -1,4 +1,4 @@
-//! Counters of one family that differ by a label which is known only when they are counted.
+//! Counters of one family with a label whose value is only known when they count.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 
 use super::Labels;
 
-/// Counters of one handle that differ in further labels, made when they are needed.
+/// The counters of one handle by further labels, made on demand.
 #[derive(Debug)]
 pub(super) struct Counters<L, const N: usize> {
     family: Family<Labels<N>, Counter>,
