@@ -1,7 +1,7 @@
 //! An example plugin: replaces words in what the model says, in streams and in whole responses.
 //!
-//! A model may send a word in two chunks, so an end that could be the beginning of a word is held back until the next chunk
-//! shows what it is. That rule is in [`words`], without JSON or sandbox; here is what it means for an exchange.
+//! A model may send a word in two chunks. So the end of a chunk that could be the beginning of a word is held back until the
+//! next chunk arrives. That rule is in [`words`], without JSON and sandbox; this file applies it to an exchange.
 
 mod words;
 
@@ -30,17 +30,21 @@ struct Redact(Words);
 
 impl Plugin for Redact {
     type Config = Config;
-    /// What is held back of each choice, by its index.
+    /// The text that is held back, by the index of its choice.
     type State = BTreeMap<u64, Tail>;
 
     fn manifest() -> Manifest {
-        Manifest::new("redact", env!("CARGO_PKG_VERSION"), "Replaces words in responses")
-            .config(
-                r#"{"type":"object","required":["words"],"additionalProperties":false,"properties":{
+        Manifest::new(
+            "redact",
+            env!("CARGO_PKG_VERSION"),
+            "Replaces words in responses",
+        )
+        .config(
+            r#"{"type":"object","required":["words"],"additionalProperties":false,"properties":{
                     "words":{"type":"array","items":{"type":"string","minLength":1},"minItems":1,
-                             "description":"The words that no client shall see."},
-                    "by":{"type":"string","description":"What stands in their place; *** where absent."}}}"#,
-            )
+                             "description":"The words that clients must not see."},
+                    "by":{"type":"string","description":"The replacement; default: ***."}}}"#,
+        )
     }
 
     fn configure(config: Config) -> Result<Self, String> {
@@ -91,7 +95,7 @@ impl EventStage for Redact {
                 Ok(chunk) if chunk.get("choices").is_some() => {
                     self.chunk(tails, event, chunk, &mut out);
                 }
-                // `[DONE]`, an error, or nothing that we know.
+                // `[DONE]`, an error, or something unknown.
                 Ok(_) | Err(_) => out.push(event),
             }
         }
@@ -100,7 +104,7 @@ impl EventStage for Redact {
 }
 
 impl Redact {
-    /// One chunk, and the event that it came in.
+    /// A chunk, and its event.
     fn chunk(
         &self,
         tails: &mut BTreeMap<u64, Tail>,
@@ -124,7 +128,7 @@ impl Redact {
                 );
             }
         }
-        // What was held back goes out before the chunk that says that the choice has ended.
+        // Text that was held back is sent before the chunk that ends the choice.
         if !left.is_empty() {
             let mut before = chunk.clone();
             before["choices"] = Value::Array(left);

@@ -1,6 +1,6 @@
-//! Words and what stands in their place, in text that comes in chunks.
+//! Replaces words in text that arrives in chunks.
 
-/// The end of a text so far that could be the beginning of a word.
+/// The end of the text so far, if it could be the beginning of a word.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(String);
 
@@ -21,14 +21,14 @@ impl Words {
         Ok(Self { words, by })
     }
 
-    /// A text that is complete.
+    /// Replaces words in a complete text.
     pub(crate) fn replace(&self, text: &str) -> String {
         self.words
             .iter()
             .fold(text.to_owned(), |text, word| text.replace(word, &self.by))
     }
 
-    /// The next part of a text; gives what can go on and keeps the rest.
+    /// Takes the next part of a text; returns what can be sent, and keeps the rest.
     pub(crate) fn feed(&self, tail: &mut Tail, text: &str) -> String {
         tail.0.push_str(text);
         let text = self.replace(&tail.0);
@@ -43,13 +43,13 @@ impl Words {
         done.to_owned()
     }
 
-    /// What was kept, at the end of the text.
+    /// Returns what was kept, at the end of the text.
     pub(crate) fn finish(&self, tail: &mut Tail) -> Option<String> {
         (!tail.0.is_empty()).then(|| std::mem::take(&mut tail.0))
     }
 }
 
-/// How many bytes at the end of the text are the beginning of the word.
+/// The number of bytes at the end of the text that are the beginning of the word.
 fn begun(text: &str, word: &str) -> usize {
     word.char_indices()
         .map(|(at, _)| at)

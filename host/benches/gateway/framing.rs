@@ -1,4 +1,4 @@
-//! Framing: how fast streams are cut into events and put together again.
+//! Framing: how fast streams are decoded into events and encoded again.
 
 use std::hint::black_box;
 
@@ -10,8 +10,8 @@ use crate::stage::LINE;
 
 /// Events of one run.
 const EVENTS: usize = 1_024;
-/// Bytes that arrive together: what a socket gives at a time.
-const PIECE: usize = 16 * 1024;
+/// Bytes per read, as from a socket.
+const READ: usize = 16 * 1024;
 
 /// Decodes and encodes both framings.
 pub(crate) fn run(bench: &mut Bench) {
@@ -52,7 +52,7 @@ fn decode(framing: Framing, stream: &Bytes) -> usize {
     let mut found = 0;
     let mut at = 0;
     while at < stream.len() {
-        let end = (at + PIECE).min(stream.len());
+        let end = (at + READ).min(stream.len());
         decoder.feed(stream.slice(at..end));
         at = end;
         while let Some(batch) = decoder.next_batch().expect("small events") {

@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-/// Samples of one figure. The smallest says what the code costs, the largest how noisy the machine is.
+/// Samples per figure. The smallest shows the cost of the code, the largest the noise of the machine.
 const SAMPLES: usize = 25;
-/// How long one sample takes: long beside the clock's resolution, short enough to fall between two disturbances.
+/// How long one sample takes: long compared to the clock's resolution, short enough to fall between two disturbances.
 const SAMPLE: Duration = Duration::from_millis(8);
 
 /// The benchmarks of one run.
 pub(crate) struct Bench {
     runtime: Runtime,
-    /// Words of which a name must contain one; none selects all.
+    /// A name must contain one of these words; an empty list selects all.
     wanted: Vec<String>,
     /// Every figure once, unmeasured.
     once: bool,
 }
 
 impl Bench {
-    /// Takes what cargo and the user have written on the command line.
+    /// Reads the command line, with the arguments of cargo and of the user.
     pub(crate) fn from_arguments(runtime: Runtime) -> Self {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         Self {
@@ -38,7 +38,7 @@ impl Bench {
         println!("{:<64} {:>10} {:>10} {:>10}", "", "min", "median", "max");
     }
 
-    /// Waits for what a benchmark prepares.
+    /// Runs the preparation of a benchmark.
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }

@@ -78,7 +78,7 @@ pub(crate) fn context() -> ExchangeContext {
     ExchangeContext::new(Context::new(identity, parts, UPSTREAM.into(), upstreams))
 }
 
-/// Puts the head of Ollama's streamed answer into an exchange.
+/// Puts the head of Ollama's streamed response into an exchange.
 pub(crate) fn answered(context: &mut ExchangeContext) {
     context.status = Some(StatusCode::OK);
     context.response.insert(
@@ -106,7 +106,7 @@ pub(crate) async fn asked(pipeline: &Pipeline, body: Bytes) -> (ExchangeContext,
     (context, run)
 }
 
-/// An exchange that has got as far as the response's body, and the stages that the body runs through.
+/// An exchange at its response's body, and the stages that the body goes through.
 pub(crate) async fn streaming(pipeline: &Pipeline, body: Bytes) -> (ExchangeContext, PipelineRun) {
     let (mut context, mut run) = asked(pipeline, body).await;
     answer(&mut context, &mut run).await;

@@ -13,7 +13,7 @@ use sluicegate_plugin_host::{ExchangeContext, instance::Instance};
 use crate::measure::Bench;
 use crate::stage::{self, CHAT, DONE, LINE};
 
-/// Lines that arrive together. 32 is the most that a stage is shown in one call.
+/// Lines that arrive together. A stage gets at most 32 in one call.
 const BATCHES: [usize; 4] = [1, 4, 16, 32];
 /// Tokens of a whole answer.
 const TOKENS: usize = 64;
@@ -100,7 +100,7 @@ fn chain(bench: &mut Bench, stages: &str, pipeline: &Pipeline) {
     exchanges(bench, stages, pipeline, 32);
 }
 
-/// Whole exchanges without their sockets, so many of them in flight at a time.
+/// Whole exchanges without their sockets, many of them at a time.
 fn exchanges(bench: &mut Bench, stages: &str, pipeline: &Pipeline, flight: usize) {
     let lines = [LINE, b"\n"].concat().repeat(TOKENS);
     let bytes = Bytes::from([&lines[..], DONE, b"\n"].concat());

@@ -115,7 +115,9 @@ pub(super) fn is_path(text: &str) -> bool {
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host is without brackets.
 pub(super) fn split_port(authority: &str, default_port: u16) -> Result<(&str, u16), String> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or("has an opening bracket without a closing one")?;
+        let (host, after) = rest
+            .split_once(']')
+            .ok_or("has an opening bracket without a closing one")?;
         if host.parse::<Ipv6Addr>().is_err() {
             return Err(format!("has the illegal host {host:?}"));
         }

@@ -205,7 +205,10 @@ fn read(root: &Table<'_>) -> Config {
 fn check_name(value: &Value<'_>, name: &str) {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || !name.chars().all(legal) {
-        value.problem("is not a legal name", "use lower-case letters, digits and -");
+        value.problem(
+            "is not a legal name",
+            "use lower-case letters, digits and -",
+        );
     }
 }
 
@@ -222,11 +225,7 @@ fn check_completeness(
     }
     if root.get("route").is_none() && routes.is_empty() && !listeners.is_empty() {
         let mend = "add a [[route]] with path, pipeline and upstream";
-        cx.problem(
-            place,
-            "there is no route for incoming requests",
-            mend,
-        );
+        cx.problem(place, "there is no route for incoming requests", mend);
     }
 }
 

@@ -320,6 +320,9 @@ fn add_key_from_env(root: &Table<'_>, plugins: &mut BTreeMap<String, Plugin>) {
     if added.is_none() {
         // Otherwise the operator would believe that the gateway needs a key.
         let mend = "add [plugin.auth] with source = \"builtin:auth\", or unset it";
-        text.problem("is set, but there is no plugin `auth` that could use it", mend);
+        text.problem(
+            "is set, but there is no plugin `auth` that could use it",
+            mend,
+        );
     }
 }

@@ -73,7 +73,10 @@ pub(super) fn routes(root: &Table<'_>, known: &Known<'_>) -> Vec<Route> {
         };
         let twin = routes.iter().position(|other| overlap(other, &route));
         if let Some(twin) = twin {
-            let message = format!("matches requests for {} that route[{twin}] matches, too", route.path);
+            let message = format!(
+                "matches requests for {} that route[{twin}] matches, too",
+                route.path
+            );
             cx.problem(
                 place,
                 message,

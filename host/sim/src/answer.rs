@@ -1,4 +1,4 @@
-//! A checked request → what to answer, and how it ends. Pure: no IO, no clock; randomness is an argument.
+//! Decides how a checked request is answered. Pure: no IO, no clock; randomness is an argument.
 
 use serde_json::{Value, json};
 
@@ -11,42 +11,42 @@ use super::tools::{self, Call};
 
 /// What the server does with a request.
 #[derive(Debug, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum Decision {
     /// Generate.
     Text(Generation),
     /// No messages: only load the model, or unload it with `keep_alive: 0`. Never a stream.
     Load { num_ctx: Option<u64> },
     /// An error document of this status.
     Status(u16),
-    /// A page such as a reverse proxy in front of a model server gives: 502.
+    /// A 502 with an HTML page, as from a reverse proxy in front of a model server.
     Html,
-    /// What Ollama gives to a foreign host: 403 without a body.
+    /// A 403 without a body, as Ollama sends to a foreign host.
     Empty,
 }
 
 /// A generation, from its first token to its end.
 #[derive(Debug, PartialEq)]
 pub(super) struct Generation {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) chunks: Vec<Chunk>,
     pub(super) ending: Ending,
     /// Tokens of the prompt, estimated.
     pub(super) prompt_tokens: u64,
-    /// How many alternatives each token is to have; `None` without `logprobs`.
+    /// How many alternatives each token gets; `None` without `logprobs`.
     pub(super) logprobs: Option<usize>,
     pub(super) num_ctx: Option<u64>,
-    /// A slow model: 20 times the wait, a tenth of the pace.
+    /// A slow model: 20 times the wait, one tenth of the pace.
     pub(super) slow: bool,
 }
 
-/// One line of the stream; what a model makes in one step.
+/// One line of the stream: what a model generates in one step.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Piece {
+pub(super) enum Chunk {
     Thinking(String),
     Content(String),
     Calls(Vec<Call>),
 }
 
-/// What comes after the last piece.
+/// What follows the last chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The last line, with this `done_reason`.
@@ -57,11 +57,11 @@ pub(super) enum Ending {
     Truncate,
     /// The connection breaks.
     Reset,
-    /// Nothing, for ever.
+    /// The stream stays open, without another line.
     Stall,
 }
 
-/// A request that Ollama refuses after decoding it.
+/// Why Ollama refuses a request after decoding it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
     #[error("model is required")]
@@ -79,7 +79,7 @@ pub(super) enum Error {
 }
 
 impl Error {
-    /// The HTTP status. What is the client's fault is not always a 4xx: Ollama is like that.
+    /// The HTTP status. As with Ollama, a mistake of the client is not always a 4xx.
     pub(super) fn status(&self) -> u16 {
         match self {
             Self::ModelRequired | Self::NoThinking { .. } => 400,
@@ -89,7 +89,7 @@ impl Error {
     }
 }
 
-/// How many tokens come before a failure in mid-stream; arbitrary.
+/// How many tokens precede a failure in mid-stream; arbitrary.
 const BEFORE_FAILURE: usize = 12;
 
 /// The model that a request names.
@@ -109,7 +109,7 @@ pub(super) fn model(name: &str) -> Result<&'static Model, Error> {
 ///
 /// # Errors
 /// See [`Error`], in the order in which Ollama checks.
-pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Answer, Error> {
+pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Decision, Error> {
     if request.think == Some(true) && !model.can("thinking") {
         let name = request.model.clone();
         return Err(Error::NoThinking { name });
@@ -117,7 +117,7 @@ pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Answ
     let options = options::read(&request.options)?;
     if request.messages.is_empty() {
         let num_ctx = options.num_ctx;
-        return Ok(Answer::Load { num_ctx });
+        return Ok(Decision::Load { num_ctx });
     }
     let format = Format::of(&request.format)?;
     let images = request.messages.last().map_or(0, |message| message.images);
@@ -126,19 +126,19 @@ pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Answ
     }
     let asked = Question::of(&request.messages);
     let command = asked.command();
-    let (mut pieces, ending) = match command {
-        Some(Command::Error(Failing::Status(status))) => return Ok(Answer::Status(status)),
-        Some(Command::Error(Failing::Html)) => return Ok(Answer::Html),
-        Some(Command::Error(Failing::Empty)) => return Ok(Answer::Empty),
+    let (mut chunks, ending) = match command {
+        Some(Command::Error(Failing::Status(status))) => return Ok(Decision::Status(status)),
+        Some(Command::Error(Failing::Html)) => return Ok(Decision::Html),
+        Some(Command::Error(Failing::Empty)) => return Ok(Decision::Empty),
         Some(command) => commanded(command, &asked, request, model),
         None => (
             ordinary(&asked, request, model, format, images, seed),
             Ending::Done("stop"),
         ),
     };
-    let ending = cut(&mut pieces, ending, &options);
-    Ok(Answer::Text(Generation {
-        pieces,
+    let ending = cut(&mut chunks, ending, &options);
+    Ok(Decision::Text(Generation {
+        chunks,
         ending,
         prompt_tokens: prompt_tokens(request),
         logprobs: request.logprobs,
@@ -170,12 +170,12 @@ impl<'a> Format<'a> {
     }
 }
 
-/// What is asked, out of the whole conversation.
+/// The question in a conversation.
 struct Question<'a> {
-    /// The last message of the user, or the last message if there is none.
+    /// The last message of the user or, without one, the last message.
     text: &'a str,
     language: Language,
-    /// How many messages of the user there are.
+    /// The number of the user's messages.
     turn: usize,
     /// The results of tools at the end of the conversation.
     results: Vec<(&'a str, &'a str)>,
@@ -214,7 +214,7 @@ fn commanded(
     asked: &Question<'_>,
     request: &Request,
     model: &Model,
-) -> (Vec<Piece>, Ending) {
+) -> (Vec<Chunk>, Ending) {
     let language = asked.language;
     let stop = Ending::Done("stop");
     match command {
@@ -225,23 +225,23 @@ fn commanded(
         Command::Markdown => (content(text::MARKDOWN), stop),
         Command::Slow => (content(&text::slow(language)), stop),
         Command::Think => {
-            let mut pieces = thinking(asked, request, model, true);
-            pieces.extend(content(&text::after_thinking(language)));
-            (pieces, stop)
+            let mut chunks = thinking(asked, request, model, true);
+            chunks.extend(content(&text::after_thinking(language)));
+            (chunks, stop)
         }
         Command::Error(failing) => {
-            let mut pieces = content(text::failing(language));
-            pieces.truncate(BEFORE_FAILURE);
+            let mut chunks = content(text::failing(language));
+            chunks.truncate(BEFORE_FAILURE);
             let ending = match failing {
                 Failing::Mid => Ending::ErrorLine,
                 Failing::Reset => Ending::Reset,
                 Failing::Stall => Ending::Stall,
-                // The first three never come here: they are answers without a generation.
+                // The first three never get here: they need no generation.
                 Failing::Status(_) | Failing::Html | Failing::Empty | Failing::Truncate => {
                     Ending::Truncate
                 }
             };
-            (pieces, ending)
+            (chunks, ending)
         }
     }
 }
@@ -253,14 +253,14 @@ fn ordinary(
     format: Format<'_>,
     images: usize,
     seed: u64,
-) -> Vec<Piece> {
+) -> Vec<Chunk> {
     let language = asked.language;
-    let mut pieces = thinking(asked, request, model, false);
+    let mut chunks = thinking(asked, request, model, false);
     if asked.results.is_empty() {
         let calls = tools::calls(&request.tools, asked.text, language, seed);
         if !calls.is_empty() {
-            pieces.push(Piece::Calls(calls));
-            return pieces;
+            chunks.push(Chunk::Calls(calls));
+            return chunks;
         }
     }
     let answer = || {
@@ -277,41 +277,41 @@ fn ordinary(
         }
         Format::Schema(schema) => super::sample::instance(schema, asked.text, language).to_string(),
     };
-    pieces.extend(content(&text));
-    pieces
+    chunks.extend(content(&text));
+    chunks
 }
 
-/// Reasoning, where the model can and the request does not forbid it.
-fn thinking(asked: &Question<'_>, request: &Request, model: &Model, long: bool) -> Vec<Piece> {
+/// Reasoning, if the model can reason and the request does not forbid it.
+fn thinking(asked: &Question<'_>, request: &Request, model: &Model, long: bool) -> Vec<Chunk> {
     if !model.can("thinking") || request.think == Some(false) {
         return Vec::new();
     }
     let text = text::thinking(asked.text, long, asked.language);
     text::tokens(&text)
         .into_iter()
-        .map(Piece::Thinking)
+        .map(Chunk::Thinking)
         .collect()
 }
 
-fn content(text: &str) -> Vec<Piece> {
-    text::tokens(text).into_iter().map(Piece::Content).collect()
+fn content(text: &str) -> Vec<Chunk> {
+    text::tokens(text).into_iter().map(Chunk::Content).collect()
 }
 
-fn long(count: usize) -> Vec<Piece> {
+fn long(count: usize) -> Vec<Chunk> {
     (0..count)
         .map(|index| {
             let blank = if index == 0 { "" } else { " " };
-            Piece::Content(format!("{blank}{}", text::filler(index)))
+            Chunk::Content(format!("{blank}{}", text::filler(index)))
         })
         .collect()
 }
 
-/// Applies `stop` and `num_predict`; what they cut also cuts off a failure that would have come later.
-fn cut(pieces: &mut Vec<Piece>, ending: Ending, options: &Options) -> Ending {
-    let stopped = stop_at(pieces, &options.stop);
+/// Applies `stop` and `num_predict`. A failure after the point where they cut does not happen.
+fn cut(chunks: &mut Vec<Chunk>, ending: Ending, options: &Options) -> Ending {
+    let stopped = stop_at(chunks, &options.stop);
     match options.num_predict {
-        Some(limit) if pieces.len() > limit => {
-            pieces.truncate(limit);
+        Some(limit) if chunks.len() > limit => {
+            chunks.truncate(limit);
             Ending::Done("length")
         }
         _ if stopped => Ending::Done("stop"),
@@ -319,13 +319,13 @@ fn cut(pieces: &mut Vec<Piece>, ending: Ending, options: &Options) -> Ending {
     }
 }
 
-/// Cuts the content before the first stop text; says whether there was one.
-fn stop_at(pieces: &mut Vec<Piece>, stop: &[String]) -> bool {
-    let whole: String = pieces
+/// Cuts the content before the first stop text; returns whether there was one.
+fn stop_at(chunks: &mut Vec<Chunk>, stop: &[String]) -> bool {
+    let whole: String = chunks
         .iter()
-        .filter_map(|piece| match piece {
-            Piece::Content(text) => Some(text.as_str()),
-            Piece::Thinking(_) | Piece::Calls(_) => None,
+        .filter_map(|chunk| match chunk {
+            Chunk::Content(text) => Some(text.as_str()),
+            Chunk::Thinking(_) | Chunk::Calls(_) => None,
         })
         .collect();
     let found = stop.iter().filter(|stop| !stop.is_empty());
@@ -333,12 +333,12 @@ fn stop_at(pieces: &mut Vec<Piece>, stop: &[String]) -> bool {
         return false;
     };
     let mut left = end;
-    pieces.retain_mut(|piece| {
-        let Piece::Content(text) = piece else {
+    chunks.retain_mut(|chunk| {
+        let Chunk::Content(text) = chunk else {
             return true;
         };
         let kept = left.min(text.len());
-        // `end` is a character boundary of the whole, so `kept` is one of this piece.
+        // `end` is a character boundary of the whole, so `kept` is one of this chunk.
         text.truncate(kept);
         left -= kept;
         kept > 0

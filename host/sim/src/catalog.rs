@@ -9,11 +9,11 @@ pub(super) struct Model {
     pub(super) capabilities: &'static [&'static str],
     family: &'static str,
     parameter_size: &'static str,
-    /// Bytes. The demo occupies none of them.
+    /// The size in bytes that is shown.
     size: u64,
     context_length: u64,
     embedding_length: u64,
-    /// Plainly not the digest of anything.
+    /// Obviously not a real digest.
     digest: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! The words with which a user message asks for a certain behaviour; the list is in the documentation of `demo`. Pure.
+//! The words with which a user message asks for a certain behaviour; the crate's documentation lists them. Pure.
 
 /// What a message asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +29,10 @@ pub(super) enum Failing {
 /// More would take over an hour at a human pace; arbitrary.
 const LONG_MAX: usize = 100_000;
 
-/// Where `/long` has no number; arbitrary.
+/// The default of `/long`; arbitrary.
 const LONG_DEFAULT: usize = 500;
 
-/// The command in a message; `None` for ordinary text, an unknown word included.
+/// The command in a message; `None` for ordinary text, which includes unknown words.
 pub(super) fn parse(message: &str) -> Option<Command<'_>> {
     let message = message.trim();
     let (word, rest) = match message.split_once(char::is_whitespace) {
@@ -56,7 +56,7 @@ pub(super) fn parse(message: &str) -> Option<Command<'_>> {
     }
 }
 
-/// Without a known word, the plainest failure.
+/// Without a known word, the simplest failure.
 fn failing(rest: &str) -> Failing {
     match rest.split_whitespace().next().unwrap_or("500") {
         "html" => Failing::Html,

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// What a `keep_alive` value asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeepAlive {
-    /// Stay in memory this long after the last answer; zero unloads at once.
+    /// Stay in memory for this long after the last use; zero unloads at once.
     For(Duration),
     /// Stay until the server ends.
     Forever,

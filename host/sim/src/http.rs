@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use super::answer::{self, Answer, Generation};
+use super::answer::{self, Decision, Generation};
 use super::catalog::{self, Model};
 use super::go_duration::KeepAlive;
 use super::loaded::Loaded;
@@ -20,10 +20,10 @@ use super::stream::{self, Body, Failure, Run};
 use super::wire::{self, Line, Message, Metrics};
 use super::{Pace, Quirks};
 
-/// What `/api/version` says: a version with all that is simulated, and marked.
+/// The version in `/api/version`: one that has everything that is simulated, marked as simulated.
 const VERSION: &str = "0.13.0-simulated";
 
-/// The largest request body; above the gateway's own limit, so that it is the gateway's that counts.
+/// The largest request body. It is above the gateway's limit, so that the gateway's limit applies.
 const MAX_BODY: usize = 64 << 20;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -38,7 +38,7 @@ pub(super) struct Server {
     /// Listening on a loopback address: foreign `Host` fields are refused.
     loopback: bool,
     loaded: Mutex<Loaded>,
-    /// Without them any number of requests is served at a time.
+    /// `None`: any number of requests is served at a time.
     slots: Option<Arc<Slots>>,
 }
 
@@ -52,7 +52,7 @@ impl Server {
         }
     }
 
-    /// Unloads the model, or only says so where requests hold it.
+    /// Unloads the model; if requests hold it, it is only marked as unloaded.
     fn unload(&self, model: &'static Model) {
         let holds = |slots: &Arc<Slots>| !slots.unload(model.name);
         if !self.slots.as_ref().is_some_and(holds) {
@@ -60,7 +60,7 @@ impl Server {
         }
     }
 
-    /// Notes a use of the model; says whether it has to be loaded.
+    /// Records a use of the model; returns whether it has to be loaded.
     fn touch(&self, model: &'static Model, keep_alive: KeepAlive, num_ctx: Option<u64>) -> bool {
         self.loaded
             .lock()
@@ -109,7 +109,7 @@ fn passes(headers: &HeaderMap, loopback: bool) -> bool {
     origin::origin_allowed(origin, host) && (!loopback || origin::host_allowed(host))
 }
 
-/// A field that is not ASCII is no known host or origin either.
+/// A field that is not ASCII is not a known host or origin.
 fn readable(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or("?")
 }
@@ -173,23 +173,23 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
         Ok(request) => request,
         Err(error) => return Ok(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
     };
-    // Without randomness from the system the ids of tool calls repeat, which harms nobody here.
+    // Without randomness from the system the ids of tool calls repeat, which is harmless here.
     let seed = getrandom::u64().unwrap_or_default();
     let decided = answer::model(&request.model)
         .and_then(|model| Ok((model, answer::decide(&request, model, seed)?)));
     match decided {
         Err(error) => Ok(refuse(status(error.status()), &error.to_string())),
-        Ok((_, Answer::Status(code))) => {
+        Ok((_, Decision::Status(code))) => {
             let message = format!("simulated error {code}, as the message asked");
             Ok(refuse(status(code), &message))
         }
-        Ok((_, Answer::Html)) => Ok(respond_with(
+        Ok((_, Decision::Html)) => Ok(respond_with(
             StatusCode::BAD_GATEWAY,
             HTML,
             "<html><body><h1>502 Bad Gateway</h1></body></html>\n",
         )),
-        Ok((_, Answer::Empty)) => Ok(empty(StatusCode::FORBIDDEN)),
-        Ok((model, Answer::Load { num_ctx })) => {
+        Ok((_, Decision::Empty)) => Ok(empty(StatusCode::FORBIDDEN)),
+        Ok((model, Decision::Load { num_ctx })) => {
             if is_unload(&request) {
                 server.unload(model);
             } else {
@@ -197,7 +197,7 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
             }
             Ok(document(StatusCode::OK, load(&request)))
         }
-        Ok((model, Answer::Text(generation))) => {
+        Ok((model, Decision::Text(generation))) => {
             let cold = server.touch(model, request.keep_alive, generation.num_ctx);
             let slot = match &server.slots {
                 Some(slots) => Some(slots.take(model.name).await),
@@ -233,7 +233,7 @@ fn is_unload(request: &request::Request) -> bool {
     request.keep_alive == KeepAlive::For(Duration::ZERO)
 }
 
-/// The answer to a request without messages.
+/// The response to a request without messages.
 fn load(request: &request::Request) -> String {
     let unload = is_unload(request);
     wire::go_json(&Line {
@@ -293,7 +293,7 @@ fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body
     response
 }
 
-/// The same head, with the length that the body would have had.
+/// The same head, with the length of the omitted body.
 fn without_body(response: Response<Body>) -> Response<Body> {
     let length = hyper::body::Body::size_hint(response.body()).exact();
     let mut response = response.map(|_| stream::whole(""));

@@ -1,13 +1,13 @@
-//! A simulated Ollama, for people who want to see the gateway work and have no model server.
+//! A simulated Ollama, for people who want to try the gateway without a model server.
 //!
-//! It speaks Ollama's native API and keeps to Ollama's habits that a gateway has to live with: NDJSON with `stream` on by
+//! It speaks Ollama's native API and has those of Ollama's habits that matter to a gateway: NDJSON with `stream` on by
 //! default, error texts and statuses word for word, the checks of `Host` and `Origin`, `think`, `format`, `tools`,
 //! `keep_alive`. The answers are canned, in the language of the question (Chinese or English), and say so themselves.
 //!
 //! Not simulated: the routes under `/v1`, embeddings, `/api/generate`, model management, CORS headers, and acceptance of
 //! the machine's own name as `Host`.
 //!
-//! What a user message can ask for, if it begins with one of these words:
+//! What a user message can ask for by beginning with one of these words:
 //!
 //! | message | answer |
 //! | --- | --- |
@@ -24,7 +24,7 @@
 //! | `/error reset` | the connection breaks in mid-stream |
 //! | `/error stall` | the stream stops for ever, the connection stays open |
 //!
-//! `answer` and what it uses decide, without IO or clock, what to say; `http` and `stream` say it.
+//! `answer` and the modules below it decide what to send, without IO or clock; `http` and `stream` send it.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -53,7 +53,7 @@ mod text;
 mod tools;
 mod wire;
 
-/// What to try, in the words that the `demo` command prints.
+/// What to try; the `demo` command prints it.
 pub const HINTS: &str = "\
 Models: demo, qwen3:32b (reasons before it answers). Ask in English or Chinese, or send one of these messages:
   /help                      this list
@@ -71,7 +71,7 @@ With `tools`, mention a tool (\"what is the weather in Oslo?\"). With `response_
 /// How long a slow client may take to send a request head; arbitrary, generous.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The pause after a failed `accept`, so that a machine out of descriptors is not made busier still; arbitrary.
+/// The pause after a failed `accept`, to avoid a busy loop on a machine without free descriptors; arbitrary.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How fast the simulated models are.
@@ -110,19 +110,19 @@ impl Default for Pace {
     }
 }
 
-/// Faults of Ollama's that a gateway has to live with, for tests; none by default.
+/// Faults of Ollama, for tests; none by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
-    /// Each model has one slot, and every so many clients that leave between two lines take it with them.
+    /// Each model has one slot, which is lost when every n-th client that leaves between two lines has left.
     pub leak_every: Option<NonZeroU32>,
 }
 
-/// Answers as Ollama would on `listener`, for ever.
+/// Serves Ollama's API on `listener`, without end.
 ///
-/// As with Ollama, a listener on a loopback address refuses foreign `Host` fields, another one does not.
+/// As with Ollama, only a listener on a loopback address refuses foreign `Host` fields.
 ///
 /// # Errors
-/// Only that the listener's own address cannot be read. A failed `accept` is survived.
+/// If the listener's own address cannot be read. A failed `accept` is not an error.
 ///
 /// # Cancel safety
 /// Dropping the future closes the listener and cuts every connection.
@@ -140,7 +140,7 @@ pub async fn serve(listener: TcpListener, pace: Pace) -> io::Result<()> {
 pub async fn serve_with(listener: TcpListener, pace: Pace, quirks: Quirks) -> io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
     let server = Arc::new(http::Server::new(pace, loopback, quirks));
-    // The set owns the connections: they end with this future, and nothing else has to wait for them.
+    // The set owns the connections: they end with this future.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -148,10 +148,11 @@ pub async fn serve_with(listener: TcpListener, pace: Pace, quirks: Quirks) -> io
                 Ok((socket, _)) => {
                     let server = Arc::clone(&server);
                     connections.spawn(async move {
-                        // Without it a token may wait for the acknowledgement of the one before; a failure costs only that.
+                        // Without it a token may wait for the acknowledgement of the previous one; a failure has no other
+                        // effect.
                         let _ = socket.set_nodelay(true);
                         let service = service_fn(move |request| http::respond(Arc::clone(&server), request));
-                        // The error is the client's leaving, or our own `/error reset`.
+                        // The client has left, or it is our own `/error reset`.
                         let _ = http1::Builder::new()
                             .timer(TokioTimer::new())
                             .header_read_timeout(HEAD_TIMEOUT)

@@ -1,4 +1,4 @@
-//! Which simulated models are "in memory", and until when. Pure: time is an argument.
+//! Which simulated models are loaded, and until when. Pure: time is an argument.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,12 +8,13 @@ use super::catalog::Model;
 use super::go_duration::KeepAlive;
 use super::wire;
 
-/// How far away "for ever" is: as far as Go's `time.Duration` reaches, which Ollama shows in this case.
+/// The end of "for ever": the largest `time.Duration` of Go, which Ollama shows in this case.
 const FOREVER: Duration = Duration::from_hours(292 * 365 * 24);
 
 /// The models in memory.
 ///
-/// The time to keep a model counts from the request, not from the end of its answer as in Ollama: near enough.
+/// The time to keep a model counts from the request, not from the end of its response as in Ollama. The difference does not
+/// matter here.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     entries: Vec<Entry>,
@@ -27,7 +28,8 @@ struct Entry {
 }
 
 impl Loaded {
-    /// Notes a use of `model`; says whether it has to be loaded first: because it was not in memory, or had another context size.
+    /// Records a use of `model`; returns whether it must be loaded first, because it was not in memory or had another context
+    /// size.
     pub(super) fn touch(
         &mut self,
         model: &'static Model,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// The options that the simulation obeys.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Options {
-    /// Stop after this many tokens; `None` is no limit.
+    /// Stop after this many tokens; `None`: no limit.
     pub(super) num_predict: Option<usize>,
     /// Cut the text before the first of these.
     pub(super) stop: Vec<String>,
@@ -25,7 +25,7 @@ pub(super) enum Error {
     Item { name: String },
 }
 
-/// What Go type an option has there, by the name that Ollama's error uses.
+/// The Go type of an option, by the name that Ollama's error uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Integer,
@@ -68,7 +68,7 @@ const KINDS: [(&str, Kind); 20] = [
     ("draft_num_predict", Kind::Integer),
 ];
 
-/// Checks all options and keeps those that matter. Unknown names are ignored and `null` is skipped, as Ollama does.
+/// Checks all options and returns those that matter. Unknown names are ignored and `null` is skipped, as Ollama does.
 pub(super) fn read(options: &Map<String, Value>) -> Result<Options, Error> {
     let mut read = Options::default();
     for (name, value) in options {

@@ -1,4 +1,4 @@
-//! The body of `/api/chat` → a checked request, with the errors of Go's JSON decoder. Pure.
+//! Decodes the body of `/api/chat` to a checked request, with the errors of Go's JSON decoder. Pure.
 //!
 //! # Source
 //! Ollama, `api/types.go` (`ChatRequest`) and Go's `encoding/json` error texts, read in 2026.
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::go_duration::{self, KeepAlive};
 
-/// One chat request, as decoded; whether the model can serve it is for `answer`.
+/// A decoded chat request; `answer` decides whether the model can serve it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Request {
     pub(super) model: String,
@@ -18,7 +18,7 @@ pub(super) struct Request {
     pub(super) tools: Vec<Tool>,
     pub(super) options: Map<String, Value>,
     pub(super) think: Option<bool>,
-    /// How many alternatives each token is to have; `None` without `logprobs`.
+    /// How many alternatives each token gets; `None` without `logprobs`.
     pub(super) logprobs: Option<usize>,
 }
 

@@ -1,15 +1,15 @@
-//! A JSON Schema → a plausible instance of it, for `format` and for the arguments of tools. Pure.
+//! Makes a plausible instance of a JSON Schema, for `format` and for the arguments of tools. Pure.
 //!
-//! Not a validator: keywords that contradict each other, `pattern` and `not` are not solved.
+//! Not a validator: contradicting keywords, `pattern` and `not` are ignored.
 
 use serde_json::{Map, Value, json};
 
 use super::text::Language;
 
-/// Values made for one schema; keeps a recursive or branching schema from growing without end. Arbitrary.
+/// The most values for one schema: it bounds recursive and branching schemas. Arbitrary.
 const MAX_VALUES: usize = 2000;
 
-/// From this depth on only required properties are made; arbitrary.
+/// From this depth on, only required properties are made; arbitrary.
 const SHALLOW: usize = 5;
 
 /// From this depth on everything is `null`: a schema that requires itself has no finite instance.
@@ -27,7 +27,7 @@ pub(super) fn instance(schema: &Value, question: &str, language: Language) -> Va
 }
 
 struct Maker<'a> {
-    /// Where `$ref` points into.
+    /// The document that `$ref` refers to.
     root: &'a Value,
     question: &'a str,
     language: Language,
@@ -36,7 +36,7 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// `name` is the property that the value is for; it hints at what is plausible.
+    /// `name` is the name of the property, a hint at what is plausible.
     fn make(&mut self, schema: &'a Value, name: &str, depth: usize) -> Value {
         if self.left == 0 || depth > MAX_DEPTH {
             return Value::Null;
@@ -128,7 +128,7 @@ impl<'a> Maker<'a> {
         let Some(items) = schema.get("items") else {
             return json!([]);
         };
-        // Two look like a list; deep down one is enough.
+        // Two elements look like a list; at depth one is enough.
         let usual = if depth < SHALLOW { 2 } else { 0 };
         let count = most.min(usual).max(least);
         let mut made = Vec::new();
@@ -180,7 +180,7 @@ impl<'a> Maker<'a> {
         self.language.pick(english, chinese).to_owned()
     }
 
-    /// The place that the question names, or one of our own.
+    /// The place that the question names, or a default.
     fn place(&self) -> String {
         const KNOWN: [&str; 10] = [
             "北京", "上海", "广州", "深圳", "杭州", "成都", "武汉", "西安", "东京", "巴黎",
@@ -206,7 +206,7 @@ fn first<'a>(schema: &'a Value, keyword: &str) -> Option<&'a Value> {
     schema.get(keyword)?.as_array()?.first()
 }
 
-/// The type to make: the first that is not `null` of a list; guessed from other keywords where there is none.
+/// The type to make: the first type of a list that is not `null`; without a type, a guess from other keywords.
 fn type_of(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(name)) => name,

@@ -1,11 +1,11 @@
-//! A fault of Ollama's, for tests: a client that leaves can take a model's only slot with it.
+//! A fault of Ollama, for tests: when a client leaves, a model's only slot can be lost.
 //!
-//! Each model has one slot, for which requests wait in turn. A client that leaves between two lines frees it, but every so
-//! often it stays taken, and every later request for the model waits for ever. Version and lists go on answering. An unload
-//! makes a new slot, unless a request waits for the old one.
+//! Each model has one slot, for which requests queue. A client that leaves between two lines frees it, but every n-th time it
+//! stays taken, and all later requests for the model wait for ever. Version and lists still respond. An unload makes a new
+//! slot, unless a request waits for the old one.
 //!
 //! # Source
-//! Ollama issue 17131, and a real Ollama of August 2026 that was seen to do so.
+//! Ollama issue 17131, and an observation on an Ollama of August 2026.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -32,7 +32,7 @@ struct Slot {
     free: Arc<Semaphore>,
     /// Requests that wait for it.
     waiting: usize,
-    /// Whether a request has it.
+    /// Whether a request holds it.
     in_use: bool,
 }
 
@@ -46,20 +46,20 @@ impl Default for Slot {
     }
 }
 
-/// A slot that a request has, until this is dropped.
+/// A slot that a request holds, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     slots: Arc<Slots>,
     model: &'static str,
     permit: Option<OwnedSemaphorePermit>,
-    /// Whether the first line is out.
+    /// Whether the first line was sent.
     pub(super) has_begun: bool,
-    /// Whether the last line is out.
+    /// Whether the last line was sent.
     pub(super) has_ended: bool,
 }
 
 impl Slots {
-    /// Slots of which `every` so many hang-ups between two lines take one for good.
+    /// Slots that are lost at every n-th hang-up between two lines; `every` is n.
     pub(super) fn new(every: NonZeroU32) -> Self {
         Self {
             every,
@@ -70,7 +70,7 @@ impl Slots {
     /// Waits for the slot of a model.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the place in the queue up.
+    /// Dropping the future gives up the place in the queue.
     pub(super) async fn take(self: &Arc<Self>, model: &'static str) -> Held {
         let free = {
             let mut state = self.lock();
@@ -92,7 +92,7 @@ impl Slots {
         }
     }
 
-    /// Unloads a model; `false` if requests hold it, which then goes on as it is.
+    /// Unloads a model; `false` if requests hold it: then nothing changes.
     pub(super) fn unload(&self, model: &'static str) -> bool {
         let mut state = self.lock();
         let slot = state.slots.entry(model).or_default();
@@ -135,7 +135,7 @@ impl Drop for Held {
             if state.hang_ups.is_multiple_of(self.slots.every.get())
                 && let Some(permit) = self.permit.take()
             {
-                // Here it is lost.
+                // This is where the slot is lost.
                 permit.forget();
             }
         }

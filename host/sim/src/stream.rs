@@ -1,4 +1,4 @@
-//! A generation → the response, at its pace: a stream of NDJSON lines, or one document.
+//! Sends a generation at its pace, as a stream of NDJSON lines or as one document.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use hyper::body::Frame;
 use tokio::time::Instant;
 
 use super::Pace;
-use super::answer::{Ending, Generation, Piece};
+use super::answer::{Chunk, Ending, Generation};
 use super::slots::Held;
 use super::wire::{self, Line, Logprob, Message, Metrics};
 
@@ -19,16 +19,16 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Error>;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// Makes the connection break; that was asked for.
+    /// Breaks the connection, on request.
     #[error("the connection breaks, as the message asked")]
     Reset,
 }
 
-/// What the error line says, and the error document where there is no stream.
+/// The text of the error line or, without a stream, of the error document.
 const RUNNER_ERROR: &str =
     "an error was encountered while running the model: simulated, as the message asked";
 
-/// A generation under way.
+/// A running generation.
 pub(super) struct Run {
     /// As the client wrote it.
     model: String,
@@ -38,12 +38,12 @@ pub(super) struct Run {
     started: Instant,
     load: Duration,
     first_token: Duration,
-    /// Given back when the generation ends, or its client leaves.
+    /// Released when the generation ends or its client leaves.
     slot: Option<Held>,
 }
 
 impl Run {
-    /// Loads the model if it is `cold` and reads the prompt: waits until the first token is there.
+    /// Waits until the first token is there: for loading the model if it is `cold`, and for reading the prompt.
     pub(super) async fn start(
         model: String,
         generation: Generation,
@@ -82,12 +82,12 @@ impl Run {
         StreamBody::new(lines).boxed_unsync()
     }
 
-    /// The whole answer, after the time that its tokens take.
+    /// The whole response, after the time that its tokens take.
     ///
     /// # Errors
-    /// The text of a runner's error, which is a 500; or the connection's end, which is no response at all.
+    /// The text of a runner's error, for a 500; or the end of the connection without a response.
     pub(super) async fn into_document(self) -> Result<String, Failure> {
-        let tokens = u32::try_from(self.generation.pieces.len()).unwrap_or(u32::MAX);
+        let tokens = u32::try_from(self.generation.chunks.len()).unwrap_or(u32::MAX);
         wait(self.pace.token.saturating_mul(tokens)).await;
         let done_reason = match self.generation.ending {
             Ending::Done(reason) => Some(reason),
@@ -97,11 +97,11 @@ impl Run {
             Ending::Stall => std::future::pending().await,
         };
         let (mut content, mut thinking, mut calls) = (String::new(), String::new(), Vec::new());
-        for piece in &self.generation.pieces {
-            match piece {
-                Piece::Content(text) => content.push_str(text),
-                Piece::Thinking(text) => thinking.push_str(text),
-                Piece::Calls(made) => calls.extend_from_slice(made),
+        for chunk in &self.generation.chunks {
+            match chunk {
+                Chunk::Content(text) => content.push_str(text),
+                Chunk::Thinking(text) => thinking.push_str(text),
+                Chunk::Calls(made) => calls.extend_from_slice(made),
             }
         }
         Ok(wire::go_json(&Line {
@@ -110,9 +110,9 @@ impl Run {
             message: Message::new(&content, &thinking, &calls),
             logprobs: self
                 .generation
-                .pieces
+                .chunks
                 .iter()
-                .filter_map(|piece| self.logprob(piece))
+                .filter_map(|chunk| self.logprob(chunk))
                 .collect(),
             done: done_reason.is_some(),
             done_reason,
@@ -120,24 +120,24 @@ impl Run {
         }))
     }
 
-    /// The next frame and the state after it; `None` as state ends the body.
+    /// The next frame and the state after it; the state `None` ends the body.
     async fn step(mut self) -> Option<(Result<Frame<Bytes>, Error>, Option<Self>)> {
-        let Some(piece) = self.generation.pieces.get(self.next) else {
+        let Some(chunk) = self.generation.chunks.get(self.next) else {
             return self.end().await;
         };
         if self.next > 0 {
             wait(self.pace.token).await;
         }
-        let message = match piece {
-            Piece::Thinking(text) => Message::new("", text, &[]),
-            Piece::Content(text) => Message::new(text, "", &[]),
-            Piece::Calls(calls) => Message::new("", "", calls),
+        let message = match chunk {
+            Chunk::Thinking(text) => Message::new("", text, &[]),
+            Chunk::Content(text) => Message::new(text, "", &[]),
+            Chunk::Calls(calls) => Message::new("", "", calls),
         };
         let line = frame(wire::go_json(&Line {
             model: &self.model,
             created_at: wire::timestamp(SystemTime::now()),
             message,
-            logprobs: self.logprob(piece).into_iter().collect(),
+            logprobs: self.logprob(chunk).into_iter().collect(),
             done: false,
             done_reason: None,
             metrics: Metrics::default(),
@@ -169,8 +169,8 @@ impl Run {
             Ending::ErrorLine => Some((Ok(frame(wire::error(RUNNER_ERROR))), None)),
             Ending::Truncate => None,
             Ending::Reset => {
-                // The server writes out what it has only when the body lets it wait: without this the lines before the
-                // break might be lost with the connection.
+                // The server flushes only when the body is pending: without this, the lines before the break could be lost
+                // with the connection.
                 tokio::task::yield_now().await;
                 Some((Err(Error::Reset), None))
             }
@@ -178,11 +178,11 @@ impl Run {
         }
     }
 
-    fn logprob<'a>(&self, piece: &'a Piece) -> Option<Logprob<'a>> {
+    fn logprob<'a>(&self, chunk: &'a Chunk) -> Option<Logprob<'a>> {
         let alternatives = self.generation.logprobs?;
-        match piece {
-            Piece::Content(token) => Some(Logprob::of(token, alternatives)),
-            Piece::Thinking(_) | Piece::Calls(_) => None,
+        match chunk {
+            Chunk::Content(token) => Some(Logprob::of(token, alternatives)),
+            Chunk::Thinking(_) | Chunk::Calls(_) => None,
         }
     }
 
@@ -193,13 +193,13 @@ impl Run {
             load_duration: nanoseconds(self.load),
             prompt_eval_count: self.generation.prompt_tokens,
             prompt_eval_duration: nanoseconds(self.first_token.saturating_sub(self.load)),
-            eval_count: self.generation.pieces.len() as u64,
+            eval_count: self.generation.chunks.len() as u64,
             eval_duration: nanoseconds(total.saturating_sub(self.first_token)),
         }
     }
 }
 
-/// Why there is no document.
+/// Why no document can be sent.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The model's runner failed, with this message.
@@ -207,7 +207,7 @@ pub(super) enum Failure {
     Connection(Error),
 }
 
-/// A body in one piece.
+/// A complete body.
 pub(super) fn whole(text: impl Into<Bytes>) -> Body {
     Full::new(text.into())
         .map_err(|never| match never {})
@@ -220,7 +220,7 @@ fn frame(mut line: String) -> Frame<Bytes> {
 }
 
 async fn wait(time: Duration) {
-    // A timer's shortest wait is a millisecond: full speed must not wait at all.
+    // A timer waits for at least a millisecond: full speed must not use it.
     if !time.is_zero() {
         tokio::time::sleep(time).await;
     }

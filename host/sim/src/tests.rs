@@ -19,8 +19,8 @@ struct Demo {
     _server: JoinSet<io::Result<()>>,
 }
 
-/// What came back: head, and body without its framing.
-struct Answer {
+/// A response: its head, and its body without its framing.
+struct Response {
     status: u16,
     head: String,
     body: String,
@@ -28,7 +28,7 @@ struct Answer {
     complete: bool,
 }
 
-impl Answer {
+impl Response {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("a JSON body")
     }
@@ -69,7 +69,7 @@ async fn demo_with(pace: Pace, quirks: Quirks) -> Demo {
 
 impl Demo {
     /// Sends a request with these header lines and reads to the end of the connection.
-    async fn send(&self, line: &str, fields: &str, body: &str) -> Answer {
+    async fn send(&self, line: &str, fields: &str, body: &str) -> Response {
         let request = format!(
             "{line} HTTP/1.1\r\n{fields}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
@@ -86,21 +86,21 @@ impl Demo {
         };
         let bytes = tokio::time::timeout(DEADLINE, exchange)
             .await
-            .expect("an answer in time");
+            .expect("a response in time");
         parse(&bytes)
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> Response {
         self.send(&format!("GET {path}"), "host: localhost\r\n", "")
             .await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Answer {
+    async fn post(&self, path: &str, body: &str) -> Response {
         self.send(&format!("POST {path}"), "host: localhost\r\n", body)
             .await
     }
 
-    async fn chat(&self, message: &str, more: Value) -> Answer {
+    async fn chat(&self, message: &str, more: Value) -> Response {
         let mut body = json!({"model": "demo", "messages": [{"role": "user", "content": message}]});
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
             body.extend(more);
@@ -167,7 +167,7 @@ impl Asked {
         come.await.is_err()
     }
 
-    async fn rest(mut self) -> Answer {
+    async fn rest(mut self) -> Response {
         let mut bytes = Vec::new();
         let read = self.0.read_to_end(&mut bytes);
         let read = tokio::time::timeout(DEADLINE, read).await;
@@ -176,10 +176,10 @@ impl Asked {
     }
 }
 
-fn parse(bytes: &[u8]) -> Answer {
+fn parse(bytes: &[u8]) -> Response {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let Some((head, rest)) = text.split_once("\r\n\r\n") else {
-        return Answer {
+        return Response {
             status: 0,
             head: text,
             body: String::new(),
@@ -196,7 +196,7 @@ fn parse(bytes: &[u8]) -> Answer {
     } else {
         (rest.to_owned(), true)
     };
-    Answer {
+    Response {
         status,
         head: head.to_owned(),
         body,
@@ -221,11 +221,11 @@ fn unchunk(mut rest: &str) -> (String, bool) {
 #[tokio::test]
 async fn a_stream_has_lines_a_last_line_and_figures() {
     let demo = demo().await;
-    let answer = demo.chat("/echo Hello big world", json!({})).await;
-    assert_eq!(answer.status, 200);
-    assert!(answer.head.contains("content-type: application/x-ndjson"));
-    assert!(answer.complete);
-    let lines = answer.lines();
+    let response = demo.chat("/echo Hello big world", json!({})).await;
+    assert_eq!(response.status, 200);
+    assert!(response.head.contains("content-type: application/x-ndjson"));
+    assert!(response.complete);
+    let lines = response.lines();
     assert_eq!(lines.len(), 4);
     assert_eq!(
         lines[0]["message"],
@@ -246,13 +246,13 @@ async fn a_stream_has_lines_a_last_line_and_figures() {
 async fn without_a_stream_there_is_one_document() {
     let demo = demo().await;
     let more = json!({"stream": false, "model": "qwen3:32b", "logprobs": true, "top_logprobs": 1});
-    let answer = demo.chat("你好", more).await;
+    let response = demo.chat("你好", more).await;
     assert!(
-        answer
+        response
             .head
             .contains("content-type: application/json; charset=utf-8")
     );
-    let whole = answer.json();
+    let whole = response.json();
     assert_eq!(
         (&whole["model"], &whole["done"]),
         (&json!("qwen3:32b"), &json!(true))
@@ -275,8 +275,8 @@ async fn tool_calls_come_complete_in_a_line_of_their_own() {
     let tools = json!([{"type": "function", "function": {"name": "get_time", "parameters": {}}}]);
     for stream in [true, false] {
         let more = json!({"tools": tools, "stream": stream});
-        let answer = demo.chat("What time is it?", more).await;
-        let call = answer.lines()[0]["message"]["tool_calls"][0].clone();
+        let response = demo.chat("What time is it?", more).await;
+        let call = response.lines()[0]["message"]["tool_calls"][0].clone();
         assert_eq!(
             call["function"],
             json!({"index": 0, "name": "get_time", "arguments": {}})
@@ -415,12 +415,12 @@ async fn refusals_have_the_form_of_ollama() {
         ("{}", 400, "model is required"),
         (r#"{"model": "gpt"}"#, 404, "model 'gpt' not found"),
     ] {
-        let answer = demo.post("/api/chat", body).await;
+        let response = demo.post("/api/chat", body).await;
         assert_eq!(
-            (answer.status, answer.json()),
+            (response.status, response.json()),
             (status, json!({ "error": text }))
         );
-        assert!(answer.head.contains("application/json; charset=utf-8"));
+        assert!(response.head.contains("application/json; charset=utf-8"));
     }
     let unknown = demo.get("/v1/models").await;
     assert_eq!(
@@ -443,8 +443,12 @@ async fn foreign_hosts_and_origins_get_an_empty_403() {
         "host: localhost\r\norigin: https://example.com\r\n",
         "host: \u{e9}\r\n",
     ] {
-        let answer = demo.send("GET /api/tags", fields, "").await;
-        assert_eq!((answer.status, answer.body.as_str()), (403, ""), "{fields}");
+        let response = demo.send("GET /api/tags", fields, "").await;
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (403, ""),
+            "{fields}"
+        );
     }
     let local = demo
         .send(
@@ -511,8 +515,8 @@ fn leaking(every: u32) -> Quirks {
 async fn a_client_that_leaves_can_freeze_the_model_until_it_is_unloaded() {
     let demo = demo_with(STEPS, leaking(2)).await;
     demo.ask().await.leave_after_a_line().await;
-    let answer = demo.ask().await.rest().await;
-    assert_eq!(answer.lines().len(), 51, "the first one did no harm");
+    let response = demo.ask().await.rest().await;
+    assert_eq!(response.lines().len(), 51, "the first one did no harm");
     demo.ask().await.leave_after_a_line().await;
 
     let mut waiting = demo.ask().await;
@@ -534,8 +538,8 @@ async fn a_client_that_leaves_can_freeze_the_model_until_it_is_unloaded() {
     tokio::time::timeout(DEADLINE, freed)
         .await
         .expect("it is unloaded once nobody waits");
-    let answer = demo.ask().await.rest().await;
-    assert_eq!(answer.lines().len(), 51);
+    let response = demo.ask().await.rest().await;
+    assert_eq!(response.lines().len(), 51);
 }
 
 #[tokio::test]
@@ -545,7 +549,7 @@ async fn one_slot_serves_one_request_after_the_other() {
     for asked in [first, second] {
         assert_eq!(asked.rest().await.lines().len(), 51);
     }
-    // Who leaves while it waits takes nothing with it.
+    // A client that leaves while it waits does no harm.
     let (first, second) = (demo.ask().await, demo.ask().await);
     drop(second);
     assert_eq!(first.rest().await.lines().len(), 51);

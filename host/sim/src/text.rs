@@ -1,4 +1,4 @@
-//! What the simulated models say: canned, in two languages. Pure.
+//! The canned texts of the simulated models, in two languages. Pure.
 
 /// The language of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Language {
     }
 }
 
-/// Words of a question, and what to say to it in English and in Chinese.
+/// Words of a question, and an answer to it in English and in Chinese.
 struct Topic {
     words: &'static [&'static str],
     english: &'static str,
@@ -122,7 +122,7 @@ pub(super) fn answer(question: &str, turn: usize, images: usize, language: Langu
     text
 }
 
-/// The last sentence of every answer: nobody shall take it for a model's.
+/// The last sentence of every answer, so that nobody takes it for a model's.
 pub(super) fn note(language: Language) -> &'static str {
     language.pick(
         "\n\n(This is a simulated answer: no model is running. Send /help to see what else to try.)",
@@ -283,7 +283,7 @@ pub(super) fn filler(index: usize) -> &'static str {
     WORDS[index % WORDS.len()]
 }
 
-/// Cuts a text into pieces of about the size of a token; joined they are the text again.
+/// Splits a text into parts of about the size of a token; joined, they are the text again.
 pub(super) fn tokens(text: &str) -> Vec<String> {
     /// Letters of one token at most; arbitrary, near to what tokenizers make.
     const LETTERS: usize = 7;

@@ -14,7 +14,7 @@ pub(super) struct Call {
     pub(super) arguments: Map<String, Value>,
 }
 
-/// Words of tool names that say nothing about what the tool is for.
+/// Words of tool names that do not tell the tool's purpose.
 const FILLERS: [&str; 14] = [
     "get", "set", "the", "for", "fetch", "run", "call", "current", "create", "make", "find",
     "tool", "function", "list",
@@ -36,8 +36,8 @@ const CHINESE: [(&str, &str); 12] = [
     ("map", "地图"),
 ];
 
-/// The calls that the question asks for, in the order of the tools: of every tool that it mentions, or of the first one
-/// if it only speaks of tools.
+/// The calls that the question asks for, in the order of the tools: one for every tool that it mentions, or for the first one
+/// if it only mentions tools in general.
 pub(super) fn calls(tools: &[Tool], question: &str, language: Language, seed: u64) -> Vec<Call> {
     let lower = question.to_lowercase();
     let words: Vec<&str> = lower
@@ -52,7 +52,7 @@ pub(super) fn calls(tools: &[Tool], question: &str, language: Language, seed: u6
     }
     wanted
         .iter()
-        // Halved, so that counting on from it cannot overflow.
+        // Halved, so that incrementing it cannot overflow.
         .zip((seed >> 1)..)
         .map(|(tool, seed)| Call {
             id: id(seed),

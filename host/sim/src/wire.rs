@@ -1,4 +1,4 @@
-//! The documents and lines of Ollama's native API, as Go's encoder would write them. Pure.
+//! The documents and lines of Ollama's native API, encoded as Go does. Pure.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::tools::Call;
 
-/// A line of a stream, or the whole answer where there is none.
+/// A line of a stream, or the whole response without a stream.
 #[derive(Debug, Serialize)]
 pub(super) struct Line<'a> {
     pub(super) model: &'a str,
@@ -25,7 +25,7 @@ pub(super) struct Line<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Message<'a> {
     pub(super) role: &'static str,
-    /// Always there, also when empty.
+    /// Always present, even if empty.
     pub(super) content: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) thinking: &'a str,
@@ -46,7 +46,7 @@ struct Function<'a> {
     arguments: &'a Map<String, Value>,
 }
 
-/// The figures of the last line. As in Ollama, what is zero is left out.
+/// The figures of the last line. As in Ollama, zeros are left out.
 ///
 /// # Units
 /// Durations in nanoseconds, counts in tokens.
@@ -111,9 +111,9 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Logprob<'a> {
-    /// A made-up probability for a token, with `alternatives` of which the first is the token itself.
+    /// A made-up probability for a token, with `alternatives`; the first one is the token itself.
     pub(super) fn of(token: &'a str, alternatives: usize) -> Self {
-        // Any figure will do, but the same for the same token.
+        // Arbitrary, but the same for the same token.
         let spread = token
             .bytes()
             .fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
@@ -146,7 +146,7 @@ impl<'a> Logprob<'a> {
 pub(super) fn go_json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value)
         .expect("these types have string keys and no fallible serializer");
-    // All five can only stand inside strings.
+    // All five can only occur inside strings.
     json.replace('<', "\\u003c")
         .replace('>', "\\u003e")
         .replace('&', "\\u0026")

@@ -4,14 +4,14 @@ fn request(value: &Value) -> Request {
     Request::parse(value.to_string().as_bytes()).expect("a legal request")
 }
 
-fn decide_on(value: &Value) -> Result<Answer, Error> {
+fn decide_on(value: &Value) -> Result<Decision, Error> {
     let request = request(value);
     decide(&request, model(&request.model)?, 1)
 }
 
 fn generation(value: &Value) -> Generation {
     match decide_on(value) {
-        Ok(Answer::Text(generation)) => generation,
+        Ok(Decision::Text(generation)) => generation,
         other => panic!("not a text: {other:?}"),
     }
 }
@@ -21,25 +21,25 @@ fn ask(name: &str, question: &str) -> Generation {
 }
 
 fn said(generation: &Generation) -> String {
-    let contents = generation.pieces.iter().filter_map(|piece| match piece {
-        Piece::Content(text) => Some(text.as_str()),
-        Piece::Thinking(_) | Piece::Calls(_) => None,
+    let contents = generation.chunks.iter().filter_map(|chunk| match chunk {
+        Chunk::Content(text) => Some(text.as_str()),
+        Chunk::Thinking(_) | Chunk::Calls(_) => None,
     });
     contents.collect()
 }
 
 fn thought(generation: &Generation) -> String {
-    let thoughts = generation.pieces.iter().filter_map(|piece| match piece {
-        Piece::Thinking(text) => Some(text.as_str()),
-        Piece::Content(_) | Piece::Calls(_) => None,
+    let thoughts = generation.chunks.iter().filter_map(|chunk| match chunk {
+        Chunk::Thinking(text) => Some(text.as_str()),
+        Chunk::Content(_) | Chunk::Calls(_) => None,
     });
     thoughts.collect()
 }
 
 fn called(generation: &Generation) -> Vec<&Call> {
-    let calls = generation.pieces.iter().filter_map(|piece| match piece {
-        Piece::Calls(calls) => Some(calls),
-        Piece::Content(_) | Piece::Thinking(_) => None,
+    let calls = generation.chunks.iter().filter_map(|chunk| match chunk {
+        Chunk::Calls(calls) => Some(calls),
+        Chunk::Content(_) | Chunk::Thinking(_) => None,
     });
     calls.flatten().collect()
 }
@@ -63,7 +63,7 @@ fn only_a_model_that_can_think_thinks_and_only_if_it_may() {
             &json!({"model": model, "think": think, "messages": [{"role": "user", "content": "hm"}]}),
         )
     };
-    let Ok(Answer::Text(quiet)) = think("qwen3:32b", json!(false)) else {
+    let Ok(Decision::Text(quiet)) = think("qwen3:32b", json!(false)) else {
         panic!("thinking can be turned off");
     };
     assert_eq!(thought(&quiet), "");
@@ -108,7 +108,7 @@ fn refusals_have_the_words_and_statuses_of_ollama() {
 #[test]
 fn no_messages_load_the_model() {
     let body = json!({"model": "demo", "options": {"num_ctx": 9}});
-    assert_eq!(decide_on(&body), Ok(Answer::Load { num_ctx: Some(9) }));
+    assert_eq!(decide_on(&body), Ok(Decision::Load { num_ctx: Some(9) }));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn images_are_counted_by_the_model_that_takes_them() {
 }
 
 #[test]
-fn tools_are_called_and_their_results_told() {
+fn tools_are_called_and_their_results_repeated() {
     let tools = json!([{"type": "function", "function": {"name": "get_weather", "description": "Weather now",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]);
     let question = json!({"role": "user", "content": "What is the weather in Oslo?"});
@@ -154,8 +154,8 @@ fn a_format_gives_json() {
 #[test]
 fn commands_do_as_documented() {
     assert_eq!(said(&ask("qwen3:32b", "/echo a  b")), "a  b");
-    assert_eq!(ask("demo", "/echo").pieces, []);
-    assert_eq!(ask("demo", "/long 1000").pieces.len(), 1000);
+    assert_eq!(ask("demo", "/echo").chunks, []);
+    assert_eq!(ask("demo", "/long 1000").chunks.len(), 1000);
     assert_eq!(said(&ask("demo", "/help")), crate::HINTS);
     assert!(said(&ask("demo", "/code")).contains("```rust"));
     assert!(said(&ask("demo", "/markdown")).contains("| stage |"));
@@ -168,14 +168,14 @@ fn commands_do_as_documented() {
     ] {
         let failing = ask("demo", &format!("/error {word}"));
         assert_eq!(failing.ending, ending);
-        assert_eq!(failing.pieces.len(), BEFORE_FAILURE);
+        assert_eq!(failing.chunks.len(), BEFORE_FAILURE);
     }
     let answer = |question: &str| {
         decide_on(&json!({"model": "demo", "messages": [{"role": "user", "content": question}]}))
     };
-    assert_eq!(answer("/error 429"), Ok(Answer::Status(429)));
-    assert_eq!(answer("/error html"), Ok(Answer::Html));
-    assert_eq!(answer("/error empty"), Ok(Answer::Empty));
+    assert_eq!(answer("/error 429"), Ok(Decision::Status(429)));
+    assert_eq!(answer("/error html"), Ok(Decision::Html));
+    assert_eq!(answer("/error empty"), Ok(Decision::Empty));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn a_full_request_is_read() {
 }
 
 #[test]
-fn a_body_that_is_not_json_is_told_as_go_tells_it() {
+fn a_body_that_is_not_json_gets_the_error_of_go() {
     assert_eq!(Request::parse(b""), Err(Error::Empty));
     assert_eq!(Request::parse(b"{\"model\":"), Err(Error::UnexpectedEnd));
     assert_eq!(Request::parse(b"hello"), Err(Error::Syntax { found: 'h' }));

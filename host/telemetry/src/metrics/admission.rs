@@ -21,7 +21,10 @@ impl AdmissionMetrics {
                 metric::MEMORY,
                 "Bytes of bodies that are held for exchanges",
             ),
-            refused: all.add(metric::REFUSED, "Exchanges that were refused because a limit was reached"),
+            refused: all.add(
+                metric::REFUSED,
+                "Exchanges that were refused because a limit was reached",
+            ),
         }
     }
 
