@@ -1,6 +1,6 @@
-//! The `access-log` observer: one structured log line for each exchange.
+//! The `access-log` observer: writes one structured log line for each exchange.
 //!
-//! This file is glue; [`mod@line`] says what a line holds.
+//! This file only connects it to the gateway; [`mod@line`] makes the lines.
 
 use serde::Deserialize;
 use sluicegate_plugin::{Manifest, Observer, Plugin, Summary};

@@ -1,7 +1,7 @@
-//! What a line holds.
+//! The content of a line.
 //!
-//! A field that an exchange has no value for is left out of its line: no model server was asked, nothing was streamed,
-//! nobody counted tokens.
+//! A field without a value is left out of the line, for example if no model server was asked, nothing was streamed, or tokens
+//! were not counted.
 
 use serde::Deserialize;
 use sluicegate_plugin::log::{self, Level, Line};
@@ -9,7 +9,7 @@ use sluicegate_plugin::{Summary, json};
 
 /// The message of every line; what varies is in the fields.
 const MESSAGE: &str = "exchange";
-/// The error of an exchange whose client left before its end.
+/// The error code of an exchange whose client left before its end.
 const LEFT: &str = "client_closed";
 
 /// A field of a line.
@@ -26,21 +26,21 @@ pub enum Field {
     Path,
     /// The client's address.
     Client,
-    /// Who pays.
+    /// The tenant.
     Tenant,
     /// The model that the client asked for.
     Model,
     /// The upstream that was asked.
     Upstream,
-    /// The model server that was asked. (A log line has a member `target` of its own.)
+    /// The model server that was asked. (The name `target` is taken in a log line.)
     UpstreamTarget,
-    /// What the client got; 0 if it left before.
+    /// The status that the client got; 0 if it left before.
     Status,
-    /// What went wrong; left out if the client left.
+    /// The error code; left out if the client left.
     Error,
-    /// Whether the client left before the end; left out if not.
+    /// Whether the client left before the end; left out if it did not.
     Cancelled,
-    /// How often a model server was asked.
+    /// The number of attempts.
     Attempts,
     /// Whether the client asked for a stream.
     Stream,
@@ -56,17 +56,17 @@ pub enum Field {
     TokensIn,
     /// Tokens of the response.
     TokensOut,
-    /// Whether the tokens were counted up to where the stream broke; left out if not.
+    /// Whether the tokens were counted only up to a break of the stream; left out if not.
     TokensPartial,
     /// Bytes of the request body.
     RequestBytes,
     /// Bytes of the response body.
     ResponseBytes,
-    /// Records of the streamed response.
+    /// Events of the streamed response.
     Events,
 }
 
-/// The usage as a stage noted it, in OpenAI's form.
+/// The usage that a stage noted, in OpenAI's form.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Usage {
@@ -134,7 +134,7 @@ impl Field {
         }
     }
 
-    /// The field's value; `None` where the exchange has none.
+    /// The field's value; `None` if the exchange has none.
     fn value<'a>(self, of: &'a Summary, usage: Option<&Usage>) -> Option<Shown<'a>> {
         match self {
             Self::Req => text(&of.id),
@@ -172,7 +172,7 @@ enum Shown<'a> {
     Text(&'a str),
     Json(&'a str),
     Number(u64),
-    /// Shown as milliseconds, to the microsecond.
+    /// Microseconds, shown as milliseconds with a fraction.
     Microseconds(u64),
 }
 
@@ -197,7 +197,7 @@ fn text(text: &str) -> Option<Shown<'_>> {
     (!text.is_empty()).then_some(Shown::Text(text))
 }
 
-/// The line of one exchange. What went wrong on this side of the client is a warning, everything else is information.
+/// The line of one exchange. An error that is not the client's is a warning, everything else is information.
 pub fn of(summary: &Summary, fields: &[Field]) -> Line {
     let level = if summary.status >= 500 {
         Level::Warn
@@ -214,7 +214,7 @@ pub fn of(summary: &Summary, fields: &[Field]) -> Line {
     line
 }
 
-/// Whether an exchange went as it should.
+/// Whether an exchange succeeded.
 pub fn is_uneventful(summary: &Summary) -> bool {
     summary.error.is_empty() && summary.status < 400
 }

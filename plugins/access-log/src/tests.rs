@@ -200,7 +200,7 @@ fn the_schema_and_the_code_know_the_same_fields() {
     let known = manifest["config"]["properties"]["fields"]["items"]["enum"].clone();
     let all: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
     assert_eq!(known, json!(all));
-    // And the names in the configuration are those in the line.
+    // The names in the configuration are also those in the line.
     for field in Field::ALL {
         let read: Field = serde_json::from_value(json!(field.name())).expect("known");
         assert_eq!(read, field);

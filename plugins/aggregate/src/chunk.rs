@@ -1,4 +1,4 @@
-//! One `chat.completion.chunk`, or `text_completion`, with its values untouched, and whatever members a vendor adds.
+//! One `chat.completion.chunk` or `text_completion`, with raw values, including any members that a vendor adds.
 //!
 //! # Source
 //! OpenAI API reference (document 2.3.0), "Chat completion chunk object", "Completion object".
@@ -12,10 +12,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use sluicegate_plugin::json::Text;
 
-/// Members that have no place of their own, in their order.
+/// Members without a field of their own, in their order.
 pub(crate) type Extra<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// A value that is `null` where there is nothing.
+/// A value that is `null` if there is nothing.
 type Raw<'a> = Option<&'a RawValue>;
 
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(crate) struct Chunk<'a> {
 pub(crate) struct Choice<'a> {
     pub(crate) index: u32,
     pub(crate) delta: Option<Delta<'a>>,
-    /// Of a `text_completion`.
+    /// In a `text_completion`.
     pub(crate) text: Raw<'a>,
     pub(crate) finish_reason: Raw<'a>,
     pub(crate) logprobs: Raw<'a>,
@@ -68,7 +68,7 @@ pub(crate) struct FunctionDelta<'a> {
     pub(crate) arguments: Option<&'a RawValue>,
 }
 
-/// An object whose members are taken one by one. (A derived struct with a flattened map would copy every chunk into a tree
+/// An object whose members are read one by one. (A derived struct with a flattened map would copy every chunk into a tree
 /// first.)
 trait Object<'de>: Default {
     fn member<A: MapAccess<'de>>(
@@ -94,7 +94,7 @@ impl<'de> Object<'de> for Chunk<'de> {
             }
             "usage" => self.usage = map.next_value()?,
             "error" => self.error = map.next_value()?,
-            // Padding is no content.
+            // Padding is not content.
             "obfuscation" => {
                 map.next_value::<serde::de::IgnoredAny>()?;
             }
@@ -116,7 +116,7 @@ impl<'de> Object<'de> for Choice<'de> {
             "text" => self.text = map.next_value()?,
             "finish_reason" => self.finish_reason = map.next_value()?,
             "logprobs" => self.logprobs = map.next_value()?,
-            // With `null`, which says that there could be some.
+            // `null` included: it says that there could be some.
             "token_ids" => self.token_ids = Some(map.next_value()?),
             _ => self.extra.push((name, map.next_value()?)),
         }

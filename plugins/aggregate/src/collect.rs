@@ -1,7 +1,6 @@
-//! Collecting: chunks in, one `chat.completion` or `text_completion` out.
+//! Collects the chunks of a stream into one `chat.completion` or `text_completion`.
 //!
-//! Texts are never unescaped: the inside of a JSON string is appended to the inside of another, which is again the inside
-//! of a JSON string.
+//! Texts are never unescaped: the insides of two JSON strings, joined, are again the inside of a JSON string.
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::json::{self, Kind};
@@ -17,10 +16,10 @@ mod repeat;
 use parts::{Call, Collected, Member, Object};
 use repeat::Frame;
 
-/// More choices than OpenAI gives (`n` is at most 128) or calls than it allows tools (128) are nonsense, and would cost time.
+/// The most choices and calls. OpenAI has at most 128 choices and 128 tools; more would make no sense, and cost time.
 const MAX_PARTS: usize = 128;
 
-/// What a stream said so far.
+/// The content of a stream so far.
 #[derive(Debug, Default)]
 pub struct Collector {
     object: Object,
@@ -30,13 +29,13 @@ pub struct Collector {
     usage: Option<String>,
     extra: Vec<Member>,
     choices: Vec<Collected>,
-    /// Around the text of the last chunk that was parsed.
+    /// The frame of the last chunk that was parsed.
     frame: Option<Frame>,
     size: usize,
     done: bool,
 }
 
-/// What stands in for members that the stream did not have.
+/// Replacements for members that the stream does not have.
 #[derive(Debug)]
 pub struct Fallback {
     /// The request id.
@@ -51,7 +50,7 @@ impl Collector {
     /// Takes one event. `max_bytes` bounds what is kept.
     ///
     /// # Errors
-    /// The error that the stream reports; 502 `upstream_invalid` for an event that is no chunk; 502 `response_too_large`.
+    /// The error that the stream reports; 502 `upstream_invalid` for an event that is not a chunk; 502 `response_too_large`.
     pub fn push(&mut self, event: &Event, max_bytes: usize) -> Result<(), Fault> {
         let data = event.data.trim_ascii();
         if self.done || data.is_empty() {
@@ -70,7 +69,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Takes a chunk that differs from the one before only in its text; `false` if it is another one.
+    /// Takes a chunk that differs from the previous one only in its text; `false` if it differs otherwise.
     fn repeat(&mut self, data: &str) -> bool {
         let Some(frame) = &self.frame else {
             return false;
@@ -113,7 +112,7 @@ impl Collector {
         if is_text || chunk.choices.iter().any(|choice| choice.text.is_some()) {
             self.object = Object::Text;
         }
-        // The first one counts: a stream has one identity, and some servers change their minds.
+        // The first value counts: a stream has one identity, although some servers change it.
         for (kept, found) in [
             (&mut self.id, chunk.id),
             (&mut self.created, chunk.created),
@@ -125,7 +124,7 @@ impl Collector {
             }
         }
         if let Some(usage) = chunk.usage {
-            // The last one counts: with continuous usage it is the total.
+            // The last value counts: with continuous usage it is the total.
             self.size += usage.get().len();
             self.usage = Some(usage.get().to_owned());
         }
@@ -175,7 +174,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Makes the one response.
+    /// Makes the response.
     ///
     /// # Errors
     /// 502 `upstream_truncated` if the stream had neither its end marker nor a finish reason for every choice.
@@ -237,7 +236,7 @@ impl Collector {
     }
 }
 
-/// Takes a delta into its choice and gives by how much that grew.
+/// Adds a delta to its choice, and returns by how much the choice grew.
 fn take_delta(choice: &mut Collected, delta: Delta<'_>) -> Result<usize, Fault> {
     let mut size = 0;
     for (text, raw) in [
@@ -252,7 +251,7 @@ fn take_delta(choice: &mut Collected, delta: Delta<'_>) -> Result<usize, Fault> 
         size += take_call(choice, &call)?;
     }
     for (name, raw) in delta.extra {
-        // Texts beside the content, such as thoughts under any of their names, come in parts too.
+        // Other texts, such as thoughts under any of their names, also arrive in parts.
         if Kind::of(raw) == Kind::String {
             let text = match choice.texts.iter().position(|(known, _)| *known == name) {
                 Some(at) => &mut choice.texts[at].1,
@@ -271,7 +270,7 @@ fn take_delta(choice: &mut Collected, delta: Delta<'_>) -> Result<usize, Fault> 
 }
 
 fn take_call(choice: &mut Collected, delta: &CallDelta<'_>) -> Result<usize, Fault> {
-    // A fragment without an index belongs to the only call that such a server can mean.
+    // A fragment without an index belongs to the only call.
     let index = delta.index.unwrap_or(0);
     let name = delta.function.as_ref().and_then(|function| function.name);
     let at = match choice.call_of(index, delta.id, name.is_some()) {
@@ -287,7 +286,7 @@ fn take_call(choice: &mut Collected, delta: &CallDelta<'_>) -> Result<usize, Fau
     };
     let call = &mut choice.calls[at];
     let mut size = 0;
-    // Once is enough: some servers repeat both in every fragment.
+    // Taken once: some servers repeat both in every fragment.
     for (kept, found) in [(&mut call.id, delta.id), (&mut call.name, name)] {
         if let (true, Some(raw)) = (kept.is_empty(), found) {
             size += append(kept, raw)?;

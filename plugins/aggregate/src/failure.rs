@@ -1,4 +1,4 @@
-//! Errors: what a stream reports, and what is wrong with a stream.
+//! Errors that a stream reports, and errors of the stream itself.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ pub(crate) fn of_error(error: &RawValue) -> Fault {
     Fault::upstream("upstream_error", described(&message))
 }
 
-/// An object that is an error by itself.
+/// An object that is an error itself.
 pub(crate) fn of_event(object: &str) -> Fault {
     let Ok(error) = serde_json::from_str::<Error<'_>>(object) else {
         return nonsense();
@@ -60,11 +60,11 @@ pub(crate) fn of_event(object: &str) -> Fault {
     }
 }
 
-/// An event that is no chunk.
+/// An event that is not a chunk.
 pub(crate) fn nonsense() -> Fault {
     Fault::upstream(
         "upstream_invalid",
-        "The model server's stream holds something that is no chunk.",
+        "The model server's stream contains an event that is not a chunk.",
     )
 }
 
@@ -76,11 +76,11 @@ pub(crate) fn truncated() -> Fault {
     )
 }
 
-/// More than may be kept.
+/// A response over the limit.
 pub(crate) fn too_large() -> Fault {
     Fault::upstream(
         "response_too_large",
-        "The response is too large to be given as one. Ask for a stream, or for a shorter response.",
+        "The response is too large to be sent as a whole. Ask for a stream, or for a shorter response.",
     )
 }
 

@@ -1,12 +1,13 @@
-//! The `aggregate` stage: makes one `chat.completion`, or one `text_completion`, of a stream, for a client that did not ask for
-//! a stream.
+//! The `aggregate` stage: turns a stream into one `chat.completion` or `text_completion`, for a client that did not ask for a
+//! stream.
 //!
-//! It stands between the client and an adapter, or a model server, that always streams. The note `stream`, which the gateway
-//! sets from the client's request, says what the client asked for; where that is not `false`, or the response is no event stream, the response goes by untouched.
+//! It is placed before an adapter, or a model server, that always streams. The note `stream`, which the gateway sets from the
+//! client's request, says what the client asked for. If it is not `false`, or the response is not an event stream, the
+//! response passes unchanged.
 //!
-//! While it collects, the response head is held back: an error in mid-stream is still a proper error response.
+//! While it collects, the response head is held back, so an error in mid-stream still becomes a proper error response.
 //!
-//! This file is glue; [`collect`] does the work.
+//! This file only connects it to the gateway; [`collect`] does the work.
 
 use serde::Deserialize;
 use sluicegate_plugin::{
@@ -20,7 +21,7 @@ mod failure;
 
 use collect::{Collector, Fallback};
 
-/// Half of what a sandbox of the default size can hold twice over: the parts, and the response made of them.
+/// Half of what a sandbox of the default size can hold: the parts, and the response made of them.
 const DEFAULT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// The configuration.
@@ -49,7 +50,7 @@ impl Plugin for Aggregate {
         Manifest::new(
             "aggregate",
             env!("CARGO_PKG_VERSION"),
-            "Makes one JSON response of a stream, for clients that did not ask for a stream",
+            "Turns a stream into one JSON response, for clients that did not ask for a stream",
         )
         .config(include_str!("config.schema.json"))
         .response_if("stream", "false")
@@ -81,7 +82,7 @@ impl EventStage for Aggregate {
         batch: Vec<Event>,
     ) -> Result<Option<Vec<Event>>, Fault> {
         if ctx.status() >= 400 {
-            // A failure that the gateway shows goes on as it is, with its status and its header fields.
+            // A failure that the gateway shows is passed on with its status and its header fields.
             return Ok(None);
         }
         for event in &batch {

@@ -10,7 +10,7 @@ fn bench() -> Bench<Aggregate> {
     Bench::load(json!({})).expect("loads")
 }
 
-/// A chat for which the gateway has noted that no stream is wanted.
+/// A chat with the gateway's note that no stream is wanted.
 fn chat() -> Request {
     Request::post("/v1/chat/completions")
         .note("stream", "false")

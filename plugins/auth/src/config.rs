@@ -1,4 +1,4 @@
-//! The operator's configuration as it stands in the file; secrets are plain text here.
+//! The operator's configuration as in the file; secrets are plain text here.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The keys that may use the gateway. None: everybody may.
+    /// The keys that may use the gateway. Without any, everybody may use it.
     pub keys: Vec<Key>,
-    /// The field that may hold the key beside `authorization`.
+    /// The second field that may hold the key, besides `authorization`.
     pub header: Option<String>,
-    /// The key that the model server gets.
+    /// The key for the model server.
     pub inject: Option<Inject>,
 }
 
@@ -24,7 +24,7 @@ pub struct Key {
     pub name: String,
     /// The key itself.
     pub key: String,
-    /// Who pays; the name where absent.
+    /// The tenant; by default the name.
     pub tenant: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub enum Inject {
     },
 }
 
-// Keys never print.
+// Keys are never printed.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")

@@ -1,4 +1,4 @@
-//! The table of keys: digests only, looked up by how they begin.
+//! The table of keys: it holds digests only, and is searched by their first word.
 
 use sha2::{Digest, Sha256};
 
@@ -20,7 +20,7 @@ pub fn digest(key: &[u8]) -> KeyDigest {
 pub struct Keys(Vec<(KeyDigest, usize)>);
 
 impl Keys {
-    /// Adds a key. `false` if it is there already.
+    /// Adds a key; `false` if it is there already.
     pub fn add(&mut self, key: &[u8]) -> bool {
         let digest = digest(key);
         match self.0.binary_search_by_key(&digest, |(known, _)| *known) {
@@ -39,11 +39,11 @@ impl Keys {
 
     /// The position of a key among those added.
     ///
-    /// The search looks at the first words of the digests, and only a digest that begins like the presented key's is compared
-    /// whole, in a time that does not depend on where the two differ. So the time says at most how the digest of a key that
-    /// somebody tries sorts among the beginnings of ours. That is no step towards a key: nobody can choose how a key's digest
-    /// begins except by trying keys, and to compute a key from its digest, or from the beginning of one, is to invert SHA-256.
-    /// Only a key that could be guessed anyway is guessed sooner; keys must be long and random.
+    /// The search compares the first words of the digests. Only a digest with the same first word as the presented key's is
+    /// compared as a whole, in a time that does not depend on where the two differ. So the time reveals at most how the
+    /// digest of a tried key sorts among the first words of ours. That does not lead to a key: the only way to get a digest
+    /// with a certain beginning is to try keys, and computing a key from its digest, or from its beginning, means inverting
+    /// SHA-256. Only a key that could be guessed anyway is guessed sooner; keys must be long and random.
     pub fn find(&self, key: &[u8]) -> Option<usize> {
         self.position(&digest(key))
     }

@@ -1,12 +1,12 @@
-//! The `auth` gate: lets requests with a known API key through, and says who pays for them.
+//! The `auth` gate: lets requests with a known API key pass, and names their tenant.
 //!
-//! The key comes as `authorization: Bearer …` or in the field `x-api-key` (another name can be configured). On success the
-//! note `tenant` holds the key's tenant. The fields that may hold a client's key never reach the model server; a key for
-//! the model server can be put in their place.
+//! The key is in `authorization: Bearer …` or in the field `x-api-key` (another name can be configured). On success the note
+//! `tenant` holds the key's tenant. The fields that may hold a client's key never reach the model server; they can be
+//! replaced by a key for the model server.
 //!
-//! With no keys configured everybody passes as the tenant `anonymous`.
+//! Without configured keys everybody passes, as the tenant `anonymous`.
 //!
-//! This file is glue; the decision is in [`rule`], the keys in [`keys`].
+//! This file only connects it to the gateway; the decision is in [`rule`], the keys are in [`keys`].
 
 use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop};
 
@@ -49,7 +49,7 @@ impl Gate for Auth {
         let tenant = rule.decide(authorization.as_deref(), field.as_deref())?;
         ctx.set_note_json("tenant", tenant)?;
         for (name, value) in [("authorization", &authorization), (rule.field(), &field)] {
-            // Setting the injected field removes what has its name.
+            // Setting the injected field replaces a field of the same name.
             let replaced = rule
                 .injected()
                 .is_some_and(|injected| injected.name == name);

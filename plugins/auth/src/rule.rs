@@ -5,10 +5,10 @@ use sluicegate_plugin::{Fault, Field, json};
 use crate::config::{Config, Inject};
 use crate::keys::Keys;
 
-/// The field that may hold a key beside `authorization`, unless another is configured.
+/// The default of the second field that may hold a key, besides `authorization`.
 const DEFAULT_FIELD: &str = "x-api-key";
 
-/// The ready rule.
+/// The rule.
 #[derive(Debug)]
 pub struct Rule {
     keys: Keys,
@@ -22,7 +22,7 @@ impl Rule {
     /// Makes the rule.
     ///
     /// # Errors
-    /// If a name or a key is empty or there twice, a key could not be sent in a header, or a field's name is not legal.
+    /// If a name or a key is empty or occurs twice, a key cannot be sent in a header field, or a field's name is not legal.
     pub fn new(config: Config) -> Result<Self, String> {
         let mut keys = Keys::default();
         let mut names: Vec<String> = Vec::with_capacity(config.keys.len());
@@ -59,21 +59,21 @@ impl Rule {
         })
     }
 
-    /// The field that may hold a key beside `authorization`, in lower case.
+    /// The second field that may hold a key, besides `authorization`, in lower case.
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// What the model server gets in place of the client's key.
+    /// The field that replaces the client's key for the model server.
     pub fn injected(&self) -> Option<&Field> {
         self.injected.as_ref()
     }
 
-    /// Decides from the values of `authorization` and of the key's own field, each the first of its name. Gives the
-    /// tenant as JSON text.
+    /// Decides from the values of `authorization` and of the second field, each the first of its name. Returns the tenant as
+    /// JSON text.
     ///
     /// # Errors
-    /// 401 `invalid_api_key`, with a message that tells a missing key from a wrong one and never repeats it.
+    /// 401 `invalid_api_key`, with a message that distinguishes a missing key from a wrong one and never repeats the key.
     pub fn decide(
         &self,
         authorization: Option<&[u8]>,
@@ -91,7 +91,7 @@ impl Rule {
         }
     }
 
-    /// The one key that the client presents.
+    /// The key that the client presents.
     fn presented<'a>(
         &self,
         authorization: Option<&'a [u8]>,
@@ -123,7 +123,7 @@ impl Rule {
     }
 }
 
-/// What a value of `authorization` holds.
+/// The content of `authorization`.
 enum Authorization<'a> {
     Bearer(&'a [u8]),
     Empty,
@@ -170,7 +170,7 @@ fn field_name(key: &str, name: &str) -> Result<String, String> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// A key with blanks or controls in it could never be presented as it is.
+/// A key with blanks or control characters could not be sent as it is.
 fn is_sendable(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic())
 }

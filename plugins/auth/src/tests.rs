@@ -119,7 +119,7 @@ fn two_fields_must_agree() {
     assert_eq!(both("sk-aaaa", "").verdict, Ok(()));
     assert_eq!(both("", "sk-aaaa").verdict, Ok(()));
     assert!(message(&both("sk-aaaa", "sk-bbbb")).contains("different"));
-    // A front proxy's own credentials do not stand in the way of a key in its own field.
+    // A front proxy's credentials in `authorization` do not hide a key in the second field.
     let basic = request()
         .header("authorization", "Basic eA==")
         .header("x-api-key", "sk-aaaa");

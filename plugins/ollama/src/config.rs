@@ -1,11 +1,11 @@
-//! The configuration, and what is made of it once: JSON that only needs to be put into a request.
+//! The configuration, and the settings made from it once: JSON that only needs to be put into a request.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::keep_alive;
 
-/// The operator's configuration as it stands in the file; `config.schema.json` says what each key means.
+/// The operator's configuration as in the file; `config.schema.json` says what each key means.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
@@ -40,23 +40,23 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
-    /// Always: stalls show, and the client's leaving stops the model.
+    /// Always: then stalls are noticed, and the model stops when the client leaves.
     Always,
     /// As the client asked.
     AsClient,
 }
 
-/// What stands in for `temperature` and `top_p` where nobody gives them.
+/// The default of `temperature` and `top_p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sampling {
     /// OpenAI's default, 1.
     Openai,
-    /// What the model's file says, else Ollama's defaults.
+    /// The values of the model's file, or else Ollama's defaults.
     Model,
 }
 
-/// What becomes of a conversation that is longer than the context.
+/// What happens to a conversation that is longer than the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overflow {
@@ -86,14 +86,14 @@ impl ReasoningField {
     }
 }
 
-/// The configuration made ready.
+/// The settings made from the configuration.
 #[derive(Debug)]
 pub struct Settings {
     /// Whether Ollama is asked to stream.
     pub stream: Stream,
-    /// What stands in for `temperature` and `top_p`.
+    /// The default of `temperature` and `top_p`.
     pub sampling: Sampling,
-    /// What becomes of a conversation that is too long.
+    /// What happens to a conversation that is too long.
     pub overflow: Overflow,
     /// The member that carries a model's thoughts.
     pub reasoning_field: ReasoningField,
@@ -111,7 +111,7 @@ impl Settings {
     /// Makes the settings.
     ///
     /// # Errors
-    /// If a default is of a type that Ollama does not take.
+    /// If a default has a type that Ollama does not accept.
     pub fn new(config: Config) -> Result<Self, String> {
         let keep_alive = config.keep_alive.map(|value| match &value {
             Value::Number(_) => Ok(value.to_string()),

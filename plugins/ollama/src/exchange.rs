@@ -1,4 +1,4 @@
-//! One attempt through the adapter: which endpoint it is for, and what each phase does.
+//! One attempt: its endpoint, and what each phase does.
 
 use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, log};
 
@@ -7,16 +7,16 @@ use crate::request;
 use crate::response::{Ending, Identity, Stream, complete};
 use crate::{failure, models};
 
-/// Seconds after which a client may try again where the server is busy or away and says nothing; arbitrary.
+/// The seconds after which a client may try again if a busy or unreachable server gives no number; arbitrary.
 const RETRY_AFTER: &str = "2";
 
-/// What an attempt carries from phase to phase.
+/// The state of an attempt.
 #[derive(Debug, Default)]
 pub struct State {
     task: Task,
     /// The status of the model server's response.
     status: u16,
-    /// The fault that ended the stream, on its way out.
+    /// The fault that ended the stream and is still to be returned.
     fault: Option<Fault>,
 }
 
@@ -25,7 +25,7 @@ enum Task {
     /// No request phase has run.
     #[default]
     Unknown,
-    /// A chat whose body has not come yet.
+    /// A chat whose body has not arrived yet.
     Asked,
     Chat(Box<Chat>),
     Models,
@@ -41,7 +41,7 @@ struct Chat {
     response: Response,
 }
 
-/// How the response is taken in.
+/// How the response is read.
 #[derive(Debug)]
 enum Response {
     Pending,
@@ -54,7 +54,7 @@ impl State {
     /// The request head: sends the request to Ollama's own endpoint.
     ///
     /// # Errors
-    /// 404 `not_found` for a path that Ollama's API has no counterpart for.
+    /// 404 `not_found` for a path without a counterpart in Ollama's API.
     pub fn request_head(&mut self, ctx: &Context<'_>) -> Result<RequestPlan, Fault> {
         let path = ctx.path();
         let plan = match path.strip_prefix("/v1/") {
@@ -88,7 +88,7 @@ impl State {
     /// The request body of a chat.
     ///
     /// # Errors
-    /// 400 with the parameter at fault.
+    /// 400, which names the parameter.
     pub fn request_body(
         &mut self,
         ctx: &Context<'_>,
@@ -105,11 +105,11 @@ impl State {
             identity: Identity {
                 id: ctx.id(),
                 received_ms: ctx.received_ms(),
-                // What the client asked for, whatever this upstream calls it.
+                // The name that the client used, even if this upstream has another one.
                 model: ctx.note_json("model").unwrap_or(translated.model),
                 reasoning: (!translated.hides_thoughts).then(|| settings.reasoning_field.name()),
             },
-            // A client that wants one JSON gets the usage in it: `aggregate` takes it from the stream.
+            // A client that wants one JSON response gets the usage in it: `aggregate` takes it from the stream.
             usage: translated.include_usage || !translated.stream,
             streams: translated.upstream_stream,
             response: Response::Pending,
@@ -148,10 +148,10 @@ impl State {
         Ok(ResponsePlan::Whole)
     }
 
-    /// The response body, where it is no stream.
+    /// The response body, if it is not a stream.
     ///
     /// # Errors
-    /// What Ollama says went wrong, in the client's terms.
+    /// Ollama's error, in OpenAI's form.
     pub fn response_body(
         &mut self,
         ctx: &Context<'_>,
@@ -176,7 +176,7 @@ impl State {
     /// Lines of the stream.
     ///
     /// # Errors
-    /// Ollama's error in mid-stream, or a line that makes no sense.
+    /// Ollama's error in mid-stream, or an invalid line.
     pub fn events(
         &mut self,
         ctx: &Context<'_>,
@@ -186,12 +186,12 @@ impl State {
             return Ok(None);
         };
         let ended = stream.ending().is_some();
-        // One chunk a line, but the first and the last become several.
+        // One chunk per line, but the first and the last line become several.
         let mut out = Vec::with_capacity(batch.len() + 4);
         for line in batch {
             if let Err(fault) = stream.push(&line.data, &mut out) {
-                // Not without what came before it in the same batch: how lines fall into batches must not matter. Such events
-                // end the body, and the fault follows at its end.
+                // Events before it in the same batch must not be lost: how lines are divided into batches must not matter. So
+                // they end the body, and the fault follows at its end.
                 if out.is_empty() {
                     return Err(fault);
                 }
@@ -221,8 +221,8 @@ impl State {
         }
     }
 
-    /// The end of the attempt: leaves behind what is known of the usage if the stream was cut, whoever cut it. Ollama counts
-    /// only at the end, but a line is about a token.
+    /// The end of the attempt. If the stream was cut, by either side, it notes the usage so far: Ollama counts only at the
+    /// end, but a line is about one token.
     pub fn closed(&mut self, ctx: &Context<'_>) {
         let Some(stream) = stream(&mut self.task).filter(|stream| stream.ending().is_none()) else {
             return;
@@ -256,7 +256,7 @@ fn unknown(path: &str) -> Fault {
     )
 }
 
-/// Whether the response is framed as Ollama frames its responses. A missing content type is let through: the body will tell.
+/// Whether the response has one of Ollama's content types. A missing content type is accepted: the body will show.
 fn is_json(ctx: &Context<'_>) -> bool {
     let Some(value) = ctx.get("content-type") else {
         return true;
@@ -275,7 +275,7 @@ fn is_json(ctx: &Context<'_>) -> bool {
     .any(|known| kind.eq_ignore_ascii_case(known))
 }
 
-/// The fault, with the server's own hint of when to come back if coming back may help.
+/// The fault, with the server's `retry-after` if a retry may help.
 fn with_retry_after(ctx: &Context<'_>, fault: Fault) -> Fault {
     let hint = ctx.get("retry-after");
     let after = match fault.status {

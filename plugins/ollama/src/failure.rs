@@ -1,9 +1,10 @@
-//! From Ollama's errors to OpenAI's: status, code and parameter.
+//! Maps Ollama's errors to OpenAI's: status, code and parameter.
 //!
-//! Ollama's error is a text, and its status is not always the right one: a bad option is a 500, and the model runner's own
-//! error may be a JSON document inside that text. So the text decides first ([`shape`]), the status second.
+//! Ollama's error is a text, and its status is not always right: a bad option is a 500, and the model runner's own error may
+//! be a JSON document inside that text. So the text decides first ([`shape`]), then the status.
 //!
-//! What answers may also be a proxy before Ollama, with a page or with JSON of its own. Of that the status decides alone.
+//! The response may also come from a proxy before Ollama, with a page or JSON of its own. In that case only the status
+//! decides.
 //!
 //! # Source
 //! Ollama source, `server/routes.go`, `server/sched.go`, `api/types.go`, `llm/server.go`.
@@ -20,7 +21,7 @@ mod shape;
 
 use said::Said;
 
-/// The code for credentials that are the gateway's own.
+/// The code for a refusal of the gateway's own key.
 const UNAUTHORIZED: &str = "upstream_unauthorized";
 
 /// A longer text is a page or a dump, not a message for a person.
@@ -63,7 +64,7 @@ pub fn of_response(status: u16, body: &[u8]) -> Fault {
     shape::fault(&text, None).unwrap_or_else(|| by_proxy(status, &text))
 }
 
-/// The value of a member `error`. `status` is what it came with; 502 in mid-stream.
+/// Maps the value of a member `error`. `status` is the status of the response; 502 in mid-stream.
 pub fn of_error(status: u16, error: &RawValue) -> Fault {
     let said = Said::of(error);
     let status = match said.status {
@@ -77,7 +78,7 @@ pub fn of_error(status: u16, error: &RawValue) -> Fault {
     shape::fault(&text, said.kind.as_deref()).unwrap_or_else(|| by_status(status, text))
 }
 
-/// A response that makes no sense.
+/// An invalid response.
 pub fn nonsense() -> Fault {
     Fault::upstream(
         "upstream_invalid",
@@ -102,7 +103,7 @@ pub fn nothing_asked() -> Fault {
     )
 }
 
-/// What is left to the status of an error in Ollama's words.
+/// Maps an error in Ollama's words by its status.
 fn by_status(status: u16, text: String) -> Fault {
     match status {
         400 | 422 => Fault::bad_request(text).code("invalid_request"),
@@ -120,14 +121,14 @@ fn by_status(status: u16, text: String) -> Fault {
     }
 }
 
-/// What the status says where the body is not Ollama's. `text` is what the proxy said in words, or "".
+/// Maps a response that is not Ollama's by its status. `text` is the proxy's message, or "".
 fn by_proxy(status: u16, text: &str) -> Fault {
     let or = |default: &str| {
         let text = if text.is_empty() { default } else { text };
         text.to_owned()
     };
     match status {
-        // The gateway's own key, not the client's: a 401 would send the client looking in the wrong place.
+        // It is about the gateway's key, not the client's: a 401 would mislead the client.
         401 | 403 | 407 => Fault::upstream(
             UNAUTHORIZED,
             "The model server, or a proxy before it, does not accept the gateway's own key. Check `key` of the upstream in \
@@ -141,21 +142,21 @@ fn by_proxy(status: u16, text: &str) -> Fault {
         413 => Fault::new(
             413,
             "body_too_large",
-            or("The request is larger than the model server, or a proxy before it, takes."),
+            or("The request is larger than the model server, or a proxy before it, accepts."),
         ),
         429 => Fault::new(
             429,
             "rate_limit_exceeded",
-            or("The model server, or a proxy before it, gets too many requests."),
+            or("The model server, or a proxy before it, has too many requests."),
         ),
-        // 520 to 530 are Cloudflare's for a server that it cannot reach.
+        // Cloudflare uses 520 to 530 for a server that it cannot reach.
         408 | 502..=504 | 520..=530 => Fault::new(
             503,
             "upstream_unavailable",
             "A proxy before the model server cannot reach it at the moment.",
         ),
         400..=499 => Fault::bad_request(or(
-            "The model server, or a proxy before it, does not take this request.",
+            "The model server, or a proxy before it, does not accept this request.",
         ))
         .code("invalid_request"),
         _ => Fault::upstream(
@@ -165,18 +166,18 @@ fn by_proxy(status: u16, text: &str) -> Fault {
     }
 }
 
-/// Whether a 403 is about the model: one of Ollama's cloud that is switched off there, or needs a subscription.
+/// Whether a 403 is about the model: a model of Ollama's cloud that is disabled there, or needs a subscription.
 fn is_about_the_cloud(text: &str) -> bool {
     text.starts_with("ollama cloud is disabled") || text.contains("requires a subscription")
 }
 
-/// A text for a person who is not the operator.
+/// Makes a text for the client, who is not the operator.
 fn clipped(text: &str) -> String {
     let text = &text[..text.floor_char_boundary(MESSAGE_BYTES)];
     match without_internals(text) {
         Cow::Borrowed(text) => text.to_owned(),
         Cow::Owned(without) => {
-            log::warn("the model server said more than the client is told")
+            log::warn("the client gets a shortened message of the model server")
                 .field("said", text)
                 .write();
             without

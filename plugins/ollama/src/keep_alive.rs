@@ -1,13 +1,13 @@
-//! How long a model stays loaded: a number of seconds, or a text that is a duration as Go writes it.
+//! How long a model stays loaded: a number of seconds, or a duration as Go writes it.
 //!
 //! # Source
 //! Ollama source, `api/types.go` (`Duration.UnmarshalJSON`); Go, `time.ParseDuration`.
 
-/// What is expected, for errors.
+/// The expected form, for error messages.
 pub const EXPECTED: &str =
     "seconds as a number, or a text with units such as \"10m\" or \"1h30m\" (negative: for ever)";
 
-/// The units, each with its nanoseconds. The micro sign and the Greek letter are both taken.
+/// The units, each with its nanoseconds. Both the micro sign and the Greek letter are accepted.
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
     ("us", 1_000),
@@ -19,7 +19,7 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 
-/// Whether Go reads the text as a duration: a sign perhaps, then numbers each with its unit, and not more than 292 years.
+/// Whether Go accepts the text as a duration: an optional sign, then numbers with units, at most 292 years.
 pub fn is_duration(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if unsigned == "0" {
@@ -45,7 +45,7 @@ fn part(text: &str) -> Option<(f64, &str)> {
     let (number, rest) = text.split_at(digits);
     let unit = rest.find(is_digit).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(unit);
-    // What Rust reads of these characters is what Go reads: a lone point is no number for either.
+    // With these characters Rust accepts what Go accepts: a lone point is not a number for either.
     let number: f64 = number.parse().ok()?;
     let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
     #[expect(clippy::cast_precision_loss, reason = "all of them are exact")]

@@ -5,14 +5,14 @@
 //! | `POST /v1/chat/completions` | `POST /api/chat` |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | `GET /api/tags` |
 //!
-//! It belongs to an upstream: every stage of a route sees OpenAI's JSON and chunks. With `stream = "always"` (the default) it
-//! puts out a stream also for a client that wants one JSON; the stage `aggregate` makes the one JSON.
+//! It belongs to an upstream: the stages of a route see OpenAI's JSON and chunks. With `stream = "always"` (the default) it
+//! also produces a stream for a client that wants one JSON response, which the stage `aggregate` then makes.
 //!
-//! It sets the notes `usage` and `finish`. If a stream is cut, whoever cut it, `usage` counts what came, with
+//! It sets the notes `usage` and `finish`. If a stream is cut, by either side, `usage` counts what had arrived, with
 //! `"partial": true`.
 //!
-//! This file is glue: the request is translated in [`request`], the response in [`response`], errors in [`failure`], the
-//! list of models in [`models`]; [`exchange`] ties them together.
+//! This file only connects it to the gateway: [`request`] translates the request, [`response`] the response, [`failure`]
+//! errors, [`models`] the list of models; [`exchange`] combines them.
 
 use sluicegate_plugin::{
     Closing, Context, Event, EventStage, Fault, Manifest, Plugin, RequestPlan, RequestStage,

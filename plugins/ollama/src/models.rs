@@ -10,13 +10,13 @@ use crate::failure;
 /// The tag of a name without one.
 const DEFAULT_TAG: &str = "latest";
 
-/// What Ollama leaves out of a name.
+/// The parts that Ollama omits from a name.
 const DEFAULT_HOST: &str = "registry.ollama.ai/";
 const DEFAULT_NAMESPACE: &str = "library/";
 
 #[derive(Deserialize)]
 struct Tags<'a> {
-    /// `null` where there are no models.
+    /// `null` if there are no models.
     #[serde(borrow)]
     models: Option<Vec<Tag<'a>>>,
 }
@@ -60,7 +60,7 @@ pub fn list(tags: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(out.into_bytes())
 }
 
-/// One model, by a name as Ollama takes it. `id` is the rest of the path, still percent-encoded.
+/// One model, by any name that Ollama accepts. `id` is the rest of the path, percent-encoded.
 ///
 /// # Errors
 /// 404 `model_not_found`, or 502 `upstream_invalid`.
@@ -87,7 +87,7 @@ pub fn find(tags: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
     Ok(out.into_bytes())
 }
 
-/// A name as Ollama compares it: in one letter case, with a tag, without what it leaves out.
+/// A name as Ollama compares it: in lower case, with a tag, without the parts that it omits.
 ///
 /// # Source
 /// Ollama source, `types/model/name.go` (`ParseName`, `EqualFold`).
@@ -130,7 +130,7 @@ fn owner(id: &str) -> &str {
         .unwrap_or("library")
 }
 
-/// Undoes percent-encoding. What is not well formed stays as it is: no model has such a name.
+/// Decodes percent-encoding. Malformed text stays as it is: no model has such a name.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -174,7 +174,7 @@ fn unix_seconds(text: &str) -> Option<u64> {
     u64::try_from(seconds - offset * 60).ok()
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar. Years begin in March here, so that the leap day is a year's last.
+/// Days from 1970-01-01 in the Gregorian calendar. Years begin in March here, so that the leap day is the last day of a year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 {
         (year, month - 3)

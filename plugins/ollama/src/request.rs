@@ -1,7 +1,7 @@
-//! From OpenAI's `POST /v1/chat/completions` to Ollama's `POST /api/chat`.
+//! Translates OpenAI's `POST /v1/chat/completions` to Ollama's `POST /api/chat`.
 //!
-//! One pass over the body with borrowed values: texts go into Ollama's request as they stand in the client's, escapes and
-//! all. What Ollama cannot do is a 400 that names the parameter, never silence.
+//! One pass over the body with borrowed values: texts go into Ollama's request as they are, with their escapes. What Ollama
+//! cannot do is a 400 that names the parameter; it is never ignored silently.
 //!
 //! # Source
 //! OpenAI API reference (document 2.3.0), "Create chat completion"; Ollama source, `api/types.go` and `openai/openai.go`.
@@ -23,7 +23,7 @@ mod value;
 
 use parameters::Parameters;
 
-/// A request for Ollama, and what has to be remembered for the response.
+/// A request for Ollama, and what the response needs to know.
 #[derive(Debug)]
 pub struct Translated {
     /// The body for `/api/chat`.
@@ -38,14 +38,14 @@ pub struct Translated {
     pub include_usage: bool,
     /// Whether the client does not want to see what the model thinks.
     pub hides_thoughts: bool,
-    /// Parameters that nobody knows; they were left out.
+    /// Unknown parameters, which were left out.
     pub ignored: Vec<String>,
 }
 
 /// Translates a request.
 ///
 /// # Errors
-/// 400 with the parameter at fault.
+/// 400, which names the parameter.
 pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> {
     let body = body::read(body)?;
     let parameters = Parameters::read(&body, settings)?;
@@ -54,7 +54,7 @@ pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> 
     };
     let upstream_stream = parameters.stream || settings.stream == Stream::Always;
 
-    // The messages are nearly all of a request; what is added is small.
+    // Messages are most of a request; little is added.
     let mut out = String::with_capacity(body.length + 512);
     out.push_str("{\"model\":");
     out.push_str(model.get());

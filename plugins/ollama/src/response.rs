@@ -1,4 +1,4 @@
-//! From Ollama's responses to OpenAI's: a line at a time in a stream, or one object.
+//! Translates Ollama's responses to OpenAI's: the lines of a stream, or one object.
 //!
 //! # Source
 //! Ollama source, `api/types.go` (`ChatResponse`); OpenAI API reference (document 2.3.0), "Chat completion object" and
@@ -15,7 +15,7 @@ pub use completion::complete;
 pub use line::Ending;
 pub use stream::Stream;
 
-/// What every response of one exchange has in common.
+/// What all responses of one exchange share.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The request id.

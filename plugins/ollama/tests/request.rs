@@ -1,4 +1,4 @@
-//! Requests: every row of the mapping, and everything that is refused.
+//! Requests: every row of the mapping, and every refusal.
 
 use serde_json::{Map, Value, json};
 use sluicegate_ollama::Ollama;
@@ -13,7 +13,7 @@ fn bench(case: &Map<String, Value>) -> Bench<Ollama> {
     Bench::load(case.get("config").cloned().unwrap_or_else(|| json!({}))).expect("loads")
 }
 
-/// The case's members over the least request.
+/// The case's members, added to a minimal request.
 fn openai(case: &Map<String, Value>) -> Value {
     let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
     let members = request.as_object_mut().expect("an object");
@@ -41,7 +41,7 @@ fn every_row_of_the_mapping_table() {
             let found = body.get(member).unwrap_or(&Value::Null);
             assert_eq!(found, expected, "{name}: {member}");
         }
-        // Nothing of OpenAI's leaks through under its own name.
+        // No parameter of OpenAI's reaches Ollama under its own name.
         for member in body.as_object().expect("an object").keys() {
             let known = [
                 "model",
@@ -124,7 +124,7 @@ fn escaped_data_uris_are_unescaped() {
 }
 
 #[test]
-fn half_a_surrogate_pair_in_a_calls_arguments_stops_no_conversation() {
+fn half_a_surrogate_pair_in_the_arguments_of_a_call_is_accepted() {
     let call = |arguments: &str| {
         format!(
             r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{{"function":{{"name":"f","arguments":{arguments}}}}}]}}]}}"#
@@ -133,7 +133,7 @@ fn half_a_surrogate_pair_in_a_calls_arguments_stops_no_conversation() {
     for (arguments, expected) in [
         // In the text as the model wrote it.
         (r#""{\"a\":\"\\ud83d\"}""#, r#""arguments":{"a":"\ud83d"}"#),
-        // In the text as the client wrote it: the text is no text.
+        // In the text as the client wrote it, which is not valid text.
         (
             r#""{\"a\":\"\ud83d\"}""#,
             r#""arguments":{"arguments":"{\"a\":\"\ud83d\"}"}"#,

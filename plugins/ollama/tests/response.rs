@@ -1,4 +1,4 @@
-//! Responses: streams in every batching, whole responses, errors, models.
+//! Responses: streams in all batchings, whole responses, errors, models.
 
 use serde_json::{Map, Value, json};
 use sluicegate_ollama::Ollama;
@@ -12,7 +12,7 @@ fn bench(config: Option<&Value>) -> Bench<Ollama> {
     Bench::load(config.cloned().unwrap_or_else(|| json!({}))).expect("loads")
 }
 
-/// A chat request with some members of its own.
+/// A chat request with additional members.
 fn chat(members: Option<&Value>) -> Request {
     let mut request =
         json!({"model": "m/x:1", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
@@ -78,7 +78,7 @@ fn every_stream_becomes_the_same_chunks_in_every_batching() {
             let response = Response::ndjson(lines(&case)).batches(sizes);
             let outcome = bench.run(chat(case.get("openai")), &response);
             assert_eq!(chunks(&outcome), expected, "{name} in batches of {sizes:?}");
-            // Until something has left the adapter, a fault is a whole response.
+            // Until an event has left the adapter, a fault is a whole response.
             let streamed = !expected.is_empty();
             let content_type = outcome.header("content-type");
             assert_eq!(
@@ -129,7 +129,7 @@ fn the_notes_of_the_gateway_are_left_alone() {
 
 #[test]
 fn the_response_names_the_model_that_the_client_asked_for() {
-    // The upstream may know it by another name, which is then in the body of the attempt.
+    // The upstream may have another name for it, which is then in the body of the attempt.
     let body = json!({"model": "own/name", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
     let request = Request::post("/v1/chat/completions")
         .json(&body)
@@ -144,7 +144,7 @@ fn the_response_names_the_model_that_the_client_asked_for() {
 }
 
 #[test]
-fn a_missing_call_id_is_made_up_and_never_twice_the_same() {
+fn a_missing_call_id_is_generated_and_always_different() {
     let call = json!({"function": {"name": "f", "arguments": {}}});
     let empty = json!({"id": "", "function": {"name": "f", "arguments": {}}});
     let line = json!({"message": {"content": "", "tool_calls": [call, empty]}, "done": true});
@@ -186,7 +186,7 @@ fn a_server_that_breaks_off_leaves_no_end_marker() {
 }
 
 #[test]
-fn a_stream_that_is_cut_leaves_its_usage_whoever_cut_it() {
+fn a_stream_that_either_side_cuts_leaves_its_usage() {
     let line = |text: &str| json!({"message": {"content": text}, "done": false}).to_string();
     let done = json!({"done": true, "eval_count": 7}).to_string();
     let partial = |tokens: u32| {
@@ -205,7 +205,7 @@ fn a_stream_that_is_cut_leaves_its_usage_whoever_cut_it() {
         bench(None).run(chat(None), &nothing).note("usage"),
         Some(partial(0))
     );
-    // Not cut, only left behind.
+    // The stream was not cut, the client has left.
     let left = Response::ndjson([line("a"), done]).left();
     let outcome = bench(None).run(chat(None), &left);
     assert_eq!(

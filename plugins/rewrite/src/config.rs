@@ -1,4 +1,4 @@
-//! The operator's configuration as it stands in the file; `config.schema.json` says what each key means.
+//! The operator's configuration as in the file; `config.schema.json` says what each key means.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! The `rewrite` gate: changes path, host, upstream and header fields of a request.
 //!
-//! Rules are tried in their order. The first one that matches is applied and ends the search; one with `continue = true` is
-//! applied too, and the search goes on with the path as it then is. A rule matches by `exact`, `prefix` or `regex`, or, with
-//! none of them, every path.
+//! Rules are tried in their order. The first match is applied and ends the search; after a match with `continue = true` the
+//! search goes on with the new path. A rule matches by `exact`, `prefix` or `regex`; without any of them it matches every
+//! path.
 //!
 //! ```toml
 //! rules = [
@@ -12,7 +12,7 @@
 //! ]
 //! ```
 //!
-//! This file is glue; [`rule`] does the work.
+//! This file only connects it to the gateway; [`rule`] does the work.
 
 use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop};
 

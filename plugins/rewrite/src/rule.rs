@@ -1,13 +1,13 @@
-//! One rule: what it matches, and what it changes.
+//! A rule: what it matches, and what it changes.
 
 use regex_lite::{Captures, Regex, RegexBuilder};
 
 use crate::config::RawRule;
 
-/// A pattern that compiles to more than this is a mistake, and would not fit into the sandbox.
+/// The largest compiled pattern. A larger one is a mistake, and would not fit into the sandbox.
 const PATTERN_BYTES: usize = 1024 * 1024;
 
-/// A rule made ready.
+/// A compiled rule.
 #[derive(Debug)]
 pub struct Rule {
     matcher: Matcher,
@@ -19,7 +19,7 @@ pub struct Rule {
     goes_on: bool,
 }
 
-/// What a rule does to one request, beside what is the same for all.
+/// The changes of a rule that depend on the request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     /// The new path.
@@ -40,8 +40,8 @@ impl Rule {
     /// Makes a rule; `at` is its place in the configuration.
     ///
     /// # Errors
-    /// If it has more than one matcher, changes nothing, has a pattern that cannot be compiled or a value that refers to
-    /// a group which the pattern does not have, or names no legal field.
+    /// If it has more than one matcher, changes nothing, has an invalid pattern, refers to a group that the pattern does not
+    /// have, or has an illegal field name.
     pub fn new(at: usize, raw: RawRule) -> Result<Self, String> {
         let key = |name: &str| format!("`rules[{at}].{name}`");
         let changes = raw.path.is_some()
@@ -102,7 +102,7 @@ impl Rule {
         })
     }
 
-    /// What the rule does to a request of this method and path; `None` if it does not match.
+    /// The changes for a request with this method and path; `None` if the rule does not match.
     pub fn apply(&self, method: &str, path: &str) -> Option<Change> {
         if !self.methods.is_empty() && !self.methods.iter().any(|known| known == method) {
             return None;
@@ -121,17 +121,17 @@ impl Rule {
         }
     }
 
-    /// The upstream that the request goes to.
+    /// The upstream that the rule chooses.
     pub fn upstream(&self) -> Option<&str> {
         self.upstream.as_deref()
     }
 
-    /// Header fields to remove, before any is set.
+    /// Header fields to remove, before others are set.
     pub fn removed(&self) -> &[String] {
         &self.removed
     }
 
-    /// Whether the rules after this one are tried too.
+    /// Whether the rules after this one are tried as well.
     pub fn goes_on(&self) -> bool {
         self.goes_on
     }
@@ -171,7 +171,7 @@ fn compile(key: &str, pattern: &str) -> Result<Regex, String> {
         .size_limit(PATTERN_BYTES)
         .build()
         .map_err(|error| format!("{key}: {error}"))?;
-    // The first search makes the scratch space. Done now, it is part of the image and no exchange pays for it.
+    // The first search allocates scratch space. Done now, it is part of the image, and no exchange pays for it.
     let _ = regex.captures("/");
     Ok(regex)
 }
@@ -184,7 +184,7 @@ fn check_name(key: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Fails if a template names a group that the pattern does not have: it would become nothing, silently.
+/// Fails if a template names a group that the pattern does not have: it would silently become empty.
 fn check_references(at: usize, pattern: &Regex, template: &str) -> Result<(), String> {
     let mut rest = template;
     while let Some((_, after)) = rest.split_once('$') {

@@ -47,7 +47,7 @@ fn a_pattern_gives_way_with_its_groups() {
         ("/v1/red-1/a%2Fbx/$chat", "q=1")
     );
     assert_eq!(sent.header("x-team").as_deref(), Some("red-1!"));
-    // A pattern that is not anchored replaces only what it found.
+    // A pattern that is not anchored replaces only its match.
     assert_eq!(
         path(json!([{"regex": "/v[0-9]+/", "path": "/v1/"}]), "/a/v2/b"),
         "/a/v1/b"
@@ -71,7 +71,7 @@ fn a_rule_without_a_matcher_matches_everything() {
     let sent = rewrite(rules, request);
     assert_eq!(sent.header("host").as_deref(), Some("llm.internal"));
     assert_eq!(sent.header("x-debug"), None);
-    // Without a pattern a dollar is a dollar.
+    // Without a pattern a dollar sign is literal.
     assert_eq!(sent.header("x-via").as_deref(), Some("sluicegate $1"));
     assert_eq!(sent.path, "/any");
 }
@@ -100,7 +100,7 @@ fn a_rule_can_choose_the_upstream() {
     let rules = json!([{"prefix": "/big", "upstream": "big"}]);
     let sent = rewrite(rules.clone(), Request::get("/big").upstream("big"));
     assert_eq!(sent.upstream.as_deref(), Some("big"));
-    // An unknown upstream is the operator's mistake; the request is refused, not sent somewhere else.
+    // An unknown upstream is a mistake of the operator; the request is refused, not sent elsewhere.
     let bench = Bench::<Rewrite>::load(json!({ "rules": rules })).expect("loads");
     assert!(bench.check(Request::get("/big")).verdict.is_err());
 }

@@ -1,7 +1,7 @@
 //! The generated bindings: one world with everything that every plugin has, and one world for each interface that a plugin may
 //! export beside it. The linker merges those that a plugin uses. The only place that knows `wit-bindgen`.
 //!
-//! The records of `types` are our own, so that handing over an event copies nothing.
+//! The records of `types` are our own types, so that passing an event copies nothing.
 
 pub mod plugin {
     wit_bindgen::generate!({

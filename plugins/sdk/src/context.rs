@@ -1,4 +1,4 @@
-//! The exchange as a stage sees it, the same in the sandbox and in a native test.
+//! The exchange as a stage sees it, in the sandbox and in a native test.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,10 +15,10 @@ type Exchange<'a> = &'a native::Exchange;
 #[cfg(target_family = "wasm")]
 type Exchange<'a> = sandbox::Exchange<'a>;
 
-/// The exchange, lent for the length of one call.
+/// The exchange, borrowed for one call.
 ///
-/// A setter that fails gives a fault with status 500 and code `illegal_change`, and has changed nothing. The fault is a value: a
-/// stage may go on, or hand it on as its own with `?`.
+/// A setter that fails returns a fault with status 500 and code `illegal_change`, and changes nothing. The fault is a value:
+/// a stage may ignore it, or return it as its own with `?`.
 ///
 /// *Request phases* are `check`, `request_head` and `request_body`; *response phases* are `response_head`, `response_body`,
 /// `chunk`, `events` and `end`. `closed` is neither.
@@ -27,7 +27,7 @@ pub struct Context<'a>(Exchange<'a>);
 
 #[cfg(not(target_family = "wasm"))]
 impl<'a> Context<'a> {
-    /// Only the test bench makes one.
+    /// Only the test bench creates one.
     pub(crate) fn new(exchange: &'a native::Exchange) -> Self {
         Self(exchange)
     }
@@ -35,7 +35,7 @@ impl<'a> Context<'a> {
 
 #[cfg(target_family = "wasm")]
 impl Context<'_> {
-    /// Only the glue makes one.
+    /// Only the code behind `export!` creates one.
     pub(crate) fn new() -> Self {
         Self(sandbox::Exchange::default())
     }
@@ -62,12 +62,12 @@ impl Context<'_> {
         self.0.client()
     }
 
-    /// 0 in the stages of a route; in an adapter 1 for the first attempt, 2 for the next.
+    /// The number of the attempt in an adapter, from 1; 0 in the stages of a route.
     pub fn attempt(&self) -> u32 {
         self.0.attempt()
     }
 
-    /// The request method, upper-case. A HEAD is shown as GET: the gateway leaves the body out.
+    /// The request method in upper case. HEAD is shown as GET: the gateway omits the body.
     pub fn method(&self) -> String {
         self.0.method()
     }
@@ -75,12 +75,12 @@ impl Context<'_> {
     /// Sets the method.
     ///
     /// # Errors
-    /// Unless it is a method that HTTP allows; outside request phases.
+    /// If it is not a legal HTTP method; outside request phases.
     pub fn set_method(&self, method: &str) -> Result<(), Fault> {
         self.0.set_method(method)
     }
 
-    /// The path that goes to the model server, still percent-encoded, without the query.
+    /// The path for the model server, percent-encoded, without the query.
     pub fn path(&self) -> String {
         self.0.path()
     }
@@ -93,7 +93,7 @@ impl Context<'_> {
     /// Sets the path.
     ///
     /// # Errors
-    /// Unless it begins with `/` and is visible ASCII without `?` and `#`; outside request phases.
+    /// If it does not begin with `/`, or is not visible ASCII without `?` and `#`; outside request phases.
     pub fn set_path(&self, path: &str) -> Result<(), Fault> {
         self.0.set_path(path)
     }
@@ -101,7 +101,7 @@ impl Context<'_> {
     /// Sets the query; "" removes it.
     ///
     /// # Errors
-    /// Unless it is visible ASCII without `#`; outside request phases.
+    /// If it is not visible ASCII without `#`; outside request phases.
     pub fn set_query(&self, query: &str) -> Result<(), Fault> {
         self.0.set_query(query)
     }
@@ -114,13 +114,13 @@ impl Context<'_> {
         self.0.set_upstream(name)
     }
 
-    /// The status of the response; 0 until there is one. While an error in mid-stream is shown, the error's; in `closed`, what
-    /// the client got, 0 for nothing.
+    /// The status of the response; 0 until there is one. While an error in mid-stream is shown, the error's status. In
+    /// `closed`, the status that the client got, 0 if it got none.
     pub fn status(&self) -> u16 {
         self.0.status()
     }
 
-    /// Sets the status of the response, 200 to 599; without effect once the head has gone to the client.
+    /// Sets the status of the response, 200 to 599; without effect once the head has been sent to the client.
     ///
     /// # Errors
     /// For another number; outside response phases.
@@ -129,8 +129,8 @@ impl Context<'_> {
     }
 
     /// The header fields of the current direction, in order: in a request phase those of the request, later those of the
-    /// response; while an error in mid-stream is shown, the error's. The hop-by-hop fields, `content-length`,
-    /// `transfer-encoding` and `expect` belong to the gateway and are not listed. Copies them: where one name will do,
+    /// response; while an error in mid-stream is shown, those of the error. The hop-by-hop fields, `content-length`,
+    /// `transfer-encoding` and `expect` belong to the gateway and are not listed. This copies them: for a single name,
     /// [`Context::get`] is cheaper.
     pub fn fields(&self) -> Vec<Field> {
         self.0.fields()
@@ -141,13 +141,13 @@ impl Context<'_> {
         self.0.get(name)
     }
 
-    /// The value of the first field of this name as text; `None` also where it is not UTF-8.
+    /// The value of the first field of this name as text; `None` also if it is not UTF-8.
     pub fn get_str(&self, name: &str) -> Option<String> {
         String::from_utf8(self.0.get(name)?).ok()
     }
 
-    /// Replaces all fields of this name by one. Blanks around the value are removed. Without effect once the head has gone to
-    /// the client.
+    /// Replaces all fields of this name by one. Blanks around the value are removed. Without effect once the head has been
+    /// sent to the client.
     ///
     /// # Errors
     /// If name or value is not legal in HTTP, or the field belongs to the gateway; in `closed`.
@@ -163,7 +163,7 @@ impl Context<'_> {
         self.0.append(name, value.as_ref())
     }
 
-    /// Removes all fields of this name; none is not an error.
+    /// Removes all fields of this name. It is not an error if there are none.
     ///
     /// # Errors
     /// If the field belongs to the gateway; in `closed`.
@@ -171,8 +171,8 @@ impl Context<'_> {
         self.0.remove(name)
     }
 
-    /// Sets a header field of the response, whichever it will be: the model server's, a stage's own or an error. In request
-    /// phases it is kept until there is one.
+    /// Sets a header field of the response, whether that is the model server's, a stage's own or an error. In request phases
+    /// it is kept until there is a response.
     ///
     /// # Errors
     /// As [`Context::set`].
@@ -185,18 +185,18 @@ impl Context<'_> {
         self.0.request_field(name)
     }
 
-    /// The value of the first request field of this name as text; `None` also where it is not UTF-8.
+    /// The value of the first request field of this name as text; `None` also if it is not UTF-8.
     pub fn request_field_str(&self, name: &str) -> Option<String> {
         String::from_utf8(self.0.request_field(name)?).ok()
     }
 
-    /// The JSON text at this JSON Pointer (RFC 6901) in the request body as it stands. From `request_body` up to the stage's
-    /// own `response_head`; `None` in other phases, and where there is nothing or no JSON.
+    /// The JSON text at this JSON Pointer (RFC 6901) in the current request body. Available from `request_body` up to
+    /// `response_head` of the same stage; `None` in other phases, and if there is nothing or the body is not JSON.
     pub fn request_json(&self, pointer: &str) -> Option<String> {
         self.0.request_json(pointer)
     }
 
-    /// Bytes of the request body as it stands, in the phases of [`Context::request_json`]; 0 in others.
+    /// The size of the current request body in bytes, in the phases of [`Context::request_json`]; 0 in others.
     pub fn request_bytes(&self) -> u64 {
         self.0.request_bytes()
     }
@@ -207,7 +207,7 @@ impl Context<'_> {
         self.0.note(name)
     }
 
-    /// A note as a value; `None` where there is none, or where it is of another type.
+    /// A note as a value; `None` if there is none, or if it has another type.
     pub fn note<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(&self.0.note(name)?).ok()
     }
@@ -215,7 +215,7 @@ impl Context<'_> {
     /// Sets a note from JSON text, in every phase.
     ///
     /// # Errors
-    /// If `json` is not JSON, or past 64 notes or 64 KiB of them.
+    /// If `json` is not JSON; beyond 64 notes or 64 KiB of notes.
     pub fn set_note_json(&self, name: &str, json: &str) -> Result<(), Fault> {
         self.0.set_note(name, json)
     }
@@ -223,7 +223,7 @@ impl Context<'_> {
     /// Sets a note from a value.
     ///
     /// # Errors
-    /// As [`Context::set_note_json`]; also if the value cannot be JSON (a map whose keys are not text).
+    /// As [`Context::set_note_json`]; and if the value cannot be JSON (a map whose keys are not text).
     pub fn set_note<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Fault> {
         let json = serde_json::to_string(value).map_err(|error| {
             let message = format!("the note `{name}` cannot be JSON: {error}");
@@ -232,8 +232,8 @@ impl Context<'_> {
         self.0.set_note(name, &json)
     }
 
-    /// Ends the body: what this call of `events` returns is the last of it, and the model server is let go. `end` is still
-    /// called and may fail.
+    /// Ends the body: the events that this call of `events` returns are the last ones, and the connection to the model server
+    /// is released. `end` is still called and may fail.
     ///
     /// # Errors
     /// Outside `events`.
@@ -246,12 +246,12 @@ impl Context<'_> {
         self.0.upstream()
     }
 
-    /// In an adapter, the address of the model server that this attempt asks; elsewhere "".
+    /// In an adapter, the address of the model server of this attempt; elsewhere "".
     pub fn target(&self) -> String {
         self.0.target()
     }
 
-    /// In an adapter, the JSON text at this JSON Pointer in what the model server last said at the path that the manifest
+    /// In an adapter, the JSON text at this JSON Pointer in the model server's last response to the path that the manifest
     /// names as [`info`](crate::Manifest::info).
     pub fn upstream_info(&self, pointer: &str) -> Option<String> {
         self.0.upstream_info(pointer)

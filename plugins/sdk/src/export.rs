@@ -1,6 +1,6 @@
-//! From a type that implements some of the interfaces to the exports of a component: the macro and the glue behind it.
+//! Makes the exports of a component from a type that implements some of the interfaces: the macro and the code behind it.
 //!
-//! In a native build the macro makes the type known to the test bench.
+//! In a native build the macro registers the type with the test bench.
 
 #[cfg(target_family = "wasm")]
 mod component;
@@ -12,7 +12,7 @@ pub use component::{Component, Exported};
 #[cfg(not(target_family = "wasm"))]
 pub use interfaces::{Exported, Interfaces};
 
-/// Exports a type as a plugin, with the interfaces that are named after it.
+/// Exports a type as a plugin, with the interfaces named after it.
 ///
 /// | name | trait |
 /// | --- | --- |
@@ -96,7 +96,7 @@ macro_rules! __export {
                 $crate::export::Interfaces::new()$(.$interface())+
             }
         }
-        // Where there are no tests, nothing else uses the plugin.
+        // Without tests, nothing else uses the plugin.
         const _: fn() -> $crate::export::Interfaces<$plugin> =
             <$plugin as $crate::export::Exported>::interfaces;
     };

@@ -1,4 +1,4 @@
-//! What a model server says of its own inside: addresses and paths that are no business of a client's.
+//! Removes a model server's internals from messages: addresses and paths that clients must not see.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ pub fn without_internals(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The words with their places, without the marks around them.
+/// The words with their positions, without the punctuation around them.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let ends = |c: char| c.is_whitespace() || "\"'`(){}<>,;=".contains(c);
     text.split(ends).filter_map(move |word| {
@@ -47,7 +47,7 @@ fn is_address(word: &str) -> bool {
     if word.parse::<SocketAddr>().is_ok() || word.parse::<IpAddr>().is_ok() {
         return true;
     }
-    // A name with a port. A model's tag has other things behind its colon than that many digits.
+    // A name with a port. The tag of a model does not consist of that many digits.
     let Some((host, port)) = word.rsplit_once(':') else {
         return false;
     };

@@ -1,11 +1,11 @@
-//! JSON for hot paths: writing text straight into a buffer, and looking at raw values without building a tree.
+//! JSON for hot paths: writes text straight into a buffer, and inspects raw values without building a tree.
 //!
-//! Most of what a stage carries it does not need to understand. With `&RawValue` fields a part of the input goes into
-//! the output as it is, and a JSON string can be spliced into another without being unescaped: see [`string_inner`].
-//! Where a stream repeats itself, even that look can be spared: [`span`] says what surrounds a text, [`strip_prefix`],
-//! [`strip_suffix`] and [`as_string_inner`] find the text of the next record in the same surroundings.
+//! A stage does not need to parse most of what it passes on. With `&RawValue` fields a part of the input goes into the output
+//! as it is, and a JSON string can be spliced into another without being unescaped: see [`string_inner`]. If a stream repeats
+//! itself, even that can be skipped: [`span`] finds what surrounds a text, and [`strip_prefix`], [`strip_suffix`] and
+//! [`as_string_inner`] find the text of the next record in the same surroundings.
 //!
-//! Everything is written into a `String`: to make one of bytes would cost a look at each of them.
+//! Everything is written into a `String`: making one from bytes would cost a check of each of them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -56,7 +56,7 @@ fn push_escape(out: &mut String, byte: u8) {
 
 /// Appends a whole number in decimal.
 pub fn push_u64(out: &mut String, mut number: u64) {
-    // 20 digits hold the largest u64.
+    // The largest u64 has 20 digits.
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     loop {
@@ -113,17 +113,17 @@ impl Kind {
     }
 }
 
-/// What stands between the quotes of a raw JSON string, escapes and all; `None` if `raw` is not a string.
+/// The text between the quotes of a raw JSON string, with its escapes; `None` if `raw` is not a string.
 ///
 /// Such texts can be appended to each other and put between new quotes: the result is again a JSON string.
 pub fn string_inner(raw: &RawValue) -> Option<&str> {
     raw.get().strip_prefix('"')?.strip_suffix('"')
 }
 
-/// The text as the inside of a JSON string, escapes and all; `None` unless it is one: without a bare quote, a control
-/// character, or an escape that JSON does not have.
+/// The text as the inside of a JSON string, with its escapes; `None` if it contains a bare quote, a control character, or an
+/// escape that JSON does not have.
 ///
-/// Takes exactly what may stand between the quotes of a `RawValue`: half of a surrogate pair (`\ud800`) too.
+/// Accepts exactly what may be between the quotes of a `RawValue`, including half of a surrogate pair (`\ud800`).
 pub fn as_string_inner(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -137,7 +137,7 @@ pub fn as_string_inner(text: &str) -> Option<&str> {
     Some(text)
 }
 
-/// The length of the escape that `bytes` begin with, from its backslash.
+/// The length of the escape at the beginning of `bytes`, with its backslash.
 fn escape_length(bytes: &[u8]) -> Option<usize> {
     match bytes.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
@@ -149,28 +149,28 @@ fn escape_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// What follows `prefix` in `text`; `None` unless it begins with it.
+/// What follows `prefix` in `text`; `None` if `text` does not begin with it.
 ///
-/// Does what the method of `str` does, but in the sandbox that one compares byte by byte, this eight at a time.
+/// Same as the method of `str`, but faster in the sandbox: it compares eight bytes at a time.
 pub fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     same(start.as_bytes(), prefix.as_bytes()).then_some(rest)
 }
 
-/// What is before `suffix` in `text`; `None` unless it ends with it. See [`strip_prefix`].
+/// What precedes `suffix` in `text`; `None` if `text` does not end with it. See [`strip_prefix`].
 pub fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     let (rest, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
     same(end.as_bytes(), suffix.as_bytes()).then_some(rest)
 }
 
-/// Whether two slices are the same.
+/// Whether two slices are equal.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let words = |words: &[u8; 8]| u64::from_ne_bytes(*words);
     a_words.iter().map(words).eq(b_words.iter().map(words)) && a_rest.iter().eq(b_rest)
 }
 
-/// Where in `text` a value stands that was borrowed from it; `None` for any other value.
+/// The range of a value that was borrowed from `text`; `None` for any other value.
 pub fn span(text: &str, raw: &RawValue) -> Option<Range<usize>> {
     let value = raw.get();
     let start = value.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
@@ -179,7 +179,7 @@ pub fn span(text: &str, raw: &RawValue) -> Option<Range<usize>> {
 }
 
 /// The text of a raw JSON string, borrowed if it has no escapes; `None` if `raw` is not a string, or has an escape that is
-/// no character (a lone surrogate).
+/// not a character (a lone surrogate).
 pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     let inner = string_inner(raw)?;
     if inner.contains('\\') {
@@ -195,7 +195,7 @@ pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
 #[serde(transparent)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// The members of a JSON object in their order, values untouched. A name that is there twice is in the list twice.
+/// The members of a JSON object in their order, with raw values. A name that occurs twice is in the list twice.
 #[derive(Clone, Debug, Default)]
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -211,7 +211,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                // A chat request rarely has more.
+                // Chat requests rarely have more.
                 let mut members = Vec::with_capacity(16);
                 while let Some(Text(name)) = map.next_key()? {
                     members.push((name, map.next_value()?));
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_inside_of_a_string_is_what_a_raw_value_takes_between_quotes() {
-        // Every sequence of up to four of these: a whole escape, its halves, controls, quotes, and more than ASCII.
+        // All sequences of up to four of these: a whole escape, its halves, control characters, quotes, and non-ASCII.
         let parts = [
             "", "a", "\"", "\\", "\n", "\x1f", "\x7f", "n", "/", "\\u", "00", "0", "g", "\\ud800",
             "é", "漢", " ",
@@ -314,7 +314,7 @@ mod tests {
             assert_eq!(strip_prefix(text, prefix), text.strip_prefix(prefix));
             assert_eq!(strip_suffix(text, rest), text.strip_suffix(rest));
             for (at, char) in prefix.char_indices() {
-                // Another character of the same length in its place.
+                // Replaced by another character of the same length.
                 let other = char::from_u32(u32::from(char) ^ 1).expect("a character");
                 let changed = format!(
                     "{}{other}{}",

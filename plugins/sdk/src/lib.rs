@@ -4,7 +4,7 @@
 //! [`ChunkStage`], [`EventStage`], [`Closing`] and [`Observer`], and one macro call, [`export!`], that names those. Build the
 //! crate as a `cdylib` for `wasm32-wasip2` and the result is the plugin.
 //!
-//! The whole of a plugin that replaces a word in every streamed response:
+//! A complete plugin that replaces a word in every streamed response:
 //!
 //! ```
 //! use serde::Deserialize;
@@ -45,12 +45,12 @@
 //! ```
 //!
 //! - `configure` runs once, when the plugin is loaded. The gateway then takes an image of the plugin's memory, and every
-//!   exchange starts from that image: nothing that one exchange leaves behind is seen by another.
-//! - A refusal or a failure is the `Err` of a phase: a [`Fault`] with a status, a code and a message. Where a stage can respond
-//!   by itself, the `Err` is a [`Stop`]: a fault or a [`Reply`].
-//! - `None` from a phase leaves what it was shown as it is, and costs no copy.
+//!   exchange starts from that image: no exchange sees anything of another.
+//! - A refusal or a failure is the `Err` of a phase: a [`Fault`] with a status, a code and a message. If a stage may also
+//!   send its own response, the `Err` is a [`Stop`]: a fault or a [`Reply`].
+//! - `None` from a phase leaves its input as it is, and costs no copy.
 //! - [`testing`] runs a plugin natively through its phases, in the order and by the rules of the gateway.
-//! - [`json`] has what a fast adapter needs; [`log`], [`clock`] and [`random`] are what every plugin may use.
+//! - [`json`] helps to write fast adapters; [`log`], [`clock`] and [`random`] are available to every plugin.
 
 pub mod clock;
 pub mod json;

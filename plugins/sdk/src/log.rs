@@ -4,38 +4,38 @@
 //! use sluicegate_plugin::log;
 //! log::info("keys loaded").field("count", &3).field("source", "file").write();
 //! ```
-//! At most 100 lines a call are written; further ones are counted and dropped. In a native test the lines can be read
+//! At most 100 lines per call are written; further lines are counted and dropped. In a native test the lines can be read
 //! with [`testing::take_logs`](crate::testing::take_logs).
 
 use serde::Serialize;
 
 use crate::json;
 
-/// Room for the fields of a usual line, so that they are not moved as they grow.
+/// Room for the fields of a usual line, to avoid reallocations.
 const USUAL: usize = 512;
 
-/// What a line asks of an operator.
+/// What an operator should do about a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// For the author, very much of it.
+    /// For the plugin's author, in great detail.
     Trace,
-    /// For the author.
+    /// For the plugin's author.
     Debug,
     /// Worth knowing; nothing to do.
     Info,
-    /// Look at it some day.
+    /// Look at it when there is time.
     Warn,
     /// Look at it now.
     Error,
 }
 
-/// A line that is being put together; nothing happens until [`Line::write`].
+/// A line under construction; nothing happens until [`Line::write`].
 #[must_use = "a line is written by `.write()`"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The level.
     pub level: Level,
-    /// The message: a constant sentence; what varies belongs into fields.
+    /// The message: a constant sentence. What varies belongs into fields.
     pub message: String,
     /// The fields as the text of a JSON object, without its closing brace; empty if there are none.
     json: String,
@@ -50,7 +50,7 @@ pub fn line(level: Level, message: impl Into<String>) -> Line {
     }
 }
 
-/// A line for the author.
+/// A line for the plugin's author.
 pub fn debug(message: impl Into<String>) -> Line {
     line(Level::Debug, message)
 }
@@ -60,7 +60,7 @@ pub fn info(message: impl Into<String>) -> Line {
     line(Level::Info, message)
 }
 
-/// A line to look at some day.
+/// A line to look at when there is time.
 pub fn warn(message: impl Into<String>) -> Line {
     line(Level::Warn, message)
 }
@@ -79,8 +79,8 @@ impl Line {
         }
     }
 
-    /// Adds a field whose value is JSON text already. The text is not checked: if it is no JSON, the line keeps all its fields
-    /// as one text.
+    /// Adds a field whose value is JSON text. The text is not checked: if it is not JSON, the line keeps all its fields as
+    /// one text.
     pub fn json(mut self, name: &str, json: &str) -> Self {
         self.write_json(name, |out| out.push_str(json));
         self

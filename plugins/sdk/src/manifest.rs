@@ -19,7 +19,7 @@ pub struct Manifest {
     cpu: Option<&'static str>,
 }
 
-/// What an adapter says of the model servers that it is for.
+/// What an adapter says about its model servers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Adapter {
     vendor: Option<&'static str>,
@@ -28,7 +28,7 @@ struct Adapter {
 }
 
 impl Manifest {
-    /// A manifest with a name, a version (usually `env!("CARGO_PKG_VERSION")`) and one line of summary.
+    /// A manifest with a name, a version (usually `env!("CARGO_PKG_VERSION")`) and a summary of one line.
     pub const fn new(name: &'static str, version: &'static str, summary: &'static str) -> Self {
         Self {
             name,
@@ -57,25 +57,25 @@ impl Manifest {
         self
     }
 
-    /// Runs `response`, `chunks` and `events` only in exchanges in which this note has this value, given as JSON text; in all
-    /// where this is not called. The gateway looks before it makes an instance.
+    /// Runs `response`, `chunks` and `events` only in exchanges in which this note has this value, given as JSON text; by
+    /// default in all. The gateway checks it before it makes an instance.
     #[must_use]
     pub const fn response_if(mut self, note: &'static str, json: &'static str) -> Self {
         self.response_if = Some((note, json));
         self
     }
 
-    /// Says whether the plugin ever changes a body; `true` where this is not called. Only a stage that never does may be
-    /// configured to fail open.
+    /// Says whether the plugin ever changes a body; `true` by default. Only a stage that never does may be configured to fail
+    /// open.
     #[must_use]
     pub const fn transforms(mut self, transforms: bool) -> Self {
         self.transforms = transforms;
         self
     }
 
-    /// Says whether [`Gate::check`](crate::Gate::check) refuses every request without credentials, with status 401 or 403; `false`
-    /// where this is not called. Only behind such a gate may a route be reached from other machines. The gateway believes it if
-    /// the configured plugin refuses a trial request.
+    /// Says whether [`Gate::check`](crate::Gate::check) refuses every request without credentials, with status 401 or 403;
+    /// `false` by default. A listener off loopback needs such a gate on every route, unless it is configured as open. The
+    /// gateway relies on it only if the configured plugin refuses a trial request.
     #[must_use]
     pub const fn authenticates(mut self, authenticates: bool) -> Self {
         self.authenticates = authenticates;
@@ -83,21 +83,21 @@ impl Manifest {
     }
 
     /// Says that the plugin is a front: it translates this client dialect, such as `"anthropic"`, and is the first stage of its
-    /// route. It renders every error of that, its own faults too; see [`ResponseStage`](crate::ResponseStage).
+    /// route. It renders every error of the route, including its own faults; see [`ResponseStage`](crate::ResponseStage).
     #[must_use]
     pub const fn front(mut self, dialect: &'static str) -> Self {
         self.front = Some(dialect);
         self
     }
 
-    /// Says whether a response head may go out before there is a response; `true` where this is not called.
+    /// Says whether a response head may be sent before there is a response; `true` by default.
     #[must_use]
     pub const fn early_head(mut self, early_head: bool) -> Self {
         self.early_head = early_head;
         self
     }
 
-    /// Suggests limits, used where the configuration sets none: the memory of an instance, such as `"192MiB"` (at most 256 MiB),
+    /// Suggests limits, used if the configuration sets none: the memory of an instance, such as `"192MiB"` (at most 256 MiB),
     /// and the CPU time of a call, such as `"500ms"` (at most 10 s).
     #[must_use]
     pub const fn limits(mut self, memory: &'static str, cpu: &'static str) -> Self {
@@ -114,15 +114,14 @@ impl Manifest {
         self
     }
 
-    /// The path of a health check. Means something for an adapter only.
+    /// The path for health checks. Only for adapters.
     #[must_use]
     pub const fn health(mut self, path: &'static str) -> Self {
         self.adapter.health = Some(path);
         self
     }
 
-    /// The path that the gateway asks for [`Context::upstream_info`](crate::Context::upstream_info). Means something for an
-    /// adapter only.
+    /// The path that the gateway requests for [`Context::upstream_info`](crate::Context::upstream_info). Only for adapters.
     #[must_use]
     pub const fn info(mut self, path: &'static str) -> Self {
         self.adapter.info = Some(path);

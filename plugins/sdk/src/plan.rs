@@ -6,7 +6,7 @@ pub enum RequestPlan {
     /// Not at all.
     #[default]
     Skip,
-    /// Not the bytes, but a call of `request_body` with an empty list once the body is there, for
+    /// Without its bytes: `request_body` is called with an empty list once the body is complete, and can use
     /// [`Context::request_json`](crate::Context::request_json). Costs no copy; `request_body` must return `None`.
     Look,
     /// The whole body, when it is complete.
@@ -16,19 +16,19 @@ pub enum RequestPlan {
 /// How a stage wants to see the response body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResponsePlan {
-    /// Not at all. A body that every stage skips is forwarded as it comes.
+    /// Not at all. A body that every stage skips is forwarded as it arrives.
     #[default]
     Skip,
     /// In one call of `response_body`, when it is complete. Holds the head back until then.
     Whole,
-    /// As the bytes arrive; needs the export `chunks`.
+    /// As bytes, when they arrive; needs the export `chunks`.
     Chunks,
-    /// As events, and server-sent events go out. Needs the export `events`, as all below.
+    /// As events; server-sent events are sent. This and the plans below need the export `events`.
     Sse,
-    /// As events, and newline-delimited JSON goes out.
+    /// As events; newline-delimited JSON is sent.
     Ndjson,
-    /// As events, and one body goes out: `end` gives it. Holds the head back until then, so that the status, the content type
-    /// and an error in mid-stream can still become a proper response.
+    /// As events; one body is sent, which `end` returns. Holds the head back until then, so that the status and the content
+    /// type can still be set, and an error in mid-stream still becomes a proper response.
     Document,
 }
 

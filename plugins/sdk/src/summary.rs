@@ -2,12 +2,12 @@
 
 use serde::de::DeserializeOwned;
 
-/// What is known of one exchange when it is over.
+/// What is known about a finished exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// The request id.
     pub id: String,
-    /// The route's `path` as configured, or "" where none matched.
+    /// The route's `path` as configured, or "" if none matched.
     pub route: String,
     /// The request method.
     pub method: String,
@@ -15,22 +15,22 @@ pub struct Summary {
     pub path: String,
     /// The client's address without its port.
     pub client: String,
-    /// What the client got; 0 if it left before there was a response head.
+    /// The status that the client got; 0 if it left before there was a response head.
     pub status: u16,
-    /// "" where nothing went wrong; else an error code: `client_closed` if the client left, or one such as
+    /// "" if nothing went wrong; otherwise an error code, such as `client_closed` if the client left, or
     /// `upstream_idle_timeout`.
     pub error: String,
-    /// The upstream of the attempt that was answered with, or "" where no model server was asked.
+    /// The upstream of the attempt that decided the exchange, or "" if no model server was asked.
     pub upstream: String,
     /// The target of that attempt, or "".
     pub target: String,
-    /// How often a model server was asked.
+    /// The number of attempts.
     pub attempts: u32,
     /// Bytes of the request body.
     pub request_bytes: u64,
     /// Bytes of the response body.
     pub response_bytes: u64,
-    /// Records of the streamed response that came from the model server; 0 where nobody looked at them.
+    /// Events of the model server's streamed response; 0 if no stage looked at them.
     pub events: u64,
     /// Microseconds from the request head to the end.
     pub duration_us: u64,
@@ -38,8 +38,8 @@ pub struct Summary {
     pub first_byte_us: u64,
     /// Microseconds spent in the stages of the pipeline.
     pub overhead_us: u64,
-    /// The notes of the exchange as pairs of name and JSON text, in order of their names; under `sluicegate.*` whatever later
-    /// versions of the gateway tell.
+    /// The notes of the exchange as pairs of name and JSON text, sorted by name. Later versions of the gateway may add facts
+    /// under `sluicegate.*`.
     pub facts: Vec<(String, String)>,
 }
 
@@ -50,7 +50,7 @@ impl Summary {
         Some(json)
     }
 
-    /// A fact as a value; `None` where there is none, or where it is of another type.
+    /// A fact as a value; `None` if there is none, or if it has another type.
     pub fn fact<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.fact_json(name)?).ok()
     }

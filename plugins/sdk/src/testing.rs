@@ -1,10 +1,10 @@
-//! A native test bench: a plugin runs through its phases in the order and by the rules of the gateway, without a sandbox.
+//! A native test bench: it runs a plugin through its phases in the order and by the rules of the gateway, without a sandbox.
 //!
 //! A [`Bench`] holds a loaded plugin. A [`Request`] and a [`Response`] script what the client sends and what the model server
-//! sends back; the [`Outcome`] has what went upstream and what came out. What breaks the contract becomes the fault
-//! `plugin_fault`, as it does in the gateway.
+//! sends back; the [`Outcome`] has what was sent upstream and what the client got. A breach of the contract becomes the fault
+//! `plugin_fault`, as in the gateway.
 //!
-//! How events fall into batches must not matter. Run the same script over [`BATCHINGS`] and compare:
+//! How events are divided into batches must not matter. Run the same script over [`BATCHINGS`] and compare:
 //!
 //! ```
 //! # use sluicegate_plugin::{*, testing::*};
@@ -41,5 +41,5 @@ pub use outcome::{GateOutcome, Outcome, Sent};
 pub use request::Request;
 pub use response::Response;
 
-/// Ways to cut a stream into batches, each a list of sizes that repeats: one by one, in pairs, all at once, unevenly.
+/// Ways to divide a stream into batches, each a list of sizes that repeats: one by one, in pairs, all at once, unevenly.
 pub const BATCHINGS: [&[usize]; 6] = [&[1], &[2], &[3], &[32], &[1, 5], &[7, 1, 2]];

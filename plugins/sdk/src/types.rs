@@ -1,6 +1,6 @@
-//! The values that a plugin and the gateway hand to each other, field for field as in `wit/types.wit`.
+//! The values that a plugin and the gateway exchange, field for field as in `wit/types.wit`.
 //!
-//! In the sandbox the generated bindings use these very types, so handing over an event copies nothing.
+//! In the sandbox the generated bindings use these types, so passing an event copies nothing.
 
 use std::fmt;
 
@@ -38,16 +38,16 @@ impl Field {
 /// One record of a streamed body, without its framing: one SSE event, or one line of NDJSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// The SSE `event:` value, or "" where there is none (always "" for NDJSON).
+    /// The SSE `event:` value, or "" if there is none (always "" for NDJSON).
     pub name: String,
-    /// The SSE `data:` lines joined by LF, or the NDJSON line without its end. What was not UTF-8 has been replaced.
+    /// The SSE `data:` lines joined by LF, or the NDJSON line without its end. Invalid UTF-8 has been replaced.
     pub data: String,
-    /// The SSE `id:` value; `None` where the event has no `id:` line (always for NDJSON).
+    /// The SSE `id:` value; `None` if the event has no `id:` line (always for NDJSON).
     pub id: Option<String>,
 }
 
 impl Event {
-    /// An event of nothing but data.
+    /// An event with only data.
     pub fn data(data: impl Into<String>) -> Self {
         Self {
             name: String::new(),
@@ -57,7 +57,8 @@ impl Event {
     }
 }
 
-/// A stage's own response, in place of the model server's. The stages before this one (client side) see it like any other.
+/// A stage's own response, instead of the model server's. The stages before this one (client side) see it like any other
+/// response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// 200 to 599.
@@ -88,7 +89,7 @@ impl Reply {
         self
     }
 
-    /// Sets the body to JSON text and says so in `content-type`.
+    /// Sets the body to JSON text, and `content-type` accordingly.
     #[must_use]
     pub fn json(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -96,10 +97,10 @@ impl Reply {
     }
 }
 
-/// Why an exchange does not go on to the next stage. Both convert into it, so that `?` works on a fault.
+/// Why an exchange does not go on to the next stage. A reply and a fault convert into it, so `?` works on a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The stage responds by itself.
+    /// The stage sends its own response.
     Reply(Reply),
     /// The stage refuses or fails the exchange.
     Fault(Fault),
@@ -117,7 +118,7 @@ impl From<Fault> for Stop {
     }
 }
 
-/// Why a stage could not, or would not, do its work.
+/// Why a stage fails or refuses an exchange.
 ///
 /// The gateway renders it as `{"error":{"message","type","param","code"}}`: as a response or, once a stream has begun, as one
 /// last event after which there is no normal end marker.
@@ -129,7 +130,7 @@ pub struct Fault {
     pub code: String,
     /// A sentence for the person behind the client. No internals.
     pub message: String,
-    /// The request parameter at fault, such as `messages[0].role`.
+    /// The request parameter that caused it, such as `messages[0].role`.
     pub param: Option<String>,
     /// Header fields of the error response, such as `retry-after`; those that belong to the gateway are dropped.
     pub fields: Option<Vec<Field>>,
@@ -167,7 +168,7 @@ impl Fault {
         Self::new(502, code, message)
     }
 
-    /// Names the request parameter at fault.
+    /// Names the request parameter that caused it.
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());

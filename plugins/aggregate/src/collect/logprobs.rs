@@ -1,5 +1,5 @@
-//! Lists that come in parts, strung together: log probabilities above all. Both forms of OpenAI's are lists by name: `content` and `refusal` of a chat,
-//! `tokens`, `token_logprobs` and others of a completion.
+//! Joins lists that arrive in parts, above all log probabilities. Both of OpenAI's forms are named lists: `content` and
+//! `refusal` in a chat; `tokens`, `token_logprobs` and others in a completion.
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
@@ -8,16 +8,16 @@ use sluicegate_plugin::json::{self, Kind, Members};
 use super::parts::Object;
 use crate::failure;
 
-/// The lists that a chat has in any case.
+/// The lists that a chat always has.
 const OF_CHAT: [&str; 2] = ["content", "refusal"];
 
-/// More lists than either form has are nonsense.
+/// More lists than either form has.
 const MAX_LISTS: usize = 16;
 
 /// The log probabilities of one choice.
 #[derive(Debug, Default)]
 pub(super) struct Logprobs {
-    /// By name; `None` if there were no log probabilities.
+    /// The lists by name; `None` if there were no log probabilities.
     lists: Option<Vec<(String, List)>>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Logprobs {
 pub(super) struct List(Option<String>);
 
 impl Logprobs {
-    /// Appends those of a chunk and gives by how much that grew.
+    /// Appends the lists of a chunk, and returns by how much they grew.
     pub(super) fn add(&mut self, raw: &RawValue) -> Result<usize, Fault> {
         let Members(members) = serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())?;
         let lists = self.lists.get_or_insert_default();
@@ -72,7 +72,7 @@ impl Logprobs {
 }
 
 impl List {
-    /// Appends another list, and gives by how much that grew. `null` adds nothing.
+    /// Appends another list, and returns by how much this one grew. `null` adds nothing.
     pub(super) fn add(&mut self, raw: &RawValue) -> Result<usize, Fault> {
         if Kind::of(raw) == Kind::Null {
             return Ok(0);

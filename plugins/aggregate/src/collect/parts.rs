@@ -1,4 +1,4 @@
-//! What is kept of a choice, and how it is written.
+//! The collected parts of a choice, and how they are written.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::logprobs::{List, Logprobs};
 /// A member of any name: its name, and its value as JSON text.
 pub(super) type Member = (String, String);
 
-/// What is made.
+/// The kind of response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Object {
     /// A `chat.completion`.
@@ -29,7 +29,7 @@ impl Object {
         }
     }
 
-    /// How an id begins.
+    /// The prefix of an id.
     pub(super) fn id_prefix(self) -> &'static str {
         match self {
             Self::Chat => "chatcmpl",
@@ -42,7 +42,7 @@ impl Object {
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) index: u32,
-    /// Or, of a completion, the text.
+    /// In a completion, the text.
     pub(super) content: Option<String>,
     pub(super) refusal: Option<String>,
     pub(super) calls: Vec<Call>,
@@ -55,7 +55,7 @@ pub(super) struct Collected {
     /// Other members of the choice.
     pub(super) extra: Vec<Member>,
     pub(super) logprobs: Logprobs,
-    /// A list, if the server tells.
+    /// The log probabilities, if the server sends them.
     pub(super) token_ids: Option<List>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Call {
 }
 
 impl Collected {
-    /// A choice that has nothing yet.
+    /// An empty choice.
     pub(super) fn new(index: u32) -> Self {
         Self {
             index,
@@ -83,8 +83,8 @@ impl Collected {
         Some(text)
     }
 
-    /// The call that a fragment belongs to. The index says which; but some servers give all calls the same one, and begin each
-    /// with an id and a name of its own.
+    /// The call that a fragment belongs to, by its index. Some servers give all calls the same index, and begin each with its
+    /// own id and name.
     pub(super) fn call_of(
         &self,
         index: u32,
@@ -135,7 +135,7 @@ impl Collected {
     fn write_message(&self, out: &mut String) {
         out.push_str(",\"message\":{\"role\":\"assistant\",\"content\":");
         let content = self.content.as_deref().unwrap_or("");
-        // OpenAI's `null` says that there is something else to look at.
+        // OpenAI's `null` says that the message has something else.
         if content.is_empty() && self.says_something_else() {
             out.push_str("null");
         } else {
@@ -184,7 +184,7 @@ impl Collected {
     }
 }
 
-/// Keeps a member under its name, the last one of several, and gives by how much that grew. `null` erases nothing.
+/// Keeps a member under its name and returns by how much the list grew. The last value counts, but `null` replaces nothing.
 pub(super) fn keep(members: &mut Vec<Member>, name: Cow<'_, str>, raw: &RawValue) -> usize {
     let value = raw.get();
     match members.iter_mut().find(|(known, _)| *known == name) {

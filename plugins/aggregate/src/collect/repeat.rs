@@ -1,27 +1,27 @@
-//! The quick way for the chunk that nearly every chunk is: the same as the one before, but for its text.
+//! The fast path for most chunks: those that differ from the previous one only in their text.
 //!
-//! A chunk of one token is ten times as long as the token. What surrounds the text was parsed once; if the next chunk has
-//! the very same bytes around another string, parsing it again would say nothing new.
+//! A chunk of one token is ten times as long as the token. What surrounds the text was parsed once; if the next chunk has the
+//! same bytes around another string, parsing it again would yield nothing new.
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::json::{self, Kind};
 
 use crate::chunk::{Chunk, Delta, Extra};
 
-/// What surrounds the text of a chunk that says nothing else. The quotes of the text belong to the frame.
+/// What surrounds the text of a chunk with nothing else. The quotes of the text belong to the frame.
 #[derive(Debug)]
 pub(super) struct Frame {
     before: String,
     after: String,
     /// The choice that the text belongs to.
     pub(super) index: u32,
-    /// The member that the text is in, if it is not the content: thoughts, under any of their names.
+    /// The member of the text, if it is not the content: thoughts, under any of their names.
     pub(super) name: Option<String>,
 }
 
 impl Frame {
-    /// The frame of a chunk, or `None` if taking it twice would do more than append its text twice. `data` is what the chunk
-    /// was parsed from.
+    /// The frame of a chunk, or `None` if repeating the chunk would do more than append its text again. `data` is the chunk's
+    /// JSON.
     pub(super) fn of(data: &str, chunk: &Chunk<'_>) -> Option<Self> {
         let [choice] = chunk.choices.as_slice() else {
             return None;
@@ -29,7 +29,7 @@ impl Frame {
         if choice.finish_reason.is_some() || choice.logprobs.is_some() || chunk.usage.is_some() {
             return None;
         }
-        // Those that are `null` add nothing.
+        // `null` adds nothing.
         if choice.text.is_some()
             || choice
                 .token_ids
@@ -58,21 +58,21 @@ impl Frame {
     }
 }
 
-/// The one value of a delta that has no other, and its name if it is not the content.
+/// The value of a delta with only one, and its name if it is not the content.
 fn only_text<'c>(delta: &'c Delta<'_>) -> Option<(Option<&'c str>, &'c RawValue)> {
     if delta.refusal.is_some() || delta.tool_calls.is_some() {
         return None;
     }
     match (delta.content, delta.extra.as_slice()) {
         (Some(content), []) => Some((None, content)),
-        // Some servers have an empty content beside the thoughts.
+        // Some servers send an empty content with the thoughts.
         (None, [(name, text)]) => Some((Some(name), text)),
         (Some(content), [(name, text)]) if content.get() == "\"\"" => Some((Some(name), text)),
         (_, _) => None,
     }
 }
 
-/// Whether a name is there twice: each of the two would take the other's place again.
+/// Whether a name occurs twice: the two would replace each other each time.
 fn has_twins(members: &Extra<'_>) -> bool {
     let mut rest = members.as_slice();
     while let [(name, _), after @ ..] = rest {

@@ -1,4 +1,4 @@
-//! The quick way and the slow way collect the same, whatever the chunk.
+//! The fast path and the slow path collect the same, for any chunk.
 
 use super::*;
 
@@ -18,7 +18,7 @@ const CHUNKS: [&str; 12] = [
     "[DONE]",
 ];
 
-/// Bytes that mean something in JSON or in UTF-8, and some that do not.
+/// Bytes with a meaning in JSON or in UTF-8, and some without.
 const BYTES: &[u8] = b"\"\\{}[],: \t\n\r\0\x1f\x7f/+-.0129abefnrtuxyz\x80\xa9\xc3\xe6\xff";
 
 /// Enough for any one of these chunks, but not for some of them three times.
@@ -37,10 +37,10 @@ fn response(mut collector: Collector) -> Result<String, Fault> {
     })
 }
 
-/// Takes `data` after `first`, and `first` once more; each time with the frame of what came before, and without any. Says
-/// whether the quick way took `data`.
+/// Takes `data` after `first`, and then `first` again; each with the frame of the previous chunk, and without any. Returns
+/// whether the fast path took `data`.
 fn compare(first: &str, data: &[u8]) -> bool {
-    // As the gateway shows it.
+    // Decoded as the gateway does.
     let data = &*String::from_utf8_lossy(data);
     let (mut quick, mut slow) = (Collector::default(), Collector::default());
     let mut taken = false;
@@ -61,7 +61,7 @@ fn compare(first: &str, data: &[u8]) -> bool {
     taken
 }
 
-/// `data` with each of its bytes replaced by and preceded by others, taken out, and cut off there.
+/// Variants of `data`: each of its bytes replaced, preceded by another one, removed, and cut off there.
 fn mutations(data: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..data.len()).flat_map(move |at| {
         let (before, after) = (&data[..at], &data[at + 1..]);

@@ -1,13 +1,13 @@
-//! What an error says, from under as many layers of JSON as the model runner put around it.
+//! Reads the content of an error, which the model runner may have wrapped in several layers of JSON.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicegate_plugin::json::{self, Kind};
 
-/// Values that are looked into, each inside another. Six have been seen; many more would be an attack on the stack.
+/// The most nested values that are read. Six have been seen; many more would be an attack on the stack.
 const LAYERS: u8 = 8;
 
-/// The innermost text of an error, with what else was found around it.
+/// The innermost text of an error, and what was found around it.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// The text; "" if there is none.
@@ -18,7 +18,7 @@ pub(super) struct Said {
     pub(super) kind: Option<String>,
 }
 
-/// The runner's error, or one that is an object in place of a text.
+/// The runner's error, or an error that is an object instead of a text.
 #[derive(Deserialize)]
 struct Detail<'a> {
     #[serde(borrow)]
@@ -32,7 +32,7 @@ struct Detail<'a> {
 }
 
 impl Said {
-    /// What the value of a member `error` says.
+    /// Reads the value of a member `error`.
     pub(super) fn of(error: &RawValue) -> Self {
         Self::within(error, LAYERS)
     }

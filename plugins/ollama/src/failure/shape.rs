@@ -1,14 +1,14 @@
-//! Errors that are known by the shape of their text, whatever their status.
+//! Errors that are recognized by the shape of their text, with any status.
 //!
-//! A text quotes what the client sent: a model's name, an option, a format. So it is compared from its beginning, from its
-//! end, or both, with the words that Ollama itself puts there; what is between decides nothing.
+//! A text quotes what the client sent: a model's name, an option, a format. So only its beginning, its end, or both are
+//! compared with Ollama's own words; what is in between is ignored.
 //!
 //! # Source
 //! Ollama source, `server/routes.go`, `server/sched.go`, `api/types.go`, `llm/server.go`, `types/model/capability.go`; llama.cpp, `tools/server`.
 
 use sluicegate_plugin::Fault;
 
-/// A kind of error by how its text begins and ends, in lower case.
+/// A kind of error, by the beginning and the end of its text, in lower case.
 struct Shape {
     start: &'static str,
     end: &'static str,
@@ -48,7 +48,7 @@ const fn invalid(start: &'static str, param: &'static str) -> Shape {
     shape((start, ""), 400, "invalid_value", param)
 }
 
-/// The first that fits decides.
+/// The first match decides.
 const SHAPES: [Shape; 33] = [
     missing("model '", "' not found"),
     missing("model \"", "\" not found"),
@@ -96,17 +96,17 @@ const SHAPES: [Shape; 33] = [
     too_long("context size has been exceeded"),
 ];
 
-/// How the texts begin that say that a model's own output could not be read.
+/// The beginnings of texts for a model's output that could not be parsed.
 const UNREADABLE: [&str; 2] = [
     "the model produced output that does not match ",
     "error parsing tool call",
 ];
 
-/// What a text says for certain. `kind` is the runner's own name for the error.
+/// The kind of an error, if its text is known. `kind` is the runner's own name for the error.
 pub(super) fn fault(text: &str, kind: Option<&str>) -> Option<Fault> {
     let client =
         |status: u16, code: &str, param: &str| Some(Fault::new(status, code, text).param(param));
-    // The figures of this one stand between its words.
+    // This one has its figures between its words.
     if kind == Some("exceed_context_size_error") {
         return client(400, "context_length_exceeded", "messages");
     }

@@ -34,7 +34,7 @@ fn every_named_model_is_listed() {
 
 #[test]
 fn no_models_are_an_empty_list() {
-    // Ollama's own layer answers `"data": null` here, which strict clients cannot read.
+    // Ollama's own layer sends `"data": null` here, which strict clients cannot read.
     for tags in [r#"{"models":null}"#, r#"{"models":[]}"#, "{}"] {
         assert_eq!(
             value(list(tags.as_bytes())),
@@ -66,7 +66,7 @@ fn names_match_as_ollama_matches_them() {
         ("registry.ollama.ai/library/Qwen3%3A32b", "qwen3:32b"),
         ("DEMO", "Demo:latest"),
         ("demo:latest", "Demo:latest"),
-        // One that is spelled like that wins.
+        // An exact match wins.
         ("demo:Latest", "demo:Latest"),
         ("bare:latest", "bare"),
         ("Bare", "bare"),

@@ -1,4 +1,4 @@
-//! Reading the body: its parameters as raw values, its messages one level deeper.
+//! Reads the body: its parameters as raw values, its messages one level deeper.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use sluicegate_plugin::json::{Kind, Members, Text};
 
 use super::check::{self, Path};
 
-/// A request body. A parameter that is `null` is as good as absent and not listed.
+/// A request body. A parameter that is `null` counts as absent and is not listed.
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     /// Every parameter but the messages.
@@ -24,7 +24,7 @@ pub(super) struct Body<'a> {
     pub(super) length: usize,
 }
 
-/// A message as it stands in the request.
+/// A message as in the request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Message<'a> {
     #[serde(borrow)]
@@ -66,7 +66,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
                 };
                 while let Some(Text(name)) = map.next_key()? {
                     if name == "messages" {
-                        // In place: an `AnObject` is nothing but its message.
+                        // Collected in place: an `AnObject` is only its message.
                         let messages: Option<Vec<AnObject<'_>>> = map.next_value()?;
                         body.messages = messages.map(|list| {
                             list.into_iter().map(|AnObject(message)| message).collect()
@@ -83,7 +83,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
     }
 }
 
-/// A message that is written as an object. (What serde derives takes an array of values in their order, too.)
+/// A message that is written as an object. (A derived implementation would also accept an array of values.)
 struct AnObject<'a>(Message<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for AnObject<'a> {
@@ -129,7 +129,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Body<'_>, Fault> {
     Ok(body)
 }
 
-/// Says what is wrong with a body that could not be read.
+/// The fault of a body that could not be read.
 fn explain(text: &str, error: &serde_json::Error) -> Fault {
     match error.classify() {
         Category::Syntax | Category::Eof | Category::Io => {
@@ -140,7 +140,7 @@ fn explain(text: &str, error: &serde_json::Error) -> Fault {
     }
 }
 
-/// The shapes that reading takes for granted: an object, `messages` an array, each message an object.
+/// Checks the expected shapes: an object, `messages` an array, each message an object.
 fn misshapen(text: &str) -> Option<Fault> {
     let whole: &RawValue = serde_json::from_str(text).ok()?;
     if Kind::of(whole) != Kind::Object {

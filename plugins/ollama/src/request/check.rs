@@ -1,4 +1,4 @@
-//! Typed views of raw parameters, with the error that a wrong one deserves.
+//! Typed views of raw parameters, with the errors of wrong ones.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
-/// Where a value stands in the request, such as `messages[2].content[0].type`. Becomes text only in an error.
+/// The place of a value in the request, such as `messages[2].content[0].type`. It becomes text only in an error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path<'p> {
     parent: Option<&'p Self>,
@@ -31,7 +31,7 @@ impl<'p> Path<'p> {
         }
     }
 
-    /// A member of the value here.
+    /// A member of this value.
     pub(super) fn member(&'p self, name: &'p str) -> Self {
         Self {
             parent: Some(self),
@@ -39,7 +39,7 @@ impl<'p> Path<'p> {
         }
     }
 
-    /// An element of the value here.
+    /// An element of this value.
     pub(super) fn index(&'p self, at: usize) -> Self {
         Self {
             parent: Some(self),
@@ -160,7 +160,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(at: Path<'_>, raw: &'a RawValue) ->
     if Kind::of(raw) != Kind::Object {
         return Err(wrong_type(at, "an object", raw));
     }
-    // The members are raw, so what can fail is a member that is there twice.
+    // The members are raw, so the only failure is a member that occurs twice.
     serde_json::from_str(raw.get()).map_err(|error| {
         Fault::bad_request(format!("`{at}` cannot be read: {error}.")).param(at.to_string())
     })

@@ -1,7 +1,7 @@
 //! A message's content: a text, or parts that become one text and a list of images.
 //!
-//! Ollama's own OpenAI layer makes one message of each part, which templates render as separate turns. One message is what
-//! the client wrote.
+//! Ollama's own OpenAI layer makes one message of each part, which templates render as separate turns. But the client wrote
+//! one message.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use sluicegate_plugin::json::{self, Kind};
 
 use super::check::{self, Path, unsupported};
 
-/// Image types that Ollama takes in a data URI (Ollama source, `openai/openai.go`); the empty one lets it look for itself.
+/// Image types that Ollama accepts in a data URI (Ollama source, `openai/openai.go`); with the empty one it detects the type.
 const IMAGE_TYPES: [&str; 5] = ["image/jpeg", "image/jpg", "image/png", "image/webp", ""];
 
 /// What to do with a message that has no content.
@@ -51,8 +51,8 @@ struct InputAudio<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// Appends the members `content` and, if there are any, `images`, each with a comma before it. `at` is where the content
-/// stands.
+/// Appends the members `content` and, if there are any, `images`, each with a comma before it. `at` is the place of the
+/// content.
 pub(super) fn write(
     out: &mut String,
     at: Path<'_>,
@@ -100,7 +100,7 @@ fn write_parts(
             "input_audio" => images.push(audio(part.input_audio, at.member("input_audio"))?),
             other => {
                 let message = format!(
-                    "Ollama takes text, images and audio; a part of the type `{other}` it cannot read."
+                    "Ollama accepts text, images and audio, but no part of the type `{other}`."
                 );
                 return Err(unsupported(at.member("type"), &message));
             }
@@ -110,7 +110,7 @@ fn write_parts(
     for (index, image) in images.iter().enumerate() {
         out.push_str(if index == 0 { ",\"images\":[\"" } else { ",\"" });
         match image {
-            // Borrowed from inside a JSON string without escapes: it can go into another as it is.
+            // Borrowed from a JSON string without escapes, so it can go into another one as it is.
             Cow::Borrowed(data) => out.push_str(data),
             Cow::Owned(data) => json::push_escaped(out, data),
         }
@@ -175,7 +175,7 @@ fn data_uri(url: &str) -> Option<(&str, &str)> {
     Some((kind.split(';').next().unwrap_or(""), data))
 }
 
-/// The base64 text of a recording; Ollama takes it where images go (Ollama source, `openai/openai.go`).
+/// The base64 text of a recording; Ollama takes it among the images (Ollama source, `openai/openai.go`).
 fn audio<'a>(raw: Option<&'a RawValue>, at: Path<'_>) -> Result<Cow<'a, str>, Fault> {
     let raw = raw.ok_or_else(|| check::missing(at))?;
     let audio: InputAudio<'_> = check::object(at, raw)?;

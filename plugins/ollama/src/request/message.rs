@@ -1,4 +1,4 @@
-//! Messages: OpenAI's six roles become Ollama's four.
+//! Messages: maps OpenAI's six roles to Ollama's four.
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
@@ -12,7 +12,7 @@ use super::tools::{self, Calls};
 /// Appends all messages as an array.
 ///
 /// # Errors
-/// 400 with the path of what is wrong, such as `messages[2].content[0].image_url`.
+/// 400 with the path of the wrong value, such as `messages[2].content[0].image_url`.
 pub(super) fn write_all(out: &mut String, messages: &[Message<'_>]) -> Result<(), Fault> {
     if messages.is_empty() {
         return Err(check::invalid(
@@ -79,7 +79,7 @@ fn assistant<'a>(
     calls: &mut Calls<'a>,
 ) -> Result<(), Fault> {
     out.push_str("{\"role\":\"assistant\"");
-    // A refusal is what the assistant said, only under another name.
+    // A refusal is the assistant's text under another name.
     let content = message.content.or(message.refusal);
     content::write(out, at.member("content"), content, Absent::IsEmpty)?;
     if let Some(thoughts) = message.reasoning.or(message.reasoning_content)

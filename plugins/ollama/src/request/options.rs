@@ -1,5 +1,5 @@
 //! Ollama's `options`, put together from four sources: the operator's defaults, the request's own `options`, its extension
-//! parameters and its OpenAI parameters. What comes later wins.
+//! parameters and its OpenAI parameters. Later sources win.
 
 use std::borrow::Cow;
 

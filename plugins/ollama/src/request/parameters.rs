@@ -1,4 +1,4 @@
-//! Every parameter of a request but its messages: what it becomes, or why it cannot be served.
+//! All parameters of a request except its messages: what they become, or why they are refused.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use super::tools::{self, ToolChoice};
 use super::{unmapped, value};
 use crate::config::{Sampling, Settings};
 
-/// What Ollama answers with an error beyond (Ollama source, `server/routes.go`).
+/// The limit above which Ollama returns an error (Ollama source, `server/routes.go`).
 const TOP_LOGPROBS: i64 = 20;
 
 /// The parameters of a request, checked.
@@ -73,7 +73,7 @@ impl<'a> Parameters<'a> {
         Ok(parameters)
     }
 
-    /// Takes a parameter of OpenAI's that has a counterpart; `false` if it is none of these.
+    /// Takes a parameter of OpenAI's API that has a counterpart; `false` if it is not one of these.
     fn standard(&mut self, name: &str, raw: &'a RawValue) -> Result<bool, Fault> {
         let at = Path::of(name);
         match name {
@@ -114,7 +114,7 @@ impl<'a> Parameters<'a> {
         Ok(true)
     }
 
-    /// Takes a parameter of Ollama's; `false` if it is none of these.
+    /// Takes a parameter of Ollama's API; `false` if it is not one of these.
     fn extension(
         &mut self,
         name: &str,
@@ -171,7 +171,7 @@ impl<'a> Parameters<'a> {
         self.options.push((name, Cow::Borrowed(value)));
     }
 
-    /// Checks what depends on more than one parameter.
+    /// Checks parameters that depend on each other.
     fn agree(&mut self) -> Result<(), Fault> {
         if self.stream_options && !self.stream {
             return Err(check::invalid(
@@ -204,7 +204,7 @@ impl<'a> Parameters<'a> {
         Ok(())
     }
 
-    /// Appends the members that the parameters become, each with a comma before it.
+    /// Appends the members made from the parameters, each with a comma before it.
     pub(super) fn write(&self, out: &mut String, settings: &Settings) {
         let mut member = |name: &str, value: &str| {
             out.push_str(name);

@@ -1,6 +1,6 @@
-//! Whether, and how much, a model thinks, and whether the client wants to see it: the many names that clients have for that.
+//! Whether and how much a model thinks, and whether the client wants to see it: clients have many names for that.
 //!
-//! A parameter that is honoured by nobody is a model that thinks for minutes although it was told not to. So each of them is
+//! If such a parameter were ignored, a model would think for minutes although the client asked it not to. So each of them is
 //! honoured, or is a 400.
 
 use std::borrow::Cow;
@@ -11,28 +11,28 @@ use sluicegate_plugin::json::{Kind, Members};
 
 use super::check::{self, Path, boolean, integer, kind, unsupported};
 
-/// Ollama's `think` for a model that is not to think.
+/// Ollama's `think` for a model that must not think.
 const OFF: &str = "false";
 const ON: &str = "true";
 
-/// What the parameters of a request say.
+/// The parameters of a request.
 #[derive(Debug, Default)]
 pub(super) struct Thinking {
     /// `reasoning_effort`
     effort: Option<&'static str>,
     /// `reasoning`
     reasoning: Option<&'static str>,
-    /// What the dialects of other servers say.
+    /// From the dialects of other servers.
     others: Option<&'static str>,
     /// Whether the thoughts are left out of the response.
     pub(super) is_hidden: bool,
 }
 
 impl Thinking {
-    /// Takes one of these parameters; `false` if it is none of them. Members that nobody knows are added to `ignored`.
+    /// Takes one of these parameters; `false` if it is not one of them. Unknown members are added to `ignored`.
     ///
     /// # Errors
-    /// 400 for a wrong type, or for what Ollama cannot do.
+    /// 400 for a wrong type, or for something that Ollama cannot do.
     pub(super) fn take(
         &mut self,
         name: &str,
@@ -66,7 +66,7 @@ impl Thinking {
         self.effort.or(self.reasoning).or(self.others)
     }
 
-    /// As the Responses API and OpenRouter have it.
+    /// In the form of the Responses API and OpenRouter.
     fn reasoning(
         &mut self,
         at: Path<'_>,
@@ -84,7 +84,7 @@ impl Thinking {
                     budget(here, raw, "use `reasoning.effort`")?;
                     without_tokens = true;
                 }
-                // All that a model thinks is shown, so it is no summary.
+                // All thoughts are shown, so it is not a summary.
                 "summary" | "generate_summary" => kind(here, raw, Kind::String)?,
                 _ => ignored.push(format!("reasoning.{name}")),
             }
@@ -106,7 +106,7 @@ impl Thinking {
         Ok(())
     }
 
-    /// As Anthropic, DeepSeek and others have it.
+    /// In the form of Anthropic, DeepSeek and others.
     fn thinking(
         &mut self,
         at: Path<'_>,
@@ -130,7 +130,7 @@ impl Thinking {
     }
 }
 
-/// Members that are not `null`, which is as good as absent.
+/// Members that are not `null`, which counts as absent.
 fn members<'a>(
     at: Path<'_>,
     raw: &'a RawValue,
@@ -140,7 +140,7 @@ fn members<'a>(
     Ok(members)
 }
 
-/// A budget of tokens. Ollama knows none but that of no token at all.
+/// A budget of tokens. Ollama knows only a budget of zero.
 fn budget(at: Path<'_>, raw: &RawValue, instead: &str) -> Result<(), Fault> {
     if integer(at, raw, 0..=i64::MAX)? == "0" {
         return Ok(());

@@ -12,10 +12,10 @@ use super::check::{self, Path, unsupported};
 /// Whether the model may call tools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ToolChoice {
-    /// It decides.
+    /// The model decides.
     #[default]
     Auto,
-    /// It may not.
+    /// The model must not call any.
     None,
 }
 
@@ -35,7 +35,7 @@ struct Function<'a> {
     parameters: Option<&'a RawValue>,
 }
 
-/// Checks `tools`; the shape is Ollama's too, so the text goes on as it is. `None` for an empty list.
+/// Checks `tools`; Ollama has the same shape, so the text is used as it is. `None` for an empty list.
 pub(super) fn offered(raw: &RawValue) -> Result<Option<&RawValue>, Fault> {
     let list = Path::of("tools");
     let tools = check::array(list, raw)?;
@@ -86,7 +86,7 @@ pub(super) fn choice(raw: &RawValue) -> Result<ToolChoice, Fault> {
     }
 }
 
-/// A call as it stands in an assistant message.
+/// A call in an assistant message.
 #[derive(Deserialize)]
 struct Call<'a> {
     #[serde(borrow)]
@@ -97,7 +97,7 @@ struct Call<'a> {
     function: Option<&'a RawValue>,
 }
 
-/// A called function as it stands in an assistant message.
+/// A called function in an assistant message.
 #[derive(Deserialize)]
 struct Called<'a> {
     #[serde(borrow)]
@@ -106,7 +106,7 @@ struct Called<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// The calls of the conversation so far, to give each tool message the name of its tool.
+/// The calls of the conversation so far, to find the tool's name for each tool message.
 #[derive(Debug, Default)]
 pub(super) struct Calls<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
@@ -121,8 +121,8 @@ impl<'a> Calls<'a> {
         Some(name)
     }
 
-    /// Appends the member `tool_calls` of an assistant message, a comma before it; nothing if there are none. `list` is where
-    /// they stand.
+    /// Appends the member `tool_calls` of an assistant message, a comma before it; nothing if there are none. `list` is their
+    /// place.
     pub(super) fn write(
         &mut self,
         out: &mut String,
@@ -201,14 +201,14 @@ fn write_function<'a>(
     Ok(name)
 }
 
-/// Layers of JSON in JSON that are looked through; models have been seen to write two.
+/// The most layers of JSON in JSON that are unwrapped; models have been seen to write two.
 const LAYERS: u8 = 4;
 
-/// Appends arguments as an object, for Ollama takes nothing else. OpenAI's are text that holds JSON; some clients send the
-/// object itself, and many send "" for a tool without parameters.
+/// Appends arguments as an object, because Ollama accepts nothing else. In OpenAI's API they are text that holds JSON; some
+/// clients send the object itself, and many send "" for a tool without parameters.
 ///
-/// What is no object is what a model once wrote by mistake. It is part of every later request of its conversation and must
-/// not end it, so it goes on as it is, as a member of an object.
+/// Anything other than an object was a model's mistake. It is part of every later request of the conversation and must not
+/// make them fail, so it is passed on as a member of an object.
 fn write_arguments(out: &mut String, raw: Option<&RawValue>) {
     let Some(raw) = raw else {
         out.push_str("{}");
@@ -229,7 +229,7 @@ fn write_arguments(out: &mut String, raw: Option<&RawValue>) {
     }
 }
 
-/// The object that a text holds, or a text in that text. Nothing, and `null`, are the empty one.
+/// The object that a text holds, perhaps wrapped in further texts. An empty text and `null` are the empty object.
 fn object_in(text: &str, layers: u8) -> Option<Cow<'_, str>> {
     let text = text.trim();
     if text.is_empty() || text == "null" {

@@ -1,7 +1,7 @@
-//! Parameters of OpenAI's that Ollama has no counterpart for.
+//! OpenAI's parameters without a counterpart in Ollama.
 //!
-//! Those that only inform the service, or that ask for what happens anyway, are accepted. Those that would change the response
-//! are refused: a response that silently is not what was asked for is worse than none.
+//! Those that only inform the service, or that ask for what happens anyway, are accepted. Those that would change the
+//! response are refused: an error is better than a response that silently ignores them.
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
@@ -9,7 +9,7 @@ use sluicegate_plugin::json::{Kind, Members};
 
 use super::check::{self, Path, integer, kind, unsupported};
 
-/// Looks at such a parameter; `false` if the name is unknown.
+/// Checks such a parameter; `false` if the name is unknown.
 ///
 /// # Errors
 /// 400 for a wrong type, or a value that would change the response.
@@ -27,7 +27,7 @@ pub(super) fn accept(name: &str, raw: &RawValue) -> Result<bool, Fault> {
             if integer(at, raw, 1..=128)? != "1" {
                 return Err(unsupported(
                     at,
-                    "Ollama gives one response to a request; `n` must be 1. Send several requests instead.",
+                    "Ollama sends one response per request; `n` must be 1. Send several requests instead.",
                 ));
             }
         }
@@ -46,7 +46,7 @@ pub(super) fn accept(name: &str, raw: &RawValue) -> Result<bool, Fault> {
                 if modality.get() != "\"text\"" {
                     return Err(unsupported(
                         at,
-                        "Ollama answers in text; `modalities` must be [\"text\"].",
+                        "Ollama responds with text only; `modalities` must be [\"text\"].",
                     ));
                 }
             }

@@ -1,4 +1,4 @@
-//! Values that need more than a look at their type.
+//! Values that need more than a check of their type.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use sluicegate_plugin::json::{self, Kind};
 use super::check::{self, Path};
 use crate::keep_alive;
 
-/// A longer name is no model's; it would fill notes and logs.
+/// No model has a longer name; it would fill notes and logs.
 const MODEL_NAME_BYTES: usize = 512;
 
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ struct ResponseFormat<'a> {
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
     json_schema: Option<&'a RawValue>,
-    /// Where llama.cpp and the servers that follow it have the schema.
+    /// The member in which llama.cpp and similar servers have the schema.
     #[serde(borrow)]
     schema: Option<&'a RawValue>,
 }
@@ -28,7 +28,7 @@ struct JsonSchema<'a> {
     schema: Option<&'a RawValue>,
 }
 
-/// The name of a model, as it stands in the request.
+/// The name of a model, as in the request.
 pub(super) fn model(raw: &RawValue) -> Result<&RawValue, Fault> {
     let name = check::text(Path::of("model"), raw)?;
     if name.trim().is_empty() {
@@ -43,7 +43,7 @@ pub(super) fn model(raw: &RawValue) -> Result<&RawValue, Fault> {
     Ok(raw)
 }
 
-/// A list of stop sequences as JSON, for Ollama takes only a list; `None` if there are none.
+/// A list of stop sequences as JSON, because Ollama accepts only a list; `None` if there are none.
 ///
 /// Empty sequences are left out: they would end every response before it begins.
 pub(super) fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
@@ -76,7 +76,7 @@ pub(super) fn stop(raw: &RawValue) -> Result<Option<String>, Fault> {
     Ok((list.len() > 2).then_some(list))
 }
 
-/// Ollama's `keep_alive`, as it stands in the request.
+/// Ollama's `keep_alive`, as in the request.
 pub(super) fn keep_alive(raw: &RawValue) -> Result<&str, Fault> {
     let at = Path::of("keep_alive");
     match Kind::of(raw) {
@@ -92,7 +92,7 @@ pub(super) fn keep_alive(raw: &RawValue) -> Result<&str, Fault> {
 
 /// Ollama's `format` for a `response_format`; `None` for plain text.
 ///
-/// A schema that is asked for and not found is an error: a response that is not what it says would be worse.
+/// A missing schema is an error: a response that does not follow it would be worse.
 pub(super) fn format(raw: &RawValue) -> Result<Option<&str>, Fault> {
     let at = Path::of("response_format");
     let format: ResponseFormat<'_> = check::object(at, raw)?;

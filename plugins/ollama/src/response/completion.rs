@@ -1,4 +1,4 @@
-//! The whole response at once, where Ollama was not asked to stream.
+//! A whole response, if Ollama was not asked to stream.
 
 use sluicegate_plugin::Fault;
 
@@ -20,7 +20,7 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
     let empty = Message::default();
     let message = line.message.as_ref().unwrap_or(&empty);
     let logprobs = match Logprobs::default().of(message, line.logprobs)? {
-        // They were asked for, and there is no content.
+        // Log probabilities were asked for, and there is no content.
         None if line.logprobs.is_some() => Some("{\"content\":[],\"refusal\":null}".to_owned()),
         logprobs => logprobs,
     };

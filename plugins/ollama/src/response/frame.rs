@@ -1,8 +1,8 @@
-//! The quick way for the line that nearly every line is: the same as one before, but for its time and its text.
+//! The fast path for most lines: those that differ from an earlier one only in their time and their text.
 //!
 //! A line of one token is thirty times as long as the token. What surrounds the time and the text was parsed once; if the
-//! next line has the very same bytes around another time and another text, parsing it would say nothing new. A line that
-//! differs anywhere else is parsed.
+//! next line has the same bytes around another time and another text, parsing it would yield nothing new. A line that differs
+//! anywhere else is parsed.
 
 use std::ops::Range;
 
@@ -10,22 +10,21 @@ use sluicegate_plugin::json;
 
 use super::line::{Line, Only};
 
-/// What surrounds the time and the text of a line that says nothing else. Both are JSON strings; their quotes belong to the
-/// frame.
+/// What surrounds the time and the text of a line with nothing else. Both are JSON strings; their quotes belong to the frame.
 #[derive(Debug)]
 pub(super) struct Frame {
     before: String,
     between: String,
     after: String,
-    /// The chunk that such a line becomes, up to where its text begins.
+    /// The chunk of such a line, up to its text.
     head: String,
     /// The chunk from the end of its text.
     tail: &'static str,
 }
 
 impl Frame {
-    /// The frame of a line that was read from `data`; `None` if it says more than a text, or not in Ollama's order. `chunk` makes
-    /// the two ends of its chunk, if there is to be one.
+    /// The frame of a line that was read from `data`; `None` if it has more than a text, or another order than Ollama's.
+    /// `chunk` makes the two ends of its chunk, if it becomes one.
     pub(super) fn of(
         data: &str,
         line: &Line<'_>,
@@ -59,7 +58,7 @@ impl Frame {
 
     /// The chunk of a line with this text.
     pub(super) fn chunk(&self, text: &str) -> String {
-        // Exactly as large as needed, for a buffer with room to spare is copied when it leaves the sandbox.
+        // Exactly as large as needed, because a buffer with spare capacity is copied when it leaves the sandbox.
         let mut data = String::with_capacity(self.head.len() + text.len() + self.tail.len());
         data.push_str(&self.head);
         data.push_str(text);
@@ -68,14 +67,14 @@ impl Frame {
     }
 }
 
-/// What is between the quotes of a string; `None` if it is none.
+/// What is between the quotes of a string; `None` if it is not a string.
 fn inside(data: &str, span: Range<usize>) -> Option<Range<usize>> {
     let inner = data[span.clone()].strip_prefix('"')?.strip_suffix('"')?;
     Some(span.start + 1..span.start + 1 + inner.len())
 }
 
-/// Whether a byte may be part of a time: digits, `-`, `:`, `.`, `+`, `T`, `Z` and what ASCII has between these. No quote, no
-/// backslash and no control character is among them.
+/// Whether a byte may be part of a time: digits, `-`, `:`, `.`, `+`, `T`, `Z` and the ASCII characters between these. No
+/// quote, no backslash and no control character is among them.
 fn is_time(byte: u8) -> bool {
     (b'+'..=b'Z').contains(&byte)
 }

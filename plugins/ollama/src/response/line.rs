@@ -36,7 +36,7 @@ pub(super) struct Message<'a> {
     pub(super) tool_calls: Option<&'a RawValue>,
 }
 
-/// The one text of a message, by its member.
+/// The only text of a message, by its member.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Only<'a> {
     /// `content`
@@ -49,7 +49,7 @@ impl<'a> Line<'a> {
     /// Reads a line.
     ///
     /// # Errors
-    /// What Ollama says went wrong, that it was asked nothing, or 502 `upstream_invalid` if the line makes no sense.
+    /// Ollama's error, an error for a model that was only loaded, or 502 `upstream_invalid` for an invalid line.
     pub(super) fn read(text: &'a str) -> Result<Self, Fault> {
         let line: Self = serde_json::from_str(text).map_err(|_| failure::nonsense())?;
         if let Some(error) = line.error {
@@ -71,7 +71,7 @@ impl<'a> Line<'a> {
         let completion = self.eval_count.unwrap_or(0);
         let finish = match self.reason() {
             Some("length") => "length",
-            // `stop`, nothing, and whatever a later version invents.
+            // `stop`, no reason, and any reason of later versions.
             Some(_) | None if called => "tool_calls",
             Some(_) | None => "stop",
         };
@@ -84,7 +84,7 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The raw text of a message that has only the one, and nothing else; it may be empty.
+    /// The raw text of a message with a single text and nothing else; it may be empty.
     pub(super) fn only_text(&self) -> Option<Only<'a>> {
         if self.tool_calls.is_some() {
             return None;

@@ -1,8 +1,8 @@
-//! Log probabilities: the same shape as OpenAI's, but Ollama leaves out what is empty where OpenAI requires every key.
+//! Log probabilities. They have the same shape as OpenAI's, but Ollama omits what is empty while OpenAI requires every key.
 //!
-//! OpenAI's are those of the content. Ollama gives those of everything that the model made, in the line in which it came: of
-//! its thoughts, of the marks around them, and, on lines without a text, of what is held back because it may become such a
-//! mark. So the tokens of the content are those that its text is made of.
+//! OpenAI's are those of the content. Ollama sends those of everything that the model generated, in the line in which it
+//! came: of its thoughts, of the marks around them, and, on lines without a text, of tokens that are held back because they
+//! may become such a mark. So the tokens of the content are found by comparing them with its text.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -27,7 +27,7 @@ struct Token<'a> {
     top_logprobs: Option<Vec<Self>>,
 }
 
-/// A token as it is shown.
+/// A token in the response.
 #[derive(Debug)]
 struct Shown {
     text: String,
@@ -37,15 +37,15 @@ struct Shown {
 /// The log probabilities of one response.
 #[derive(Debug, Default)]
 pub(super) struct Logprobs {
-    /// Of lines without a text, until it is known what they are part of.
+    /// Tokens of lines without a text, until it is known what they belong to.
     held: Vec<Shown>,
 }
 
 impl Logprobs {
-    /// The log probabilities of a message's content as `{"content":[…],"refusal":null}`; `None` where there are none.
+    /// The log probabilities of a message's content as `{"content":[…],"refusal":null}`; `None` if there are none.
     ///
     /// # Errors
-    /// 502 `upstream_invalid` for what is no list of tokens.
+    /// 502 `upstream_invalid` if it is not a list of tokens.
     pub(super) fn of(
         &mut self,
         message: &Message<'_>,
@@ -76,7 +76,7 @@ impl Logprobs {
     }
 }
 
-/// The last tokens that the content is made of, or all where they are only some of it; `None` if the texts do not match.
+/// The last tokens that make up the content, or all of them if they are only a part of it; `None` if the texts do not match.
 fn made_of<'t>(tokens: &'t [Shown], content: &str) -> Option<&'t [Shown]> {
     let joined: String = tokens.iter().map(|token| &*token.text).collect();
     let Some(start) = joined.rfind(content) else {

@@ -1,10 +1,10 @@
-//! A stream: each line becomes the chunks that OpenAI's clients expect.
+//! A stream: turns each line into the chunks that OpenAI's clients expect.
 //!
-//! The order is role, deltas, finish, usage if wanted, `[DONE]`. The end marker comes only after Ollama's `done` line: a
-//! stream that ends without it has been cut, and saying so is all that tells a client.
+//! The order is role, deltas, finish, usage if wanted, `[DONE]`. The end marker comes only after Ollama's `done` line. A
+//! stream that ends without it has been cut, and only the missing marker tells the client so.
 //!
-//! The beginning of a chunk is the same all through a stream and is made once. Texts go into a chunk as they stand in the
-//! line, so a line of content costs one look over it and one copy; see also [`frame`](super::frame).
+//! The beginning of a chunk is the same for the whole stream and is made once. Texts go into a chunk as they are in the line,
+//! so a line of content costs one scan and one copy; see also [`frame`](super::frame).
 
 use sluicegate_plugin::{Event, Fault};
 
@@ -16,7 +16,7 @@ use super::{Identity, tools};
 const OPEN_CHOICE: &str = "{\"index\":0,\"delta\":";
 const OPEN_CONTENT: &str = "{\"content\":";
 const END_DELTA: &str = "},\"finish_reason\":null}]}";
-/// Between a delta and its log probabilities, where it has some.
+/// Between a delta and its log probabilities, if it has some.
 const OPEN_LOGPROBS: &str = "},\"logprobs\":";
 const END_CHOICE: &str = ",\"finish_reason\":null}]}";
 /// [`END_DELTA`] after the quote that ends a text.
@@ -27,7 +27,7 @@ const END_TEXT: &str = "\"},\"finish_reason\":null}]}";
 pub struct Stream {
     /// Everything up to the delta's value.
     prefix: String,
-    /// `{"reasoning":` or its like, as the first member of a delta; `None` if thoughts are left out.
+    /// `{"reasoning":` or the like, as the first member of a delta; `None` if thoughts are left out.
     open_reasoning: Option<String>,
     usage: bool,
     opened: bool,
@@ -35,12 +35,12 @@ pub struct Stream {
     lines: u64,
     logprobs: Logprobs,
     ending: Option<Ending>,
-    /// Around the text of the last plain line that was parsed.
+    /// The frame of the last plain line that was parsed.
     frame: Option<Box<Frame>>,
 }
 
 impl Stream {
-    /// A stream that has not begun. `usage` says whether a chunk with the usage is wanted.
+    /// A stream at its beginning. `usage` says whether a chunk with the usage is wanted.
     pub fn new(identity: &Identity, usage: bool) -> Self {
         let mut prefix = String::with_capacity(192);
         identity.write_head(&mut prefix, "chat.completion.chunk");
@@ -58,10 +58,10 @@ impl Stream {
         }
     }
 
-    /// Takes a line and appends the chunks that it becomes.
+    /// Takes a line and appends its chunks.
     ///
     /// # Errors
-    /// Ollama's own error in mid-stream, or 502 `upstream_invalid` for a line that makes no sense.
+    /// Ollama's own error in mid-stream, or 502 `upstream_invalid` for an invalid line.
     pub fn push(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
         if self.ending.is_some() {
             return Ok(());
@@ -79,7 +79,7 @@ impl Stream {
         self.parse(data, out)
     }
 
-    /// Takes a line that is not like one before.
+    /// Takes a line that has no known frame.
     fn parse(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
         if data.trim_ascii().is_empty() {
             return Ok(());
@@ -118,7 +118,7 @@ impl Stream {
         self.ending
     }
 
-    /// The lines of text so far: about as many tokens.
+    /// The number of lines with text so far, about one per token.
     pub fn lines(&self) -> u64 {
         self.lines
     }
@@ -153,7 +153,7 @@ impl Stream {
         out.push(Event::data("[DONE]"));
     }
 
-    /// A chunk of nothing but a text, without the text: its quotes and what is around them. `None` if it is left out.
+    /// A chunk with only a text, without that text: its quotes and what is around them. `None` if the text is left out.
     fn around(&self, only: Only<'_>) -> Option<(String, &'static str)> {
         let open = match only {
             Only::Content(_) => OPEN_CONTENT,

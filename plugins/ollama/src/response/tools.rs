@@ -1,4 +1,4 @@
-//! Tool calls: Ollama's arguments are an object, OpenAI's a text that holds one.
+//! Tool calls: Ollama's arguments are an object, OpenAI's are a text that holds one.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,7 +7,7 @@ use sluicegate_plugin::{Fault, random};
 
 use crate::failure;
 
-/// A call as Ollama sends it: complete, never in fragments.
+/// A call from Ollama: complete, never in fragments.
 #[derive(Deserialize)]
 pub(super) struct Call<'a> {
     #[serde(borrow)]
@@ -24,7 +24,7 @@ struct Function<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// Reads the calls of a message; none if there are none.
+/// Reads the calls of a message; the list may be empty.
 pub(super) fn read(raw: Option<&RawValue>) -> Result<Vec<Call<'_>>, Fault> {
     let Some(raw) = raw else {
         return Ok(Vec::new());
@@ -39,7 +39,7 @@ pub(super) fn write(out: &mut String, call: &Call<'_>) {
         Some(id) if Kind::of(id) == Kind::String && id.get() != "\"\"" => {
             out.push_str(id.get());
         }
-        // Older servers give none, but the client needs one to refer to the call.
+        // Older servers send no id, but the client needs one to refer to the call.
         Some(_) | None => {
             out.push_str("\"call_");
             out.push_str(&random::id(24));
@@ -50,7 +50,7 @@ pub(super) fn write(out: &mut String, call: &Call<'_>) {
     out.push_str(call.function.name.get());
     out.push_str(",\"arguments\":");
     match call.function.arguments {
-        // Should a server send text already, it stays text.
+        // If a server sends text already, it stays text.
         Some(arguments) if Kind::of(arguments) == Kind::String => {
             out.push_str(arguments.get());
         }

@@ -1,4 +1,4 @@
-//! The exchange of a native test: the gateway's own context, with the gateway's own rules, in plain memory.
+//! The exchange of a native test: the gateway's own context with the gateway's own rules.
 
 use std::cell::RefCell;
 
@@ -15,11 +15,11 @@ pub(crate) struct Exchange {
     pub(crate) asked: Option<Asked>,
 }
 
-/// The model server that an attempt asks.
+/// The model server of an attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) target: String,
-    /// What it said of itself, as JSON.
+    /// What it reports about itself, as JSON.
     pub(crate) info: Option<Vec<u8>>,
 }
 

@@ -1,11 +1,11 @@
-//! The exchange of this instance: the gateway's functions.
+//! The exchange of this instance, through the gateway's functions.
 
 use std::marker::PhantomData;
 
 use crate::bindings::imports::{exchange, upstream_info};
 use crate::types::{Fault, Field};
 
-/// Stands for the one exchange that there is; nothing itself.
+/// Stands for the only exchange of the instance; holds nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Exchange<'a>(PhantomData<&'a ()>);
 

@@ -1,4 +1,4 @@
-//! A plugin as a component: what each exported function does.
+//! A plugin as a component: the exported functions.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -12,16 +12,16 @@ use crate::plan::{RequestPlan, ResponsePlan};
 use crate::summary::Summary;
 use crate::types::{Event, Fault, Stop};
 
-/// Where a plugin keeps its one rule and, since an instance serves one exchange, its one state.
+/// Where a plugin keeps its rule and, since an instance serves one exchange, its state.
 pub trait Exported: Plugin {
-    /// The place of the rule, filled once by `configure`.
+    /// The rule, set once by `configure`.
     fn rule() -> &'static OnceLock<Self>;
 
-    /// Runs something with the state of the exchange, which is made by the first call.
+    /// Calls a function with the state of the exchange, which the first call creates.
     fn with_state<T>(run: impl FnOnce(&mut Self::State) -> T) -> T;
 }
 
-/// The component around a plugin.
+/// The component of a plugin.
 #[derive(Debug)]
 pub struct Component<P>(PhantomData<P>);
 
@@ -119,7 +119,7 @@ impl<P: Exported + Observer> observer::exports::sluicegate::plugin::observer::Gu
     fn observe(batch: Vec<observer::exports::sluicegate::plugin::observer::Summary>) {
         let batch: Vec<Summary> = batch.into_iter().map(summary).collect();
         rule::<P>().observe(&batch);
-        // The sandbox goes as a whole; to free its parts one by one would cost as much as a line of log.
+        // The sandbox is dropped as a whole; freeing its parts one by one would cost as much as a log line.
         std::mem::forget(batch);
     }
 }

@@ -1,4 +1,4 @@
-//! What a plugin exports, as the test bench calls it: a table of functions.
+//! The exports of a plugin for the test bench: a table of functions.
 
 use sluicegate_contract::Exports;
 
@@ -10,15 +10,15 @@ use crate::plan::{RequestPlan, ResponsePlan};
 use crate::summary::Summary;
 use crate::types::{Event, Fault, Stop};
 
-/// A plugin that [`export!`](crate::export!) names. The macro implements this.
+/// An exported plugin; [`export!`](crate::export!) implements this.
 pub trait Exported: Plugin {
     /// The interfaces that it exports.
     fn interfaces() -> Interfaces<Self>;
 }
 
-/// A phase that is given nothing but the exchange.
+/// A phase that gets only the exchange.
 type Call<P, T> = fn(&P, &mut <P as Plugin>::State, &Context<'_>) -> T;
-/// A phase that is shown something, and may put something in its place.
+/// A phase that is shown something and may replace it.
 type Replace<P, V, E> = fn(&P, &mut <P as Plugin>::State, &Context<'_>, V) -> Result<Option<V>, E>;
 type Chunk<P> = fn(
     &P,

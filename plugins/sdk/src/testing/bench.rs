@@ -12,7 +12,7 @@ use super::run::Run;
 use crate::export::{Exported, Interfaces};
 use crate::summary::Summary;
 
-/// A loaded plugin. Make it known with [`export!`](crate::export!): only the interfaces named there are called.
+/// A loaded plugin. It must be exported with [`export!`](crate::export!): only the interfaces named there are called.
 pub struct Bench<P: Exported> {
     pub(super) rule: P,
     pub(super) manifest: Manifest,
@@ -23,16 +23,16 @@ impl<P: Exported> Bench<P> {
     /// Loads the plugin with a configuration.
     ///
     /// # Errors
-    /// What the gateway would tell the operator.
+    /// The message that the operator would see.
     pub fn load(config: impl Into<Value>) -> Result<Self, String> {
         let config = config.into();
         let text = P::manifest().to_json();
         let manifest = Manifest::parse(&text)
             .map_err(|error| format!("the manifest cannot be read: {error}: {text}"))?;
         if manifest.config.is_none() && config.as_object().is_none_or(|map| !map.is_empty()) {
-            return Err("a plugin without a schema takes no configuration".into());
+            return Err("a plugin without a schema accepts no configuration".into());
         }
-        // Through text, as in the gateway: configurations may hold raw JSON values.
+        // Converted to text first, as in the gateway: configurations may contain raw JSON values.
         let config =
             serde_json::from_str(&config.to_string()).map_err(|error| error.to_string())?;
         Ok(Self {
@@ -42,7 +42,7 @@ impl<P: Exported> Bench<P> {
         })
     }
 
-    /// Shows one request to `gate` and to nothing else.
+    /// Shows one request to `gate` only.
     ///
     /// # Panics
     /// If the plugin does not export `gate`.
@@ -62,7 +62,7 @@ impl<P: Exported> Bench<P> {
         }
     }
 
-    /// Runs a whole exchange. If the request phases end it, the response is not looked at; a front is shown its own fault then.
+    /// Runs a whole exchange. If the request phases end it, the response is not used; a front is then shown its own fault.
     pub fn run(&self, request: Request, response: &Response) -> Outcome {
         let mut run = Run::begin(self, request);
         let mut outcome = Outcome::default();
@@ -92,7 +92,7 @@ impl<P: Exported> Bench<P> {
     }
 }
 
-// Without what a plugin was configured with: it may be secret.
+// Without the plugin's configuration, which may contain secrets.
 impl<P: Exported> fmt::Debug for Bench<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bench")

@@ -1,4 +1,5 @@
-//! Stand-ins for what the gateway gives to every plugin: log, clock and random. One set per thread, so tests do not meet.
+//! Replacements for what every plugin gets from the gateway: log, clock and random. One set per thread, so that tests do not
+//! affect each other.
 
 use std::cell::{Cell, RefCell};
 

@@ -1,4 +1,4 @@
-//! What an exchange came to.
+//! The outcome of an exchange.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sluicegate_contract::Context;
 use super::request::UPSTREAM;
 use crate::types::{Event, Fault, Field, Stop};
 
-/// What went to the model server.
+/// The request to the model server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// The method.
@@ -27,7 +27,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// The request as it stands in an exchange.
+    /// The current request of an exchange.
     pub(super) fn of(context: &Context, body: &Bytes) -> Self {
         Self {
             method: context.method.to_string(),
@@ -53,27 +53,27 @@ impl Sent {
     }
 }
 
-/// What came out of an exchange.
+/// The outcome of an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What went to the model server; `None` where it was not asked.
+    /// The request to the model server; `None` if none was sent.
     pub sent: Option<Sent>,
     /// The status that the client got; 0 if it left before there was a response head.
     pub status: u16,
     /// The header fields that the client got.
     pub fields: Vec<Field>,
-    /// The events that the client got, where the response was a stream.
+    /// The events that the client got, if the response was a stream.
     pub events: Vec<Event>,
-    /// The body that the client got; of a stream its encoded events.
+    /// The body that the client got; for a stream, its encoded events.
     pub body: Vec<u8>,
-    /// Why the exchange failed. The client gets it as its response or, in mid-stream, as one last event; neither is in `body` or
-    /// `events`, unless the stage has rendered it.
+    /// Why the exchange failed. The client gets it as its response or, in mid-stream, as one last event; neither is in `body`
+    /// or `events`, unless the stage rendered it.
     pub fault: Option<Fault>,
-    /// The stage was shown `fault` and put something in its place: the end of `events` and `body`.
+    /// Whether the stage was shown `fault` and replaced it: the end of `events` and `body`.
     pub rendered: bool,
-    /// The label of the reply, where a stage gave one in place of the model server's response.
+    /// The label of the reply, if the stage sent one instead of the model server's response.
     pub reason: Option<String>,
-    /// The stage ended the body before the model server did.
+    /// Whether the stage ended the body before the model server did.
     pub finished: bool,
     /// The notes, as JSON text.
     pub notes: BTreeMap<String, String>,
@@ -108,14 +108,14 @@ impl Outcome {
     }
 }
 
-/// What a gate decided.
+/// The decision of a gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateOutcome {
     /// The decision.
     pub verdict: Result<(), Stop>,
-    /// The request as it goes on.
+    /// The request after the gate.
     pub request: Sent,
-    /// Fields that the response gets, whichever it will be.
+    /// Fields that any response gets.
     pub response_fields: Vec<Field>,
     /// The notes, as JSON text.
     pub notes: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! What the client sends.
+//! Scripts what the client sends.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use super::response::header_map;
 use crate::context::native::Asked;
 use crate::types::Field;
 
-/// The upstream of the route, unless a stage chooses another one.
+/// The default upstream of the route.
 pub(super) const UPSTREAM: &str = "main";
-/// The model server that an adapter's attempt asks.
+/// The model server of an adapter's attempt.
 const TARGET: &str = "http://model.test:80";
 
 /// A scripted request.
@@ -31,7 +31,7 @@ pub struct Request {
     info: Option<Vec<u8>>,
 }
 
-/// A request as an exchange begins with it.
+/// Makes the context of an exchange.
 pub(super) struct Begun {
     pub(super) context: Context,
     pub(super) body: Bytes,
@@ -39,8 +39,7 @@ pub(super) struct Begun {
 }
 
 impl Request {
-    /// A request with a method and a target: a path, or a path with `?` and a query. A HEAD is shown as GET, as the gateway
-    /// does.
+    /// A request with a method and a target: a path, or a path with `?` and a query. HEAD is shown as GET, as in the gateway.
     pub fn new(method: &str, target: &str) -> Self {
         let path = target.split('?').next().unwrap_or_default();
         Self {
@@ -66,7 +65,7 @@ impl Request {
         Self::new("POST", target)
     }
 
-    /// Replaces the request id, `req_aaaabbbbccccdddd` where this is not called.
+    /// Replaces the request id, `req_aaaabbbbccccdddd` by default.
     #[must_use]
     pub fn id(mut self, id: &str) -> Self {
         self.id = id.into();
@@ -95,23 +94,23 @@ impl Request {
         self.header("content-type", "application/json").body(body)
     }
 
-    /// Makes an upstream known, so that `set_upstream` finds it. The exchange begins with the upstream `main`.
+    /// Adds an upstream for `set_upstream`. The exchange begins with the upstream `main`.
     #[must_use]
     pub fn upstream(mut self, name: &str) -> Self {
         self.upstreams.push(name.into());
         self
     }
 
-    /// Sets a note, as an earlier stage would have, from JSON text.
+    /// Sets a note from JSON text, as an earlier stage would.
     ///
-    /// In an adapter's exchange the note `model` is the name that the client asked for; without it, it is the body's.
+    /// In an adapter's exchange the note `model` is the name that the client asked for; by default it is the body's.
     #[must_use]
     pub fn note(mut self, name: &str, json: &str) -> Self {
         self.notes.push((name.into(), json.into()));
         self
     }
 
-    /// What the model server said of itself, for an adapter's `upstream_info`.
+    /// What the model server reports about itself, for an adapter's `upstream_info`.
     #[must_use]
     pub fn info<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         self.info = Some(serde_json::to_vec(value).expect("a test's value is JSON"));

@@ -1,4 +1,4 @@
-//! What the model server sends back.
+//! Scripts what the model server sends back.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -11,14 +11,14 @@ use crate::types::{Event, Field};
 pub struct Response {
     pub(super) status: u16,
     pub(super) fields: Vec<Field>,
-    /// How the body is written where it is shown as bytes.
+    /// How the body is framed when it is shown as bytes.
     pub(super) framing: Framing,
     pub(super) records: Vec<Record>,
     pub(super) batches: Vec<usize>,
     pub(super) ending: Ending,
 }
 
-/// An event whose data need not be text.
+/// An event whose data may be invalid UTF-8.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     name: String,
@@ -65,7 +65,7 @@ impl Response {
         response
     }
 
-    /// 200 with SSE events that have data and nothing else.
+    /// 200 with SSE events that have only data.
     pub fn sse<T: Into<Vec<u8>>>(data: impl IntoIterator<Item = T>) -> Self {
         Self::streamed(data.into_iter().map(Record::data).collect())
     }
@@ -94,8 +94,7 @@ impl Response {
         self
     }
 
-    /// Adds a header field. A content type decides what the gateway takes the response for; the events stay those that were
-    /// scripted.
+    /// Adds a header field. The content type decides how the gateway treats the response; the scripted events stay the same.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.fields
@@ -103,7 +102,7 @@ impl Response {
         self
     }
 
-    /// Sets a body that is no stream: one event, whatever the content type.
+    /// Sets a body that is not a stream: one event, with any content type.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.framing = Framing::Document;
@@ -111,7 +110,7 @@ impl Response {
         self
     }
 
-    /// Cuts the events into batches of these sizes, over and over; 32 where this is not called. A size of 0 counts as 1.
+    /// Divides the events into batches of these sizes, repeatedly; 32 by default. A size of 0 counts as 1.
     #[must_use]
     pub fn batches(mut self, sizes: &[usize]) -> Self {
         self.batches = sizes.to_vec();
@@ -125,7 +124,7 @@ impl Response {
         self
     }
 
-    /// The client leaves after the last event and before the end: all that follows is `closed` with `client_closed`.
+    /// The client leaves after the last event and before the end: only `closed` follows, with `client_closed`.
     #[must_use]
     pub fn left(mut self) -> Self {
         self.ending = Ending::Left;
@@ -165,7 +164,7 @@ impl Record {
         }
     }
 
-    /// The event as a stage sees it: what is not UTF-8 is replaced.
+    /// The event as a stage sees it: invalid UTF-8 is replaced.
     pub(super) fn event(&self) -> Event {
         Event {
             name: self.name.clone(),

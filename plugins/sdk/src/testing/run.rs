@@ -1,4 +1,5 @@
-//! One exchange over one plugin, by the rules of the gateway: its request phases and its end. The response is in [`response`].
+//! Runs one exchange with one plugin, by the rules of the gateway: the request phases and the end. The response is in
+//! [`response`].
 
 use std::mem;
 
@@ -35,19 +36,19 @@ impl From<Stop> for End {
     }
 }
 
-/// One exchange under way; of an adapter, one attempt.
+/// A running exchange; with an adapter, one attempt.
 pub(super) struct Run<'b, P: Exported> {
     bench: &'b Bench<P>,
     exchange: Exchange,
     state: P::State,
     body: Bytes,
-    /// The status that has gone to the client.
+    /// The status that was sent to the client.
     sent: Option<u16>,
-    /// A phase was called: in the gateway there is an instance.
+    /// Whether a phase was called, so that the gateway would have an instance.
     begun: bool,
-    /// The plugin broke the contract: in the gateway its instance is gone.
+    /// Whether the plugin broke the contract, so that its instance would be gone.
     dead: bool,
-    /// It is a front that was shown a fault of its own.
+    /// Whether it is a front that has been shown its own fault.
     was_shown_own: bool,
 }
 
@@ -55,7 +56,7 @@ impl<'b, P: Exported> Run<'b, P> {
     pub(super) fn begin(bench: &'b Bench<P>, request: Request) -> Self {
         let begun = request.begin();
         let mut context = begun.context;
-        // A body of another kind is known only to a plugin that asks for it.
+        // Any other body is seen only by a plugin that asks for it.
         if canonical::is_json(content_type(&context.request), &begun.body) {
             context.body = Some(begun.body.clone());
         }
@@ -74,7 +75,7 @@ impl<'b, P: Exported> Run<'b, P> {
         }
     }
 
-    /// The gate alone.
+    /// Runs only the gate.
     pub(super) fn check(mut self) -> GateOutcome {
         assert!(
             self.bench.interfaces.gate.is_some(),
@@ -90,10 +91,10 @@ impl<'b, P: Exported> Run<'b, P> {
         }
     }
 
-    /// The request phases.
+    /// Runs the request phases.
     pub(super) fn request(&mut self) -> Result<Sent, End> {
         if self.is_adapter() {
-            // The body is an attempt's copy already, and may name another model than the client asked for.
+            // The body is the attempt's copy, which may name another model than the client asked for.
             let asked = self.context().note("model").map(str::to_owned);
             self.freeze()?;
             if let Some(model) = asked {
@@ -111,7 +112,7 @@ impl<'b, P: Exported> Run<'b, P> {
         Ok(Sent::of(context, &self.body))
     }
 
-    /// What stops a front before the first of its body goes out comes to it once more as a response.
+    /// A fault of a front, before any of its body is sent, is shown to it once as a response.
     pub(super) fn own_fault(
         &mut self,
         end: Result<(), End>,
@@ -130,7 +131,7 @@ impl<'b, P: Exported> Run<'b, P> {
         }
     }
 
-    /// Whether it is a front that was not shown a fault of its own yet, and can be.
+    /// Whether it is a front that can still be shown its own fault.
     fn takes_own_fault(&mut self) -> bool {
         let takes = self.bench.manifest.front.is_some() && !self.dead;
         takes && !mem::replace(&mut self.was_shown_own, true)
@@ -175,7 +176,7 @@ impl<'b, P: Exported> Run<'b, P> {
         Ok(())
     }
 
-    /// What the gateway itself reads from a complete canonical request.
+    /// Sets what the gateway reads from a complete canonical request.
     fn freeze(&mut self) -> Result<(), Stop> {
         let duplicate = |Duplicate(name)| {
             Fault::bad_request(format!("The member `{name}` is there twice.")).param(name)
@@ -183,7 +184,7 @@ impl<'b, P: Exported> Run<'b, P> {
         Ok(self.context().freeze().map_err(duplicate)?)
     }
 
-    /// Ends the exchange: the head, if it has not gone out, `closed`, and the notes.
+    /// Ends the exchange: sends the head if it was not sent yet, calls `closed`, and collects the notes.
     pub(super) fn close(mut self, mut outcome: Outcome, end: Result<(), End>) -> Outcome {
         let left = matches!(end, Err(End::Left));
         match end {
@@ -216,7 +217,7 @@ impl<'b, P: Exported> Run<'b, P> {
             return;
         };
         let exports = bench.interfaces.exports();
-        // Where no phase was called there is no instance, unless closing is all that there is.
+        // If no phase was called there is no instance, unless `closing` is the only export.
         let first = !(exports.sees_request() || exports.sees_response());
         if self.dead || !(self.begun || first) {
             return;
@@ -229,7 +230,7 @@ impl<'b, P: Exported> Run<'b, P> {
         });
     }
 
-    /// The response head goes to the client, if it has not yet.
+    /// Sends the response head to the client, if that has not happened yet.
     fn send_head(&mut self) {
         let context = self.exchange.context.get_mut();
         if mem::replace(&mut context.head_sent, true) {
@@ -240,7 +241,7 @@ impl<'b, P: Exported> Run<'b, P> {
         self.sent = Some(context.status());
     }
 
-    /// Another response takes the place of the one there was, if its head has not gone to the client.
+    /// Replaces the response, if its head has not been sent to the client.
     fn replace_head(&mut self, status: u16, fields: &[Field]) {
         let context = self.context();
         if context.head_sent {
@@ -272,7 +273,7 @@ impl<'b, P: Exported> Run<'b, P> {
         call(&self.bench.rule, &mut self.state, &ctx)
     }
 
-    /// What a stage gave, if it may.
+    /// Checks the result of a stage.
     fn checked(&mut self, stop: Stop) -> Stop {
         let legal = match &stop {
             Stop::Reply(reply) => check_reply(reply.status),
@@ -281,7 +282,7 @@ impl<'b, P: Exported> Run<'b, P> {
         self.hold(legal).err().unwrap_or(stop)
     }
 
-    /// Holds the plugin to the contract.
+    /// Checks a rule of the contract.
     fn hold(&mut self, rule: Result<(), Violation>) -> Result<(), Stop> {
         rule.map_err(|violation| {
             self.dead = true;

@@ -1,9 +1,9 @@
-//! The quick way and the slow way put out the same, whatever the line.
+//! The fast path and the slow path produce the same, for any line.
 
 use super::*;
 
 /// Lines as Ollama sends them (Ollama source, `api/types.go`), and some that it does not send but whose parts look alike.
-/// None has a call: a change could take its id away, and made-up ids are never the same.
+/// None has a call: a change could remove its id, and generated ids differ.
 const LINES: [&str; 9] = [
     r#"{"model":"m","created_at":"2026-11-22T10:00:00.123456789Z","message":{"role":"assistant","content":"Hel"},"done":false}"#,
     r#"{"model":"m","created_at":"2026-11-22T10:00:00+02:00","message":{"role":"assistant","content":" 漢\n\u003c\ud83d\ude00 \"\\"},"done":false}"#,
@@ -16,7 +16,7 @@ const LINES: [&str; 9] = [
     r#"{"model":"m","created_at":"2026-11-22T10:00:00.4Z","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","eval_count":18}"#,
 ];
 
-/// Bytes that mean something in JSON or in UTF-8, and some that do not.
+/// Bytes with a meaning in JSON or in UTF-8, and some without.
 const BYTES: &[u8] = b"\"\\{}[],: \t\n\r\0\x1f\x7f/+-.059TZabfnrtuz\x80\xa9\xc3\xe6\xff";
 
 type Outcome = (Result<(), Fault>, Vec<Event>, Option<Ending>, u64, u64);
@@ -37,9 +37,9 @@ fn take(stream: &mut Stream, line: &str) -> Outcome {
     (result, out, stream.ending, stream.lines, stream.calls)
 }
 
-/// Takes `line` after `first`, once with the frame of `first` and once without any. Says whether the quick way took it.
+/// Takes `line` after `first`, once with the frame of `first` and once without any. Returns whether the fast path took it.
 fn compare(first: &str, line: &[u8]) -> bool {
-    // As the gateway shows it.
+    // Decoded as the gateway does.
     let line = &*String::from_utf8_lossy(line);
     let (mut quick, mut slow) = (stream(), stream());
     for stream in [&mut quick, &mut slow] {
@@ -59,7 +59,7 @@ fn compare(first: &str, line: &[u8]) -> bool {
     taken
 }
 
-/// `line` with each of its bytes replaced by and preceded by others, taken out, and cut off there.
+/// Variants of `line`: each of its bytes replaced, preceded by another one, removed, and cut off there.
 fn mutations(line: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..line.len()).flat_map(move |at| {
         let (before, after) = (&line[..at], &line[at + 1..]);
@@ -81,7 +81,7 @@ fn a_mutated_line_is_the_same_on_both_ways() {
             taken += u32::from(compare(line, &mutated));
         }
     }
-    // A good part of the changes hit the time or the text and leave the line plain.
+    // Many of the changes hit the time or the text and leave the line plain.
     assert!(taken > 1000, "{taken}");
 }
 

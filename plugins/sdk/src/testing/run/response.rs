@@ -1,4 +1,4 @@
-//! The response over one plugin: its head, and its body in each of the ways in which a stage can ask to see it.
+//! Runs the response with one plugin: its head, and its body by each plan.
 
 use http::StatusCode;
 use http::header::{self, HeaderValue};
@@ -61,7 +61,7 @@ impl<P: Exported> Run<'_, P> {
             plan,
             incoming,
         ))?;
-        // The stage may have said so itself.
+        // The stage may have set it itself.
         if let Some(out) = plan.events()
             && self.framing() != out
         {
@@ -163,10 +163,10 @@ impl<P: Exported> Run<'_, P> {
         }
     }
 
-    /// A failure in the middle of the body: the last chunk.
+    /// Shows a failure in mid-stream as the last chunk.
     fn chunk_failed(&mut self, failure: Fault, outcome: &mut Outcome) -> End {
         self.set_status(&failure);
-        // A body that is no stream has no place for an error.
+        // A body that is not a stream has no place for an error.
         let mut shown = Vec::new();
         let framing = self.framing();
         if framing != Framing::Document {
@@ -253,7 +253,7 @@ impl<P: Exported> Run<'_, P> {
         Ok(replaced)
     }
 
-    /// The plugin's own fault in the middle of a stream. Towards a document it comes as a response.
+    /// Handles the plugin's own fault in mid-stream. With the plan `document` it is shown as a response.
     fn stopped(&mut self, out: Framing, stop: Stop, outcome: &mut Outcome) -> End {
         match stop {
             Stop::Fault(fault) if out != Framing::Document && self.takes_own_fault() => {
@@ -263,7 +263,7 @@ impl<P: Exported> Run<'_, P> {
         }
     }
 
-    /// A failure in the middle of a stream: a batch of its own, and no end.
+    /// Shows a failure in mid-stream: as a batch of its own, without `end`.
     fn failed(&mut self, out: Framing, failure: Fault, outcome: &mut Outcome) -> End {
         self.set_status(&failure);
         match self.batch(out, vec![error_event(&failure)]) {
@@ -297,7 +297,7 @@ impl<P: Exported> Run<'_, P> {
         Ok(())
     }
 
-    /// Events go to the client.
+    /// Sends events to the client.
     fn give(&mut self, out: Framing, events: Vec<Event>, outcome: &mut Outcome) {
         if events.is_empty() {
             return;
@@ -309,12 +309,12 @@ impl<P: Exported> Run<'_, P> {
         outcome.events.extend(events);
     }
 
-    /// How the response is framed, by its content type.
+    /// The framing of the response, by its content type.
     fn framing(&mut self) -> Framing {
         Framing::of_content_type(content_type(&self.context().response))
     }
 
-    /// Makes the status that of a failure, for the call in which it is shown.
+    /// Sets the status of a failure for the call in which it is shown.
     fn set_status(&mut self, failure: &Fault) {
         self.context().status = StatusCode::from_u16(failure.status).ok();
     }

@@ -1,4 +1,4 @@
-//! The bench keeps the rules of the gateway: tested with one plugin that does what its configuration says.
+//! The bench follows the rules of the gateway, shown with one plugin that does what its configuration says.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ impl Default for Puppet {
     }
 }
 
-/// What a head phase can do beside giving a plan.
+/// What a head phase can do, besides returning a plan.
 fn stop(word: &str) -> Stop {
     match word {
         "reply" => Reply::new(203, "test.reply").json("{}").into(),
@@ -284,7 +284,7 @@ fn chunks_are_passed_and_replaced_and_the_last_one_is_marked() {
     assert_eq!(outcome.body, b"a\nb\n");
     let outcome = run(json!({"response": "chunks", "body": "up"}), &response);
     assert_eq!(outcome.body, b"A\nB\n!");
-    // Of a stream that failed the last chunk is the error's.
+    // The last chunk of a failed stream is the error.
     let outcome = run(
         json!({"response": "chunks", "body": "up"}),
         &response.broken(),
@@ -325,7 +325,7 @@ fn a_batch_that_ends_the_body_may_itself_stay_as_it_is() {
     );
     assert_eq!(outcome.data(), ["1", "2", "end"]);
     assert!(outcome.finished);
-    // The model server was let go before it broke off.
+    // The connection was released before the model server broke off.
     assert_eq!(outcome.fault, None);
     assert_eq!(outcome.note("closed"), Some(json!(["", 200])));
 }

@@ -153,7 +153,7 @@ fn closing_is_told_how_the_exchange_ended() {
         closed(json!({"request": "fail"}), ok()),
         Some(json!(["invalid_value", 400]))
     );
-    // Who breaks the contract is gone.
+    // The instance of a plugin that breaks the contract is gone.
     assert_eq!(closed(json!({"response": "bad fault"}), ok()), None);
     let looks = json!({"request": "look", "body": "replace"});
     assert_eq!(closed(looks, ok()), None);
@@ -168,7 +168,7 @@ fn closing_is_not_called_where_no_phase_was() {
     assert_eq!(outcome.note("closed"), Some(json!("yes")));
 }
 
-/// A plugin without request phases that says by itself what went wrong.
+/// A plugin without request phases that renders errors itself.
 struct Careful;
 
 impl Plugin for Careful {

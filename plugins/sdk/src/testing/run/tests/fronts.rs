@@ -128,7 +128,7 @@ fn a_front_s_own_fault_comes_to_it_as_a_response() {
     let document = Response::sse(["1"]);
     for (place, response, status) in [
         ("document end", &document, 418),
-        // What it can only take in as an event.
+        // The failure of the model server is shown as an event.
         ("document", &document.clone().broken(), 502),
     ] {
         let outcome = run(place, response);

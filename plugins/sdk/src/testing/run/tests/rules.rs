@@ -1,4 +1,4 @@
-//! What a stage may change, and when: the gateway's own rules, seen through the bench. And who is called at all.
+//! What a stage may change and when, and which phases are called, by the rules of the gateway.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::code;
 use crate::testing::{Bench, Request, Response};
 use crate::*;
 
-/// Tries every setter in every phase and notes what came of it.
+/// Tries every setter in every phase and notes the results.
 struct Tinker;
 
 impl Tinker {
@@ -244,7 +244,7 @@ fn an_observer_is_shown_at_most_64_at_once() {
     assert_eq!(sizes, [r#"{"size":64}"#, r#"{"size":1}"#]);
 }
 
-/// Has `events` alone.
+/// Exports only `events`.
 struct Reader;
 
 impl Plugin for Reader {
