@@ -64,7 +64,7 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Configured {
-    /// The configuration file; without it, the default that the README shows.
+    /// The configuration file; without it, the default configuration, which the README names.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Which crate may know which other one.
+//! Which crate may depend on which other one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,8 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The crates of the gateway, from the ground up, each with those of them that it may use. A crate that is not listed is none of
-/// the gateway's.
+/// The crates of the gateway from bottom to top, each with those that it may use. Other crates are not part of the gateway.
 const LAYERS: [(&str, &[&str]); 13] = [
     ("io", &[]),
     ("contract", &[]),
@@ -35,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("wasm-build", &[]),
 ];
 
-/// What cargo says of the workspace: the names of each package's direct dependencies, but for those of its tests.
+/// The direct dependencies of each package of the workspace, from cargo, without those of its tests.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
@@ -67,7 +66,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn each_crate_knows_only_those_below_it() {
+fn each_crate_depends_only_on_those_below_it() {
     let dependencies = dependencies();
     for (name, allowed) in LAYERS {
         let used = dependencies

@@ -1,4 +1,5 @@
-//! What Ollama's own environment says: `OLLAMA_HOST` gives the targets of the one upstream with `adapter = "ollama"`.
+//! Ollama's own environment variable: `OLLAMA_HOST` sets the targets of the upstream with `adapter = "ollama"`, if there is
+//! only one.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,7 +27,7 @@ pub(super) fn target(table: &Table<'_>, adapter: Option<&str>) -> Option<Target>
     parse(&text.text).map_err(report).ok()
 }
 
-/// Which upstream the variable is for must be clear.
+/// It must be clear which upstream the variable is for.
 pub(super) fn check(root: &Table<'_>, upstreams: &BTreeMap<String, Upstream>) {
     let of_ollama = |upstream: &&Upstream| upstream.adapter.as_deref() == Some(ADAPTER);
     if upstreams.values().filter(of_ollama).count() > 1

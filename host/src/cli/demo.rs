@@ -1,4 +1,4 @@
-//! `demo`: everything works on a bare machine, with a simulated model server.
+//! `demo`: runs everything on one machine, with a simulated model server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

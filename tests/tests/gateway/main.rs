@@ -8,11 +8,13 @@
     reason = "these tests run in real time, and a test waits for its tasks or its runtime ends them"
 )]
 
+mod admin;
 mod aggregated;
 mod attempts;
 mod bad_input;
 mod bad_upstream;
 mod browsers;
+mod changes;
 mod chat;
 mod client_wire;
 mod closing;
@@ -38,6 +40,7 @@ mod plans;
 mod plugins;
 mod probes;
 mod proxied;
+mod readiness;
 mod reload;
 mod rules;
 mod slow;
