@@ -209,10 +209,10 @@ test('the slash of a Chinese input method opens the commands', async (t) => {
 
 test('a link to a session that is not there says so', async (t) => {
   const page = await open(t);
-  const gone = page.getByText('This chat does not exist, or not any more.').last();
+  const gone = page.getByText('This chat does not exist, or no longer exists.').last();
   for (const hash of ['#ses_01ZZZZZZZZZZZZZZZZZZZZZZZZ', '#nonsense']) {
     const second = await another(t, page.context(), hash);
-    await second.getByText('This chat does not exist, or not any more.').last().waitFor();
+    await second.getByText('This chat does not exist, or no longer exists.').last().waitFor();
     await eventually(() => new URL(second.url()).hash === '', 'a new chat');
   }
   const ask = prompt('deleted elsewhere');

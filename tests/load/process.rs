@@ -1,4 +1,4 @@
-//! Processes under test: pinned to a core, their CPU time read from the kernel, and ended whatever happens.
+//! Processes under test: pinned to a core, with their CPU time read from the kernel, and always ended.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! The floor: a reverse proxy on hyper that does nothing but pass on. What Sluicegate costs more, its stages cost.
+//! The baseline: a bare reverse proxy on hyper. The additional cost of Sluicegate is that of its stages.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
 //! The measuring: rounds of load, the gateways in turn, so that a disturbance of the machine hits one round and not one
-//! gateway. Of the rounds the smallest figure counts.
+//! gateway. The smallest figure of all rounds counts.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

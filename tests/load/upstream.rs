@@ -1,6 +1,6 @@
-//! The model server: as cheap as can be, so that what is measured is the gateways.
+//! The model server: as cheap as possible, so that the gateways are measured.
 //!
-//! It takes no notice of a request but its length, its path and three words in its body: `"stream":true`, and `paced` or
+//! It reads only the length of a request, its path and three words in its body: `"stream":true`, and `paced` or
 //! `first` in the model's name. `/api/chat` is answered as Ollama does, every other path as OpenAI does, which is
 //! what a gateway that only passes on would have behind it. All responses are made before the first request.
 

@@ -80,7 +80,7 @@ impl Client {
         self.address
     }
 
-    /// The same client, but it speaks HTTP/2 without TLS and without asking first.
+    /// The same client, but it speaks HTTP/2 with prior knowledge, without TLS.
     #[must_use]
     pub fn over_http2(mut self) -> Self {
         self.http2 = true;
@@ -201,7 +201,7 @@ impl Response {
     /// The body as JSON.
     ///
     /// # Panics
-    /// If it is none.
+    /// If it is not JSON.
     pub fn json(&self) -> Value {
         match serde_json::from_slice(&self.body) {
             Ok(value) => value,
@@ -213,7 +213,7 @@ impl Response {
         }
     }
 
-    /// The `error` object of the body; `null` where there is none.
+    /// The `error` object of the body, or `null`.
     pub fn error(&self) -> Value {
         self.json()["error"].clone()
     }
@@ -236,7 +236,7 @@ impl Response {
         sse::events(&self.body)
     }
 
-    /// What the chunks of a streamed chat add up to.
+    /// The result of all chunks of a streamed chat.
     ///
     /// # Panics
     /// As [`Response::events`], and if anything comes after `[DONE]`.

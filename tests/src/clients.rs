@@ -1,7 +1,7 @@
 //! The official OpenAI clients of Python and Node.js: installing them, and running the scripts under `tests/clients`.
 //!
-//! The scripts ask the gateway and print, a line of JSON for each case, what their client made of the answers. They judge
-//! nothing: what is right stands in the test, once for both languages.
+//! The scripts ask the gateway and print, a line of JSON for each case, what their client made of the responses. They judge
+//! nothing: the expected results are in the test, once for both languages.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -16,7 +16,7 @@ pub const BARE: &str = concat!(env!("OUT_DIR"), "/bare.wasm");
 pub const COMBINED: &str = concat!(env!("OUT_DIR"), "/combined.wasm");
 /// A front that wraps every body and every event that it sees, with the status beside it.
 pub const FRONT: &str = concat!(env!("OUT_DIR"), "/front.wasm");
-/// A plugin that tries what the contract forbids, and answers with what came of it.
+/// A plugin that tries what the contract forbids, and responds with the results.
 pub const RULES: &str = concat!(env!("OUT_DIR"), "/rules.wasm");
 /// An observer that tells the log all that it sees.
 pub const OBSERVER: &str = concat!(env!("OUT_DIR"), "/observer.wasm");

@@ -35,7 +35,7 @@ pub use setup::Setup;
 pub use upstream::{Barrier, Script, Upstream};
 pub use web::Web;
 
-/// How long anything may take that a test waits for; long enough for a loaded machine, short enough to be told of a hang.
+/// How long a test waits for anything: long enough for a loaded machine, short enough to notice a hang.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How often [`eventually`] looks.

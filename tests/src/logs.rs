@@ -13,7 +13,7 @@ use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::within;
 
-/// All of the gateway's own lines, and of others what an operator would see.
+/// All lines of the gateway itself, and those lines of others that an operator would see.
 const FILTER: &str = "info,sluicegate=debug";
 
 /// The log of the process.

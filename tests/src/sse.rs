@@ -1,4 +1,4 @@
-//! Server-sent events as a strict reader sees them: what official clients choke on is told, not forgiven.
+//! A strict reader of server-sent events: it reports everything on which official clients fail.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ impl Event {
     /// The data as JSON.
     ///
     /// # Panics
-    /// If it is none.
+    /// If it is not JSON.
     pub fn json(&self) -> Value {
         match serde_json::from_str(&self.data) {
             Ok(value) => value,
@@ -24,7 +24,7 @@ impl Event {
     }
 }
 
-/// Bytes in, events out, in whatever chunks they come.
+/// Turns bytes into events, in chunks of any size.
 #[derive(Debug, Default)]
 pub struct Parser {
     line: Vec<u8>,
@@ -117,7 +117,7 @@ pub fn events(body: &[u8]) -> Vec<Event> {
     events
 }
 
-/// What the chunks of one chat stream add up to, for its choice 0.
+/// The result of all chunks of one chat stream, for its choice 0.
 #[derive(Debug, Default, PartialEq)]
 pub struct Chat {
     /// All chunks, in order.
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_choke_on_is_told() {
+    fn what_clients_fail_on_is_reported() {
         for stream in [
             "id: 1\n",
             "retry: 5\n",

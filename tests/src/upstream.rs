@@ -197,7 +197,7 @@ impl Upstream {
         self.shared.healthy.store(healthy, Ordering::Relaxed);
     }
 
-    /// Leaves health checks, and what comes with them, to the handler, as any other request.
+    /// Passes health checks, and the requests that come with them, to the handler, like any other request.
     pub fn script_health(&self) {
         self.shared
             .health_is_scripted
@@ -237,7 +237,7 @@ impl Request {
     /// The body as JSON.
     ///
     /// # Panics
-    /// If it is none.
+    /// If it is not JSON.
     pub fn json(&self) -> Value {
         match serde_json::from_slice(&self.body) {
             Ok(value) => value,
@@ -250,7 +250,7 @@ impl Request {
         }
     }
 
-    /// When the other side closed the connection, be it before or after the end of the response.
+    /// When the other side closed the connection, before or after the end of the response.
     ///
     /// # Panics
     /// If it does not within the deadline, or if the script itself closes the connection.
@@ -316,7 +316,7 @@ impl Shared {
         if self.health_is_scripted.load(Ordering::Relaxed) {
             return None;
         }
-        // What the gateway asks besides, of a server that is there.
+        // The gateway's other requests to a server that is up.
         if (method, target) == ("GET", "/api/ps") {
             return Some(Script::json(200, &serde_json::json!({"models": []})));
         }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{BAD_CONFIGURATION, print};
 use crate::builtin;
 use sluicegate_config::{Plugin, SetLimits, Source};
-use sluicegate_plugin_host::{Engine, load};
+use sluicegate_plugin_host::{Engine, Plugin as Loaded, load};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Loads the component and prints its description as JSON.
@@ -52,41 +53,45 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
     let began = Instant::now();
     let metrics = Metrics::new().plugin(&plugin.name);
     match load::load(&engine, &plugin, bytes.clone(), metrics).await {
-        Ok(version) => {
-            let manifest = version.manifest();
-            let adapter = manifest.adapter.as_ref().map(|adapter| {
-                json!({"vendor": adapter.vendor, "health": adapter.health, "info": adapter.info})
-            });
-            let facts = json!({
-                "name": manifest.name,
-                "version": manifest.version,
-                "summary": manifest.summary,
-                "exports": version.exports().names().collect::<Vec<_>>(),
-                "front": manifest.front,
-                "adapter": adapter,
-                "response-if": manifest.response_if,
-                "transforms": manifest.transforms,
-                "authenticates": manifest.authenticates,
-                "limits": {
-                    "memory-bytes": version.limits().memory,
-                    "cpu-ms": version.limits().cpu.as_millis(),
-                    "output-bytes": version.limits().output,
-                },
-                "contract": load::CONTRACT,
-                "image": if version.is_imaged() { "captured" } else { "none: `configure` runs in every instance" },
-                "hash": version.hash(),
-                "component-bytes": bytes.len(),
-                "code-bytes": version.code_bytes(),
-                "load-ms": began.elapsed().as_millis(),
-                "config-schema": manifest.config,
-            });
-            print(&format!("{facts:#}\n"))
+        Ok(loaded) => {
+            let description = describe(&loaded, bytes.len(), began.elapsed());
+            print(&format!("{description:#}\n"))
         }
         Err(error) => {
             eprintln!("sluicegate: {} cannot be loaded: {error}", file.display());
             ExitCode::from(BAD_CONFIGURATION)
         }
     }
+}
+
+fn describe(plugin: &Loaded, bytes: usize, time: Duration) -> Value {
+    let manifest = plugin.manifest();
+    let adapter = manifest.adapter.as_ref().map(
+        |adapter| json!({"vendor": adapter.vendor, "health": adapter.health, "info": adapter.info}),
+    );
+    json!({
+        "name": manifest.name,
+        "version": manifest.version,
+        "summary": manifest.summary,
+        "exports": plugin.exports().names().collect::<Vec<_>>(),
+        "front": manifest.front,
+        "adapter": adapter,
+        "response-if": manifest.response_if,
+        "transforms": manifest.transforms,
+        "authenticates": manifest.authenticates,
+        "limits": {
+            "memory-bytes": plugin.limits().memory,
+            "cpu-ms": plugin.limits().cpu.as_millis(),
+            "output-bytes": plugin.limits().output,
+        },
+        "contract": load::CONTRACT,
+        "image": if plugin.is_imaged() { "captured" } else { "none: `configure` runs in every instance" },
+        "hash": plugin.hash(),
+        "component-bytes": bytes,
+        "code-bytes": plugin.code_bytes(),
+        "load-ms": time.as_millis(),
+        "config-schema": manifest.config,
+    })
 }
 
 fn read(file: &Path) -> Result<Arc<[u8]>, String> {

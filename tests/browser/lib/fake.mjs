@@ -11,17 +11,17 @@ import http from 'node:http';
  * @typedef {object} Script
  * @property {string} text the answer
  * @property {string} [reasoning] comes first
- * @property {number} [ms] pause between pieces; 0 sends them as fast as they are read
- * @property {number} [size] characters of a piece
- * @property {number} [wait] pause before the first piece
- * @property {Promise<unknown>} [hold] nothing follows the third piece before this is settled
+ * @property {number} [ms] pause between chunks; 0 sends them as fast as they are read
+ * @property {number} [size] characters of a chunk
+ * @property {number} [wait] pause before the first chunk
+ * @property {Promise<unknown>} [hold] nothing follows the third chunk before this is settled
  * @property {boolean} [fail] the connection is cut in place of an end
  * @property {number} [status] an error instead of an answer
  * @property {any} [error] what the error says, in place of OpenAI's
  * @property {Record<string, string>} [headers] of the error
  */
 
-/** @typedef {{prompt: string, messages: any[], model: string, requestId: string | undefined, began: number, pieces: number, ended?: number, left?: number}} Seen */
+/** @typedef {{prompt: string, messages: any[], model: string, requestId: string | undefined, began: number, chunks: number, ended?: number, left?: number}} Seen */
 
 /** A promise for `hold`, and what settles it. */
 export function held() {
@@ -110,7 +110,7 @@ export class FakeModel {
       model: body.model,
       requestId: request.headers['x-request-id'],
       began: Date.now(),
-      pieces: 0,
+      chunks: 0,
     };
     this.seen.push(seen);
     response.on('close', () => {
@@ -122,17 +122,17 @@ export class FakeModel {
     }
     if (script.wait) await pause(script.wait, response);
     response.writeHead(200, { 'content-type': dialect.type });
-    for (const [channel, piece] of pieces(script)) {
+    for (const [channel, chunk] of chunks(script)) {
       if (response.destroyed) return undefined;
-      if (script.hold && seen.pieces === 3) await script.hold;
-      seen.pieces++;
-      const more = response.write(dialect.piece(body.model, channel, piece));
+      if (script.hold && seen.chunks === 3) await script.hold;
+      seen.chunks++;
+      const more = response.write(dialect.chunk(body.model, channel, chunk));
       if (script.ms) await pause(script.ms, response);
       else if (!more) await writable(response);
     }
     if (script.fail) return response.destroy();
     seen.ended = Date.now();
-    return response.end(dialect.end(body.model, seen.pieces));
+    return response.end(dialect.end(body.model, seen.chunks));
   }
 }
 
@@ -163,7 +163,7 @@ function pause(ms, response) {
 }
 
 /** @param {Script} script */
-function* pieces({ text, reasoning = '', size = 4 }) {
+function* chunks({ text, reasoning = '', size = 4 }) {
   const parts = [
     ['reasoning', reasoning],
     ['content', text],
@@ -176,7 +176,7 @@ function* pieces({ text, reasoning = '', size = 4 }) {
 
 const openai = {
   type: 'text/event-stream',
-  piece: (model, channel, text) =>
+  chunk: (model, channel, text) =>
     `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model, choices: [{ index: 0, delta: { role: 'assistant', [channel]: text }, finish_reason: null }] })}\n\n`,
   end: (model, count) =>
     `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model, choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })}\n\n` +
@@ -185,7 +185,7 @@ const openai = {
 
 const ollama = {
   type: 'application/x-ndjson',
-  piece: (model, channel, text) =>
+  chunk: (model, channel, text) =>
     `${JSON.stringify({ model, created_at: '2026-01-01T00:00:00Z', message: { role: 'assistant', content: '', [channel === 'reasoning' ? 'thinking' : 'content']: text }, done: false })}\n`,
   end: (model, count) =>
     `${JSON.stringify({ model, created_at: '2026-01-01T00:00:00Z', message: { role: 'assistant', content: '' }, done: true, done_reason: 'stop', total_duration: 1, load_duration: 1, prompt_eval_count: 11, prompt_eval_duration: 1, eval_count: count, eval_duration: 1 })}\n`,

@@ -220,12 +220,12 @@ test('an earlier page is put in front, and known messages are not doubled', () =
 });
 
 test('one cut and resumed at every place gives the same text', () => {
-  const pieces = ['Das ', 'sind ', '哈希', '表', ' 🙂', '.'];
+  const chunks = ['Das ', 'sind ', '哈希', '表', ' 🙂', '.'];
   const bytes = (text) => new TextEncoder().encode(text).length;
-  for (let cut = 0; cut <= pieces.length; cut++) {
+  for (let cut = 0; cut <= chunks.length; cut++) {
     const { model } = streaming();
     let at = 0;
-    for (const [index, piece] of pieces.entries()) {
+    for (const [index, chunk] of chunks.entries()) {
       if (index === cut) {
         // What came before the cut comes once more.
         const have = model.position().runs.r1.text;
@@ -237,12 +237,12 @@ test('one cut and resumed at every place gives the same text', () => {
           messages: [],
           runs: [{ run: 'r1', message: 'm4', state: 'running', to: { text: have, reasoning: 0 } }],
         });
-        if (index) assert.equal(model.delta(delta(at - bytes(pieces[index - 1]), at, pieces[index - 1])), 'ignored');
+        if (index) assert.equal(model.delta(delta(at - bytes(chunks[index - 1]), at, chunks[index - 1])), 'ignored');
       }
-      assert.equal(model.delta(delta(at, at + bytes(piece), piece)), 'applied');
-      at += bytes(piece);
+      assert.equal(model.delta(delta(at, at + bytes(chunk), chunk)), 'applied');
+      at += bytes(chunk);
     }
-    assert.equal(model.messages.get('m4').text, pieces.join(''));
+    assert.equal(model.messages.get('m4').text, chunks.join(''));
   }
 });
 

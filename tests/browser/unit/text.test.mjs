@@ -38,9 +38,9 @@ test('blocks that are complete are not parsed again', () => {
   assert.ok(Math.max(...seen.slice(5)) < 60, `at most two paragraphs at a time, not ${Math.max(...seen)} bytes`);
 });
 
-test('line ends of all kinds become one, also where a piece ends between the two', () => {
+test('line ends of all kinds become one, also where a chunk ends between the two', () => {
   const list = new BlockList(toy().parse);
-  for (const piece of ['a\r', '\nb\r\n\r', '\nc\rd']) list.append(piece);
+  for (const chunk of ['a\r', '\nb\r\n\r', '\nc\rd']) list.append(chunk);
   assert.equal(new TextDecoder().decode(list.buffer.subarray(0, list.length)), 'a\nb\n\nc\nd');
 });
 

@@ -1,7 +1,7 @@
 //! A front for Anthropic's Messages API: a probe of the contract, not for production.
 //!
-//! It knows `POST /v1/messages` with text alone: no tools, no images, no thinking, no sampling parameters. What it is for is
-//! the order of phases: that each error of the route, whoever made it and whenever, comes out in this dialect.
+//! It knows `POST /v1/messages` with text alone: no tools, no images, no thinking, no sampling parameters. It tests the order
+//! of phases: every error of the route, from any stage and at any time, comes out in this dialect.
 //!
 //! # Source
 //! Anthropic's API reference, "Messages", "Streaming messages" and "Errors".
@@ -188,7 +188,7 @@ impl EventStage for Anthropic {
             state.ended = true;
             let data = batch.first().map_or("", |event| &event.data);
             let (status, error) = error(ctx, data.as_bytes());
-            // Counts where no head is out yet.
+            // Takes effect if no head has been sent yet.
             ctx.set_status(status)?;
             push(&mut out, &error);
             return Ok(Some(out));

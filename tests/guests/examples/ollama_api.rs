@@ -240,7 +240,7 @@ impl EventStage for OllamaApi {
 sluicegate_plugin::export!(OllamaApi: request, response, events);
 
 impl State {
-    /// The last line of a stream, or the whole of an answer that is none.
+    /// The last line of a stream, or a whole response.
     fn last(&self, ctx: &Context<'_>, model: &str, text: &str) -> Value {
         let mut last = answer(ctx, model, text);
         last["done"] = json!(true);

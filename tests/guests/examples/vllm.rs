@@ -23,7 +23,7 @@ struct State {
     /// Whether the client asked for the usage of its stream.
     shows_usage: bool,
     done: bool,
-    /// What ended the stream, while what came before it goes out.
+    /// The fault that ended the stream, while the events before it are sent.
     fault: Option<Fault>,
 }
 
@@ -117,7 +117,7 @@ impl EventStage for Vllm {
         for event in batch {
             match state.event(ctx, event) {
                 Ok(event) => out.extend(event),
-                // A fault takes the place of the batch; so what came before it goes out as the end of the body first.
+                // A fault replaces the batch, so the events before it are sent first, as the end of the body.
                 Err(fault) if !out.is_empty() => {
                     state.fault = Some(fault);
                     ctx.end_body()?;

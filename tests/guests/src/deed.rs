@@ -29,7 +29,7 @@ fn spin() {
     }
 }
 
-/// Takes memory until there is none.
+/// Allocates memory until there is none left.
 fn eat() {
     let mut eaten = Vec::new();
     loop {

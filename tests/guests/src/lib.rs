@@ -1,7 +1,7 @@
 //! What the guests of the end-to-end tests have in common: a client's request tells them how to misbehave.
 //!
-//! The field `x-guest` holds pairs of a phase and an act, such as `request-head=trap, response-events=loop`. One compiled
-//! component so serves every test, and exchanges that go wrong run beside others that do not.
+//! The field `x-guest` holds pairs of a phase and an act, such as `request-head=trap, response-events=loop`. So one compiled
+//! component serves all tests, and failing exchanges run beside others.
 
 use serde::Deserialize;
 use sluicegate_plugin::{Context, Fault, Reply, RequestPlan, ResponsePlan};
@@ -83,7 +83,7 @@ impl Acts {
         }
     }
 
-    /// The plan for the request body; skip where none is asked for.
+    /// The plan for the request body; by default skip.
     pub fn request_plan(&self) -> RequestPlan {
         match self.at("request-plan") {
             "look" => RequestPlan::Look,
@@ -92,7 +92,7 @@ impl Acts {
         }
     }
 
-    /// The plan for the response body; skip where none is asked for.
+    /// The plan for the response body; by default skip.
     pub fn response_plan(&self) -> ResponsePlan {
         match self.at("response-plan") {
             "whole" => ResponsePlan::Whole,

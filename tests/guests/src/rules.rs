@@ -1,4 +1,4 @@
-//! A plugin that tries what the contract forbids, phase by phase, and answers with what came of it.
+//! A plugin that tries what the contract forbids, phase by phase, and responds with the results.
 //!
 //! It runs as a component in the gateway and natively in the SDK's bench: both must say the same.
 
@@ -13,7 +13,7 @@ pub struct Rules;
 
 impl Plugin for Rules {
     type Config = NoConfig;
-    /// What came of it so far.
+    /// The results so far.
     type State = Vec<String>;
 
     fn manifest() -> Manifest {

@@ -51,7 +51,7 @@ impl Raw {
         }
     }
 
-    /// Sends these bytes. Whether the other side still takes them is no concern of this client's.
+    /// Sends these bytes. It is not an error if the other side does not read them any more.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = within("room for bytes", self.write.write_all(bytes.as_ref())).await;
     }
@@ -126,7 +126,7 @@ impl Raw {
         }
     }
 
-    /// Comes back when the other side has closed the connection; says when.
+    /// Waits until the other side has closed the connection; returns when.
     ///
     /// # Panics
     /// If it does not within the deadline.
@@ -144,7 +144,7 @@ impl Raw {
     pub fn reset(self) -> Instant {
         // Without it closing is orderly; a failure would show in the test that wants a reset.
         let _ = self.write.as_ref().set_zero_linger();
-        // Dropped, it would say first that no more bytes come.
+        // If it were dropped, the end of the stream would be signalled first.
         self.write.forget();
         Instant::now()
     }
@@ -164,7 +164,7 @@ impl RawResponse {
     /// The body as JSON.
     ///
     /// # Panics
-    /// If it is none.
+    /// If it is not JSON.
     pub fn json(&self) -> Value {
         match serde_json::from_slice(&self.body) {
             Ok(value) => value,

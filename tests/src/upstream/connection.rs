@@ -76,7 +76,7 @@ async fn serve(socket: TcpStream, number: usize, shared: Arc<Shared>) {
                 }
                 // Without it closing is orderly; a failure would show in the test that wants a reset.
                 let _ = write.as_ref().set_zero_linger();
-                // Dropped, it would say first that no more bytes come.
+                // If it were dropped, the end of the stream would be signalled first.
                 write.forget();
                 break false;
             }

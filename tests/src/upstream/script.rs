@@ -71,7 +71,7 @@ impl Script {
         Self::of(bytes.into(), Framing::Plain)
     }
 
-    /// Never a single byte.
+    /// Never sends a byte.
     pub fn silent() -> Self {
         Self::raw("").hang()
     }
@@ -134,7 +134,7 @@ impl Script {
         chunks.into_iter().fold(self, Self::chunk)
     }
 
-    /// Adds bytes past the framing: whatever a broken server sends.
+    /// Adds bytes outside the framing, as a broken server sends them.
     #[must_use]
     pub fn bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.steps.push(Step::Head(bytes.into()));
@@ -169,7 +169,7 @@ impl Script {
         self
     }
 
-    /// Ends by saying that no more bytes will come, and waits for the other side to close.
+    /// Ends by closing its sending side, and waits for the other side to close.
     #[must_use]
     pub fn half_close(mut self) -> Self {
         self.last = Last::HalfClose;
@@ -250,7 +250,7 @@ impl Script {
 pub struct Head(Vec<u8>);
 
 impl Head {
-    /// Adds a field, as it is: also what no decent server sends.
+    /// Adds a field as it is, even an illegal one.
     #[must_use]
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.0.extend_from_slice(name.as_bytes());
@@ -322,7 +322,7 @@ impl Barrier {
         self.0.released.send_replace(usize::MAX);
     }
 
-    /// Comes back when `count` scripts in all have come to the barrier: what is before it has been written.
+    /// Waits until `count` scripts in all have reached the barrier, and so have written everything before it.
     ///
     /// # Panics
     /// If they do not within the deadline.

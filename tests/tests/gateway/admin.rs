@@ -79,7 +79,7 @@ async fn the_admin_interface_shows_plugins_routes_and_single_exchanges() {
 }
 
 #[tokio::test]
-async fn a_token_guards_all_that_says_more_than_a_probe_needs() {
+async fn a_token_protects_everything_but_the_probes() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let toml = Setup::before(&upstream)
         .chat()
@@ -125,7 +125,7 @@ async fn a_token_guards_all_that_says_more_than_a_probe_needs() {
 }
 
 #[tokio::test]
-async fn figures_move_with_what_happens() {
+async fn metrics_follow_the_exchanges() {
     let barrier = Barrier::new();
     let upstream = waits_for(&barrier).await;
     let gateway = Setup::before(&upstream).chat().start().await;

@@ -166,7 +166,7 @@ async fn a_failure_after_the_first_event_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn where_none_is_left_the_last_failure_is_told_with_the_shortest_wait() {
+async fn without_another_target_the_client_gets_the_last_failure_with_the_shortest_wait() {
     let busy = |seconds: &str| {
         Script::status(503)
             .field("content-type", "application/json")

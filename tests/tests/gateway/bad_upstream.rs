@@ -1,4 +1,4 @@
-//! What a model server answers that it should not, and one that is not there: the client gets a proper error that says so.
+//! Invalid responses of a model server, and one that is unreachable: the client gets a proper error.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use crate::common::{assert_error, question};
 
 #[tokio::test]
-async fn what_a_model_server_should_not_send_is_a_502_that_says_so() {
+async fn an_invalid_response_of_a_model_server_is_a_502_that_says_so() {
     let upstream =
         Upstream::start(
             |request| match request.header("x-script").unwrap_or_default() {

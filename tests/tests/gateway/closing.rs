@@ -1,4 +1,4 @@
-//! The end of an exchange: every stage that is still there is told, however it ended, and what it notes reaches the observers.
+//! The end of an exchange: every stage that is still alive is called, for any kind of end, and its notes reach the observers.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn an_exchange_that_failed_is_closed_with_its_error() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_the_first_byte_is_told_to_the_stages() {
+async fn stages_learn_of_a_client_that_leaves_before_the_first_byte() {
     let upstream = Upstream::always(Script::silent()).await;
     let gateway = gateway(&upstream.url()).await;
     let id = logs::id();

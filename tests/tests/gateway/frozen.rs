@@ -135,7 +135,7 @@ async fn a_long_prompt_unloads_nothing() {
     gateway.shutdown().await;
 }
 
-/// A server that answers well until it is `frozen`, and then nothing but what is asked beside chats.
+/// A server that works until it is `frozen`; then it responds to everything but chats.
 async fn freezing(frozen: &Arc<AtomicBool>) -> Upstream {
     let frozen = frozen.clone();
     let upstream = Upstream::start(move |request| match request.path() {

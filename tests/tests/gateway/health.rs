@@ -1,4 +1,4 @@
-//! Health checks: a target that answers them as it will answer every exchange is not up.
+//! Health checks: a target is not up if it refuses them as it would refuse every exchange.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

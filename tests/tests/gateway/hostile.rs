@@ -67,7 +67,7 @@ async fn every_deed_in_every_phase_before_the_head_is_a_502_and_the_next_exchang
 }
 
 #[tokio::test]
-async fn each_deed_has_its_own_words_in_the_log_and_its_own_figure() {
+async fn each_deed_has_its_own_log_line_and_metric() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     for (deed, words, label) in DEEDS {
@@ -117,7 +117,7 @@ async fn a_gate_that_misbehaves_refuses_the_exchange() {
 }
 
 #[tokio::test]
-async fn a_gate_on_fault_open_lets_through_what_it_cannot_judge() {
+async fn a_gate_that_fails_open_lets_the_request_pass() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let gateway = Setup::before(&upstream)
         .guest(guest::GATE, "on-fault = \"open\"")
@@ -137,7 +137,7 @@ async fn a_gate_on_fault_open_lets_through_what_it_cannot_judge() {
 }
 
 #[tokio::test]
-async fn answers_that_break_the_contract_are_plugin_faults() {
+async fn results_that_break_the_contract_are_plugin_faults() {
     let upstream = Upstream::always(events()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     for acts in [
@@ -169,7 +169,7 @@ async fn answers_that_break_the_contract_are_plugin_faults() {
 }
 
 #[tokio::test]
-async fn a_fault_in_mid_stream_is_an_error_event_and_the_model_server_is_let_go() {
+async fn a_fault_in_mid_stream_is_an_error_event_and_ends_the_upstream_request() {
     let later = Barrier::new();
     let script = Script::sse_head().chunk("data: one\n\n").wait(&later);
     let upstream = Upstream::always(script.chunk("data: two\n\n").hang()).await;

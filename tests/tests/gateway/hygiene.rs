@@ -1,4 +1,4 @@
-//! Header fields that do not cross the gateway, and methods that it answers by itself.
+//! Header fields that do not cross the gateway, and methods that the gateway answers itself.
 
 use hyper::Method;
 use serde_json::json;

@@ -74,7 +74,7 @@ async fn one_request_id_is_in_the_response_the_logs_and_the_model_servers_reques
         (&access["status"], &access["path"]),
         (&json!(200), &json!("/v1/chat/completions"))
     );
-    // One that is not well formed is replaced, as is none; each exchange has its own.
+    // A malformed or missing id is replaced; each exchange has its own.
     let mut made = Vec::new();
     for client in [
         gateway.client(),

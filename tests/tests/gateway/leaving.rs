@@ -1,4 +1,4 @@
-//! Clients that leave: the model server is told within 100 ms, so that it stops computing for nobody.
+//! Clients that leave: the request to the model server ends within 100 ms, so that it stops computing.
 
 use std::time::{Duration, Instant};
 

@@ -113,7 +113,7 @@ async fn a_shutdown_completes_what_runs_and_takes_nothing_new() {
 }
 
 #[tokio::test]
-async fn what_is_left_at_the_deadline_ends_with_an_error_and_is_accounted_for() {
+async fn exchanges_left_at_the_deadline_end_with_an_error_and_are_counted() {
     let upstream = hangs().await;
     for http2 in [false, true] {
         let gateway = Setup::before(&upstream)
@@ -147,7 +147,7 @@ async fn what_is_left_at_the_deadline_ends_with_an_error_and_is_accounted_for() 
 }
 
 #[tokio::test]
-async fn who_waits_for_a_response_at_the_deadline_is_told_to_try_again() {
+async fn a_client_without_a_response_at_the_deadline_is_told_to_try_again() {
     let upstream = Upstream::always(Script::silent()).await;
     for http2 in [false, true] {
         let gateway = Setup::before(&upstream)
@@ -293,7 +293,7 @@ async fn a_connection_that_is_kept_alive_is_closed_after_its_last_exchange() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_with_its_address_and_leaves_nothing_running() {
+async fn a_taken_port_is_reported_with_its_address_and_leaves_nothing_running() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let taken = upstream.address();
     let toml = Setup::before(&upstream).chat().toml().replacen(

@@ -122,7 +122,7 @@ async fn past_the_limit_of_exchanges_the_gateway_says_it_is_busy() {
 }
 
 #[tokio::test]
-async fn requests_sent_without_waiting_are_answered_one_after_another() {
+async fn pipelined_requests_are_answered_in_order() {
     let later = Barrier::new();
     let script = Script::status(200)
         .chunked()

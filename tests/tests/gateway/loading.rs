@@ -33,7 +33,7 @@ fn assert_says(problem: &str, key: &str, words: &str) {
 const SOURCE: &str = "plugin.guest.source";
 
 #[tokio::test]
-async fn what_is_no_component_is_told_apart() {
+async fn files_that_are_not_components_are_distinguished() {
     let problem = refusal_of(component::file(b"#!/bin/sh\nexit 0\n")).await;
     assert_says(&problem, SOURCE, "this is not WebAssembly");
     let problem = refusal_of(component::file(b"")).await;
@@ -134,7 +134,7 @@ async fn a_manifest_must_be_one_and_its_schema_too() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_does_not_fit_is_told_by_key_and_without_its_value() {
+async fn a_wrong_configuration_is_reported_by_its_key_and_without_its_value() {
     let problem = refusal(
         guest::GATE,
         "config = { configure = 4711, unknown = \"s3cret\" }",
@@ -242,7 +242,7 @@ async fn a_function_of_another_type_is_refused() {
 }
 
 #[tokio::test]
-async fn all_plugins_are_tried_and_all_problems_told_at_once() {
+async fn all_plugins_are_tried_and_all_problems_are_reported_at_once() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let module = component::file(&component::of_text("(module)"));
     let module = module.path().to_str().expect("a path in UTF-8");

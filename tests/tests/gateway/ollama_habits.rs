@@ -7,7 +7,7 @@ use sluicegate_tests::{Script, Setup, Upstream};
 use crate::common::{assert_error, question, says_hello, with};
 
 #[tokio::test]
-async fn mistakes_of_the_client_are_told_as_such_whatever_status_ollama_gives_them() {
+async fn errors_keep_their_meaning_with_any_status_of_ollama() {
     let runner = |code: u16, message: &str| {
         json!({"error": {"code": code, "message": message, "type": "server_error"}}).to_string()
     };
@@ -63,7 +63,7 @@ async fn mistakes_of_the_client_are_told_as_such_whatever_status_ollama_gives_th
 }
 
 #[tokio::test]
-async fn a_model_that_was_only_loaded_is_no_empty_response() {
+async fn a_model_that_was_only_loaded_is_an_error() {
     let upstream = Upstream::always(Script::json(200, &ollama::done("load"))).await;
     let gateway = Setup::before(&upstream).chat().start().await;
     for stream in [false, true] {

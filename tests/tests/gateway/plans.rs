@@ -1,4 +1,4 @@
-//! What a stage gets to see of a body, and what may become of it: whole, in chunks, as events, or not at all.
+//! How a stage sees a body and may change it: whole, in chunks, as events, or not at all.
 
 use hyper::Method;
 use serde_json::json;
@@ -258,7 +258,7 @@ async fn events_are_handed_over_in_batches_of_what_has_arrived() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_wants_to_see_is_passed_on_byte_for_byte() {
+async fn a_body_that_no_stage_wants_to_see_is_forwarded_byte_for_byte() {
     let body: Vec<u8> = (0..=255_u8).cycle().take(300_000).collect();
     let fixed = Script::status(200)
         .field("content-type", "application/octet-stream")

@@ -1,4 +1,4 @@
-//! Plugins that ship, and examples, in a running gateway; what they do in all cases is tested beside them.
+//! Plugins that ship, and examples, in a running gateway. Their own tests cover all cases.
 
 use serde_json::{Value, json};
 use sluicegate_tests::upstream::ollama;

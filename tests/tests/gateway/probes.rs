@@ -108,7 +108,7 @@ async fn vllm_greets() -> Upstream {
     .await
 }
 
-/// The fields of a response that belong to another dialect's error are none of this one's.
+/// The fields of another dialect's error are not in this response.
 #[track_caller]
 fn assert_is_json(response: &Response, status: u16) {
     assert_eq!(response.status, status, "{}", response.text());

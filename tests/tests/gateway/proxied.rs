@@ -1,4 +1,4 @@
-//! A proxy between the gateway and Ollama: what it answers in its own words is understood by its status.
+//! A proxy between the gateway and Ollama: its own responses are mapped by their status.
 
 use serde_json::{Value, json};
 use sluicegate_tests::{Script, Setup, Upstream};

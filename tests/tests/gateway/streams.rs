@@ -304,7 +304,7 @@ async fn a_stream_that_ends_without_its_end_is_truncated_and_its_tokens_counted_
 }
 
 #[tokio::test]
-async fn a_model_server_that_falls_silent_is_given_up_and_let_go() {
+async fn a_silent_model_server_is_given_up_and_its_request_ends() {
     let chunk = format!("{}\n", ollama::content("so far"));
     let upstream = Upstream::start(move |request| match request.header("x-script") {
         Some("silent") => Script::silent(),

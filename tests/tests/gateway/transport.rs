@@ -364,7 +364,7 @@ async fn a_client_without_tls_on_a_listener_with_tls_gets_nothing_and_harms_nobo
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_is_told_with_its_file() {
+async fn an_unusable_certificate_is_reported_with_its_file() {
     let upstream = greets().await;
     let CertifiedKey { cert, .. } =
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");

@@ -40,7 +40,7 @@ export function set(node, key, value) {
     // Not by the property: it is -1 already where the attribute is missing, and only the attribute makes focusable.
     node.setAttribute('tabindex', String(value));
   } else if (key === 'value' && node.localName === 'option') {
-    // The property of an option without the attribute is its text: an empty value would be none.
+    // Without the attribute, the value of an option is its text: an empty value would have no effect.
     node.setAttribute(key, value);
   } else if (PROPERTIES.has(key)) {
     if (node[key] !== value) node[key] = value;
@@ -75,7 +75,7 @@ export function fill(node, ...children) {
 }
 
 /**
- * Sets text, and leaves the node alone where it is the same already: a selection in it survives.
+ * Sets text. A node that has this text already is not touched, so a selection in it survives.
  * @param {Element} node
  * @param {string} value
  */
@@ -84,7 +84,7 @@ export function text(node, value) {
 }
 
 /**
- * Makes the children of `parent` those of `items`, in order, reusing the element of each key.
+ * Makes the children of `parent` match `items`, in order, reusing the element of each key.
  *
  * Elements are moved only where the order changed, so focus and scroll positions within them survive. Each carries its
  * key as `data-key`.

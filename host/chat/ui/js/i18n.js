@@ -16,7 +16,7 @@ let catalog = {};
 let language = 'en';
 
 /**
- * Which of our languages suits a list of preferences best.
+ * The language of ours that fits a list of preferences best.
  * @param {readonly string[]} preferred such as `navigator.languages`
  * @returns {Language}
  */
@@ -49,7 +49,7 @@ export function use(name, words) {
 }
 
 /**
- * Loads a catalog and takes it into use.
+ * Loads a catalog and makes it the current one.
  * @param {Language} name
  */
 export async function load(name) {
@@ -59,7 +59,7 @@ export async function load(name) {
 }
 
 /**
- * The text of a key, with `{name}` replaced. A key that is missing is shown as itself: seen in tests, harmless to users.
+ * The text of a key, with `{name}` replaced. A missing key is shown as it is: tests notice it, and users are not harmed.
  * @param {string} key
  * @param {Record<string, string | number>} [vars] numbers are written in the language's way; `n` chooses the plural
  */
@@ -113,7 +113,7 @@ export function dateTime(at) {
 }
 
 /**
- * Which heading of the list a day belongs under.
+ * The heading of the list under which a day belongs.
  * @param {number} at
  * @param {number} now
  * @returns {'today' | 'yesterday' | 'week' | 'month' | 'older'}

@@ -16,7 +16,7 @@ import { loginView, startOver } from './view/login.js';
 import { regions } from './view/status.js';
 import { clear as clearToasts, place as toastPlace } from './view/toast.js';
 
-/** After this many sockets that never opened, where plain HTTP works, something in between does not let them through. */
+/** After this many sockets that never opened, although plain HTTP works, something in between must block them. */
 const SOCKET_TRIES = 3;
 
 const build = document.querySelector('meta[name="sluice-build"]')?.getAttribute('content') ?? '';
@@ -54,7 +54,7 @@ async function start() {
   run(owner, await openShelf(owner, settings.hasLeft), loginError);
 }
 
-/** Takes the language and the theme of whose page this is into use. */
+/** Applies the language and the theme of the page's person. */
 async function useLook() {
   const language = /** @type {i18n.Language} */ (settings.get('language')) || i18n.choose(navigator.languages);
   settings.applyTheme(settings.get('theme'));
@@ -83,7 +83,7 @@ function run(owner, shelf, loginError) {
     settings.loggedIn(user);
     startOver();
   });
-  // Where we have been before, the page is there at once, with drafts and unsent messages, whatever the server does.
+  // If this person was here before, the page is shown at once, with drafts and unsent messages, even without a server.
   const app = new AppView(client);
   show(app);
   client.on('connection', (state) => {
@@ -116,10 +116,10 @@ function show(app) {
   app.shown();
 }
 
-/** Carries the frames over HTTP, until the page is loaded again. @type {typeof import('./net/sse.js').SseSocket | undefined} */
+/** Uses HTTP for the frames until the page is reloaded. @type {typeof import('./net/sse.js').SseSocket | undefined} */
 let Fallback;
 
-/** Looks whether something on the way eats WebSockets. @param {Client} client */
+/** Checks whether something on the way blocks WebSockets. @param {Client} client */
 async function checkBlocked(client) {
   if (Fallback || client.connection.failures < SOCKET_TRIES) return;
   const answer = await fetch('/healthz').catch(() => null);

@@ -3,7 +3,7 @@
  * this origin.
  *
  * A page belongs to one person from its start to its end. What that person leaves is stored under their user id, so that
- * whoever logs in next in the same browser finds nothing of it, and finds their own again.
+ * the next person who logs in in the same browser finds nothing of it, but their own settings.
  *
  * It is in `localStorage`, which, unlike a cookie, is separate for each port; drafts are in `sessionStorage` too, which is separate
  * for each tab. Where storage is refused (private
@@ -56,7 +56,7 @@ function write(key, value) {
   }
 }
 
-/** Makes the page that of whoever has logged in last in this browser. @returns {string} their user id, "" for nobody */
+/** Makes this the page of the person who logged in last in this browser. @returns {string} their user id, "" for nobody */
 export function begin() {
   owner = read(BIND) && read(USER);
   return owner;
@@ -151,7 +151,7 @@ export function putDraft(session, text) {
   } catch {
     // Full: it is stored for all tabs.
   }
-  // That this tab's field is empty is no reason to forget what is in another one's.
+  // An empty field in this tab must not erase the draft of another tab.
   if (text || read(key) === before) write(key, text);
 }
 

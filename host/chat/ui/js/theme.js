@@ -1,5 +1,5 @@
 /**
- * Takes the theme of whoever has logged in last into use before the first paint. A classic script: modules run later, and
+ * Applies the theme of the person who logged in last, before the first paint. A classic script: modules run later, and
  * the page would flash.
  */
 try {

@@ -32,7 +32,7 @@ async fn a_guest_that_sleeps_is_stopped_by_the_clock() {
 }
 
 #[tokio::test]
-async fn chatter_past_a_hundred_lines_a_call_is_dropped_and_counted() {
+async fn log_lines_beyond_a_hundred_per_call_are_dropped_and_counted() {
     let upstream = Upstream::always(Script::empty(200)).await;
     let gateway = Setup::before(&upstream)
         .guest(guest::GATE, "")

@@ -248,7 +248,7 @@ async fn chunks_beside_a_length_count_alone_and_the_length_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn a_body_longer_than_its_length_is_cut_there_and_the_rest_is_nobodys_response() {
+async fn a_body_longer_than_its_length_is_cut_there_and_the_rest_is_discarded() {
     let evil = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     let cases = [
         (
@@ -291,7 +291,7 @@ async fn a_body_longer_than_its_length_is_cut_there_and_the_rest_is_nobodys_resp
 }
 
 #[tokio::test]
-async fn statuses_without_a_body_end_with_their_head_whatever_it_announces() {
+async fn statuses_without_a_body_end_with_their_head_even_if_it_announces_one() {
     let head = |status: &str, fields: &str| format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
     let cases = [
         (204, head("204", "")),
@@ -304,7 +304,7 @@ async fn statuses_without_a_body_end_with_their_head_whatever_it_announces() {
             head("304", "transfer-encoding: chunked\r\netag: \"x\"\r\n"),
         ),
     ];
-    // The connection stays open: who waits for a body waits until the deadline.
+    // The connection stays open: waiting for a body would last until the deadline.
     let upstream_cases = cases.clone();
     let wire = wire_of(&upstream_cases, |(_, head)| Script::raw(head.clone())).await;
     for (number, (status, head)) in cases.iter().enumerate() {
@@ -340,7 +340,7 @@ async fn statuses_without_a_body_end_with_their_head_whatever_it_announces() {
 }
 
 #[tokio::test]
-async fn a_body_behind_a_status_that_has_none_is_nobodys_response() {
+async fn a_body_after_a_status_that_has_none_is_discarded() {
     let evil = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     let cases = [
         "HTTP/1.1 204 x\r\n\r\n".to_owned() + evil,
@@ -432,7 +432,7 @@ async fn a_chunk_without_its_line_end_is_a_broken_body() {
 }
 
 #[tokio::test]
-async fn a_huge_chunk_that_never_comes_costs_nothing_and_is_a_broken_response() {
+async fn a_huge_chunk_that_never_arrives_costs_nothing_and_is_a_broken_response() {
     for size in ["ffffffffffffffff", "7fffffffffffffff", "fffffffff"] {
         let wire = Wire::of([(
             "/huge",

@@ -84,7 +84,7 @@ async fn status_lines_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn fields_that_are_none_are_refused() {
+async fn invalid_fields_are_refused() {
     let cases: [&[u8]; 9] = [
         b"no colon",
         b": no name",
@@ -237,7 +237,7 @@ async fn a_head_without_an_end_is_refused_before_it_fills_the_memory() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_goes_on_ends_with_the_time_for_the_first_byte() {
+async fn a_head_that_never_completes_ends_with_the_first_byte_timeout() {
     let wire = Wire::with(
         [
             ("/nothing", Script::silent()),

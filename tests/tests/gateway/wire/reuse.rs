@@ -102,7 +102,7 @@ async fn a_server_that_half_closes_without_a_response_has_broken_off() {
 }
 
 #[tokio::test]
-async fn garbage_on_a_kept_connection_is_nobodys_response() {
+async fn garbage_on_a_kept_connection_is_not_a_response() {
     for garbage in [
         "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
         "HTTP/1.1 100 Continue\r\n\r\n",
@@ -269,7 +269,7 @@ async fn a_request_without_a_body_can_be_sent_again_although_no_stage_has_read_i
 }
 
 #[tokio::test]
-async fn a_body_that_was_passed_on_unread_cannot_be_sent_again_and_the_client_is_told() {
+async fn a_body_that_was_forwarded_unread_cannot_be_sent_again_and_the_client_gets_an_error() {
     let upstream = once_then(Script::raw("").cut()).await;
     let gateway = Setup::before(&upstream).filter().start().await;
     let ask = async || gateway.client().request(Method::POST, "/x", "q").await;

@@ -1,6 +1,6 @@
 /**
- * When to try again: at once the first time, then later and later, with full jitter so that the tabs of many people do
- * not come back in one wave after a restart.
+ * When to try again: at once the first time, then with growing delays, and with full jitter, so that many tabs do not
+ * reconnect in one wave after a restart.
  */
 
 const FIRST_MS = 500;

@@ -11,7 +11,7 @@ import { Outbox } from './outbox.js';
 import { SessionModel } from './session.js';
 import { uuid } from './wire.js';
 
-/** Models of sessions left are kept to resume from, this many. Arbitrary; each is as large as its loaded messages. */
+/** How many models of other sessions are kept, to resume from them. Arbitrary; each is as large as its loaded messages. */
 const KEEP_MODELS = 8;
 const PAGE = 50;
 
@@ -41,7 +41,7 @@ export class Client {
     this.models = new Map();
     /** The session on screen; "" for one that does not exist yet. */
     this.current = '';
-    /** Names the chat that has no session yet, among others that wait to be sent. */
+    /** The name of the chat that has no session yet, among others that wait to be sent. */
     this.chat = uuid();
     /** @type {any} */
     this.user = null;
@@ -59,7 +59,7 @@ export class Client {
     this.offlineSince = Date.now();
     /** Sessions that this page is deleting. @type {Set<string>} */
     this.removing = new Set();
-    /** Runs to be stopped once there is a connection. @type {Set<string>} */
+    /** Runs that are to be stopped once there is a connection. @type {Set<string>} */
     this.stops = new Set();
     this.outbox = new Outbox({
       shelf,
@@ -88,7 +88,7 @@ export class Client {
     for (const listener of this.listeners.get(topic) ?? []) listener(detail);
   }
 
-  /** Loads what an earlier page left and connects. */
+  /** Loads what an earlier page left behind, and connects. */
   async start() {
     await this.outbox.load();
     this.chat = this.outbox.entries.findLast((entry) => entry.session === null)?.chat ?? this.chat;
@@ -166,7 +166,7 @@ export class Client {
   }
 
   /**
-   * Waits until something holds, which a topic may change.
+   * Waits until a condition holds; it is checked at each event of a topic.
    * @param {Topic} topic @param {() => boolean} holds
    * @returns {Promise<void>}
    */
@@ -230,7 +230,7 @@ export class Client {
     this.emit('cards');
   }
 
-  /** Tells the server that what is on screen has been seen. */
+  /** Tells the server that the session on screen has been seen. */
   markRead() {
     const session = this.list.get(this.current);
     if (!session?.unread || !this.visible() || !this.online) return;

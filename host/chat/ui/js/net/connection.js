@@ -1,14 +1,14 @@
 /**
- * The connection to the web gateway: opens it, keeps it alive, opens it again.
+ * The connection to the web gateway: opens it, keeps it alive, reopens it.
  *
- * Responsible for frames in and out, the watchdog, and when to retry. What the frames mean is not its business. The
+ * Responsible for frames in and out, the watchdog, and when to retry. Not responsible for the meaning of the frames. The
  * transport is given: anything with the shape of a WebSocket.
  */
 
 import { Backoff, STABLE_MS } from './backoff.js';
 import { CLOSE_AUTH, FATAL_CLOSE, OFFLINE, RequestError } from './wire.js';
 
-/** How long an answer may take. Longer than the gateway's own deadlines for everything but the run itself. */
+/** How long a response may take. Longer than the gateway's own timeouts for everything but the run itself. */
 const ANSWER_MS = 20_000;
 /** How long a probe may take before the connection counts as dead. */
 const PROBE_MS = 5_000;
@@ -51,7 +51,7 @@ export class Connection {
     /** @type {State} */
     this.state = 'connecting';
     this.retryAt = 0;
-    /** Attempts that never opened, since the last that did. */
+    /** Failed attempts since the last successful one. */
     this.failures = 0;
     this.resumes = 0;
     /** @type {Socket | null} */
@@ -65,7 +65,7 @@ export class Connection {
     this.timers = {};
   }
 
-  /** Connects now, whatever the schedule says. */
+  /** Connects now, regardless of the schedule. */
   connect() {
     this.#clear('retry');
     if (this.socket) return;
@@ -96,7 +96,7 @@ export class Connection {
     return this.#ask(method, params, timeout);
   }
 
-  /** Is the line still good? A dead one is replaced at once. Called when the page is shown again, or the network returns. */
+  /** Replaces the connection if it is dead. Called when the page is shown again, or the network returns. */
   probe() {
     if (this.state === 'waiting') return this.connect();
     const socket = this.socket;
@@ -165,7 +165,7 @@ export class Connection {
     else waiting.reject(new RequestError(frame.error));
   }
 
-  /** Gives a socket up that may not know that it is dead. @param {Socket} socket @param {number} code @param {boolean} [opened] */
+  /** Gives up a socket that may not know that it is dead. @param {Socket} socket @param {number} code @param {boolean} [opened] */
   #drop(socket, code, opened = true) {
     if (socket !== this.socket) return;
     socket.close(4000, 'watchdog');
@@ -199,7 +199,7 @@ export class Connection {
     }
   }
 
-  /** Looks, once a tick, whether the server has been silent too long. */
+  /** Checks, once per tick, whether the server has been silent for too long. */
   #watch() {
     this.#timer('watch', this.tickMs, () => {
       const silent = Date.now() - this.heardAt;

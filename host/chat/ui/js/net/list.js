@@ -10,16 +10,16 @@ export class SessionList {
     this.sessions = new Map();
     /** Gives the next page, while there is one. @type {string | undefined} */
     this.cursor = undefined;
-    /** Whether the first page has come. */
+    /** Whether the first page has arrived. */
     this.ready = false;
-    /** How many changes we were told. */
+    /** The number of changes so far. */
     this.changes = 0;
     /** The latest change of each session. @type {Map<string, number>} */
     this.changed = new Map();
   }
 
   /**
-   * Takes a page from the server. Pages may come late: what we were told of a session since we asked is newer.
+   * Takes a page from the server. Pages may arrive late: a change of a session since the request is newer.
    * @param {{sessions: Session[], cursor?: string}} page
    * @param {number} asked `changes` when the page was asked for
    * @param {boolean} first what is here and not in the first page, yet not older than its end, was deleted meanwhile;

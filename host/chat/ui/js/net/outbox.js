@@ -22,9 +22,9 @@ import { OFFLINE, uuid } from './wire.js';
 
 /** @typedef {{all(): Promise<Entry[]>, put(entry: Entry): Promise<void>, remove(cid: string): Promise<void>, clear(): Promise<void>}} Shelf */
 
-/** Codes after which the message waits and goes out by itself. */
+/** Codes after which the message waits and is then sent again. */
 const WAIT = new Set([OFFLINE, 'RATE_LIMITED', 'OVERLOADED', 'SHUTTING_DOWN', 'STORE_UNAVAILABLE', 'QUEUE_FULL', 'UNAUTHENTICATED']);
-/** How long to wait where the server did not say. */
+/** How long to wait if the server did not say. */
 const WAIT_MS = 5_000;
 /** Of the shelf in IndexedDB. */
 const VERSION = 2;
@@ -51,7 +51,7 @@ export class Outbox {
     this.timer = undefined;
   }
 
-  /** Takes over what an earlier page has left. */
+  /** Takes over the messages of an earlier page. */
   async load() {
     const kept = await this.shelf.all();
     const known = new Set(this.entries.map((entry) => entry.cid));
@@ -68,7 +68,7 @@ export class Outbox {
   }
 
   /**
-   * Puts a message in and tries to send it.
+   * Adds a message and tries to send it.
    * @param {string | null} session
    * @param {string} chat
    * @param {string} text
@@ -85,7 +85,7 @@ export class Outbox {
     return entry;
   }
 
-  /** The server has it, or the person has given it up. @param {string} cid */
+  /** Removes a message: the server has it, or the person has given it up. @param {string} cid */
   remove(cid) {
     const before = this.entries.length;
     this.entries = this.entries.filter((entry) => entry.cid !== cid);
@@ -118,7 +118,7 @@ export class Outbox {
     return Math.max(0, ...times.map((entry) => entry.retryAt ?? 0));
   }
 
-  /** Sends what may be sent, one after another: their order is the order of the conversation. */
+  /** Sends what may be sent, one message after another: their order is the order of the conversation. */
   async flush() {
     if (this.busy) return;
     this.busy = true;
@@ -194,7 +194,7 @@ export async function openShelf(user, closed = () => false) {
     const opening = indexedDB.open('sluice', VERSION);
     opening.onupgradeneeded = () => {
       const { result } = opening;
-      // Messages that name nobody cannot be sent in anybody's name.
+      // Messages without a user cannot be sent in anybody's name.
       if (result.objectStoreNames.contains('outbox')) result.deleteObjectStore('outbox');
       result.createObjectStore('outbox', { keyPath: 'cid' }).createIndex('user', 'user');
     };

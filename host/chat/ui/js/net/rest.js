@@ -7,7 +7,7 @@
 import * as settings from '../settings.js';
 import { OFFLINE, RequestError } from './wire.js';
 
-/** A gateway that does not answer keeps nobody from leaving. */
+/** A gateway that does not respond must not keep anybody from logging out. */
 const LOGOUT_MS = 5_000;
 
 /**
@@ -42,7 +42,7 @@ export async function call(method, path, body, { headers = {}, signal } = {}) {
 }
 
 /**
- * Logs in, and keeps who it is with the secret that the gateway answers with.
+ * Logs in, and keeps the user with the secret from the gateway's response.
  * @param {{code: string} | {token: string}} proof
  */
 export async function login(proof) {
@@ -52,12 +52,12 @@ export async function login(proof) {
 }
 
 /**
- * Ends this login; the gateway closes its sockets. No text of this person stays in the browser, whether the gateway answers
- * or not.
+ * Ends this login; the gateway closes its sockets. No text of this person stays in the browser, even if the gateway does not
+ * respond.
  * @param {import('./outbox.js').Outbox} outbox
  */
 export async function logout(outbox) {
-  // Asked before the secret goes, waited for after everything is gone.
+  // Sent before the secret is removed, awaited after everything is removed.
   const told = call('POST', 'logout', {}, { signal: AbortSignal.timeout(LOGOUT_MS) }).catch(() => {});
   settings.logOut();
   await outbox.clear();
@@ -77,6 +77,6 @@ export async function download(path, name) {
   anchor.href = url;
   anchor.download = given ? decodeURIComponent(given) : name;
   anchor.click();
-  // The browser has taken hold of the blob by then; arbitrary.
+  // By then the browser has opened the blob; arbitrary.
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

@@ -1,8 +1,8 @@
 /**
  * One session as this tab knows it: its messages, its live runs, and the position up to which that is true.
  *
- * Pure: frames go in, the state changes, `onchange` tells what. Positions decide whether a frame is new, known already, or
- * has a gap before it; the caller then asks the server again. Nothing here knows sockets or elements.
+ * Pure: frames go in, the state changes, `onchange` reports the change. Positions decide whether a frame is new, known
+ * already, or has a gap before it; the caller then asks the server again. Nothing here knows sockets or elements.
  */
 
 /** @typedef {import('./wire.js').Message} Message */
@@ -32,7 +32,7 @@ export class SessionModel {
   constructor(id, onchange = () => {}) {
     this.id = id;
     this.onchange = onchange;
-    /** Whether a snapshot has come. */
+    /** Whether a snapshot has arrived. */
     this.ready = false;
     this.epoch = '';
     this.seq = 0;
@@ -74,7 +74,7 @@ export class SessionModel {
   }
 
   /**
-   * Takes the answer to a `sub`.
+   * Takes the response to a `sub`.
    * @param {import('./wire.js').Subscribed} answer
    * @returns {Outcome} `branch` where one of the missed events leads to another branch, or text was sent that did not reach us
    */
@@ -107,7 +107,7 @@ export class SessionModel {
     this.seq = seq;
     for (const message of messages ?? []) this.replace(message);
     for (const state of runs ?? []) {
-      // The stream goes on behind what was sent before; a piece that we could not take then is nowhere but in a snapshot.
+      // The stream continues after what was sent before; a chunk that we could not take then is only in a snapshot.
       if (!state.reset && !this.#has(state)) return 'branch';
       const message = this.messages.get(state.message);
       if (state.reset && message) {
@@ -124,7 +124,7 @@ export class SessionModel {
     return 'applied';
   }
 
-  /** Whether our text of a run ends where the server takes it to end. @param {RunState} state */
+  /** Whether our text of a run ends where the server assumes. @param {RunState} state */
   #has({ run, to }) {
     const have = this.runs.get(run)?.to;
     return (have?.text ?? 0) === (to.text ?? 0) && (have?.reasoning ?? 0) === (to.reasoning ?? 0);
@@ -144,7 +144,7 @@ export class SessionModel {
   }
 
   /**
-   * Takes a piece of text.
+   * Takes a chunk of text.
    * @param {{run: string, ch: 'text' | 'reasoning', from: number, to: number, text: string}} frame
    * @returns {Outcome}
    */
@@ -179,7 +179,7 @@ export class SessionModel {
     this.onchange({ kind: 'order' });
   }
 
-  /** Puts a message in place of ours. @param {Message} message */
+  /** Replaces our message. @param {Message} message */
   replace(message) {
     if (!this.messages.has(message.id)) return;
     this.messages.set(message.id, message);

@@ -1,8 +1,8 @@
 /**
  * The socket's shape over HTTP: an event stream for what comes in, one request for each frame that goes out.
  *
- * For networks whose middle boxes block WebSocket. Slower, and it holds one of the browser's few connections to the
- * origin, so it is used only after WebSocket has failed where plain HTTP works.
+ * For networks whose middle boxes block WebSocket. It is slower, and holds one of the browser's few connections to the
+ * origin, so it is used only if WebSocket fails and plain HTTP works.
  */
 
 import { call } from './rest.js';
@@ -75,7 +75,7 @@ export class SseSocket {
     } else {
       this.onmessage?.({ data });
     }
-    // Whoever awaits an answer takes it before the frames behind it come, as with a WebSocket, where each is a task.
+    // Code that awaits a response gets it before the next frames arrive, as with a WebSocket, where each frame is a task.
     if (frame.type === 'res') await task();
   }
 
@@ -104,7 +104,7 @@ export class SseSocket {
   }
 }
 
-/** Comes back in a new task. Unlike a timer, a message is not held back while the page is hidden. @returns {Promise<void>} */
+/** Resolves in a new task. Unlike a timer, a message is not delayed while the page is hidden. @returns {Promise<void>} */
 function task() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -4,7 +4,7 @@
 
 export const SUBPROTOCOL = 'sluice.v1';
 
-/** Close codes after which trying again by ourselves would only repeat the mistake. */
+/** Close codes after which an automatic retry would only repeat the mistake. */
 export const FATAL_CLOSE = new Set([4400, 4403, 4413]);
 /** Login needed, or taken back. */
 export const CLOSE_AUTH = 4401;
@@ -85,7 +85,7 @@ export const CLOSE_AUTH = 4401;
  * @property {any} [details]
  */
 
-/** An answer with `ok: false`, or a request that found no server. */
+/** A response with `ok: false`, or a request that did not reach a server. */
 export class RequestError extends Error {
   /** @param {Partial<WireError> & {code: string}} error */
   constructor(error) {
@@ -99,10 +99,10 @@ export class RequestError extends Error {
   }
 }
 
-/** The request did not reach the server, or its answer did not reach us. Not one of the server's codes. */
+/** The request did not reach the server, or its response did not reach us. Not one of the server's codes. */
 export const OFFLINE = 'OFFLINE';
 
-/** A random identifier for a message, so that sending it twice makes one. */
+/** A random id for a message, so that sending it twice creates only one. */
 export function uuid() {
   const make = /** @type {(() => string) | undefined} */ (crypto.randomUUID);
   if (make) return make.call(crypto);

@@ -1,7 +1,7 @@
 /**
  * A message's Markdown as a list of blocks that changes only where the text did.
  *
- * Text arrives in pieces. Each piece is parsed from the start of the last block on, and at the end the whole once more,
+ * Text arrives in chunks. Each chunk is parsed from the start of the last block on, and at the end the whole once more,
  * because a link definition or a blank line in a list can change what came before. A block whose tokens are the same as
  * before keeps its identity, so the view keeps its elements.
  */
@@ -25,18 +25,18 @@ export class BlockList {
     /** The text as UTF-8, in a buffer that grows by doubling. */
     this.buffer = new Uint8Array(1024);
     this.length = 0;
-    /** Where the block begins from which the next piece is parsed, and how many blocks are before it. */
+    /** Where the block begins from which the next chunk is parsed, and how many blocks are before it. */
     this.stable = 0;
     this.kept = 0;
     this.carriage = false;
   }
 
   /**
-   * Adds a piece of text.
-   * @param {string} piece whole code points
+   * Adds a chunk of text.
+   * @param {string} chunk whole code points
    */
-  append(piece) {
-    const text = this.#unixLines(piece);
+  append(chunk) {
+    const text = this.#unixLines(chunk);
     // A UTF-16 unit is at most three bytes.
     const need = this.length + text.length * 3;
     if (need > this.buffer.length) {
@@ -94,11 +94,11 @@ export class BlockList {
     }
   }
 
-  /** CRLF and CR become LF, also where a piece ends between the two. @param {string} piece */
-  #unixLines(piece) {
-    let text = piece;
+  /** CRLF and CR become LF, also where a chunk ends between the two. @param {string} chunk */
+  #unixLines(chunk) {
+    let text = chunk;
     if (this.carriage && text.startsWith('\n')) text = text.slice(1);
-    this.carriage = piece.endsWith('\r');
+    this.carriage = chunk.endsWith('\r');
     return text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Which addresses a message may link to, and addresses in plain text.
  *
- * Messages are written by a model, and by whoever wrote what it has read. Only addresses that open a page or a letter are
+ * Messages are written by a model, and by the authors of what it has read. Only addresses that open a page or a letter are
  * links; nothing is ever fetched because a message names it.
  */
 

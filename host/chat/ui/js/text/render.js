@@ -8,7 +8,7 @@
 import { h } from '../dom.js';
 import { isInlineImage, link, split } from './links.js';
 
-/** Of an address that is no link, such as a picture that is one itself, so many characters are shown. Arbitrary. */
+/** How many characters are shown of an address that is not a link, such as that of a picture inside a link. Arbitrary. */
 const MOST_SHOWN = 300;
 
 /** @typedef {string | [string, ...any[]]} Token */

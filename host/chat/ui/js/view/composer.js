@@ -225,7 +225,7 @@ export class ComposerView {
     const { client } = this;
     const items = client.model?.queue ?? [];
     this.queue.hidden = !items.length;
-    // After a failure nothing goes out by itself, and that is not to be guessed.
+    // After a failure nothing is sent automatically, and the reader must be told so.
     this.held.hidden = !items.length || Boolean(client.model?.active);
     text(this.held, t(HELD[client.model?.leaf?.run?.finish ?? ''] ?? 'queue.held'));
     const remove = async (/** @type {any} */ item) => {

@@ -1,12 +1,12 @@
 /**
- * The `/debug` card: how each layer is, in one look. Shown in this tab only, kept nowhere.
+ * The `/debug` card: the state of each layer at a glance. It is shown in this tab only, and not stored.
  */
 
 import { fill, h, icon } from '../dom.js';
 import { dateTime, duration, has, number, size, t, time } from '../i18n.js';
 import { copyButton } from './copy.js';
 
-/** How long and how often `/debug watch` looks again. */
+/** How long and how often `/debug watch` refreshes. */
 const WATCH_MS = 60_000;
 const EVERY_MS = 2_000;
 
@@ -187,7 +187,7 @@ function traceBody({ request_id, found, layers }) {
   ];
 }
 
-/** How a request went in a layer. @param {{found: boolean, facts?: any}} layer */
+/** The result of a request in a layer. @param {{found: boolean, facts?: any}} layer */
 function traceLevel({ found, facts }) {
   if (!found) return 'warn';
   const end = facts.run?.finish;
@@ -213,7 +213,7 @@ function tree(facts) {
   );
 }
 
-/** A figure in its unit, which its name tells. @param {string} key @param {any} item @returns {string} */
+/** A figure in the unit that its name says. @param {string} key @param {any} item @returns {string} */
 function fact(key, item) {
   if (item === null || item === '') return '–';
   if (Array.isArray(item)) return item.map((one) => fact(key, one)).join(', ') || '–';

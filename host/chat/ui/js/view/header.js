@@ -1,5 +1,5 @@
 /**
- * Above the conversation: what it is called, who answers, and what can be done with it.
+ * Above the conversation: its title, its model, and its menu.
  */
 
 import { h, icon, keyed, set, text } from '../dom.js';
@@ -86,7 +86,7 @@ export class HeaderView {
     return system(this.client, this.session ?? null, { value: this.system, onchange: keep });
   }
 
-  /** What the first message of a new chat takes along. */
+  /** What is sent with the first message of a new chat. */
   params() {
     const model = this.model.value;
     const params = { ...(model && { model }), ...(this.system && { system: this.system }) };

@@ -1,5 +1,5 @@
 /**
- * The way in, for those whom the gateway does not know yet.
+ * The login form.
  */
 
 import { h, text } from '../dom.js';
@@ -47,7 +47,7 @@ export function loginView({ onlogin, error }) {
   );
 }
 
-/** Loads the page anew and leaves nothing of what was on it: not its memory, not its undo history, not its address. */
+/** Reloads the page and discards everything that was on it: memory, undo history and address. */
 export function startOver() {
   settings.leave();
   history.replaceState(null, '', location.pathname);

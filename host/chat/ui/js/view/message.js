@@ -1,5 +1,5 @@
 /**
- * One message: its text, what became of it, and what can be done with it.
+ * One message: its text, its state, and its actions.
  */
 
 import { fill, h, icon, set, text } from '../dom.js';
@@ -135,7 +135,7 @@ export class MessageView {
       message.text && copyButton(() => this.message?.text ?? '', { label: t('message.copy') }),
       user && button('edit', 'edit'),
       !user && button('retry', 'regenerate'),
-      // With nothing written there is nothing to go on from. Where others follow, it goes on beside itself.
+      // Without text there is nothing to continue. If other messages follow, the continuation becomes a branch.
       !user &&
         cut &&
         message.text &&
@@ -178,7 +178,7 @@ function waitText(message, run) {
   return t('wait.model');
 }
 
-/** One quiet line where an answer ended in another way than its own. @param {Message} message */
+/** A note below an answer that did not end normally. @param {Message} message */
 function endNote(message) {
   const finish = message.run?.finish;
   const key = message.status === 'interrupted' ? 'interrupted' : finish;

@@ -1,5 +1,5 @@
 /**
- * How the line is: to the gateway, and from there down to the model.
+ * The state of the connection: to the gateway, and from there to the model.
  */
 
 import { h, text } from '../dom.js';
@@ -38,7 +38,7 @@ export class PillView {
   render() {
     const { level, key, n } = lineState(this.client);
     clearTimeout(this.timer);
-    // A reconnect that takes a moment is nobody's business.
+    // A quick reconnect need not be shown.
     const brief = level === 'busy' && !this.slow;
     if (brief) {
       this.timer = setTimeout(() => {

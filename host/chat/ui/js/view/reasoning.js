@@ -1,5 +1,5 @@
 /**
- * What the model thought before it answered: folded away, with the time it took.
+ * The model's reasoning before its answer: folded, with the time that it took.
  */
 
 import { h, icon, text } from '../dom.js';
@@ -34,7 +34,7 @@ export class ReasoningView {
     this.content = content;
     if (thinking !== this.thinking) {
       this.thinking = thinking;
-      // The server tells at the end; until then what we have seen ourselves will do.
+      // The server reports it at the end; until then our own measurement is shown.
       this.took = thinking || !since ? 0 : Date.now() - since;
       if (!this.touched) this.node.open = thinking;
     }
@@ -63,7 +63,7 @@ export class ReasoningView {
   }
 }
 
-/** A clock that runs: always seconds, always one decimal. @param {number} ms */
+/** A running clock: always in seconds with one decimal. @param {number} ms */
 function seconds(ms) {
   return ms < 60_000 ? `${number(ms / 1000, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s` : duration(ms);
 }

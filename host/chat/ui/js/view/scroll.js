@@ -8,14 +8,14 @@
 
 /** A movement by the reader smaller than this is rounding, or a trackpad at rest. */
 const SLACK_PX = 3;
-/** At the end means: this close. Fractions of a pixel remain at most zoom levels. */
+/** How close counts as the end. At most zoom levels fractions of a pixel remain. */
 const END_PX = 2;
 
-/** Decides; does not touch the document. */
+/** Makes the decisions; does not touch the document. */
 export class ScrollPin {
   constructor() {
     this.pinned = true;
-    /** Where the last scroll of ours leads, until its event has come. @type {number | null} */
+    /** The target of our last scroll, until its event has arrived. @type {number | null} */
     this.expected = null;
     this.last = 0;
     /** The end at the last event: a view that shrinks is moved by the browser, not by the reader. */
@@ -87,7 +87,7 @@ export class ScrollOwner {
 
   /** Moves to the end if the view is pinned. Never smooth: text arrives faster than an animation ends. */
   follow() {
-    // Where everything is on the screen there is no end to go back to.
+    // If everything is on the screen, there is no end to go back to.
     if (!this.pin.pinned && this.max <= END_PX) {
       this.pin.pin();
       this.#show();
@@ -136,7 +136,7 @@ export class ScrollOwner {
 
   /** Stops following: the reader goes up. */
   unpin() {
-    // Nothing to scroll: "up" means nothing either.
+    // Without anything to scroll, "up" has no meaning.
     if (!this.pin.pinned || this.max <= END_PX) return;
     this.pin.up();
     this.#show();

@@ -22,7 +22,7 @@ export class SidebarView {
   constructor(client, { onnew, onsettings, onpick, pill }) {
     this.client = client;
     this.onpick = onpick;
-    /** The answer to a search, or null while there is none. @type {{sessions: Session[], partial?: boolean} | null} */
+    /** The result of a search, or null while there is none. @type {{sessions: Session[], partial?: boolean} | null} */
     this.found = null;
     this.query = '';
     this.guard = new CompositionGuard();
@@ -115,7 +115,7 @@ export class SidebarView {
     }
     try {
       const found = await this.client.request('sessions.list', { q: query, limit: 50 });
-      // Answers of earlier queries may come late.
+      // The results of earlier queries may arrive late.
       if (this.query === query) this.found = found;
     } catch (error) {
       failure(error);
@@ -181,8 +181,8 @@ export class SidebarView {
     const title = titleOf(session);
     const current = session.id === this.client.current;
     text(link.firstChild, title);
-    const pieces = session.hits?.find((hit) => hit.message)?.snippet;
-    fill(link.lastChild, pieces ? pieces.map((piece) => (piece.hit ? h('mark', null, piece.t) : piece.t)) : []);
+    const parts = session.hits?.find((hit) => hit.message)?.snippet;
+    fill(link.lastChild, parts ? parts.map((part) => (part.hit ? h('mark', null, part.t) : part.t)) : []);
     set(link, 'aria-current', current ? 'page' : null);
     const state = session.running ? 'running' : session.unread && !current ? 'unread' : '';
     dot.className = `dot ${state}`;

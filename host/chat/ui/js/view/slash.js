@@ -15,7 +15,7 @@ import { t } from '../i18n.js';
  */
 
 /**
- * A text as a command would be written: Chinese input methods give other signs for the key of the slash.
+ * A text with a normalized slash: Chinese input methods enter other characters with the slash key.
  * @param {string} value
  */
 export function asCommand(value) {
@@ -94,7 +94,7 @@ export class SlashMenu {
   }
 
   /**
-   * Runs a command of the page's own.
+   * Runs a command of the page itself.
    * @param {string} value the whole text
    * @returns {boolean} whether it was one
    */

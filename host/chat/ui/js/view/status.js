@@ -1,5 +1,5 @@
 /**
- * What a screen reader is told without being asked.
+ * Announcements for screen readers.
  *
  * The transcript itself is silent, or every token would be read. Two regions speak: one waits its turn, one interrupts and
  * is for errors only.

@@ -15,7 +15,7 @@ import { pendingView } from './pending.js';
 import { ScrollOwner } from './scroll.js';
 import { failure } from './toast.js';
 
-/** So long without a connection an answer that is being written is said to stand still. */
+/** After this time without a connection, an answer that is being written is shown as interrupted. */
 const LOST_MS = 1_500;
 /** More messages than this are not all kept in the document. */
 const MOST_LIVE = 400;
@@ -72,7 +72,7 @@ export class TranscriptView {
     client.on('connection', () => {
       this.#mark('*');
       clearTimeout(this.lost);
-      // A reconnect that takes a moment is nobody's business.
+      // A quick reconnect need not be shown.
       if (!client.online) this.lost = setTimeout(() => this.#mark('*'), LOST_MS);
     });
     delegate(this.node, 'click', '[data-action]', (_event, button) => {
@@ -249,7 +249,7 @@ export class TranscriptView {
     this.scroll.reveal(next);
   }
 
-  /** Has the observer look again at every message once there are too many: it speaks only when something changes. */
+  /** Makes the observer check every message again once there are too many: it reports only changes. */
   #watchFar() {
     const count = this.views.size;
     if (count <= MOST_LIVE || count === this.watched || this.client.model?.runs.size) return;

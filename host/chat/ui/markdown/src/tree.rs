@@ -272,7 +272,7 @@ impl Builder<'_> {
     }
 }
 
-/// The text of a code block's pieces.
+/// The joined texts of a code block.
 fn plain(children: &[Node]) -> String {
     children
         .iter()

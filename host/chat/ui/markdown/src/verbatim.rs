@@ -54,8 +54,8 @@ fn without(text: String, spans: &[Range<usize>]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A piece of text and the block in which it stands.
-struct Piece {
+/// A run of text and the block in which it stands.
+struct TextRun {
     range: Range<usize>,
     block: usize,
 }
@@ -63,7 +63,7 @@ struct Piece {
 /// Where the parser finds what, before anything is hidden.
 #[derive(Default)]
 struct Outline {
-    pieces: Vec<Piece>,
+    runs: Vec<TextRun>,
     /// All that is shown in some way, in order of its beginning.
     shown: Vec<Range<usize>>,
     /// The definitions that a link uses, in order.
@@ -108,7 +108,7 @@ impl Outline {
                 Event::End(tag) => block += usize::from(is_block_end(tag)),
                 Event::Text(_) => {
                     outline.shown.push(range.clone());
-                    outline.pieces.push(Piece { range, block });
+                    outline.runs.push(TextRun { range, block });
                 }
                 Event::Code(_)
                 | Event::Html(_)
@@ -134,7 +134,7 @@ impl Outline {
     /// The formulas, in order.
     fn formulas(&self, source: &str, open: bool) -> Vec<Range<usize>> {
         let marks = self.marks(source);
-        let last_block = self.pieces.last().map_or(0, |piece| piece.block);
+        let last_block = self.runs.last().map_or(0, |run| run.block);
         let mut spans: Vec<Range<usize>> = Vec::new();
         for (at, mark) in marks.iter().enumerate() {
             let start = mark.range.start;
@@ -164,9 +164,9 @@ impl Outline {
     fn marks<'a>(&self, source: &'a str) -> Vec<Mark<'a>> {
         let mut marks = Vec::new();
         let mut before = 0;
-        for Piece { range, block } in &self.pieces {
+        for TextRun { range, block } in &self.runs {
             let written = source.get(range.clone()).unwrap_or_default();
-            // A backslash that belongs to no piece was taken for an escape.
+            // A backslash that belongs to no run was taken for an escape.
             let escape = range.start > before && source.as_bytes()[range.start - 1] == b'\\';
             before = range.end;
             let first = written.chars().next().filter(|_| escape);
@@ -263,7 +263,7 @@ fn is_formula(source: &str, from: usize, to: usize) -> bool {
         && !next.is_some_and(char::is_alphanumeric)
 }
 
-/// The marks within one piece of text.
+/// The marks within one run of text.
 fn find_marks<'a>(source: &'a str, range: Range<usize>, block: usize, marks: &mut Vec<Mark<'a>>) {
     let mut at = range.start;
     while let Some(next) = source[at..range.end].find(['\\', '$']) {
