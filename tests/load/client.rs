@@ -1,4 +1,4 @@
-//! The clients: raw HTTP/1.1, so that they cost little beside the gateway they load.
+//! The clients: raw HTTP/1.1, so that they cost little compared to the gateway under load.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -16,15 +16,15 @@ use crate::upstream::{TOKENS, find};
 pub(crate) const KEY: &str = "sk-load-0001";
 /// How long a response may take; only a gateway that hangs is so slow.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// How far apart paced streams begin, so that their tokens do not come all at the same moment.
+/// How far apart paced streams begin, so that their tokens do not all arrive at the same moment.
 const APART: Duration = Duration::from_millis(2);
 
-/// What is asked for.
+/// The kind of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// One JSON.
+    /// One JSON document.
     Whole,
-    /// A stream that comes at once.
+    /// A stream without pauses.
     Burst,
     /// A stream of one token.
     First,
@@ -52,7 +52,7 @@ impl Ask {
     }
 }
 
-/// One connection that asks the same again and again.
+/// One connection that repeats a request.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
@@ -102,7 +102,7 @@ impl Client {
         }
     }
 
-    /// Asks for a stream and reads for as long as it is polled; never ends otherwise than with an error.
+    /// Requests a stream and reads it while it is polled; it only ends with an error.
     async fn follow(&mut self) -> anyhow::Result<()> {
         loop {
             self.stream.write_all(&self.request).await?;
@@ -118,7 +118,7 @@ impl Client {
         }
     }
 
-    /// Checks once that the response is the right one, so that nothing is measured that does not work.
+    /// Checks once that the response is right, so that only working gateways are measured.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -187,7 +187,7 @@ pub(crate) fn content_length(head: &[u8]) -> Option<usize> {
 /// Asks on `connections` connections, each for itself as fast as it gets responses, and gives the number of responses.
 ///
 /// # Errors
-/// The first thing that goes wrong.
+/// The first error.
 pub(crate) async fn press(
     address: SocketAddr,
     ask: Ask,
@@ -217,10 +217,10 @@ pub(crate) async fn press(
     Ok(responses)
 }
 
-/// Asks on one connection again and again and gives the times to the first byte of the bodies.
+/// Repeats a request on one connection and returns the times to the first byte of the bodies.
 ///
 /// # Errors
-/// The first thing that goes wrong.
+/// The first error.
 pub(crate) async fn probe(
     address: SocketAddr,
     ask: Ask,

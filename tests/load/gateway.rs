@@ -24,9 +24,9 @@ pub(crate) enum Kind {
     Nginx,
     Hyper,
     Envoy,
-    /// Sluicegate, asking the model server for what the client asks for.
+    /// Sluicegate, streaming from the model server only if the client asks for a stream.
     AsClient,
-    /// Sluicegate as it is by default: always a stream from the model server, made one JSON where that is wanted.
+    /// Sluicegate with its defaults: always a stream from the model server, turned into one JSON response on request.
     Always,
 }
 
@@ -71,10 +71,10 @@ pub(crate) struct Gateway {
     pub(crate) process: Process,
 }
 
-/// Starts a gateway and waits until it listens; `None` if its program is not there.
+/// Starts a gateway and waits until it listens; `None` if its program is missing.
 ///
 /// # Errors
-/// If it does not start; its own words are in a file that the message names.
+/// If it does not start; the message names the file with its output.
 pub(crate) async fn start(
     kind: Kind,
     programs: &Programs,
@@ -142,7 +142,7 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 
 fn launch(mut command: Command, place: &Place) -> anyhow::Result<Process> {
     let errors = File::create(place.file("err"))?;
-    // The access log is written, but nobody keeps it.
+    // The access log is written, but not kept.
     command.stdout(Stdio::null()).stderr(errors);
     command.env("TOKIO_WORKER_THREADS", "1");
     Process::start(command)
@@ -262,7 +262,7 @@ fn envoy(mut command: Command, place: &Place) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// A thousand keys, so that looking one up is not for nothing.
+/// A thousand keys, so that the lookup has a cost.
 fn sluicegate(mut command: Command, place: &Place, stream: &str) -> anyhow::Result<Command> {
     let mut keys = String::new();
     for n in 2..=1_000 {

@@ -1,4 +1,4 @@
-//! What the gateway costs beside others: nginx, Envoy and a bare hyper proxy, in one run on one core.
+//! The cost of the gateway compared to nginx, Envoy and a bare hyper proxy, in one run on one core.
 //!
 //! `cargo run --release -p sluicegate-tests --bin load` builds the gateway, starts everything on loopback ports that are
 //! free, and prints a table in Markdown. It takes about four minutes. The gateway under test has one core and one thread to

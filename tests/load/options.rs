@@ -54,7 +54,7 @@ impl Options {
                 "--load" => options.load = Some(load(value)?),
                 "--seconds" => options.round = Duration::from_secs(value.parse()?),
                 "--gateway" => options.gateway = Some(std::path::absolute(value)?),
-                other => bail!("`{other}` is none of --only, --load, --seconds and --gateway"),
+                other => bail!("`{other}` must be one of --only, --load, --seconds and --gateway"),
             }
         }
         Ok(options)
@@ -75,7 +75,7 @@ fn kind(word: &str) -> anyhow::Result<Kind> {
     let found = Kind::ALL.into_iter().find(|kind| kind.word() == word);
     found.with_context(|| {
         let words = Kind::ALL.map(Kind::word).join(", ");
-        format!("`{word}` is none of {words}")
+        format!("`{word}` must be one of {words}")
     })
 }
 
@@ -84,6 +84,6 @@ fn load(word: &str) -> anyhow::Result<Load> {
         "unary" => Load::Unary,
         "bursts" => Load::Bursts,
         "paced" => Load::Paced,
-        other => bail!("`{other}` is none of unary, bursts and paced"),
+        other => bail!("`{other}` must be one of unary, bursts and paced"),
     })
 }

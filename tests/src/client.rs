@@ -328,7 +328,7 @@ impl Stream {
         }
     }
 
-    /// Closes the connection in mid-response; says when.
+    /// Closes the connection in mid-response; returns when.
     pub async fn hang_up(self) -> Instant {
         let mut connection = self.connection;
         let at = Instant::now();

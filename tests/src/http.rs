@@ -163,7 +163,7 @@ impl<R: AsyncRead + Unpin> Source<R> {
         while self.more().await {}
     }
 
-    /// Like `fill`, where a broken connection is as good as a closed one.
+    /// Like `fill`, but a broken connection counts as a closed one.
     async fn more(&mut self) -> bool {
         self.fill().await.unwrap_or(false)
     }

@@ -39,7 +39,7 @@ fn log() -> &'static Log {
     })
 }
 
-/// From now on every line of the process is kept, as the gateway's own JSON format has it.
+/// Starts to keep every line of the process, in the gateway's JSON format.
 ///
 /// # Panics
 /// If something else has taken the process's log.

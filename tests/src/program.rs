@@ -1,4 +1,4 @@
-//! Programs of other languages that tests run: finding them, running them to their end, saying loudly when they are missing.
+//! Programs of other languages that tests run: finds them, runs them to their end, and reports loudly if they are missing.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -17,15 +17,15 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Leaves a test out because of what the machine lacks.
+/// Skips a test because the machine lacks something.
 ///
 /// # Errors
-/// In CI (`CI=true`), where nothing may be left out.
+/// In CI (`CI=true`), where no test may be skipped.
 pub fn skip(why: &str) -> anyhow::Result<()> {
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         bail!("{why}");
     }
-    // Not `eprintln!`, which the test runner swallows where a test passes: a skipped test must be seen.
+    // Not `eprintln!`, which the test runner hides if the test passes: a skipped test must be visible.
     writeln!(std::io::stderr(), "\n*** SKIPPED: {why} ***\n")?;
     Ok(())
 }

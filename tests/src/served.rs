@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::{Client, within};
 
-/// The program at `path`, without what the environment of the test could change about it.
+/// The program at `path`, with an environment that cannot change its behaviour.
 pub fn program(path: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(path);
     command
@@ -36,7 +36,7 @@ pub fn program(path: &str, arguments: &[&str]) -> Command {
 pub struct Served {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// Its configuration, where the test does not keep it.
+    /// Its configuration, if the test does not keep it.
     _file: Option<NamedTempFile>,
 }
 

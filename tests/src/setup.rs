@@ -1,4 +1,4 @@
-//! A configuration in the making: the parts that a test cares about, and nothing else.
+//! Builds configurations from the parts that a test needs.
 
 use std::fmt::Write as _;
 
@@ -18,12 +18,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Nothing but the model server.
+    /// Only the model server.
     pub fn before(upstream: &Upstream) -> Self {
         Self::before_url(&upstream.url())
     }
 
-    /// As [`Setup::before`], for a model server of which only the address is known.
+    /// As [`Setup::before`], for a model server of which the test knows only the address.
     pub fn before_url(url: &str) -> Self {
         Self {
             upstream_url: url.to_owned(),

@@ -15,7 +15,7 @@ pub const TOKEN: &str = "token-of-the-tests-0123456789";
 /// A token that logs in somebody else, who may not see that much.
 pub const OTHER_TOKEN: &str = "token-of-somebody-else-0123456789";
 
-/// How long answers under way may go on at the end.
+/// How long running answers may go on at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// A running web gateway with an empty store. [`Web::shutdown`] ends it in order.

@@ -43,7 +43,7 @@ async fn understands(language: Language) -> anyhow::Result<()> {
     let url = format!("http://{}", gateway.address());
     let found = client.run(&url, KEY).await?;
 
-    // All differences at once: a client's run is too slow to be told of them one by one.
+    // All differences in one report: a client's run is too slow to fix them one by one.
     let expected = expected();
     let differences: Vec<String> = expected
         .iter()

@@ -1,4 +1,4 @@
-//! Embeds the chat page: its files, and beside them the Markdown module, which is compiled here.
+//! Embeds the files of the chat page, and the Markdown module, which is compiled here.
 //!
 //! The result is `page.rs` in the build's output folder: a table of path and bytes.
 

@@ -29,7 +29,7 @@ pub struct Hosts {
 /// A request under a foreign host name, or from a foreign page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Foreign {
-    /// The host name is not one of the gateway's.
+    /// The gateway does not have this host name.
     #[error(
         "The gateway is not known as {host:?}. If that is one of its names, add it to {key} in the configuration."
     )]

@@ -1,4 +1,4 @@
-"""What the official Python client makes of the gateway's answers.
+"""What the official Python client makes of the gateway's responses.
 
 Prints one line of JSON for each case: {"case": name, "found": facts}. Judges nothing; the Rust test does.
 """

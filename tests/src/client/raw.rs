@@ -135,12 +135,12 @@ impl Raw {
         Instant::now()
     }
 
-    /// Closes the connection in order; says when.
+    /// Closes the connection in order; returns when.
     pub fn hang_up(self) -> Instant {
         Instant::now()
     }
 
-    /// Breaks the connection (TCP reset); says when.
+    /// Breaks the connection (TCP reset); returns when.
     pub fn reset(self) -> Instant {
         // Without it closing is orderly; a failure would show in the test that wants a reset.
         let _ = self.write.as_ref().set_zero_linger();

@@ -112,7 +112,7 @@ async fn the_page_in_the_browser_does_what_its_tests_promise() -> anyhow::Result
     let lines = logs::lines(|_| true);
     let lines: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
     fs::write(outputs().join("gateway.log"), lines.concat())?;
-    // All at once: a run is too slow to be told of one suite after the other.
+    // All suites in one report: a run is too slow to fix them one by one.
     anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One JSON of a stream without an adapter: from a model server that speaks OpenAI's API and streams unasked.
+//! One JSON response from a stream without an adapter: the model server speaks OpenAI's API, and always streams.
 
 use hyper::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Attempts: what another model server may mend, nobody sees; what it may not, decides.
+//! Attempts: a failure that another model server may mend is not seen by anybody; any other failure decides the exchange.
 
 use hyper::Method;
 use serde_json::{Value, json};

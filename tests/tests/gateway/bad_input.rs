@@ -1,4 +1,4 @@
-//! Requests that are HTTP and yet no proper chat request: each gets an error that says why.
+//! HTTP requests that are not valid chat requests: each gets an error that says why.
 
 use hyper::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What a stage may change, and what becomes of its own responses and refusals.
+//! What a stage may change, and how its own responses and refusals reach the client.
 
 use serde_json::json;
 use sluicegate_tests::{Script, Setup, Upstream, guest, logs};

@@ -1,4 +1,4 @@
-//! What strangers send where an HTTP request should be: each gets a proper error, and nothing is taken for what it is not.
+//! Bytes that are not a valid HTTP request: each gets a proper error, and nothing is misread.
 
 use hyper::Method;
 use serde_json::json;

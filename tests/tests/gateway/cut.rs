@@ -1,4 +1,4 @@
-//! Bodies that must be cut off, since no error event can be given: all that was sent before arrives first.
+//! Bodies that must be cut off because no error event can be sent: everything before the cut arrives first.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};

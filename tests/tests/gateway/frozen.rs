@@ -1,4 +1,4 @@
-//! A model server that is up and does nothing, since a client has left.
+//! A model server that is up but inactive since a client has left.
 
 use std::io::Write as _;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! Comment lines that keep a silent stream alive: when they come, where they may stand, and where not.
+//! Comment lines that keep a silent stream alive: when they are sent, and where they may be placed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Plugins that misbehave while they serve: the client gets the documented error, and nobody else notices.
+//! Plugins that misbehave while they serve: the client gets the documented error, and other exchanges are not affected.
 
 mod budgets;
 mod observers;

@@ -1,4 +1,4 @@
-//! Who asks, under which id, and what is written down about it.
+//! Clients, request ids, and what the logs say about them.
 
 use std::sync::Arc;
 

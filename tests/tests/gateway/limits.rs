@@ -1,4 +1,4 @@
-//! What a client meets past a limit: of connections, of exchanges, of sandboxes. And requests that queue up by themselves.
+//! Limits of connections, exchanges and sandboxes: what a client gets beyond them. And pipelined requests.
 
 use std::time::Duration;
 

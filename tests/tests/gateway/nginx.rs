@@ -1,5 +1,4 @@
-//! A real nginx in front of the gateway, with the buffering that it has where nobody says otherwise: a stream passes it event by
-//! event.
+//! A real nginx with its default buffering in front of the gateway: a stream passes it event by event.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Habits of a real Ollama that no client should meet as they are.
+//! Habits of a real Ollama that clients must not see.
 
 use serde_json::{Value, json};
 use sluicegate_tests::upstream::ollama;

@@ -1,5 +1,5 @@
-//! The way outward: what an inner stage replies, what a stage refuses and every failure pass the stages before, which may
-//! rewrite them; what those fail to do is still a proper error.
+//! The way outward: replies, refusals and failures pass the stages before, which may rewrite them; a failure of those is
+//! still a proper error.
 
 use hyper::Method;
 use serde_json::{Value, json};

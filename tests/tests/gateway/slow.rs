@@ -1,4 +1,4 @@
-//! Clients that are slow, at either end of an exchange: each has its time, and holds up nobody else.
+//! Slow clients, at both ends of an exchange: each has a timeout, and does not delay others.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Snapshots: what has not changed goes on, what is gone leaves nothing behind.
+//! Replaced snapshots: unchanged parts go on, removed parts leave nothing behind.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What `/upstreams` tells of the model servers: their state, version and models in memory.
+//! What `/upstreams` shows of the model servers: their state, version and models in memory.
 
 use serde_json::{Value, json};
 use sluicegate_sim::{self as demo, Pace};

@@ -1,4 +1,4 @@
-//! What the probes found where contract and gateway did not agree, with the guest filter in place of a front.
+//! Differences between contract and gateway that the probes found, tested with the guest filter instead of a front.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Bodies of responses: where they end, and what happens to those whose framing makes no sense.
+//! Bodies of responses: where they end, and what happens if their framing is invalid.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Heads of responses: what is passed on as it is, and what makes no sense.
+//! Heads of responses: what is forwarded as it is, and what is invalid.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The module's edge: three functions over two buffers that live as long as the instance.
+//! The module's interface: three functions and two buffers that live as long as the instance.
 //!
 //! The page calls `input(len)`, writes the UTF-8 text at the address it got, calls `parse(streaming)`, and reads that many
-//! bytes at `output()`. Addresses are good until the next call, which may move the memory.
+//! bytes at `output()`. Addresses are valid until the next call, which may move the memory.
 
 #![expect(
     unsafe_code,
@@ -27,7 +27,7 @@ extern "C" fn input(len: usize) -> *mut u8 {
     })
 }
 
-/// Parses the text and returns the length of the answer in bytes. Text that is not UTF-8 is read with replacement characters.
+/// Parses the text and returns the length of the output in bytes. Invalid UTF-8 is replaced.
 #[unsafe(no_mangle)]
 extern "C" fn parse(streaming: u32) -> usize {
     let mode = if streaming == 0 {
@@ -41,7 +41,7 @@ extern "C" fn parse(streaming: u32) -> usize {
     length
 }
 
-/// Where the answer of the last `parse` begins.
+/// The address of the output of the last `parse`.
 #[unsafe(no_mangle)]
 extern "C" fn output() -> *const u8 {
     OUTPUT.with_borrow(|output| output.as_ptr())

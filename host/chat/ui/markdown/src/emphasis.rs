@@ -38,7 +38,7 @@ pub(crate) fn pair(children: Vec<Node>, open: bool) -> Vec<Node> {
     done
 }
 
-/// Joins two single `*` that the parser gave one by one, where they stand together.
+/// Joins two adjacent single `*` that the parser returned separately.
 fn join(children: Vec<Node>) -> Vec<Node> {
     let mut joined: Vec<Node> = Vec::with_capacity(children.len());
     for node in children {
@@ -52,8 +52,8 @@ fn join(children: Vec<Node>) -> Vec<Node> {
     joined
 }
 
-/// How many nodes stand between a mark and its partner, if it has one. Only `**` beside wide characters needs this: all
-/// other pairs the parser has found itself.
+/// How many nodes stand between a mark and its partner, if it has one. Only `**` beside wide characters needs this: the
+/// parser finds all other pairs.
 fn partner(mark: &str, after: &[Node], before: Option<&Node>) -> Option<usize> {
     if mark != "**" {
         return None;

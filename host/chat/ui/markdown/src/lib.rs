@@ -34,7 +34,8 @@ pub enum Mode {
 /// | `["h", level, …]` | heading, level 1 to 6 |
 /// | `["ol", start, …]` | numbered list of `li` |
 /// | `["li", task, …]` | item; task is -1 for none, 0 open, 1 done |
-/// | `["pre", language, text, closed, info?]` | code block; language is `""` where none is named; closed is 0 or 1; info is what stands behind the fence, where that is more |
+/// | `["pre", language, text, closed, info?]` | code block; language is `""` if none is named; closed is 0 or 1; info is the
+/// text after the fence, if that is more |
 /// | `["hr"]` `["br"]` | rule, line break |
 /// | `["table", [align, …], head, row, …]` | align is `""`, `"left"`, `"center"`, `"right"`; a row is `["tr", cell, …]`, a cell `["td", …]` |
 /// | `["em", …]` `["b", …]` `["s", …]` | emphasis, strong emphasis, struck out |
@@ -42,11 +43,11 @@ pub enum Mode {
 /// | `["a", target, title, …]` | link; the target is what was written, allowed or not |
 /// | `["img", target, title, …]` | image; the rest is its description |
 ///
-/// HTML is text. A line break in a paragraph is a `br`: people, and models, mean it. Nothing of the source is left out but its
-/// marks: formulas, link definitions that no link uses and table cells without a column are text as it is written.
+/// HTML is text. A line break in a paragraph is a `br`: people, and models, mean it. Only the marks of the source are left
+/// out: formulas, unused link definitions and table cells without a column are literal text.
 ///
 /// # Panics
-/// Never on its own account.
+/// Never.
 #[must_use]
 pub fn tokens(source: &str, mode: Mode) -> String {
     match mode {

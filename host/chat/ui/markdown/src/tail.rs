@@ -1,12 +1,12 @@
-//! How a text that is still being written is shown.
+//! Prepares a text that is still being written.
 //!
-//! Responsible for what the parser cannot know: that more will come. A code span that has begun is closed; a table's first
-//! row, a mark at the very end and a link whose address is not complete are held back until the rest is there.
+//! Responsible for what the parser cannot know: that more text will follow. A code span that has begun is closed; a table's
+//! first row, a mark at the very end and a link whose address is not complete are held back until the rest is there.
 
 use std::borrow::Cow;
 
-/// The text to parse in place of `source`. It is `source`, possibly without its last characters, possibly with a mark
-/// added at its end; all offsets before the end stay good.
+/// The text to parse instead of `source`: `source`, perhaps without its last characters, or with a mark added at its end. All
+/// offsets before the end stay valid.
 pub(crate) fn complete(source: &str) -> Cow<'_, str> {
     let start = last_paragraph(source);
     if in_fence(source) {

@@ -1,4 +1,4 @@
-//! The parser's flat events, gathered into a tree of nodes.
+//! Builds a tree of nodes from the parser's flat events.
 //!
 //! Responsible for nesting, for the source range of each top-level block, and for a bound on depth. The meaning of each
 //! node is documented at [`crate::tokens`].
@@ -11,7 +11,7 @@ use pulldown_cmark::{
 
 use crate::{emphasis, verbatim};
 
-/// What goes beyond `CommonMark`.
+/// The extensions of `CommonMark`.
 pub(crate) const OPTIONS: Options = Options::ENABLE_TABLES
     .union(Options::ENABLE_STRIKETHROUGH)
     .union(Options::ENABLE_TASKLISTS);
@@ -28,7 +28,7 @@ pub(crate) enum Node {
     Mark(String),
     /// A code span.
     Code(String),
-    /// A code block. `info` is what stands behind its fence, where that is more than the language.
+    /// A code block. `info` is the text after its fence, if that is more than the language.
     Pre {
         language: String,
         info: String,
@@ -43,10 +43,10 @@ pub(crate) enum Node {
     Branch(Kind, Vec<Self>),
 }
 
-/// What a node with children is.
+/// The kind of a node with children.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kind {
-    /// Nothing: what is nested too deeply, or of no meaning here. Its children go to its parent.
+    /// Nothing: it is nested too deeply, or has no meaning here. Its children go to its parent.
     Plain,
     Paragraph,
     Heading(u8),
@@ -68,7 +68,7 @@ pub(crate) enum Kind {
         target: String,
         title: String,
     },
-    /// A code block while it is open, with what stands behind its fence; ends as [`Node::Pre`].
+    /// An open code block, with the text after its fence; ends as [`Node::Pre`].
     CodeBlock(String),
 }
 
@@ -164,7 +164,7 @@ impl Builder<'_> {
         self.add(node, range);
     }
 
-    /// The message's own words for what the parser gives as `text`; where the parser has changed them, its own.
+    /// The source of a `text` event; if the parser has changed it, the text of the event.
     fn as_written<'t>(&'t self, text: &'t str, range: &Range<usize>) -> &'t str {
         match self.source.get(range.clone()) {
             Some(parsed) if parsed == text => &self.written[range.clone()],
@@ -205,7 +205,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Cells beyond those of the table's head are none to the parser: their words go to the last one.
+    /// The parser ignores cells beyond those of the table's head: their words go to the last cell.
     fn keep_excess(&self, row: &mut Frame) {
         let rest = self.written.get(self.cell_end..row.range.end);
         let rest = rest

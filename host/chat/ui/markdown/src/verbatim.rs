@@ -1,4 +1,4 @@
-//! What a message holds that Markdown would take away although nothing shows it.
+//! Keeps parts of a message that Markdown would remove without showing them.
 //!
 //! Formulas are not rendered, so they are shown as they are written: the parser must not take the backslashes of `\(`, `\[`,
 //! `\\` and `\{` for escapes, nor what is between them for markup. A link definition that no link uses (also `[^1]: …`, which
@@ -15,14 +15,15 @@ use crate::tree::OPTIONS;
 /// Stands for each mark that the parser must not see. A letter, which has no meaning anywhere.
 const FILLER: u8 = b'x';
 
-/// How many other marks may stand between the beginning and the end of a formula. Bounds the search, whatever the message.
+/// How many other marks may stand between the beginning and the end of a formula. Bounds the search for any message.
 const AHEAD: usize = 64;
 
 /// A formula that is hidden may have held the link that used a definition, and a definition a formula. Few messages need more
 /// than the first round.
 const ROUNDS: usize = 4;
 
-/// The text to parse in place of `source`, of the same length. With `open` a formula without end goes on to the end.
+/// The text to parse instead of `source`, of the same length. With `open`, a formula without an end extends to the end of the
+/// text.
 pub(crate) fn hide(source: &str, open: bool) -> Cow<'_, str> {
     if !source.contains(['\\', '$']) && !source.contains("]:") {
         return Cow::Borrowed(source);
@@ -60,7 +61,7 @@ struct TextRun {
     block: usize,
 }
 
-/// Where the parser finds what, before anything is hidden.
+/// What the parser finds, and where, before anything is hidden.
 #[derive(Default)]
 struct Outline {
     runs: Vec<TextRun>,
