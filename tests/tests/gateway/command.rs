@@ -341,24 +341,74 @@ async fn a_log_that_nobody_reads_stops_nothing() {
 }
 
 #[tokio::test]
-async fn sighup_is_ignored_with_a_line() {
+async fn sighup_and_the_command_reload_read_the_configuration_again() {
     let upstream = Upstream::always(Script::ndjson(&ollama::stream(&["Hello"]))).await;
-    let file = written(&Setup::before(&upstream).chat().toml());
+    let setup = Setup::before(&upstream).server("reload = \"0s\"");
+    let keyed = setup
+        .clone()
+        .chat_with(r#"{ name = "a", key = "sk-a" }"#, "");
+    let token = |toml: String| toml.replace("[admin]\n", "[admin]\ntoken = \"secret\"\n");
+    let open = token(setup.chat().toml());
+    let keyed = token(keyed.toml());
+    let file = written(&open);
     let mut served = Served::start(program(&["serve", "--config", path(&file)]));
-    let (client, _) = served.addresses().await;
+    let (client, admin) = served.addresses().await;
+    let status = async || client.chat(&question(false)).await.status;
+    let in_force = |line: &Value| line["generation"] != Value::Null;
+    assert_eq!(status().await, 200);
+    std::fs::write(file.path(), &keyed).expect("written");
+    assert_eq!(status().await, 200, "it reads the file on request only");
     served.signal("HUP").await;
-    let line = served
-        .line("a warning", |line| line["level"] == "warn")
-        .await;
-    assert!(
-        line["msg"]
-            .as_str()
-            .is_some_and(|text| text.contains("SIGHUP")),
-        "{line}"
+    let line = served.line("the reload", in_force).await;
+    assert_eq!(
+        (&line["level"], &line["generation"]),
+        (&json!("info"), &json!(2))
     );
-    assert_eq!(client.chat(&question(false)).await.status, 200);
+    assert_eq!(status().await, 401);
+
+    // The port was chosen by the system.
+    let address = admin.address().to_string();
+    let reload = async || {
+        let mut command = program(&["reload", "--config", path(&file)]);
+        command.env("SLUICEGATE_ADMIN_LISTEN", &address);
+        let output = within("the end of the command", command.output()).await;
+        let output = output.expect("it starts");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    std::fs::write(file.path(), &open).expect("written");
+    let (code, out, err) = reload().await;
+    assert_eq!(
+        (code, out.trim()),
+        (Some(0), "in force: generation 3"),
+        "{err}"
+    );
+    assert_eq!(status().await, 200);
+    // What only the gateway finds out: the plugin's file is not there.
+    let broken = open.replace("builtin:aggregate", "/nowhere.wasm");
+    std::fs::write(file.path(), broken).expect("written");
+    let (code, _, err) = reload().await;
+    assert_eq!(code, Some(1), "{err}");
+    assert!(
+        err.contains("plugin.aggregate.source") && err.contains("generation 3"),
+        "{err}"
+    );
+    assert_eq!(status().await, 200);
+    // What the command itself finds out.
+    std::fs::write(file.path(), "[[listener]]\n").expect("written");
+    assert_eq!(reload().await.0, Some(2));
     served.signal("TERM").await;
     assert_eq!(served.ended().await, Some(0));
+    let (code, _, err) = reload().await;
+    assert_eq!(code, Some(2), "{err}");
+    std::fs::write(file.path(), &open).expect("written");
+    let (code, _, err) = reload().await;
+    assert_eq!(code, Some(1), "nobody listens there: {err}");
+    assert!(err.contains("cannot be asked"), "{err}");
 }
 
 #[tokio::test]

@@ -262,8 +262,8 @@ async fn a_plugin_file_a_secret_and_their_problems_are_followed() {
 #[tokio::test]
 async fn listeners_come_and_go_while_exchanges_end_where_they_began() {
     let barrier = Barrier::new();
-    let script = Script::sse_head().piece("data: one\n\n").wait(&barrier);
-    let upstream = Upstream::always(script.piece("data: two\n\n")).await;
+    let script = Script::sse_head().chunk("data: one\n\n").wait(&barrier);
+    let upstream = Upstream::always(script.chunk("data: two\n\n")).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("sluicegate.toml");
     fs::write(&file, configuration(&upstream, "")).expect("written");
