@@ -12,6 +12,7 @@ use super::bindings::All;
 use super::cache::Cache;
 use super::error::Error;
 use super::host::add_io_to_linker;
+use super::outside::Outside;
 use super::owner::Owner;
 use super::store::{State, TICK};
 
@@ -65,6 +66,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<State>,
+    outside: Outside,
     /// How many sandboxes exchanges can hold.
     sandboxes: usize,
     images: Cache,
@@ -95,6 +97,19 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn with_sandboxes(count: u32) -> Result<Self, Error> {
+        Self::with(count, Outside::System)
+    }
+
+    /// An engine whose guests can repeat what they did: their clocks stand still at [`FIXED_MS`](super::FIXED_MS), and every
+    /// instance gets the same random bytes.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn repeatable() -> Result<Self, Error> {
+        Self::with(RESERVE, Outside::Fixed)
+    }
+
+    fn with(count: u32, outside: Outside) -> Result<Self, Error> {
         let start = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
         let no_room = |error: wasmtime::Error| {
             Error::Engine(format!(
@@ -114,6 +129,7 @@ impl Engine {
         Ok(Self(Arc::new(Inner {
             wasmtime,
             linker,
+            outside,
             sandboxes: count as usize,
             images: Cache::default(),
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -133,7 +149,12 @@ impl Engine {
 
     /// A store for one instance.
     pub(super) fn store(&self, owner: &Arc<Owner>) -> Store<State> {
-        State::store(owner, &self.0.wasmtime, self.0.waiting.clone())
+        State::store(
+            owner,
+            self.0.outside,
+            &self.0.wasmtime,
+            self.0.waiting.clone(),
+        )
     }
 
     pub(super) fn images(&self) -> &Cache {

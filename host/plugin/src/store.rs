@@ -13,6 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::error::Error;
 use super::host::wasi::{Console, context as wasi_context};
+use super::outside::Outside;
 use super::owner::Owner;
 
 /// How often a running guest is looked at. A CPU budget is a number of these.
@@ -47,6 +48,9 @@ pub struct TargetInfo {
 /// What a store holds.
 pub(super) struct State {
     pub(super) owner: Arc<Owner>,
+    pub(super) outside: Outside,
+    /// Random bytes that the guest was given, where these are fixed.
+    pub(super) drawn: usize,
     /// The context of the exchange during a call.
     pub(super) context: Option<Box<Context>>,
     /// For an adapter: whom its attempt asks.
@@ -84,11 +88,14 @@ impl State {
     /// A store for one instance.
     pub(super) fn store(
         owner: &Arc<Owner>,
+        outside: Outside,
         engine: &wasmtime::Engine,
         waiting: Arc<Semaphore>,
     ) -> Store<Self> {
         let state = Self {
             owner: owner.clone(),
+            outside,
+            drawn: 0,
             context: None,
             target: None,
             lines_left: LINES_PER_CALL,
@@ -265,6 +272,7 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let Self {
             owner,
+            outside,
             context,
             wasi,
             ..
@@ -273,7 +281,7 @@ impl WasiView for State {
             let req = context.as_ref().map(|context| context.identity.id.clone());
             let console = Console::new(owner.clone(), req, LINES_PER_CALL);
             Box::new(Wasi {
-                ctx: wasi_context(&console),
+                ctx: wasi_context(&console, *outside),
                 table: ResourceTable::new(),
                 console,
             })

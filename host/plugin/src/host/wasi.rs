@@ -14,6 +14,7 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::outside::Outside;
 use crate::owner::Owner;
 
 /// The most random bytes of one call: a guest asks for a seed.
@@ -26,16 +27,17 @@ const WRITE_MAX: usize = 4096;
 const LINE_MAX: usize = 8192;
 
 /// A WASI world with nothing in it but a console.
-pub(crate) fn context(console: &Arc<Console>) -> WasiCtx {
+pub(crate) fn context(console: &Arc<Console>, outside: Outside) -> WasiCtx {
     let output = |stream| Output {
         console: console.clone(),
         stream,
     };
-    WasiCtx::builder()
-        .max_random_size(RANDOM_MAX)
+    let mut wasi = WasiCtx::builder();
+    wasi.max_random_size(RANDOM_MAX)
         .stdout(output(Stream::Out))
-        .stderr(output(Stream::Error))
-        .build()
+        .stderr(output(Stream::Error));
+    outside.furnish(&mut wasi);
+    wasi.build()
 }
 
 /// Where a guest's standard output and error go: each line becomes a line of the gateway's log.
