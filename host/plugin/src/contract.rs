@@ -56,13 +56,10 @@ pub enum Error {
 pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports, Error> {
     let component = component.component_type();
     for (name, _) in component.imports(engine) {
-        match name
-            .strip_prefix(PACKAGE)
-            .and_then(|rest| rest.split_once('@'))
-        {
-            Some((_, version)) => check_version(version)?,
-            None if WASI.iter().any(|prefix| name.starts_with(prefix)) => {}
-            None => return Err(Error::Import(name.to_owned())),
+        if let Some(version) = version(name) {
+            check_version(version)?;
+        } else if !is_given(name) {
+            return Err(Error::Import(name.to_owned()));
         }
     }
     let mut exports = Exports::default();
@@ -102,6 +99,20 @@ pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports,
     } else {
         names.join(", ")
     }))
+}
+
+/// The version of the contract in the name of one of its interfaces.
+pub(super) fn version(name: &str) -> Option<&str> {
+    let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+    Some(version)
+}
+
+/// Whether plugins are given an interface of this name.
+pub(super) fn is_given(name: &str) -> bool {
+    match version(name) {
+        Some(version) => check_version(version).is_ok(),
+        None => WASI.iter().any(|prefix| name.starts_with(prefix)),
+    }
 }
 
 /// Accepts only the gateway's own version: until the contract is frozen, every draft may change everything.

@@ -23,6 +23,7 @@ mod loaded;
 pub mod manifest;
 mod outside;
 mod owner;
+pub mod rehearse;
 pub mod size;
 mod store;
 mod trial;

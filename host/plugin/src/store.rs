@@ -207,6 +207,16 @@ impl State {
         Ok(value)
     }
 
+    /// CPU time of the last call, as its budget counts it.
+    pub(super) fn cpu_counted(&self) -> Duration {
+        TICK * self.ticks_run
+    }
+
+    /// Bytes of the guest's memories.
+    pub(super) fn memory_used(&self) -> usize {
+        self.memory_used
+    }
+
     /// Whether the last call was short.
     pub(super) fn ran_short(&self) -> bool {
         self.ticks_run < LONG

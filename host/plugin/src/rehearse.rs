@@ -1,0 +1,168 @@
+//! A rehearsal of loading, for authors: what a component imports, and what its first calls take.
+//!
+//! It decides nothing. Whether a plugin can be used is up to [`load`](super::load), which also captures and compiles the image.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicegate_contract::Manifest;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use wasmtime::Store;
+use wasmtime::component::{Component, Instance};
+
+use super::calls::Calls;
+use super::engine::Engine;
+use super::owner::Owner;
+use super::store::State;
+use super::{contract, hash, limits, size};
+use sluicegate_config as config;
+use sluicegate_telemetry::metrics::PluginMetrics;
+
+/// CPU budget for each of starting, `describe` and `configure`, as when a plugin is loaded.
+pub const CPU: Duration = Duration::from_secs(10);
+/// Wall-clock limit for each of them.
+const WALL: Duration = Duration::from_secs(15);
+
+/// What was learned of a component, as far as it got.
+#[derive(Debug, Default)]
+pub struct Rehearsal {
+    /// What it imports, in its own order.
+    pub imports: Vec<Import>,
+    /// The versions of the contract that its imports and exports name; one, unless something is wrong.
+    pub versions: Vec<String>,
+    /// The calls that returned: `start`, `describe`, `configure`.
+    pub calls: Vec<Call>,
+    /// What it says of itself.
+    pub manifest: Option<Manifest>,
+    /// Bytes of its memories after the last call.
+    pub memory: Option<usize>,
+}
+
+/// An interface that a component imports.
+#[derive(Debug)]
+pub struct Import {
+    /// Its name, with its version.
+    pub name: String,
+    /// Whether plugins are given it.
+    pub given: bool,
+}
+
+/// What a call took.
+#[derive(Debug)]
+pub struct Call {
+    /// Its name.
+    pub name: &'static str,
+    /// How long it took.
+    pub wall: Duration,
+    /// CPU time as the budget counts it: in steps of 2 ms.
+    pub cpu: Duration,
+}
+
+/// Starts a component, and calls `describe` and `configure`, each within the limits of loading. Ends early, without an error, at
+/// whatever does not work.
+pub async fn rehearse(
+    engine: &Engine,
+    configured: &config::Plugin,
+    bytes: &Arc<[u8]>,
+    metrics: Arc<PluginMetrics>,
+) -> Rehearsal {
+    let owner = Owner {
+        name: configured.name.clone(),
+        limits: limits::while_loading(&configured.limits),
+        metrics,
+        calls: Calls::default(),
+    };
+    let (engine, bytes) = (engine.clone(), bytes.clone());
+    let configuration = hash::configuration(configured);
+    let runtime = Handle::current();
+    // A guest may compute for seconds.
+    let rehearsing = tokio::task::spawn_blocking(move || {
+        let mut rehearsal = Rehearsal::default();
+        runtime.block_on(rehearsal.run(&engine, &Arc::new(owner), &bytes, &configuration));
+        rehearsal
+    });
+    rehearsing.await.unwrap_or_default()
+}
+
+impl Rehearsal {
+    async fn run(
+        &mut self,
+        engine: &Engine,
+        owner: &Arc<Owner>,
+        bytes: &[u8],
+        configuration: &str,
+    ) -> Option<()> {
+        size::check_component(bytes).ok()?;
+        let component = Component::new(engine.wasmtime(), bytes).ok()?;
+        self.read_types(&component, engine);
+        let pre = engine.linker().instantiate_pre(&component).ok()?;
+        let mut store = engine.store(owner);
+        let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
+        let instance = self.call("start", &mut store, start).await?;
+        let text = self.describe(&mut store, instance).await?;
+        self.manifest = Manifest::parse(&text).ok();
+        self.manifest.as_ref()?;
+        self.configure(&mut store, instance, configuration).await
+    }
+
+    async fn describe(&mut self, store: &mut Store<State>, instance: Instance) -> Option<String> {
+        let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe");
+        let function = function.ok()?;
+        let call = async |store: &mut Store<State>| function.call_async(store, ()).await;
+        let (text,) = self.call("describe", store, call).await?;
+        Some(text)
+    }
+
+    async fn configure(
+        &mut self,
+        store: &mut Store<State>,
+        instance: Instance,
+        configuration: &str,
+    ) -> Option<()> {
+        let function =
+            instance.get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure");
+        let function = function.ok()?;
+        let call =
+            async |store: &mut Store<State>| function.call_async(store, (configuration,)).await;
+        self.call("configure", store, call).await.map(drop)
+    }
+
+    fn read_types(&mut self, component: &Component, engine: &Engine) {
+        let types = component.component_type();
+        let engine = engine.wasmtime();
+        for (name, _) in types.imports(engine) {
+            self.imports.push(Import {
+                name: name.to_owned(),
+                given: contract::is_given(name),
+            });
+        }
+        let exports = types.exports(engine).map(|(name, _)| name);
+        let names = types.imports(engine).map(|(name, _)| name).chain(exports);
+        self.versions = names
+            .filter_map(contract::version)
+            .map(str::to_owned)
+            .collect();
+        self.versions.sort();
+        self.versions.dedup();
+    }
+
+    /// Makes one call within the limits of loading.
+    async fn call<T>(
+        &mut self,
+        name: &'static str,
+        store: &mut Store<State>,
+        call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Option<T> {
+        let began = Instant::now();
+        State::begin_call(store, CPU, began + WALL, false);
+        let value = call(store).await.ok()?;
+        self.calls.push(Call {
+            name,
+            wall: began.elapsed(),
+            cpu: store.data().cpu_counted(),
+        });
+        self.memory = Some(store.data().memory_used());
+        Some(value)
+    }
+}
