@@ -36,6 +36,7 @@ mod head;
 mod recent;
 mod record;
 mod request;
+pub mod scripted;
 mod tail;
 
 use std::sync::Arc;

@@ -40,7 +40,7 @@ use candidates::{Candidate, last_of, may_be_mended, seconds_of, sooner};
 use watched::Watched;
 
 /// The most bytes that are taken from the model server at a time.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 
 /// The response of the attempt that decided the exchange.
 pub(super) struct UpstreamResponse {
@@ -478,7 +478,7 @@ fn arrived(bytes: Bytes, last: bool) -> Chunk {
 }
 
 /// An adapter's 502 means that repeating the request will not help.
-fn not_to_repeat(stop: Stop) -> Stop {
+pub(super) fn not_to_repeat(stop: Stop) -> Stop {
     match stop {
         Stop::Failure(failure)
             if failure.kind() == Kind::Refused && failure.status() == StatusCode::BAD_GATEWAY =>

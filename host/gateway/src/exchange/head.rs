@@ -125,20 +125,7 @@ pub(super) fn to_upstream(
     target: &Target,
     body: upstream::Body,
 ) -> Result<Request<upstream::Body>, upstream::Error> {
-    let mut fields = context.request.clone();
-    for name in [
-        header::ORIGIN,
-        header::REFERER,
-        header::COOKIE,
-        header::ACCEPT_ENCODING,
-    ] {
-        fields.remove(name);
-    }
-    for name in &GUARDED {
-        if !context.set_by_stage.has(name) {
-            fields.remove(name);
-        }
-    }
+    let mut fields = fields_to_upstream(context);
     fields
         .entry(header::HOST)
         .or_insert_with(|| target.authority.clone());
@@ -170,6 +157,25 @@ pub(super) fn to_upstream(
     *request.uri_mut() = uri;
     *request.headers_mut() = fields;
     Ok(request)
+}
+
+/// The fields for the model server as the stages left them, without those that concern only the client and the gateway.
+pub(super) fn fields_to_upstream(context: &Context) -> HeaderMap {
+    let mut fields = context.request.clone();
+    for name in [
+        header::ORIGIN,
+        header::REFERER,
+        header::COOKIE,
+        header::ACCEPT_ENCODING,
+    ] {
+        fields.remove(name);
+    }
+    for name in &GUARDED {
+        if !context.set_by_stage.has(name) {
+            fields.remove(name);
+        }
+    }
+    fields
 }
 
 /// A value of visible characters, such as an address or a checked request id.
@@ -217,15 +223,7 @@ pub(super) fn early(context: &mut Context) -> response::Parts {
 }
 
 fn parts(context: &mut Context, status: StatusCode, fields: HeaderMap) -> response::Parts {
-    let (mut parts, ()) = Response::new(()).into_parts();
-    parts.status = status;
-    parts.headers = fields;
-    // `extend` would add to a field of the same name.
-    for (name, value) in context.response_fields.drain() {
-        if let Some(name) = name {
-            parts.headers.insert(name, value);
-        }
-    }
+    let mut parts = left_by_stages(context, status, fields);
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     if Framing::of_content_type(content_type.map(HeaderValue::as_bytes)) != Framing::Document {
         // A proxy in front must not buffer a stream; nginx has to be told so.
@@ -239,6 +237,24 @@ fn parts(context: &mut Context, status: StatusCode, fields: HeaderMap) -> respon
     parts
         .headers
         .insert(REQUEST_ID, visible(&context.identity.id));
+    parts
+}
+
+/// A head without the fields that the gateway adds.
+pub(super) fn left_by_stages(
+    context: &mut Context,
+    status: StatusCode,
+    fields: HeaderMap,
+) -> response::Parts {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = fields;
+    // `extend` would add to a field of the same name.
+    for (name, value) in context.response_fields.drain() {
+        if let Some(name) = name {
+            parts.headers.insert(name, value);
+        }
+    }
     parts
 }
 

@@ -29,6 +29,12 @@ impl FailureReport {
         }
     }
 
+    /// The chain of causes in one line, which the client does not see; "" if there is none.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
     /// Logs it.
     pub fn log(&self, req: &str, route: &str) {
         let Self {
