@@ -9,7 +9,7 @@ mod chat;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
-mod inspect;
+mod plugin;
 mod process;
 mod reload;
 mod serve;
@@ -52,7 +52,7 @@ enum What {
     Wit,
     /// Works with plugins.
     #[command(subcommand)]
-    Plugin(Plugin),
+    Plugin(plugin::Command),
     /// Runs the chat page alone, in front of a gateway that runs elsewhere; or works with its database.
     Chat {
         #[command(flatten)]
@@ -67,18 +67,6 @@ struct Configured {
     /// The configuration file; without it, the default configuration, which the README names.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Plugin {
-    /// Loads a component and shows its manifest and its interfaces. A name such as `builtin:auth` shows a built-in plugin.
-    Inspect {
-        /// The component.
-        file: PathBuf,
-        /// Its configuration as JSON.
-        #[arg(long, default_value = "{}")]
-        config: String,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,9 +122,7 @@ impl Command {
                 What::Chat { configured, what } => {
                     chat::chat(configured.config.as_deref(), what).await
                 }
-                What::Plugin(Plugin::Inspect { file, config }) => {
-                    inspect::inspect(&file, &config).await
-                }
+                What::Plugin(command) => command.run().await,
             }
         });
         // The program does not wait for a compilation whose result is not needed any more.
