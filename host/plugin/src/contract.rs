@@ -101,7 +101,13 @@ pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports,
     }))
 }
 
-/// The version of the contract in the name of one of its interfaces.
+/// The interface in a name of the contract.
+pub(super) fn interface(name: &str) -> Option<&str> {
+    let (interface, _) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+    Some(interface)
+}
+
+/// The version in a name of the contract.
 pub(super) fn version(name: &str) -> Option<&str> {
     let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
     Some(version)

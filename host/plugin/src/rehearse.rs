@@ -29,6 +29,8 @@ const WALL: Duration = Duration::from_secs(15);
 pub struct Rehearsal {
     /// What it imports, in its own order.
     pub imports: Vec<Import>,
+    /// The interfaces of the contract that it exports, without their version.
+    pub exports: Vec<String>,
     /// The versions of the contract that its imports and exports name; one, unless something is wrong.
     pub versions: Vec<String>,
     /// The calls that returned: `start`, `describe`, `configure`.
@@ -137,12 +139,12 @@ impl Rehearsal {
                 given: contract::is_given(name),
             });
         }
-        let exports = types.exports(engine).map(|(name, _)| name);
-        let names = types.imports(engine).map(|(name, _)| name).chain(exports);
-        self.versions = names
-            .filter_map(contract::version)
-            .map(str::to_owned)
-            .collect();
+        let exports = || types.exports(engine).map(|(name, _)| name);
+        let interfaces = exports().filter_map(contract::interface);
+        self.exports.extend(interfaces.map(str::to_owned));
+        let imports = types.imports(engine).map(|(name, _)| name);
+        let versions = imports.chain(exports()).filter_map(contract::version);
+        self.versions.extend(versions.map(str::to_owned));
         self.versions.sort();
         self.versions.dedup();
     }

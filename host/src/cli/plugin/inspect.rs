@@ -1,6 +1,5 @@
 //! `plugin inspect`: what a component is, as the gateway sees it.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,22 +8,21 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{BAD_CONFIGURATION, print};
-use crate::builtin;
-use sluicegate_config::{Plugin, SetLimits, Source};
+use super::source;
+use crate::cli::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::{Engine, Plugin as Loaded, load};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Loads the component and prints its description as JSON.
 pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
-    let config = match serde_json::from_str(configuration) {
+    let config = match source::configuration(configuration) {
         Ok(config) => config,
-        Err(error) => {
-            eprintln!("sluicegate: --config is not JSON: {error}");
+        Err(message) => {
+            eprintln!("sluicegate: {message}");
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let bytes: Arc<[u8]> = match read(file) {
+    let bytes: Arc<[u8]> = match source::read(file) {
         Ok(bytes) => bytes,
         Err(message) => {
             eprintln!("sluicegate: {message}");
@@ -38,18 +36,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let name = file.file_stem().map_or_else(
-        || "plugin".into(),
-        |stem| stem.to_string_lossy().into_owned(),
-    );
-    let plugin = Plugin {
-        name,
-        source: Source::File(file.to_owned()),
-        fail_open: false,
-        limits: SetLimits::default(),
-        config,
-        secrets: BTreeSet::new(),
-    };
+    let plugin = source::plugin(file, Some(config));
     let began = Instant::now();
     let metrics = Metrics::new().plugin(&plugin.name);
     match load::load(&engine, &plugin, bytes.clone(), metrics).await {
@@ -92,16 +79,4 @@ fn describe(plugin: &Loaded, bytes: usize, time: Duration) -> Value {
         "load-ms": time.as_millis(),
         "config-schema": manifest.config,
     })
-}
-
-fn read(file: &Path) -> Result<Arc<[u8]>, String> {
-    if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("builtin:")) {
-        return builtin::PLUGINS
-            .find(name)
-            .map(Arc::from)
-            .map_err(|error| format!("{error}; there are {}", error.names));
-    }
-    std::fs::read(file)
-        .map(Arc::from)
-        .map_err(|error| format!("{} cannot be read: {error}", file.display()))
 }
