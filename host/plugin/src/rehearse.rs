@@ -15,7 +15,7 @@ use super::calls::Calls;
 use super::engine::Engine;
 use super::owner::Owner;
 use super::store::State;
-use super::{contract, hash, limits, size};
+use super::{contract, hash, limits, manifest, size};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
 
@@ -77,11 +77,12 @@ pub async fn rehearse(
     };
     let (engine, bytes) = (engine.clone(), bytes.clone());
     let configuration = hash::configuration(configured);
+    let value = configured.config.clone();
     let runtime = Handle::current();
     // A guest may compute for seconds.
     let rehearsing = tokio::task::spawn_blocking(move || {
         let mut rehearsal = Rehearsal::default();
-        runtime.block_on(rehearsal.run(&engine, &Arc::new(owner), &bytes, &configuration));
+        runtime.block_on(rehearsal.run(&engine, &Arc::new(owner), &bytes, &configuration, &value));
         rehearsal
     });
     rehearsing.await.unwrap_or_default()
@@ -94,6 +95,7 @@ impl Rehearsal {
         owner: &Arc<Owner>,
         bytes: &[u8],
         configuration: &str,
+        value: &serde_json::Value,
     ) -> Option<()> {
         size::check_component(bytes).ok()?;
         let component = Component::new(engine.wasmtime(), bytes).ok()?;
@@ -103,8 +105,8 @@ impl Rehearsal {
         let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
         let instance = self.call("start", &mut store, start).await?;
         let text = self.describe(&mut store, instance).await?;
-        self.manifest = Manifest::parse(&text).ok();
-        self.manifest.as_ref()?;
+        let manifest = self.manifest.insert(Manifest::parse(&text).ok()?);
+        manifest::check(manifest, value).ok()?;
         self.configure(&mut store, instance, configuration).await
     }
 

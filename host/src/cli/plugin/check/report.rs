@@ -261,7 +261,7 @@ impl Report {
         };
         if !versions.is_empty() {
             rows.push(("imports", lines(imports.iter().map(import))));
-            rows.push(("exports", lines(exports.iter().cloned())));
+            rows.push(("exports", exports.join(", ")));
         }
         rows
     }
