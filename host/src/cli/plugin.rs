@@ -1,9 +1,12 @@
 //! `plugin`: for authors and operators, what is in a component.
 
+mod case;
 mod check;
 mod inspect;
+mod message;
 mod refusal;
 mod source;
+mod test;
 mod words;
 
 use std::path::PathBuf;
@@ -33,6 +36,25 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Runs a component on cases: folders with a request, a response, and what is expected to come out at both ends. The
+    /// response arrives whole, byte by byte and cut in two everywhere; clocks and randomness are fixed. Exit code 1 if
+    /// something differs.
+    Test {
+        /// The component, or a name like `builtin:auth`.
+        file: PathBuf,
+        /// A case, or a folder of cases.
+        #[arg(long = "case", value_name = "DIR", required = true)]
+        cases: Vec<PathBuf>,
+        /// The configuration for cases without one: JSON, or a file with JSON or TOML.
+        #[arg(long, value_name = "JSON|FILE")]
+        config: Option<String>,
+        /// Writes what comes out as what is expected.
+        #[arg(long)]
+        update: bool,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Command {
@@ -40,6 +62,21 @@ impl Command {
         match self {
             Self::Check { file, config, json } => {
                 check::check(&file, config.as_deref(), json).await
+            }
+            Self::Test {
+                file,
+                cases,
+                config,
+                update,
+                json,
+            } => {
+                let options = test::Options {
+                    cases,
+                    config,
+                    update,
+                    json,
+                };
+                test::test(&file, options).await
             }
             Self::Inspect { file, config } => inspect::inspect(&file, &config).await,
         }

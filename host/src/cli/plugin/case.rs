@@ -1,0 +1,128 @@
+//! Cases: folders of plain files that say what goes into a plugin, and what is expected to come out.
+//!
+//! | file | is |
+//! | --- | --- |
+//! | `config.json` or `config.toml` | the configuration; without one that of `--config`, or an empty one |
+//! | `request.http` | the client's request: head, empty line, body |
+//! | `response.http` | the model server's response; may be missing where only the request is of interest |
+//! | `expected-upstream.http` | what the model server is asked; no file if it is not asked |
+//! | `expected-client.http` | what the client gets |
+//! | `expected-fault.txt` | the code of the failure, such as `plugin_fault`; no file if nothing fails |
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::message::{self, Message};
+use super::source;
+use sluicegate_gateway::exchange::scripted::Script;
+
+const REQUEST: &str = "request.http";
+const RESPONSE: &str = "response.http";
+pub(super) const UPSTREAM: &str = "expected-upstream.http";
+pub(super) const CLIENT: &str = "expected-client.http";
+pub(super) const FAULT: &str = "expected-fault.txt";
+
+/// The most bytes of a file of a case. Arbitrary; fed byte by byte it takes seconds.
+const FILE_MAX: u64 = 1 << 20;
+
+/// A case.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) folder: PathBuf,
+    pub(super) config: Option<Value>,
+    pub(super) script: Script,
+    pub(super) expected: Expected,
+}
+
+/// What is expected, as far as there are files.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    pub(super) upstream: Option<Message>,
+    pub(super) client: Option<Message>,
+    /// Codes of failures, one a line.
+    pub(super) fault: Option<String>,
+}
+
+/// The folders of the cases in `folder`: itself, or those directly in it, in the order of their names.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn find(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    if folder.join(REQUEST).is_file() {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let unreadable = |error| format!("{} cannot be read: {error}", folder.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.join(REQUEST).is_file() {
+            found.push(path);
+        }
+    }
+    if found.is_empty() {
+        return Err(format!(
+            "{} is no case and contains none: a case is a folder with a file {REQUEST}",
+            folder.display()
+        ));
+    }
+    found.sort();
+    Ok(found)
+}
+
+impl Case {
+    /// Reads a case.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub(super) fn read(folder: &Path) -> Result<Self, String> {
+        let request = file(folder, REQUEST, message::request)?;
+        let request =
+            request.ok_or_else(|| format!("{} has no file {REQUEST}", folder.display()))?;
+        let response = file(folder, RESPONSE, message::response)?;
+        let upstream = file(folder, UPSTREAM, message::request)?;
+        let client = file(folder, CLIENT, message::response)?;
+        let expected = Expected {
+            upstream: upstream.as_ref().map(Message::of_request),
+            client: client.as_ref().map(Message::of_response),
+            fault: file(folder, FAULT, |text| {
+                Ok(String::from_utf8_lossy(text).trim().to_owned())
+            })?,
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            config: configuration(folder)?,
+            script: Script { request, response },
+            expected,
+        })
+    }
+}
+
+fn configuration(folder: &Path) -> Result<Option<Value>, String> {
+    let there = |name: &&str| folder.join(name).is_file();
+    let name = ["config.json", "config.toml"].into_iter().find(there);
+    name.map(|name| source::configuration_file(&folder.join(name)))
+        .transpose()
+}
+
+/// Reads a file of a case, if it is there.
+fn file<T>(
+    folder: &Path,
+    name: &str,
+    read: impl FnOnce(&Bytes) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    let path = folder.join(name);
+    let bytes = match source::bounded(&path, FILE_MAX + 1) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
+    };
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(format!("{} has more than {FILE_MAX} bytes", path.display()));
+    }
+    read(&bytes)
+        .map(Some)
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
