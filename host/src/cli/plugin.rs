@@ -1,5 +1,6 @@
 //! `plugin`: for authors and operators, what is in a component.
 
+mod bench;
 mod case;
 mod check;
 mod inspect;
@@ -55,6 +56,20 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measures what a component costs: an instance, each call, each event in batches of 1 to 32, memory and code.
+    Bench {
+        /// The component, or a name like `builtin:auth`.
+        file: PathBuf,
+        /// Its configuration: JSON, or a file with JSON or TOML.
+        #[arg(long, value_name = "JSON|FILE")]
+        config: Option<String>,
+        /// A case whose bodies are used in place of built-in ones.
+        #[arg(long, value_name = "DIR")]
+        case: Option<PathBuf>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Command {
@@ -77,6 +92,15 @@ impl Command {
                     json,
                 };
                 test::test(&file, options).await
+            }
+            Self::Bench {
+                file,
+                config,
+                case,
+                json,
+            } => {
+                let options = bench::Options { config, case, json };
+                bench::bench(&file, options).await
             }
             Self::Inspect { file, config } => inspect::inspect(&file, &config).await,
         }

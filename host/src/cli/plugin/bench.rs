@@ -1,0 +1,170 @@
+//! `plugin bench`: what a component costs: an instance, each call, each event, and memory.
+//!
+//! It calls what an exchange would call: a phase that the plugin's own plan leaves out has no figure.
+
+mod bodies;
+mod exchange;
+mod figures;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use self::bodies::Bodies;
+use self::figures::Figures;
+use super::case::{self, Case};
+use super::refusal::Refusal;
+use super::source;
+use crate::cli::{BAD_CONFIGURATION, print};
+use sluicegate_plugin_host::instance::{self, Instance};
+use sluicegate_plugin_host::{Engine, Plugin, load, wit};
+use sluicegate_telemetry::metrics::Metrics;
+
+/// Instances that are made and given back, one after the other. Arbitrary: enough for a 99th percentile.
+const INSTANCES: usize = 1_000;
+/// Exchanges whose calls are measured; a quarter of them with each size of batch. Arbitrary, as above.
+const EXCHANGES: usize = 1_000;
+/// Instances that are alive while memory is measured. Arbitrary: far more than the pages around them.
+const LIVE: usize = 200;
+/// Summaries in one call of an observer: one, and as many as the contract allows.
+const SUMMARIES: [usize; 2] = [1, 64];
+
+/// What the command is to do.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) config: Option<String>,
+    pub(super) case: Option<PathBuf>,
+    pub(super) json: bool,
+}
+
+/// Measures, and prints the figures.
+pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
+    let prepared = prepare(file, &options);
+    let (bytes, config, bodies, engine) = match prepared {
+        Ok(prepared) => prepared,
+        Err(message) => {
+            eprintln!("sluicegate: {message}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    let configured = source::plugin(file, config);
+    let metrics = Metrics::new().plugin(&configured.name);
+    let plugin = match load::load(&engine, &configured, bytes.clone(), metrics).await {
+        Ok(plugin) => plugin,
+        Err(error) => {
+            Refusal::of(&error).print(file);
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    let mut figures = Figures::new(&plugin, bytes.len());
+    let bodies = bodies.unwrap_or_else(|| bodies::built_in(plugin.manifest()));
+    if let Err(message) = measure(&plugin, &bodies, &mut figures).await {
+        eprintln!("sluicegate: {}: {message}", file.display());
+        return ExitCode::FAILURE;
+    }
+    if options.json {
+        print(&format!("{:#}\n", figures.json(file)))
+    } else {
+        print(&figures.text(file))
+    }
+}
+
+/// Component, configuration, bodies if a case has them, and an engine.
+type Prepared = (Arc<[u8]>, Option<Value>, Option<Vec<Bodies>>, Engine);
+
+fn prepare(file: &Path, options: &Options) -> Result<Prepared, String> {
+    let bytes = source::read(file)?;
+    let given = options
+        .config
+        .as_deref()
+        .map(source::configuration)
+        .transpose()?;
+    let engine = Engine::new().map_err(|error| error.to_string())?;
+    let Some(folder) = &options.case else {
+        return Ok((bytes, given, None, engine));
+    };
+    let [folder] = <[PathBuf; 1]>::try_from(case::find(folder)?)
+        .map_err(|found| format!("there are {} cases there: name one of them", found.len()))?;
+    let case = Case::read(&folder)?;
+    let bodies = vec![Bodies::of(case.script)];
+    Ok((bytes, given.or(case.config), Some(bodies), engine))
+}
+
+/// # Errors
+/// What failed, in words.
+async fn measure(
+    plugin: &Arc<Plugin>,
+    bodies: &[Bodies],
+    figures: &mut Figures,
+) -> Result<(), String> {
+    for _ in 0..INSTANCES {
+        let began = Instant::now();
+        let mut instance = Instance::new(plugin, None);
+        instance
+            .make()
+            .await
+            .map_err(|error| format!("no instance can be made: {error}"))?;
+        drop(instance);
+        figures.add(
+            "an instance, made and given back".into(),
+            began.elapsed(),
+            1,
+        );
+    }
+    if plugin.exports().is_stage() {
+        for number in 0..EXCHANGES {
+            for bodies in bodies {
+                exchange::measure(plugin, bodies, number, figures).await?;
+            }
+        }
+        figures.memory = live(plugin, bodies).await?;
+    }
+    if plugin.exports().observer {
+        observe(plugin, figures).await?;
+    }
+    Ok(())
+}
+
+/// Bytes of private memory of a live instance that has seen a request and the beginning of a response; `None` where the system
+/// does not tell.
+async fn live(plugin: &Arc<Plugin>, bodies: &[Bodies]) -> Result<Option<u64>, String> {
+    let Some(bodies) = bodies.first() else {
+        return Ok(None);
+    };
+    let before = private_bytes();
+    let mut live = Vec::with_capacity(LIVE);
+    for _ in 0..LIVE {
+        live.push(exchange::begun(plugin, bodies).await?);
+    }
+    let after = private_bytes();
+    drop(live);
+    let each = |(before, after): (u64, u64)| after.saturating_sub(before) / LIVE as u64;
+    Ok(before.zip(after).map(each))
+}
+
+/// Private memory of this process that was written to.
+fn private_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Private_Dirty:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+async fn observe(plugin: &Arc<Plugin>, figures: &mut Figures) -> Result<(), String> {
+    for count in SUMMARIES {
+        let batch: Vec<wit::Summary<'_>> = (0..count).map(|_| bodies::summary()).collect();
+        for _ in 0..INSTANCES / 10 {
+            let began = Instant::now();
+            let observed = instance::observe(plugin, &batch).await;
+            observed.map_err(|error| format!("`observer.observe` failed: {error}"))?;
+            let name = format!("observer.observe with its instance, {count} at a time, each");
+            figures.add(name, began.elapsed(), count);
+        }
+    }
+    Ok(())
+}
