@@ -27,8 +27,10 @@ use sluicegate_telemetry::metrics::Metrics;
 const INSTANCES: usize = 1_000;
 /// Exchanges whose calls are measured; a quarter of them with each size of batch. Arbitrary, as above.
 const EXCHANGES: usize = 1_000;
-/// Instances that are alive while memory is measured. Arbitrary: far more than the pages around them.
-const LIVE: usize = 200;
+/// Instances that are made between two looks at the memory. Arbitrary: far more than the pages around them.
+const LIVE: usize = 64;
+/// Such looks. The median counts, since what was freed before may be given back at any time.
+const LOOKS: usize = 9;
 /// Summaries in one call of an observer: one, and as many as the contract allows.
 const SUMMARIES: [usize; 2] = [1, 64];
 
@@ -100,6 +102,10 @@ async fn measure(
     bodies: &[Bodies],
     figures: &mut Figures,
 ) -> Result<(), String> {
+    // First, while the pool has no memory of instances before.
+    if plugin.exports().is_stage() {
+        figures.memory = live(plugin, bodies).await?;
+    }
     for _ in 0..INSTANCES {
         let began = Instant::now();
         let mut instance = Instance::new(plugin, None);
@@ -120,7 +126,6 @@ async fn measure(
                 exchange::measure(plugin, bodies, number, figures).await?;
             }
         }
-        figures.memory = live(plugin, bodies).await?;
     }
     if plugin.exports().observer {
         observe(plugin, figures).await?;
@@ -134,15 +139,20 @@ async fn live(plugin: &Arc<Plugin>, bodies: &[Bodies]) -> Result<Option<u64>, St
     let Some(bodies) = bodies.first() else {
         return Ok(None);
     };
-    let before = private_bytes();
-    let mut live = Vec::with_capacity(LIVE);
-    for _ in 0..LIVE {
-        live.push(exchange::begun(plugin, bodies).await?);
+    let mut live = Vec::with_capacity(LIVE * LOOKS);
+    let mut seen = Vec::with_capacity(LOOKS + 1);
+    seen.push(private_bytes());
+    for _ in 0..LOOKS {
+        for _ in 0..LIVE {
+            live.push(exchange::begun(plugin, bodies).await?);
+        }
+        seen.push(private_bytes());
     }
-    let after = private_bytes();
-    drop(live);
-    let each = |(before, after): (u64, u64)| after.saturating_sub(before) / LIVE as u64;
-    Ok(before.zip(after).map(each))
+    let seen: Option<Vec<u64>> = seen.into_iter().collect();
+    let more = |pair: &[u64]| pair[1].saturating_sub(pair[0]) / LIVE as u64;
+    let mut each: Vec<u64> = seen.unwrap_or_default().windows(2).map(more).collect();
+    each.sort_unstable();
+    Ok(each.get(LOOKS / 2).copied())
 }
 
 /// Private memory of this process that was written to.

@@ -13,6 +13,20 @@ use sluicegate_plugin_host::Plugin;
 /// Which figures can be compared.
 const COMPARABLE: &str = "Memory and sizes are comparable between runs and machines of one architecture. Times are comparable only between runs of the same program on the same machine with nothing else to do; of two plugins, compare the ratio.";
 
+/// How the names of the times begin, in the order of an exchange.
+const ORDER: [&str; 10] = [
+    "an instance",
+    "gate",
+    "request.head",
+    "request.body",
+    "response.head",
+    "response.body",
+    "chunks",
+    "events.batch",
+    "events.end",
+    "closing",
+];
+
 /// What was measured.
 #[derive(Debug)]
 pub(super) struct Figures {
@@ -57,7 +71,10 @@ impl Figures {
     }
 
     fn rows(&self) -> impl Iterator<Item = (&str, f64, f64, usize)> {
-        self.times.iter().map(|(name, times)| {
+        let place = |name: &str| ORDER.iter().position(|phase| name.starts_with(phase));
+        let mut sorted: Vec<_> = self.times.iter().collect();
+        sorted.sort_by_key(|(name, _)| place(name).unwrap_or(ORDER.len()));
+        sorted.into_iter().map(|(name, times)| {
             let mut times = times.clone();
             times.sort_unstable();
             (
@@ -132,7 +149,7 @@ impl Figures {
 fn micros(sorted: &[u64], percent: usize) -> f64 {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     let nanos = sorted.get(at).copied().unwrap_or(0);
-    Duration::from_nanos(nanos).as_secs_f64() * 1e6
+    nanos as f64 / 1e3
 }
 
 #[cfg(test)]
