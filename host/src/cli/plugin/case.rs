@@ -126,3 +126,39 @@ fn file<T>(
         .map(Some)
         .map_err(|error| format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_have_a_mebibyte_and_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(REQUEST);
+        let head = "POST / HTTP/1.1\n\n";
+        let mut request = format!("{head}{}", "x".repeat((1 << 20) - head.len()));
+        std::fs::write(&path, &request).expect("room");
+        let case = Case::read(folder.path()).expect("a case");
+        assert_eq!(case.script.request.body().len(), (1 << 20) - head.len());
+        request.push('x');
+        std::fs::write(&path, &request).expect("room");
+        let error = Case::read(folder.path()).expect_err("too large");
+        assert!(error.contains("more than 1048576 bytes"), "{error}");
+    }
+
+    #[test]
+    fn cases_come_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = find(folder.path()).expect_err("no case");
+        assert!(error.contains("is no case and contains none"), "{error}");
+        for name in ["b", "a", "no-case"] {
+            std::fs::create_dir(folder.path().join(name)).expect("room");
+        }
+        for name in ["b", "a"] {
+            std::fs::write(folder.path().join(name).join(REQUEST), "GET / HTTP/1.1").expect("room");
+        }
+        let found = find(folder.path()).expect("two");
+        assert_eq!(found, ["a", "b"].map(|name| folder.path().join(name)));
+        assert_eq!(find(&found[0]).expect("one"), [found[0].clone()]);
+    }
+}

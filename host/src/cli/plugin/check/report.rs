@@ -380,3 +380,25 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
         lines.join("\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_says_when_a_limit_is_near() {
+        let mut report = Report::of(Rehearsal::default(), 0, false);
+        report.warn_if_near("x", 79, 100, "mend");
+        // What is beyond it is refused, or is no limit.
+        report.warn_if_near("x", 101, 100, "mend");
+        assert!(report.warnings.is_empty());
+        report.warn_if_near("x", 80, 100, "mend");
+        assert_eq!(report.warnings[0].reason, "x is at 80 % of its limit");
+        let large = Report::of(Rehearsal::default(), MAX_BYTES, false);
+        assert!(
+            large.warnings[0]
+                .reason
+                .contains("the component's size is at 100 %")
+        );
+    }
+}

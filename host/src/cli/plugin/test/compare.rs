@@ -44,8 +44,8 @@ pub(super) fn compare(case: &Case, observed: &Observed, arrivals: &Arrivals) -> 
     .into_iter()
     .flatten()
     .collect();
-    if observed.fault != *fault && !observed.causes.0.is_empty() {
-        problems.push(format!("the cause was\n{}\n", observed.causes.0.join("\n")));
+    if observed.fault != *fault && !observed.causes.is_empty() {
+        problems.push(format!("the cause was\n{}\n", observed.causes.join("\n")));
     }
     if let Some(split) = &arrivals.differing {
         problems.push(instability(observed, split));

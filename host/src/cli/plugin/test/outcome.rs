@@ -10,27 +10,15 @@ use sluicegate_gateway::exchange::scripted::{self, Cut, Outcome, Script};
 use sluicegate_plugin_host::Plugin;
 
 /// What came out at both ends.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Observed {
     pub(super) upstream: Option<Message>,
     pub(super) client: Option<Message>,
     /// Codes of failures, one a line; `None` if nothing failed.
     pub(super) fault: Option<String>,
     /// What led to the failures. It may have addresses of code in it, so it is shown but not compared.
-    pub(super) causes: Causes,
+    pub(super) causes: Vec<String>,
 }
-
-/// Text that is equal to any other.
-#[derive(Debug)]
-pub(super) struct Causes(pub(super) Vec<String>);
-
-impl PartialEq for Causes {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Causes {}
 
 /// A cut with which something else comes out than from a response that arrives whole.
 #[derive(Debug)]
@@ -60,7 +48,7 @@ pub(super) async fn observe(plugin: &Arc<Plugin>, script: &Script) -> (Observed,
     for cut in cuts(body.len()) {
         number += 1;
         let observed = Observed::of(&scripted::run(plugin, script, cut).await);
-        if observed != whole {
+        if !observed.is_the_same_as(&whole) {
             let place = place(body, cut);
             let differing = Some(Split { place, observed });
             return (whole, Arrivals { number, differing });
@@ -87,8 +75,13 @@ impl Observed {
             upstream: outcome.upstream.as_ref().map(Message::of_request),
             client: outcome.client.as_ref().map(Message::of_response),
             fault: (!codes.is_empty()).then(|| codes.join("\n")),
-            causes: Causes(causes),
+            causes,
         }
+    }
+
+    fn is_the_same_as(&self, other: &Self) -> bool {
+        (&self.upstream, &self.client, &self.fault)
+            == (&other.upstream, &other.client, &other.fault)
     }
 }
 
