@@ -14,17 +14,17 @@ use tokio::process::Command;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate-tested");
 
 /// What a command that ended has said.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 fn program(arguments: &[&str]) -> Command {
     served::program(PROGRAM, arguments)
 }
 
-async fn run(arguments: &[&str]) -> Said {
+pub(crate) async fn run(arguments: &[&str]) -> Said {
     let output = within("the end of the command", program(arguments).output())
         .await
         .expect("it starts");
@@ -48,7 +48,7 @@ fn path(file: &NamedTempFile) -> &str {
     name(file.path())
 }
 
-fn name(path: &Path) -> &str {
+pub(crate) fn name(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
