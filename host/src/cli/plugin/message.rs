@@ -135,7 +135,12 @@ fn parsed<T>(file: &Bytes, parse: impl Fn(&Bytes) -> Result<T, String>) -> Resul
     if has_end {
         parse(file)
     } else {
-        parse(&[file, &b"\n\n"[..]].concat().into())
+        let end: &[u8] = if file.ends_with(b"\n") {
+            b"\n"
+        } else {
+            b"\n\n"
+        };
+        parse(&[file, end].concat().into())
     }
 }
 
