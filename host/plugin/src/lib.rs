@@ -24,6 +24,7 @@ pub mod manifest;
 mod outside;
 mod owner;
 pub mod rehearse;
+pub mod secret;
 pub mod size;
 mod store;
 mod trial;

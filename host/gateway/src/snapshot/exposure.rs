@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::problem;
 use sluicegate_config::{Config, Problem, Route};
-use sluicegate_plugin_host::Plugin;
+use sluicegate_plugin_host::{Plugin, secret};
 
 /// Off loopback every route must be behind a stage that authenticates, unless the operator says otherwise. On loopback, where
 /// browsers can come in, a listener gets its rule for hosts, unless every route is.
@@ -53,8 +51,7 @@ pub(super) fn warnings(config: &Config, plugins: &BTreeMap<String, Arc<Plugin>>)
     for (name, configured) in &config.plugins {
         let schema = plugins.get(name).map(|plugin| &plugin.manifest().config);
         let Some(Some(schema)) = schema else { continue };
-        let mut found = Vec::new();
-        secrets(schema, &configured.config, "", &mut found);
+        let mut found = secret::pointers(schema, &configured.config);
         found.retain(|pointer| !configured.secrets.contains(pointer));
         warnings.extend(found.iter().map(|pointer| {
             problem(
@@ -65,35 +62,6 @@ pub(super) fn warnings(config: &Config, plugins: &BTreeMap<String, Arc<Plugin>>)
         }));
     }
     warnings
-}
-
-/// The JSON pointers of the strings that a schema marks as secrets, with `"writeOnly": true`.
-///
-/// # Source
-/// JSON Schema Validation 2020-12, section 9.4: such a value "is never present when the value is retrieved", as with passwords.
-fn secrets(schema: &Value, value: &Value, pointer: &str, found: &mut Vec<String>) {
-    let marked = schema.get("writeOnly").and_then(Value::as_bool) == Some(true);
-    if marked && value.is_string() && !found.iter().any(|known| known == pointer) {
-        found.push(pointer.to_owned());
-    }
-    for several in ["allOf", "anyOf", "oneOf"] {
-        let schemas = schema.get(several).and_then(Value::as_array);
-        for schema in schemas.into_iter().flatten() {
-            secrets(schema, value, pointer, found);
-        }
-    }
-    let properties = schema.get("properties").and_then(Value::as_object);
-    for (name, schema) in properties.into_iter().flatten() {
-        if let Some(value) = value.get(name) {
-            let name = name.replace('~', "~0").replace('/', "~1");
-            secrets(schema, value, &format!("{pointer}/{name}"), found);
-        }
-    }
-    if let Some(schema) = schema.get("items") {
-        for (index, value) in value.as_array().into_iter().flatten().enumerate() {
-            secrets(schema, value, &format!("{pointer}/{index}"), found);
-        }
-    }
 }
 
 /// A JSON pointer as the path of a key: `/keys/0/key` is `.keys[0].key`.
@@ -110,32 +78,12 @@ fn path(pointer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn secrets_are_found_wherever_a_schema_can_mark_them() {
-        let secret = json!({"type": "string", "writeOnly": true});
-        let schema = json!({
-            "properties": {
-                "keys": {"items": {"properties": {"key": secret, "name": {"type": "string"}}}},
-                "a/b": {"oneOf": [{"properties": {"x": secret}}, {"properties": {"y": {}}}]},
-                "both": {"allOf": [secret, secret]},
-                "number": secret,
-            }
-        });
-        let value = json!({
-            "keys": [{"key": "k"}, {"name": "n"}, {"key": "l"}],
-            "a/b": {"x": "v", "y": "w"},
-            "both": "b",
-            "number": 1,
-        });
-        let mut found = Vec::new();
-        secrets(&schema, &value, "", &mut found);
-        found.sort();
-        assert_eq!(found, ["/a~1b/x", "/both", "/keys/0/key", "/keys/2/key"]);
-        let paths: Vec<String> = found.iter().map(|pointer| path(pointer)).collect();
+    fn a_pointer_is_told_as_the_path_of_a_key() {
+        let pointers = ["/a~1b/x", "/both", "/keys/0/key", "/keys/2/key"];
+        let paths: Vec<String> = pointers.iter().map(|pointer| path(pointer)).collect();
         assert_eq!(paths, [".a/b.x", ".both", ".keys[0].key", ".keys[2].key"]);
     }
 }
