@@ -12,8 +12,8 @@ use sluicegate_gateway::lifecycle;
 use sluicegate_gateway::reload::Origin;
 use sluicegate_plugin_host::Engine;
 
-use crate::Client;
-use crate::{Upstream, logs, within};
+use crate::remembering::Remembering;
+use crate::{Client, Upstream, logs, within};
 
 /// A running gateway. [`Gateway::shutdown`] ends it in order.
 pub struct Gateway {
@@ -196,5 +196,6 @@ pub fn engine() -> &'static Engine {
         Engine::new()
             .context("the WebAssembly engine")
             .expect("the engine starts on every supported machine")
+            .with_compiler(Arc::new(Remembering::default()))
     })
 }

@@ -21,6 +21,7 @@ pub mod guest;
 pub mod http;
 pub mod logs;
 pub mod program;
+mod remembering;
 pub mod served;
 pub mod setup;
 pub mod sse;

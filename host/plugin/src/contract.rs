@@ -1,5 +1,6 @@
 //! Reads a component's imports and exports: which interfaces of the contract they name, and of which version.
 
+use serde::{Deserialize, Serialize};
 use sluicegate_contract::Exports;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -21,7 +22,7 @@ const WASI: [&str; 6] = [
 ];
 
 /// Why a component is not a plugin for this gateway.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The component exports no interface of an exchange's phases.
     #[error(

@@ -1,7 +1,10 @@
 //! The WebAssembly engine: its settings, the pool of sandboxes, the clock of the CPU budgets, and what guests can import.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{
@@ -9,7 +12,7 @@ use wasmtime::{
 };
 
 use super::bindings::All;
-use super::cache::Cache;
+use super::compile::{Compiler, InProcess};
 use super::error::Error;
 use super::host::add_io_to_linker;
 use super::outside::Outside;
@@ -61,15 +64,20 @@ const WAITING: usize = 64;
 
 /// The engine with everything that plugins share. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine {
+    inner: Arc<Inner>,
+    compiler: Arc<dyn Compiler>,
+}
 
 struct Inner {
     wasmtime: wasmtime::Engine,
+    settings: Settings,
+    /// See [`Engine::compatibility`].
+    compatibility: [u8; 32],
     linker: Linker<State>,
     outside: Outside,
     /// How many sandboxes exchanges can hold.
     sandboxes: usize,
-    images: Cache,
     /// One permit for each thread that waits for a guest.
     waiting: Arc<Semaphore>,
     /// One permit for each thread that computes for a plugin whose calls run long.
@@ -110,63 +118,112 @@ impl Engine {
     }
 
     fn with(count: u32, outside: Outside) -> Result<Self, Error> {
-        let start = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
         let no_room = |error: wasmtime::Error| {
             Error::Engine(format!(
                 "{error:#}. It reserves addresses, not memory: lift the limit of them (`ulimit -v`)"
             ))
         };
         let all = count + RESERVE;
-        let wasmtime = wasmtime::Engine::new(&settings(all, RESERVED, GUARD))
+        let start_with = |settings: Settings| {
+            let strategy = InstanceAllocationStrategy::Pooling(pool(all));
+            let engine = wasmtime::Engine::new(settings.config().allocation_strategy(strategy))?;
+            Ok::<_, wasmtime::Error>((engine, settings))
+        };
+        let (wasmtime, settings) = start_with(Settings::LARGE)
             // Under a limit on address space (`ulimit -v`, some containers) small reservations may still fit.
-            .or_else(|_| wasmtime::Engine::new(&settings(all, MEMORY_MAX as u64, 0)))
+            .or_else(|_| start_with(Settings::SMALL))
             .map_err(no_room)?;
+        Self::around(wasmtime, settings, outside, count as usize)
+    }
+
+    /// An engine that compiles for one with these settings: on one thread, and without a pool of sandboxes.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub(super) fn on_demand(settings: Settings) -> Result<Self, Error> {
+        let mut config = settings.config();
+        config
+            .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+            .parallel_compilation(false);
+        let wasmtime = wasmtime::Engine::new(&config).map_err(start)?;
+        Self::around(wasmtime, settings, Outside::System, 0)
+    }
+
+    fn around(
+        wasmtime: wasmtime::Engine,
+        settings: Settings,
+        outside: Outside,
+        sandboxes: usize,
+    ) -> Result<Self, Error> {
         let mut linker = Linker::new(&wasmtime);
         All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(start)?;
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(start)?;
         add_io_to_linker(&mut linker).map_err(start)?;
         tick(&wasmtime);
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
+            compatibility: compatibility(&wasmtime, outside),
             wasmtime,
+            settings,
             linker,
             outside,
-            sandboxes: count as usize,
-            images: Cache::default(),
+            sandboxes,
             waiting: Arc::new(Semaphore::new(WAITING)),
             computing: Arc::new(Semaphore::new(computing())),
-        })))
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            compiler: Arc::new(InProcess),
+        })
+    }
+
+    /// The same engine, whose plugins this compiler compiles instead of [`InProcess`].
+    #[must_use]
+    pub fn with_compiler(self, compiler: Arc<dyn Compiler>) -> Self {
+        Self { compiler, ..self }
+    }
+
+    pub(super) fn compiler(&self) -> &dyn Compiler {
+        &*self.compiler
+    }
+
+    /// The settings that another engine needs to compile for this one.
+    pub(super) fn settings(&self) -> Settings {
+        self.inner.settings
+    }
+
+    /// A hash of all that an image depends on beside the plugin: the engine's version, its settings, the processor's features,
+    /// and whether guests get fixed values for the time.
+    pub(super) fn compatibility(&self) -> [u8; 32] {
+        self.inner.compatibility
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0.wasmtime
+        &self.inner.wasmtime
     }
 
     /// How many sandboxes exchanges can hold.
     #[must_use]
     pub fn sandboxes(&self) -> usize {
-        self.0.sandboxes
+        self.inner.sandboxes
     }
 
     /// A store for one instance.
     pub(super) fn store(&self, owner: &Arc<Owner>) -> Store<State> {
-        State::store(
-            owner,
-            self.0.outside,
-            &self.0.wasmtime,
-            self.0.waiting.clone(),
-        )
-    }
-
-    pub(super) fn images(&self) -> &Cache {
-        &self.0.images
+        let Inner {
+            outside,
+            wasmtime,
+            waiting,
+            ..
+        } = &*self.inner;
+        State::store(owner, *outside, wasmtime, waiting.clone())
     }
 
     pub(super) fn computing(&self) -> &Semaphore {
-        &self.0.computing
+        &self.inner.computing
     }
 
     pub(super) fn linker(&self) -> &Linker<State> {
-        &self.0.linker
+        &self.inner.linker
     }
 }
 
@@ -184,7 +241,41 @@ fn by_mappings() -> u32 {
     (left / MAPPINGS).max(2 * RESERVE)
 }
 
-fn settings(sandboxes: u32, reserved: u64, guard: u64) -> Config {
+/// The settings that compiled code depends on and that are not the same on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    /// See [`RESERVED`].
+    reserved: u64,
+    /// See [`GUARD`].
+    guard: u64,
+}
+
+impl Settings {
+    pub(super) const LARGE: Self = Self {
+        reserved: RESERVED,
+        guard: GUARD,
+    };
+    pub(super) const SMALL: Self = Self {
+        reserved: MEMORY_MAX as u64,
+        guard: 0,
+    };
+
+    /// What all engines have in common.
+    fn config(self) -> Config {
+        let mut config = Config::new();
+        config
+            .concurrency_support(false)
+            .epoch_interruption(true)
+            .cranelift_opt_level(OptLevel::Speed)
+            .memory_reservation(self.reserved)
+            .memory_reservation_for_growth(0)
+            .memory_guard_size(self.guard)
+            .guard_before_linear_memory(false);
+        config
+    }
+}
+
+fn pool(sandboxes: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes * CORE_INSTANCES)
@@ -198,17 +289,31 @@ fn settings(sandboxes: u32, reserved: u64, guard: u64) -> Config {
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 << 10)
         .pagemap_scan(Enabled::Auto);
-    let mut config = Config::new();
-    config
-        .concurrency_support(false)
-        .epoch_interruption(true)
-        .cranelift_opt_level(OptLevel::Speed)
-        .memory_reservation(reserved)
-        .memory_reservation_for_growth(0)
-        .memory_guard_size(guard)
-        .guard_before_linear_memory(false)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    config
+    pool
+}
+
+/// See [`Engine::compatibility`].
+fn compatibility(engine: &wasmtime::Engine, outside: Outside) -> [u8; 32] {
+    /// The engine hands its facts to a hasher of 64 bits; this one keeps them all.
+    struct All(Sha256);
+    impl Hasher for All {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut all = All(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut all);
+    // An image keeps what `configure` was told of the time.
+    matches!(outside, Outside::Fixed).hash(&mut all);
+    all.0.finalize().into()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+fn start(error: wasmtime::Error) -> Error {
+    Error::Engine(format!("{error:#}"))
 }
 
 /// Advances the engine's epoch until the engine is gone.

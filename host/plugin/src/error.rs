@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What a guest did wrong, or what the host could not give it. The instance is gone; other exchanges are not affected.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The engine could not be set up; only [`Engine::new`](super::Engine::new) gives this.
     #[error("the WebAssembly engine cannot start: {0}")]

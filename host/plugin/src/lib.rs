@@ -7,8 +7,8 @@
 mod bindings;
 mod budget;
 mod builtins;
-mod cache;
 mod calls;
+pub mod compile;
 mod context;
 pub mod contract;
 mod engine;

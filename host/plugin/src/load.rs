@@ -1,20 +1,19 @@
 //! Loading: from a component's bytes and the operator's configuration to a [`Plugin`].
 //!
-//! The steps are in [`Job::build`], top to bottom. All of it runs on threads that carry no traffic.
+//! It is [compiled](super::compile) first, then tried. None of the work runs on threads that carry traffic, but for the trial,
+//! whose calls are those of an exchange.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use sluicegate_contract::Manifest;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-use wasmtime::component::{Component, Instance as ComponentInstance};
-use wasmtime::{Engine as Wasmtime, Store};
-use wasmtime_wizer::Wizer;
 
 use super::calls::Calls;
+use super::compile::{Compiled, Job, LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
-use super::image::{Code, Configured, Image};
+use super::image::{Code, Image};
 use super::loaded::Plugin;
 use super::owner::Owner;
 use super::store::State;
@@ -24,15 +23,11 @@ use sluicegate_telemetry::metrics::PluginMetrics;
 
 pub use super::contract::CONTRACT;
 
-/// CPU budget for each of starting, `describe` and `configure`: an interpreter that starts inside a guest takes seconds.
-const LOAD_CPU: Duration = Duration::from_secs(10);
-/// Wall-clock limit for each of them, for a guest that sleeps.
-const LOAD_WALL: Duration = Duration::from_secs(15);
 /// The most bytes of a component.
 pub const MAX_BYTES: usize = size::BYTES;
 
 /// Why a plugin cannot be loaded. Each message says what to mend.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The file is a core module, not a component.
     #[error(
@@ -60,7 +55,7 @@ pub enum Error {
     #[error("`{function}` failed: {source}")]
     Guest {
         /// The function that was called.
-        function: &'static str,
+        function: Cow<'static, str>,
         /// What the guest did.
         source: super::Error,
     },
@@ -69,6 +64,7 @@ pub enum Error {
     Manifest(#[from] manifest::Error),
     /// The manifest suggests a limit that cannot be used.
     #[error(transparent)]
+    #[serde(skip)]
     Limit(#[from] limits::Error),
     /// `configure` refused the configuration; the text is the plugin's.
     #[error("the plugin refuses its configuration: {0}")]
@@ -96,39 +92,19 @@ pub async fn load(
     bytes: Arc<[u8]>,
     metrics: Arc<PluginMetrics>,
 ) -> Result<Arc<Plugin>, Error> {
-    let owner = |limits| {
-        Arc::new(Owner {
-            name: configured.name.clone(),
-            limits,
-            metrics: metrics.clone(),
-            calls: Calls::default(),
-        })
-    };
-    // What the plugin suggests is known only when it has started.
-    let loading = limits::while_loading(&configured.limits);
-    let configuration = hash::configuration(configured);
-    let key = hash::key(&bytes, &configuration, loading.memory);
-    let image = match engine.images().find(&key) {
-        Some(image) => image,
-        None => {
-            let image = Arc::new(
-                capture(
-                    engine,
-                    &owner(loading),
-                    &bytes,
-                    &configuration,
-                    &configured.config,
-                )
-                .await?,
-            );
-            engine.images().keep(key, image.clone());
-            image
-        }
-    };
+    let job = Job::new(configured, bytes, metrics.clone());
+    let compiled = engine.compiler().compile(engine, &job).await?;
+    compiled.tell(&configured.name);
+    let image = image(engine, job, compiled).await?;
     if configured.fail_open && image.manifest.transforms {
         return Err(Error::OpenTransformer);
     }
-    let owner = owner(limits::resolve(&configured.limits, &image.manifest.limits)?);
+    let owner = Arc::new(Owner {
+        name: configured.name.clone(),
+        limits: limits::resolve(&configured.limits, &image.manifest.limits)?,
+        metrics,
+        calls: Calls::default(),
+    });
     owner.metrics.version_live();
     let plugin = Plugin {
         made_of: configured.clone(),
@@ -140,219 +116,41 @@ pub async fn load(
     };
     let plugin = Arc::new(plugin);
     let tried = trial::run(&plugin).await;
-    let refused = tried.map_err(|(function, source)| Error::Guest { function, source })?;
+    let refused = tried.map_err(|(function, source)| Error::Guest {
+        function: function.into(),
+        source,
+    })?;
     plugin.refused_trial.get_or_init(|| refused);
     Ok(plugin)
 }
 
-/// Builds the image on a thread of its own, without a memory capture if Wizer cannot handle the component.
-async fn capture(
-    engine: &Engine,
-    owner: &Arc<Owner>,
-    bytes: &Arc<[u8]>,
-    configuration: &str,
-    value: &serde_json::Value,
-) -> Result<Image, Error> {
-    check_magic(bytes)?;
-    size::check_component(bytes)?;
-    for imaged in [true, false] {
-        let job = Job {
-            engine: engine.clone(),
-            owner: owner.clone(),
-            bytes: bytes.clone(),
-            configuration: configuration.to_owned(),
-            value: value.clone(),
-        };
-        let runtime = Handle::current();
-        let attempt = tokio::task::spawn_blocking(move || runtime.block_on(job.build(imaged)));
-        match attempt.await {
-            Ok(Ok(image)) => return Ok(image),
-            Ok(Err(Stop::Plugin(error))) => return Err(error),
-            Ok(Err(Stop::Wizer(reason))) => {
-                tracing::warn!(
-                    plugin = owner.name,
-                    reason,
-                    "no memory image: `configure` will run in every instance"
-                );
-            }
-            // Wizer panics on constructs that it has not implemented.
-            Err(panic) => {
-                tracing::warn!(plugin = owner.name, reason = %panic, "no memory image: `configure` will run in every instance");
-            }
-        }
-    }
-    Err(Error::Invalid(
-        "it can be loaded neither with nor without a memory image".into(),
-    ))
-}
-
-fn check_magic(bytes: &[u8]) -> Result<(), Error> {
-    match bytes {
-        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Error::CoreModule),
-        other => Err(Error::NotWasm(other[..other.len().min(8)].to_vec())),
-    }
-}
-
-enum Stop {
-    Plugin(Error),
-    Wizer(String),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Plugin(error)
-    }
-}
-
-struct Job {
-    engine: Engine,
-    owner: Arc<Owner>,
-    bytes: Arc<[u8]>,
-    configuration: String,
-    value: serde_json::Value,
-}
-
-impl Job {
-    /// Instantiate once → `describe` → schema → `configure` → capture the memory → compile the image → try an instance.
-    async fn build(&self, imaged: bool) -> Result<Image, Stop> {
-        let wasmtime = self.engine.wasmtime();
-        let wizer = Wizer::new();
-        let (context, instrumented) = if imaged {
-            let (context, instrumented) = wizer
-                .instrument_component(&self.bytes)
-                .map_err(|error| Stop::Wizer(format!("{error:#}")))?;
-            (Some(context), instrumented)
-        } else {
-            (None, self.bytes.to_vec())
-        };
-        let component = compile(wasmtime, &instrumented)?;
-        let exports = contract::exports(&component, wasmtime).map_err(Error::from)?;
-        let (mut store, instance) = self.instantiate(&component).await?;
-
-        let manifest = self.describe(&mut store, instance).await?;
-        manifest::check(&manifest, &self.value).map_err(Error::from)?;
-        self.configure(&mut store, instance).await?;
-
-        let component = match &context {
-            Some(context) => {
-                State::begin_call(&mut store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
-                let mut configured = Configured {
-                    store: &mut store,
-                    instance,
-                };
-                let image = wizer
-                    .snapshot_component(context, &mut configured)
-                    .await
-                    .map_err(|error| Stop::Wizer(format!("{error:#}")))?;
-                compile(wasmtime, &image)?
-            }
-            None => component,
-        };
-        drop(store);
-        let pre = self
-            .engine
-            .linker()
-            .instantiate_pre(&component)
-            .map_err(not_the_contract)?;
-        let code = Code::new(exports, pre).map_err(not_the_contract)?;
-        let mut store = self.engine.store(&self.owner);
+/// Makes what is compiled ready to be instantiated, on a thread that carries no traffic.
+async fn image(engine: &Engine, job: Job, compiled: Compiled) -> Result<Image, Error> {
+    let (engine, runtime) = (engine.clone(), Handle::current());
+    let made = tokio::task::spawn_blocking(move || {
+        let component = compiled.component(&engine)?;
+        let exports = contract::exports(&component, engine.wasmtime())?;
+        let manifest = manifest::parse(&compiled.facts.manifest)?;
+        let pre = engine.linker().instantiate_pre(&component);
+        let code = Code::new(exports, pre.map_err(not_the_contract)?).map_err(not_the_contract)?;
+        let mut store = engine.store(&job.owner());
         State::begin_call(&mut store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
-        code.check(&mut store).await.map_err(not_the_contract)?;
-        let image = Image {
+        let checked = runtime.block_on(code.check(&mut store));
+        checked.map_err(not_the_contract)?;
+        Ok(Image {
             code,
             manifest,
-            hash: hash::of_configured(&self.bytes, &self.configuration),
-            configure_per_instance: (!imaged).then(|| self.configuration.clone()),
-        };
-        Ok(image)
+            hash: hash::of_configured(&job.bytes, &job.configuration),
+            configure_per_instance: compiled.facts.no_image.map(|_| job.configuration),
+        })
+    });
+    match made.await {
+        Ok(made) => made,
+        Err(error) => Err(Error::Invalid(error.to_string())),
     }
-
-    async fn instantiate(
-        &self,
-        component: &Component,
-    ) -> Result<(Store<State>, ComponentInstance), Error> {
-        let pre = self
-            .engine
-            .linker()
-            .instantiate_pre(component)
-            .map_err(not_the_contract)?;
-        let mut store = self.engine.store(&self.owner);
-        let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
-        let instance = limited("start", &mut store, start).await?;
-        Ok((store, instance))
-    }
-
-    async fn describe(
-        &self,
-        store: &mut Store<State>,
-        instance: ComponentInstance,
-    ) -> Result<Manifest, Error> {
-        let describe = instance
-            .get_typed_func::<(), (String,)>(&mut *store, "describe")
-            .map_err(not_the_contract)?;
-        let call = async |store: &mut Store<State>| describe.call_async(store, ()).await;
-        let (text,) = limited("describe", store, call).await?;
-        Ok(manifest::parse(&text)?)
-    }
-
-    async fn configure(
-        &self,
-        store: &mut Store<State>,
-        instance: ComponentInstance,
-    ) -> Result<(), Error> {
-        let configure = instance
-            .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")
-            .map_err(not_the_contract)?;
-        let call = async |store: &mut Store<State>| {
-            configure.call_async(store, (&self.configuration,)).await
-        };
-        let (result,) = limited("configure", store, call).await?;
-        let note = result.map_err(Error::Refused)?;
-        if !note.is_empty() {
-            tracing::info!(plugin = self.owner.name, note, "plugin configured");
-        }
-        Ok(())
-    }
-}
-
-/// Runs a call of the guest within the limits of loading.
-async fn limited<T>(
-    function: &'static str,
-    store: &mut Store<State>,
-    call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
-) -> Result<T, Error> {
-    State::begin_call(store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
-    let called = call(store).await;
-    called.map_err(|error| Error::Guest {
-        function,
-        source: store.data().explain(&error),
-    })
-}
-
-fn compile(engine: &Wasmtime, bytes: &[u8]) -> Result<Component, Error> {
-    Component::new(engine, bytes).map_err(|error| Error::Invalid(format!("{error:#}")))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn not_the_contract(error: wasmtime::Error) -> Error {
+pub(super) fn not_the_contract(error: wasmtime::Error) -> Error {
     Error::Contract(format!("{error:#}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn magic_tells_component_module_and_nonsense_apart() {
-        assert!(check_magic(b"\0asm\x0d\0\x01\0rest").is_ok());
-        assert!(matches!(
-            check_magic(b"\0asm\x01\0\0\0"),
-            Err(Error::CoreModule)
-        ));
-        assert!(
-            matches!(check_magic(b"#!/bin/sh"), Err(Error::NotWasm(begin)) if begin.len() == 8)
-        );
-        assert!(matches!(check_magic(b""), Err(Error::NotWasm(_))));
-    }
 }

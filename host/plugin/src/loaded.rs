@@ -16,7 +16,7 @@ pub struct Plugin {
     pub(super) made_of: config::Plugin,
     pub(super) owner: Arc<Owner>,
     pub(super) engine: Engine,
-    pub(super) image: Arc<Image>,
+    pub(super) image: Image,
     pub(super) fail_open: bool,
     /// Whether its gate has refused the trial request; set once, before anybody gets the plugin.
     pub(super) refused_trial: OnceLock<bool>,

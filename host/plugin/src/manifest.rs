@@ -1,15 +1,16 @@
 //! Whether a plugin's manifest can be used, and whether an operator's configuration fits it.
 
+use serde::{Deserialize, Serialize};
 use sluicegate_contract::Manifest;
 
 use super::size;
 
 /// Why a manifest, or a configuration for it, cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// `describe` returned something that is not a manifest.
     #[error("`describe` did not return a manifest: {0}")]
-    Unreadable(serde_json::Error),
+    Unreadable(String),
     /// The component says that it is two things that exclude each other.
     #[error(
         "the manifest says that the plugin is both a front and an adapter; it can be one of them"
@@ -42,7 +43,7 @@ fn deviations(list: &[(String, String)]) -> String {
 /// # Errors
 /// [`Error::Unreadable`]
 pub(super) fn parse(text: &str) -> Result<Manifest, Error> {
-    Manifest::parse(text).map_err(Error::Unreadable)
+    Manifest::parse(text).map_err(|error| Error::Unreadable(error.to_string()))
 }
 
 /// Checks a manifest, and a configuration against its JSON Schema; without a schema only an empty one passes.

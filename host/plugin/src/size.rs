@@ -1,5 +1,8 @@
 //! How large a component may be: the cost of compiling it grows with its size, and nothing else bounds that.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use wasmparser::{Parser, Payload};
 
 /// Bytes of a component. The largest of a known language, Python's, have 19 MB.
@@ -16,19 +19,19 @@ const FUNCTION_BYTES: usize = 512 << 10;
 const SUBSCHEMAS: usize = 10_000;
 
 /// It would take too much to compile it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[error(
     "{what} has {found} {unit}, which is too large to be loaded: at most {most} {unit} are accepted"
 )]
 pub struct TooLarge {
     /// What is too large.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// How large it is.
     pub found: usize,
     /// How large it may be.
     pub most: usize,
     /// Of what.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
 }
 
 /// Checks a component before it is compiled.
@@ -129,10 +132,10 @@ fn is_small<'s>(
 
 fn too_large(what: &'static str, found: usize, most: usize, unit: &'static str) -> TooLarge {
     TooLarge {
-        what,
+        what: what.into(),
         found,
         most,
-        unit,
+        unit: unit.into(),
     }
 }
 
