@@ -7,6 +7,7 @@
 
 mod chat;
 mod check;
+mod compile;
 #[cfg(feature = "demo")]
 mod demo;
 mod plugin;
@@ -48,6 +49,9 @@ enum What {
     },
     /// Makes the running gateway read its configuration again. Ends when it is in force, or with 1 if it is refused.
     Reload(Configured),
+    /// Compiles one plugin for a gateway that serves, which starts this command itself.
+    #[command(name = compile::NAME, hide = true)]
+    CompilePlugin,
     /// Prints the contract that plugins implement, as one WIT file.
     Wit,
     /// Works with plugins.
@@ -104,6 +108,10 @@ impl Command {
     /// Runs the command to its end.
     #[must_use]
     pub fn run(self) -> ExitCode {
+        // It needs few threads, and makes them itself.
+        if matches!(self.what, What::CompilePlugin) {
+            return compile::compile();
+        }
         let runtime = match Runtime::new() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -118,6 +126,7 @@ impl Command {
                 What::Demo(configured) => demo::demo(configured.config.as_deref()).await,
                 What::Check { file } => check::check(&file).await,
                 What::Reload(configured) => reload::reload(configured.config.as_deref()).await,
+                What::CompilePlugin => compile::compile(),
                 What::Wit => print(&wit()),
                 What::Chat { configured, what } => {
                     chat::chat(configured.config.as_deref(), what).await

@@ -1,7 +1,7 @@
 //! Compiling: from a component's bytes and its configuration to an artifact that the engine runs.
 //!
 //! The steps are in [`Attempt::run`], top to bottom. All of it runs on threads that carry no traffic. Who compiles is given to
-//! the engine; by default it is [`InProcess`].
+//! the engine: [`InProcess`], or a [`Child`](child::Child).
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -28,6 +28,10 @@ use super::store::State;
 use super::{contract, hash, limits, manifest, size};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
+
+pub mod child;
+mod lines;
+pub mod worker;
 
 /// CPU budget for each of starting, `describe` and `configure`: an interpreter that starts inside a guest takes seconds.
 pub(super) const LOAD_CPU: Duration = Duration::from_secs(10);
@@ -141,9 +145,10 @@ impl Compiled {
         reason = "the engine cannot check machine code, and whoever compiles elsewhere hands it over as bytes"
     )]
     pub(super) fn component(&self, engine: &Engine) -> Result<Component, Error> {
-        // SAFETY: the bytes must be what a `Component::serialize` of this version returned, unmodified. A `Compiled` is made by
-        // `InProcess` alone, from exactly that. The bytes are in our own memory, so they cannot change later. That they fit
-        // this engine's version and settings is checked by the engine.
+        // SAFETY: the bytes must be what a `Component::serialize` of this version returned, unmodified. A `Compiled` is made in
+        // two places: by `InProcess` from exactly that, and by `Child` from what the same executable file wrote to a pipe that
+        // only the two processes have. The bytes are in our own memory, so they cannot change later. That they fit this
+        // engine's version and settings is checked by the engine.
         let component = unsafe { Component::deserialize(engine.wasmtime(), &self.artifact) };
         component.map_err(|error| Error::Invalid(format!("{error:#}")))
     }

@@ -13,6 +13,7 @@ mod context;
 pub mod contract;
 mod engine;
 mod error;
+mod frame;
 mod hash;
 mod host;
 mod image;

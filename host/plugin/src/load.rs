@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::compile::{Compiled, Job, LOAD_CPU, LOAD_WALL};
+use super::compile::{Compiled, Job, LOAD_CPU, LOAD_WALL, child};
 use super::engine::Engine;
 use super::image::{Code, Image};
 use super::loaded::Plugin;
@@ -74,6 +74,10 @@ pub enum Error {
         "`on-fault = \"open\"` is only for plugins whose manifest says `\"transforms\": false`; this one may change bodies"
     )]
     OpenTransformer,
+    /// The process that compiles it did not get to an end.
+    #[error(transparent)]
+    #[serde(skip)]
+    Compiler(#[from] child::Error),
 }
 
 /// Loads a plugin. Takes a tenth of a second for a small component, seconds for one with an interpreter inside.

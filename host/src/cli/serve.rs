@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chat as page;
+use super::compile::compiler;
 use super::process::{logging, signals, wait};
 use super::{environment, report, warn};
 use crate::builtin;
@@ -107,17 +108,17 @@ pub(super) async fn run(origin: Origin, greeting: impl FnOnce(&Gateway) -> Strin
 }
 
 async fn start(origin: Origin) -> Result<Gateway, ExitCode> {
-    let engine = Engine::new().map_err(|error| {
+    let failed = |error: &dyn std::error::Error| {
         eprintln!("sluicegate: {error}");
         ExitCode::FAILURE
-    })?;
+    };
+    let engine = Engine::new().map_err(|error| failed(&error))?;
+    let compiler = compiler().map_err(|error| failed(&error))?;
+    let engine = engine.with_compiler(compiler);
     match Gateway::start(origin, &engine, builtin::PLUGINS).await {
         Ok(gateway) => Ok(gateway),
         Err(Error::Configuration(problems)) => Err(report(&problems)),
-        Err(error) => {
-            eprintln!("sluicegate: {error}");
-            Err(ExitCode::FAILURE)
-        }
+        Err(error) => Err(failed(&error)),
     }
 }
 

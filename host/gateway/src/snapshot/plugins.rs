@@ -99,6 +99,10 @@ fn explain(key: &str, error: load::Error) -> Vec<Problem> {
             let mend = "remove `on-fault`, or set it to \"closed\"".to_owned();
             vec![problem(format!("{key}.on-fault"), error.to_string(), mend)]
         }
+        load::Error::Compiler(error) => {
+            let mend = "the message says what to do; what is in force stays so".to_owned();
+            vec![problem(format!("{key}.source"), error.to_string(), mend)]
+        }
         error => {
             let mend = "`sluicegate plugin inspect FILE` shows what is in a component".to_owned();
             vec![problem(format!("{key}.source"), error.to_string(), mend)]
