@@ -281,6 +281,9 @@ fn sluicegate(mut command: Command, place: &Place, stream: &str) -> anyhow::Resu
         "[[listener]]
 listen = \"{address}\"
 
+[plugins]
+cache = \"\"
+
 [upstream.ollama]
 adapter = \"ollama\"
 targets = [\"http://{upstream}\"]

@@ -25,6 +25,10 @@ pub fn program(path: &str, arguments: &[&str]) -> Command {
         "SLUICEGATE_API_KEY",
         "CLAWDBOT_PORT",
         "CLAWDBOT_MODEL_ENDPOINT",
+        // A test has no part in this user's cache.
+        "CACHE_DIRECTORY",
+        "XDG_CACHE_HOME",
+        "HOME",
     ] {
         command.env_remove(name);
     }

@@ -21,6 +21,7 @@
 //! | `SLUICEGATE_API_KEY` | one more key, named `default`, in the list `keys` of the plugin `auth` |
 //! | `CLAWDBOT_PORT` | replaces the port of `chat.listen`, if there is a `[chat]` |
 //! | `CLAWDBOT_MODEL_ENDPOINT` | replaces `chat.endpoint`, if there is a `[chat]` |
+//! | `CACHE_DIRECTORY`, `XDG_CACHE_HOME`, `HOME` | the first that is set says where the cache is, if `plugins.cache` does not |
 //!
 //! In addition, `{ env = "NAME" }` takes a secret from any variable.
 
@@ -34,6 +35,7 @@ use self::plugin::Plugins;
 use self::reader::{Context, Table, Value};
 
 mod address;
+mod cache;
 mod chat;
 mod listener;
 mod ollama;
@@ -85,6 +87,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// The plugins by name.
     pub plugins: BTreeMap<String, Plugin>,
+    /// The folder for compiled plugins; `None`: they are compiled at every start.
+    pub plugin_cache: Option<PathBuf>,
     /// The routes in the order of the file; at least one if there is a listener.
     pub routes: Vec<Route>,
     /// The web gateway; `None`: off.
@@ -176,6 +180,7 @@ fn read(root: &Table<'_>) -> Config {
     let listeners = listener::listeners(root);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
+    let plugin_cache = cache::cache(root);
     let mut plugins = plugin::plugins(root);
     plugin::add_adapters(root, &upstreams, &mut plugins.by_name);
     let known = route::Known {
@@ -195,6 +200,7 @@ fn read(root: &Table<'_>) -> Config {
         listeners,
         upstreams,
         plugins: plugins.by_name,
+        plugin_cache,
         routes,
         chat,
         warnings: Vec::new(),

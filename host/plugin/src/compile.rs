@@ -1,7 +1,7 @@
 //! Compiling: from a component's bytes and its configuration to an artifact that the engine runs.
 //!
 //! The steps are in [`Attempt::run`], top to bottom. All of it runs on threads that carry no traffic. Who compiles is given to
-//! the engine: [`InProcess`], or a [`Child`](child::Child).
+//! the engine: [`InProcess`], or a [`Child`](child::Child), with a [cache](super::cache) in front or not.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -19,6 +19,7 @@ use wasmtime::component::{Component, Instance as ComponentInstance};
 use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wizer::Wizer;
 
+use super::cache::Pin as CachePin;
 use super::calls::Calls;
 use super::engine::Engine;
 use super::image::Configured;
@@ -66,6 +67,8 @@ pub struct Job {
     pub(super) value: serde_json::Value,
     /// Bytes of memory that the guest may have while it is loaded.
     pub(super) memory: u64,
+    /// The configuration refers to a secret.
+    pub(super) secret: bool,
     pub(super) metrics: Arc<PluginMetrics>,
 }
 
@@ -83,6 +86,7 @@ impl Job {
             value: configured.config.clone(),
             // What the plugin suggests is known only when it has started.
             memory: limits::while_loading(&configured.limits).memory,
+            secret: !configured.secrets.is_empty(),
             metrics,
         }
     }
@@ -121,6 +125,8 @@ pub struct Compiled {
     pub(super) facts: Facts,
     /// The engine's own serialized form of the component.
     pub(super) artifact: Bytes,
+    /// Keeps the entry in the cache, where there is one.
+    pub(super) pin: Option<Arc<CachePin>>,
 }
 
 /// What became known of the plugin.
@@ -146,9 +152,10 @@ impl Compiled {
     )]
     pub(super) fn component(&self, engine: &Engine) -> Result<Component, Error> {
         // SAFETY: the bytes must be what a `Component::serialize` of this version returned, unmodified. A `Compiled` is made in
-        // two places: by `InProcess` from exactly that, and by `Child` from what the same executable file wrote to a pipe that
-        // only the two processes have. The bytes are in our own memory, so they cannot change later. That they fit this
-        // engine's version and settings is checked by the engine.
+        // three places: by `InProcess` from exactly that; by `Child` from what the same executable file wrote to a pipe that
+        // only the two processes have; and by the cache from a file of its own in a folder that nobody else can write, with
+        // the SHA-256 with which this program wrote it. The bytes are in our own memory, so they cannot change later. That
+        // they fit this engine's version and settings is checked by the engine.
         let component = unsafe { Component::deserialize(engine.wasmtime(), &self.artifact) };
         component.map_err(|error| Error::Invalid(format!("{error:#}")))
     }
@@ -203,6 +210,7 @@ async fn compile(engine: &Engine, job: &Job) -> Result<Compiled, Error> {
                         no_image,
                     },
                     artifact: artifact.into(),
+                    pin: None,
                 });
             }
             Ok(Err(Stop::Plugin(error))) => return Err(error),
@@ -401,6 +409,7 @@ mod tests {
                 .precompile_component(empty)
                 .expect("an empty component")
                 .into(),
+            pin: None,
         };
         assert!(made(&same).component(&pool).is_ok());
         let refused = made(&other).component(&pool);
@@ -416,6 +425,7 @@ mod tests {
             configuration: configuration.into(),
             value: serde_json::Value::Null,
             memory,
+            secret: false,
             metrics: Metrics::new().plugin("x"),
         };
         let key = job(b"a", "{}", 1).key(&engine);

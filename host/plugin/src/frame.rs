@@ -1,4 +1,4 @@
-//! The form in which a compilation travels through a pipe: facts as JSON, then bytes.
+//! The form in which a compilation travels through a pipe, and lies in the cache: facts as JSON, then bytes.
 //!
 //! # Shape
 //! The length of the JSON (four bytes, little-endian), the length of the bytes (eight), the JSON, the bytes.

@@ -1,6 +1,7 @@
 //! Images: a plugin's memory as it is after `configure`, compiled and ready to be instantiated.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use sluicegate_contract::{Exports, Manifest};
 use wasmtime::Store;
@@ -9,6 +10,7 @@ use wasmtime::component::{
 };
 use wasmtime_wizer::ComponentInstanceState;
 
+use super::cache::Pin;
 use super::contract::{CONTRACT, PACKAGE};
 use super::store::State;
 use super::wit::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
@@ -21,6 +23,8 @@ pub(super) struct Image {
     pub(super) hash: String,
     /// The configuration, where the memory could not be captured: `configure` then runs in every instance.
     pub(super) configure_per_instance: Option<String>,
+    /// Keeps the entry in the cache from which it was made.
+    pub(super) _pin: Option<Arc<Pin>>,
 }
 
 // The results of phases, as the engine gives them: a tuple of one.

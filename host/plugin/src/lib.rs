@@ -7,6 +7,7 @@
 mod bindings;
 mod budget;
 mod builtins;
+pub mod cache;
 mod calls;
 pub mod compile;
 mod context;

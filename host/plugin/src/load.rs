@@ -146,6 +146,7 @@ async fn image(engine: &Engine, job: Job, compiled: Compiled) -> Result<Image, E
             manifest,
             hash: hash::of_configured(&job.bytes, &job.configuration),
             configure_per_instance: compiled.facts.no_image.map(|_| job.configuration),
+            _pin: compiled.pin,
         })
     });
     match made.await {

@@ -86,3 +86,42 @@ fn wrong_variable_is_a_problem_with_its_name() {
         assert!(!all[0].to_string().contains("sk-"));
     }
 }
+
+#[test]
+fn the_cache_is_where_the_file_or_else_the_environment_says() {
+    let all = [
+        ("CACHE_DIRECTORY", "/var/cache/gate:/var/cache/more"),
+        ("XDG_CACHE_HOME", "/home/ann/cached"),
+        ("HOME", "/home/ann"),
+    ];
+    let folder = |text: &str, variables: &[(&str, &str)]| {
+        let config = read_with(&format!("{SMALL}{text}"), variables).expect("right");
+        config.plugin_cache.map(|path| path.display().to_string())
+    };
+    let cases = [
+        (&all[..], Some("/var/cache/gate/plugins")),
+        (&all[1..], Some("/home/ann/cached/sluicegate")),
+        (&all[2..], Some("/home/ann/.cache/sluicegate")),
+        (&[], None),
+        (&[("XDG_CACHE_HOME", "relative")], None),
+        (&[("HOME", "relative")], None),
+    ];
+    for (variables, expected) in cases {
+        assert_eq!(folder("", variables).as_deref(), expected, "{variables:?}");
+        let off = folder("[plugins]\ncache = \"\"\n", variables);
+        assert_eq!(off, None, "{variables:?}");
+        let named = folder("[plugins]\ncache = \"/compiled\"\n", variables);
+        assert_eq!(named.as_deref(), Some("/compiled"), "{variables:?}");
+    }
+    let wrong = read_with(
+        &format!("{SMALL}[plugins]\ncache = true\ncaches = 1\n"),
+        &[],
+    );
+    let keys: Vec<_> = wrong
+        .expect_err("wrong")
+        .0
+        .into_iter()
+        .map(|it| it.key)
+        .collect();
+    assert_eq!(keys, ["plugins.cache", "plugins.caches"]);
+}

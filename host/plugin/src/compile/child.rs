@@ -159,7 +159,11 @@ impl Child {
         if outcome.compatibility != engine.compatibility() {
             return Err(Error::OtherEngine.into());
         }
-        Ok(Compiled { facts, artifact })
+        Ok(Compiled {
+            facts,
+            artifact,
+            pin: None,
+        })
     }
 
     /// Starts the process and gives what it writes to standard output.

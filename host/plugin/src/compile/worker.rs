@@ -79,6 +79,7 @@ pub fn run() -> io::Result<()> {
         configuration: request.configuration,
         value: request.value,
         memory: request.memory,
+        secret: true,
     };
     let runtime = runtime::Builder::new_current_thread()
         .enable_time()
