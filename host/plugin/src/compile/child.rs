@@ -31,13 +31,17 @@ const OUTCOME: usize = 512 << 20;
 /// How much of what the process writes to standard error is kept: its end.
 const SAID: usize = 2 << 10;
 
+/// The first descriptor that is none of the three pipes.
+const FIRST: i32 = 3;
+
 /// The standard library's words before it ends a process for want of memory.
 const NO_MEMORY: &str = "memory allocation of";
 
 /// What one process may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of data. The default, 2 GiB, is room for a guest's memory of 256 MiB, thrice, and for the compiler.
+    /// Bytes of data, with what the allocator reserves at the process's start, half of the default of 2 GiB. That is room for a
+    /// guest's memory of 256 MiB, thrice, and for the compiler.
     pub data: u64,
     /// CPU time; default 120 s. A component with an interpreter inside takes a sixth of it.
     pub cpu: Duration,
@@ -179,6 +183,8 @@ impl Child {
             cpu: cpu.as_secs().max(1),
         };
         let head = frame::head(&request, job.bytes.len());
+        // What this process opens is closed in its children, but not what it was started with.
+        close_fds::set_fds_cloexec_threadsafe(FIRST, &[]);
         let mut process = Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
