@@ -1,7 +1,7 @@
 //! Plugins: loading WebAssembly components, and running them in sandboxes.
 //!
 //! A plugin is loaded once per version ([`load`]): checked against the contract, configured, captured as an image and
-//! compiled. Every exchange then gets its own instance from that image ([`instance`]). Nothing here knows of HTTP
+//! compiled ([`compile`]: here or in a child process, with a [`cache`] on disk or without), then tried. Every exchange then gets its own instance from that image ([`instance`]). Nothing here knows of HTTP
 //! connections or model servers; nothing outside sees an error type of the engine.
 
 mod bindings;

@@ -100,7 +100,7 @@ fn explain(key: &str, error: load::Error) -> Vec<Problem> {
             vec![problem(format!("{key}.on-fault"), error.to_string(), mend)]
         }
         load::Error::Compiler(error) => {
-            let mend = "the message says what to do; what is in force stays so".to_owned();
+            let mend = "`sluicegate plugin inspect FILE` compiles it without limits".to_owned();
             vec![problem(format!("{key}.source"), error.to_string(), mend)]
         }
         error => {

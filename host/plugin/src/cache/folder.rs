@@ -5,19 +5,16 @@
 
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, renameat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, open, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -78,7 +75,7 @@ pub enum Error {
 
 /// An open folder.
 pub(super) struct Folder {
-    descriptor: OwnedFd,
+    descriptor: File,
     path: PathBuf,
     /// The most bytes of all entries.
     most: u64,
@@ -131,10 +128,11 @@ impl Folder {
         let made = builder.recursive(true).mode(0o700).create(&path);
         made.map_err(unusable)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let descriptor =
-            open(&path, flags, Mode::empty()).map_err(|error| unusable(error.into()))?;
-        let stat = fstat(&descriptor).map_err(|error| unusable(error.into()))?;
-        let (owner, user, mode) = (stat.st_uid, geteuid().as_raw(), mode(&stat));
+        let opened = open(&path, flags, Mode::empty());
+        let descriptor = File::from(opened.map_err(|error| unusable(error.into()))?);
+        let metadata = descriptor.metadata().map_err(unusable)?;
+        let (owner, user) = (metadata.uid(), geteuid().as_raw());
+        let mode = mode(&metadata);
         if owner != user {
             return Err(Error::Owner { path, owner, user });
         }
@@ -182,10 +180,10 @@ impl Folder {
         // A pipe of that name must not hold anybody up.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&self.descriptor, name, flags, Mode::empty())?);
-        let stat = fstat(&file)?;
-        let ours = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-            && stat.st_uid == geteuid().as_raw()
-            && mode(&stat) & OTHERS == 0;
+        let metadata = file.metadata()?;
+        let ours = metadata.is_file()
+            && metadata.uid() == geteuid().as_raw()
+            && mode(&metadata) & OTHERS == 0;
         if !ours {
             return Err(io::Error::other("it is no file of this user alone"));
         }
@@ -314,8 +312,8 @@ struct Entry {
     used: SystemTime,
 }
 
-fn mode(stat: &Stat) -> u32 {
-    u32::from(stat.st_mode) & 0o7777
+fn mode(metadata: &Metadata) -> u32 {
+    metadata.mode() & 0o7777
 }
 
 fn modified(stat: &Stat) -> SystemTime {

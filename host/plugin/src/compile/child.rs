@@ -103,7 +103,7 @@ pub enum Error {
     },
     /// It ended without an outcome.
     #[error(
-        "the process that compiled it gave up ({status}). It said: {said:?}; `sluicegate plugin inspect FILE` compiles in the foreground"
+        "the process that compiled it gave up ({status}). It said: {said:?}; if the component is not the reason, this is a fault of the gateway"
     )]
     Failed {
         /// How it ended.

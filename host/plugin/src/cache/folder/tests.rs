@@ -1,7 +1,7 @@
 //! The folder of the cache on a real disk.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use tempfile::TempDir;
 
@@ -9,6 +9,9 @@ use super::*;
 
 /// An hour ago and more: everything has its own time, however fast the test runs.
 const LONG_AGO: Duration = Duration::from_secs(7200);
+
+/// Makes an entry that cannot be trusted of the one at this path.
+type Spoil<'a> = &'a dyn Fn(&Path);
 
 fn opened(most: u64) -> (TempDir, Arc<Folder>) {
     let parent = tempfile::tempdir().expect("a folder");
@@ -113,7 +116,7 @@ fn what_is_in_use_stays_and_the_bound_holds() {
 fn an_entry_that_cannot_be_trusted_is_removed() {
     let (parent, folder) = opened(1 << 20);
     let other = parent.path().join("other");
-    let spoil: [(&str, &dyn Fn(&Path)); 6] = [
+    let spoil: [(&str, Spoil<'_>); 6] = [
         ("damaged", &|path| {
             let mut bytes = fs::read(path).expect("a file");
             *bytes.last_mut().expect("bytes") ^= 1;
