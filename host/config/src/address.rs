@@ -157,7 +157,8 @@ pub(super) fn listen(text: &Text<'_>) -> Option<SocketAddr> {
     };
     let mut taken = text.cx.addresses.borrow_mut();
     if let Some(other) = taken.iter().find(|other| collide(**other, address)) {
-        let message = format!("is {address}, but another part of the gateway listens on {other}");
+        let message =
+            format!("is {address}, but another part of the gateway already listens on {other}");
         text.problem(message, "choose another port");
     }
     taken.push(address);

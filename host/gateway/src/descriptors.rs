@@ -57,7 +57,7 @@ pub fn fit_to(descriptors: u64, limits: &Limits) -> Limits {
         tracing::info!(
             descriptors,
             connections,
-            "the file descriptors suffice for fewer idle connections than are configured"
+            "too few file descriptors for all configured idle connections"
         );
     }
     fitted

@@ -15,7 +15,7 @@
 //! and [`client`]. The rules are in `pipeline`, `plugin`, `upstream` and the crate `contract`.
 //!
 //! # Who sees what
-//! - An attempt is decided by what leaves its adapter. Until then a failure that another model server may mend leads to the
+//! - An attempt is decided by what leaves its adapter. Until then a failure that another model server may not have leads to the
 //!   next attempt, and nobody sees it.
 //! - Whatever decides the exchange travels outward, last stage to first: the model server's response, a stage's own reply, or
 //!   a failure. A failure of the model server begins outside its adapter. A failure from before the first stage ran is shown

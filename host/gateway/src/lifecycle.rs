@@ -60,7 +60,7 @@ pub struct Gateway {
     cut: CancellationToken,
     /// Accept loops, connections and their streams.
     serving: TaskTracker,
-    /// The same of the admin listener, which end with `cut`, and the watch over files.
+    /// The same for the admin listener, which end with `cut`, and the file watcher.
     administering: TaskTracker,
     _observers: ObserverRuntime,
 }

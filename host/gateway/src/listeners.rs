@@ -116,7 +116,7 @@ impl Listeners {
             }
         }
         for removed in before.into_iter().flatten() {
-            tracing::info!(address = %removed.address, "this listener is in the configuration no more: it drains");
+            tracing::info!(address = %removed.address, "this listener is no longer in the configuration; draining");
             removed.drain.cancel();
         }
         self.open = now;

@@ -119,6 +119,7 @@ struct Fixed {
     admin: Option<std::net::SocketAddr>,
     chat: Option<config::Chat>,
     format: config::LogFormat,
+    cache: Option<PathBuf>,
 }
 
 impl Fixed {
@@ -127,6 +128,7 @@ impl Fixed {
             admin: config.admin.as_ref().map(|admin| admin.listen),
             chat: config.chat.clone(),
             format: config.log.format,
+            cache: config.plugin_cache.clone(),
         }
     }
 
@@ -137,6 +139,7 @@ impl Fixed {
             ("admin.listen", self.admin != other.admin),
             ("chat", self.chat != other.chat),
             ("log.format", self.format != other.format),
+            ("plugins.cache", self.cache != other.cache),
         ];
         changed
             .into_iter()
@@ -329,7 +332,7 @@ impl Control {
                 }
                 tracing::error!(
                     generation = status.generation,
-                    "the configuration in force stays"
+                    "the current configuration remains in force"
                 );
                 status.refused = Some(Refused {
                     at_ms: now,

@@ -34,6 +34,6 @@ impl Builtins {
 #[error("there is no built-in plugin `{name}`")]
 pub struct NoSuchBuiltin {
     name: String,
-    /// The names that there are.
+    /// The names of all built-in plugins.
     pub names: String,
 }

@@ -113,7 +113,8 @@ async fn start(origin: Origin) -> Result<Gateway, ExitCode> {
         ExitCode::FAILURE
     };
     let engine = Engine::new().map_err(|error| failed(&error))?;
-    let compiler = compiler(config.plugin_cache.as_deref()).map_err(|error| failed(&error))?;
+    let compiler =
+        compiler(origin.config().plugin_cache.as_deref()).map_err(|error| failed(&error))?;
     let engine = engine.with_compiler(compiler);
     match Gateway::start(origin, &engine, builtin::PLUGINS).await {
         Ok(gateway) => Ok(gateway),

@@ -88,7 +88,7 @@ impl Vendor {
     pub fn when_stalled(self) -> &'static str {
         match self {
             Self::Ollama => "unloading the model did not help: restart Ollama",
-            Self::Other => "restart the model server if it goes on",
+            Self::Other => "restart the model server if this continues",
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An attempt works on a copy of the frozen request, with a fresh adapter. It is decided by what leaves its adapter: a first
 //! event, a complete document, a reply, or a fault; without an adapter, or if the adapter does not look at the body, by the
-//! response head. Until then, a failure that another model server may mend leads to the next attempt: no connection, a
+//! response head. Until then, a failure that another model server may not have leads to the next attempt: no connection, a
 //! connection that broke, an adapter's fault of 429 or 503, and a target that refuses the gateway's own key. An attempt that is
 //! given up leaves nothing behind.
 //!

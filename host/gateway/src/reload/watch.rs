@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Control;
 
-/// Files are left alone until nothing has happened to them for this long: an editor writes several times.
+/// A changed file is read once it has been quiet for this long: an editor writes several times.
 const QUIET: Duration = Duration::from_millis(300);
-/// But no longer than this: a file that is written all the time is looked at all the same.
-const PATIENT: Duration = Duration::from_secs(3);
+/// A file that never stops changing is read after this long.
+const QUIET_LIMIT: Duration = Duration::from_secs(3);
 /// How often files are looked at where the system gives no notifications.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -29,17 +29,17 @@ const POLL: Duration = Duration::from_secs(2);
 /// # Cancel safety
 /// Can be dropped at any time; a reload that has begun is then given up.
 pub async fn run(control: Arc<Control>) {
-    let mut eyes = None;
+    let mut folders = None;
     loop {
         let files = control.files().await;
         let interval = control.interval().filter(|_| !files.is_empty());
         let Some(interval) = interval else {
-            eyes = None;
+            folders = None;
             control.applied().await;
             continue;
         };
-        let eyes = eyes.get_or_insert_with(Eyes::new);
-        let sees = eyes.look_at(&files);
+        let folders = folders.get_or_insert_with(FileWatcher::new);
+        let sees = folders.watch_folders(&files);
         // After the system was asked to tell: what changed before that, it does not tell.
         control.reload_if_changed().await;
         if control.files().await != files || control.interval() != Some(interval) {
@@ -47,7 +47,7 @@ pub async fn run(control: Arc<Control>) {
         }
         let interval = if sees { interval } else { interval.min(POLL) };
         tokio::select! {
-            () = eyes.changed.notified() => settled(&eyes.changed).await,
+            () = folders.changed.notified() => settled(&folders.changed).await,
             () = sleep(interval) => {}
         }
     }
@@ -55,7 +55,7 @@ pub async fn run(control: Arc<Control>) {
 
 /// Waits until nothing has changed for a moment.
 async fn settled(changed: &Notify) {
-    let limit = Instant::now() + PATIENT;
+    let limit = Instant::now() + QUIET_LIMIT;
     while Instant::now() < limit {
         tokio::select! {
             () = sleep_until(limit.min(Instant::now() + QUIET)) => return,
@@ -65,7 +65,7 @@ async fn settled(changed: &Notify) {
 }
 
 /// The system's notifications.
-struct Eyes {
+struct FileWatcher {
     /// `None` where the system gives none.
     watcher: Option<RecommendedWatcher>,
     changed: Arc<Notify>,
@@ -74,7 +74,7 @@ struct Eyes {
     blind: bool,
 }
 
-impl Eyes {
+impl FileWatcher {
     fn new() -> Self {
         let changed = Arc::new(Notify::new());
         let names: Arc<Mutex<BTreeSet<OsString>>> = Arc::default();
@@ -87,22 +87,22 @@ impl Eyes {
             }
             tell.notify_one();
         });
-        let mut eyes = Self {
+        let mut folders = Self {
             watcher: None,
             changed,
             names,
             blind: false,
         };
         match watcher {
-            Ok(watcher) => eyes.watcher = Some(watcher),
-            Err(error) => eyes.cannot(&error),
+            Ok(watcher) => folders.watcher = Some(watcher),
+            Err(error) => folders.cannot(&error),
         }
-        eyes
+        folders
     }
 
-    /// Asks for notifications of all folders through which these files are reached. Asked again for folders that were removed and
-    /// made anew. Whether all of them will be told.
-    fn look_at(&mut self, files: &BTreeSet<PathBuf>) -> bool {
+    /// Asks for notifications of all folders through which these files are reached, again also for those that were removed and
+    /// created again. Returns whether all folders are watched.
+    fn watch_folders(&mut self, files: &BTreeSet<PathBuf>) -> bool {
         let mut names = BTreeSet::new();
         let mut folders = BTreeSet::new();
         for file in files {
@@ -133,7 +133,7 @@ impl Eyes {
     /// Says so, once.
     fn cannot(&mut self, error: &notify::Error) {
         if !self.blind {
-            tracing::warn!(%error, interval = ?POLL, "the system does not tell about changed files: they are looked at periodically");
+            tracing::warn!(%error, interval = ?POLL, "file notifications are not available; files are polled");
         }
         self.blind = true;
     }

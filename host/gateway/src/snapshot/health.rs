@@ -103,7 +103,7 @@ pub(super) fn check(
         if upstream.health.is_some() && probe(upstream, adapter, None).is_none() {
             problems.push(problem(
                 format!("upstream.{}.health", upstream.name),
-                "names no path, and no adapter does".into(),
+                "names no path, and its adapter suggests none".into(),
                 "add path = \"/health\", or the path that the model server answers".into(),
             ));
         }

@@ -68,7 +68,7 @@ async fn load_one(
         .map_err(|error| explain(&format!("plugin.{}", configured.name), error))
 }
 
-/// A component's file; no more of it than a component may have, and a byte that says that it has more.
+/// Reads at most one byte more than a component may have, so that a larger file is recognised.
 async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = tokio::fs::File::open(path).await?;
@@ -92,7 +92,7 @@ fn explain(key: &str, error: load::Error) -> Vec<Problem> {
             vec![problem(
                 format!("{key}.config"),
                 text,
-                "the plugin's own check says what is wrong".into(),
+                "correct what the plugin reports".into(),
             )]
         }
         load::Error::OpenTransformer => {

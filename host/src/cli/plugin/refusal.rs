@@ -47,7 +47,7 @@ impl Refusal {
     }
 }
 
-const fn stage_and_mend(error: &load::Error) -> (&'static str, &'static str) {
+fn stage_and_mend(error: &load::Error) -> (&'static str, &'static str) {
     match error {
         load::Error::CoreModule | load::Error::NotWasm(_) => (
             "format",
@@ -61,23 +61,25 @@ const fn stage_and_mend(error: &load::Error) -> (&'static str, &'static str) {
             "compile",
             "rebuild the component; if it was cut short or altered, copy it again",
         ),
+        // Only a gateway that serves compiles in another process.
+        load::Error::Compiler(_) => ("compile", "see the reason"),
         load::Error::Exports(_) | load::Error::Contract(_) => (
             "contract",
             "build it against the contract that `sluicegate wit` prints",
         ),
-        load::Error::Guest { function, .. } => match function.as_bytes() {
-            b"start" => (
+        load::Error::Guest { function, .. } => match &**function {
+            "start" => (
                 "start",
-                "mend what runs before any function of the plugin is called",
+                "fix what runs before any function of the plugin is called",
             ),
-            b"describe" => ("describe", "mend `describe`: it must return the manifest"),
-            b"configure" => (
+            "describe" => ("describe", "fix `describe`: it must return the manifest"),
+            "configure" => (
                 "configure",
-                "mend `configure`: it must return, with an error where it must",
+                "fix `configure`: it must return, with an error if it has to",
             ),
             _ => (
                 "trial",
-                "mend the function: it must bear a request without credentials and without a body",
+                "fix the function: it must handle a request without credentials and without a body",
             ),
         },
         load::Error::Manifest(
@@ -85,12 +87,12 @@ const fn stage_and_mend(error: &load::Error) -> (&'static str, &'static str) {
             | manifest::Error::FrontAndAdapter
             | manifest::Error::TooLarge(_)
             | manifest::Error::BadSchema(_),
-        ) => ("manifest", "mend what `describe` returns"),
+        ) => ("manifest", "fix what `describe` returns"),
         load::Error::Manifest(manifest::Error::Schema(_)) => (
             "configuration",
-            "mend the configuration, or the schema in the manifest",
+            "correct the configuration, or the schema in the manifest",
         ),
-        load::Error::Limit(_) => ("limits", "mend `limits` in the manifest"),
+        load::Error::Limit(_) => ("limits", "correct `limits` in the manifest"),
         load::Error::Refused(_) => (
             "configure",
             "mend the configuration: the reason is the plugin's own",

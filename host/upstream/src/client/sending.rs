@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use super::error::Error;
 use super::head::{self, Sends};
 use crate::body::Body;
-use sluicegate_io as octets;
+use sluicegate_io as vectored;
 
 /// What is still to be sent: the bytes in memory, then the rest of the body.
 pub(super) struct Sending {
@@ -73,7 +73,7 @@ impl Sending {
                     IoSlice::new(&self.data),
                     IoSlice::new(self.back),
                 ];
-                let sent = ready!(octets::poll_write(stream, cx, &slices))?;
+                let sent = ready!(vectored::poll_write(stream, cx, &slices))?;
                 if sent == 0 {
                     return Poll::Ready(Err(Error::Io(std::io::ErrorKind::WriteZero.into())));
                 }
