@@ -2,7 +2,7 @@
 //!
 //! Read [`drive`] and [`Exchange::run`] from top to bottom. They are these steps:
 //!
-//! 1. **Route, request id, admission**: [`Exchange::begin`] finds the route, `enter` takes a place at the entrance.
+//! 1. **Route, request id, entrance**: [`Exchange::begin`] finds the route, `enter` takes one of the places before the gates.
 //! 2. **Request phases**: gates and request heads, first stage to last; then [`Exchange::admit`]; then the body, for the
 //!    stages that want to see it.
 //! 3. **Freeze**: from here on the request does not change. Each attempt works on a copy of it.
@@ -12,14 +12,15 @@
 //!
 //! This file has the order of the steps, and what the client sees if one of them fails before or after the first byte. How the
 //! request is read is in [`request`], how a model server is asked in [`attempt`], how the client is written to in [`delivery`]
-//! and [`client`]. The rules are in `pipeline`, `plugin`, `upstream` and the crate `contract`.
+//! and [`client`]. The rules are in `pipeline` and in the crates `plugin`, `upstream` and `contract`.
 //!
 //! # Who sees what
 //! - An attempt is decided by what leaves its adapter. Until then a failure that another model server may not have leads to the
 //!   next attempt, and nobody sees it.
 //! - Whatever decides the exchange travels outward, last stage to first: the model server's response, a stage's own reply, or
-//!   a failure. A failure of the model server begins outside its adapter. A failure from before the first stage ran is shown
-//!   to a front alone. One without a route is shown to no stage.
+//!   a failure. A failure of the model server starts at the last stage: the adapter does not see it. A failure from before
+//!   the first stage ran is shown only to a front, the stage that translates a client's dialect. A failure without a route is
+//!   shown to no stage.
 //! - Before anything has gone to the client, a failure is a response with a status. If stages have already seen the head of a
 //!   stream, they are shown the failure as one event, and what they make of it becomes the body of that response. After the
 //!   first byte a failure is one last event, and the body ends properly behind it.
@@ -146,6 +147,7 @@ impl Exchange {
         self.stages.request_heads(&mut self.context).await?;
         self.admit(entered)?;
         let body = self.request_body().await;
+        // Also if a stage stopped, so that the notes say what was asked for.
         let body = self.freeze(body)?;
         let response = self.attempts(body).await?;
         self.relay(response).await
@@ -193,7 +195,7 @@ impl Exchange {
         let announced = response.announced.filter(|_| self.stages.is_transparent());
         loop {
             if !matches!(chunk.end, End::Open) {
-                // Not later: the client may take its time over the rest.
+                // Frees the model server's connection before the client has read the rest.
                 response.close();
             }
             let output = self.stages.push(&mut self.context, chunk).await;
@@ -253,6 +255,7 @@ impl Exchange {
         self.end();
     }
 
+    /// Writes the record, which tells the observers.
     fn end(&mut self) {
         let adapter = self.adapter.as_ref().map_or(Duration::ZERO, Adapter::spent);
         let overhead = self.context.spent() + adapter;
@@ -262,7 +265,7 @@ impl Exchange {
         self.record.end(overhead, notes, watching);
     }
 
-    /// Counts the bytes that are kept for this exchange: the request body, what stages and adapter wait with, and `waiting`.
+    /// Counts the bytes that are kept for this exchange: the request body, what the stages and the adapter buffer, and `waiting`.
     fn hold_bytes(&self, waiting: usize) -> Result<(), Failure> {
         let adapter = self.adapter.as_ref().map_or(0, Adapter::buffered);
         let bytes = self.kept + waiting + adapter + self.stages.buffered();

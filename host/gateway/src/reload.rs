@@ -1,7 +1,7 @@
 //! Hot reload: another configuration, and other plugin files, without a restart.
 //!
-//! The unit is the whole [`Snapshot`]: it is made from the configuration and everything the configuration refers to, and then
-//! replaced in one step. An exchange ends with the snapshot that it began with. What has not changed is taken over: plugin
+//! The unit is the whole [`Snapshot`](snapshot::Snapshot): it is made from the configuration and everything that the
+//! configuration refers to, and then replaced in one step. An exchange ends with the snapshot that it began with. What has not changed is taken over: plugin
 //! versions, targets with their connections and their health, listeners. If anything is wrong, nothing changes.
 //!
 //! [`Control::apply`] is that step. [`Control::reload`] reads the configuration again for it, because the operator asks for it or
