@@ -37,8 +37,11 @@ impl Contents {
     }
 }
 
-/// SHA-256 of as much of a file as any of them may have.
+/// SHA-256 of as much of a file as any of them may have. A pipe can be read once only, and may block.
 fn digest(path: &Path) -> Option<[u8; 32]> {
+    if !path.is_file() {
+        return None;
+    }
     let mut hash = Sha256::new();
     let mut file = File::open(path).ok()?.take(MAX_BYTES as u64 + 1);
     let mut buffer = vec![0; 64 * 1024];
@@ -57,7 +60,7 @@ pub(super) fn read(read: &Read, known: &BTreeSet<PathBuf>) -> (Result<Config, Pr
     let mut contents = Contents::of(&looked);
     for _ in 0..ROUNDS {
         let (config, files) = read();
-        if files.is_subset(&looked) {
+        if files.is_subset(&looked) || files.iter().any(|file| is_pipe(file)) {
             contents.0.retain(|path, _| files.contains(path));
             return (config, contents);
         }
@@ -65,6 +68,12 @@ pub(super) fn read(read: &Read, known: &BTreeSet<PathBuf>) -> (Result<Config, Pr
         contents = Contents::of(&looked);
     }
     (read().0, contents)
+}
+
+/// Whether it is something else than a file or a folder, such as a pipe with a secret: it has nothing to give a second time.
+fn is_pipe(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|it| !it.is_file() && !it.is_dir())
 }
 
 #[cfg(test)]
@@ -97,5 +106,17 @@ mod tests {
         assert_eq!(contents, contents.again());
         fs::remove_file(&secret).expect("removed");
         assert_ne!(contents, contents.again());
+    }
+
+    #[test]
+    fn what_names_a_pipe_is_read_once() {
+        let reads = AtomicUsize::new(0);
+        let paths: BTreeSet<_> = [PathBuf::from("/dev/null")].into();
+        let reader = move || {
+            assert_eq!(reads.fetch_add(1, Ordering::Relaxed), 0, "it is read again");
+            (Err(Problems(Vec::new())), paths.clone())
+        };
+        let (_, contents) = read(&reader, &BTreeSet::new());
+        assert_eq!(contents, contents.again());
     }
 }
