@@ -21,7 +21,7 @@ use crate::reload::{Control, Origin, watch};
 use crate::snapshot::{self, Workers};
 use sluicegate_config::{self as config, Problems};
 use sluicegate_plugin_host::{Builtins, Engine};
-use sluicegate_serve::{self as server, Connections, Hosts, Listener, Terms};
+use sluicegate_serve::{self as server, Connections, Listener};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// How long observers get for what is left in their queues.
@@ -122,7 +122,7 @@ impl Gateway {
             (engine.clone(), builtins),
             metrics.clone(),
             workers.clone(),
-            listeners,
+            (listeners, admin_listener.as_ref().map(Listener::terms)),
             origin,
         ));
         let gateway = Self {
@@ -267,9 +267,7 @@ impl Gateway {
 /// Opens the listener of the admin interface.
 async fn open_admin(admin: &config::Admin) -> Result<Listener, server::Error> {
     let listener = config::Listener::at(admin.listen);
-    let hosts = admin.hosts.as_deref();
-    let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of `[admin]`"));
-    Listener::open_with(&listener, Terms::new(&listener, hosts)?).await
+    Listener::open_with(&listener, admin::terms(admin)?).await
 }
 
 /// The thread of the observers. A call of theirs, or a log that is slow to take their lines, would hold up all exchanges of a

@@ -9,17 +9,22 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::task::JoinHandle;
 
+use crate::admin;
 use crate::descriptors;
 use crate::exchange::Core;
 use crate::listeners::Listeners;
 use crate::snapshot::{self, Workers};
 use sluicegate_config::{self as config, Config, Problem, Problems};
 use sluicegate_plugin_host::{Builtins, Engine};
+use sluicegate_serve::Terms;
 use sluicegate_telemetry::clock::unix_ms;
 use sluicegate_telemetry::log;
 use sluicegate_telemetry::metrics::Metrics;
@@ -84,6 +89,10 @@ pub struct Control {
     read: Option<Arc<Read>>,
     status: Mutex<Status>,
     applied: Notify,
+    /// Whether a requested reload waits for its turn.
+    requested: AtomicBool,
+    /// The terms of the admin listener, if there is one.
+    admin_terms: Option<Arc<ArcSwap<Terms>>>,
 }
 
 /// What changes with each configuration, beside the snapshot.
@@ -162,7 +171,7 @@ impl Control {
         (engine, builtins): (Engine, Builtins),
         metrics: Arc<Metrics>,
         workers: Workers,
-        listeners: Listeners,
+        (listeners, admin_terms): (Listeners, Option<Arc<ArcSwap<Terms>>>),
         origin: Origin,
     ) -> Self {
         let Origin { config, read, seen } = origin;
@@ -182,6 +191,8 @@ impl Control {
                 refused: None,
             }),
             applied: Notify::new(),
+            requested: AtomicBool::new(false),
+            admin_terms,
         }
     }
 
@@ -211,9 +222,48 @@ impl Control {
     ///
     /// # Errors
     /// As [`Control::apply`], and where the gateway was not started from a file.
-    pub async fn reload(&self) -> Result<(), Problems> {
-        let mut turn = self.turn.lock().await;
-        self.reload_in_turn(&mut turn).await
+    pub async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
+        // On a task of its own: whoever asked may leave before it is done.
+        let control = self.clone();
+        let task = self.spawn(async move {
+            let mut turn = control.turn.lock().await;
+            control.reload_in_turn(&mut turn).await
+        });
+        let result = task.await;
+        let result = result.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        result.unwrap_or_else(|| {
+            Err(Problems(vec![Problem {
+                key: String::new(),
+                line: None,
+                message: "the gateway stops, so that nothing is read any more".into(),
+                mend: "start it again".into(),
+            }]))
+        })
+    }
+
+    /// As [`Control::reload`], without waiting for it; the log says how it ended. A request while another one waits changes nothing:
+    /// that one will read what is there then.
+    pub fn request_reload(self: &Arc<Self>) {
+        if self.requested.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let control = self.clone();
+        self.spawn(async move {
+            let mut turn = control.turn.lock().await;
+            control.requested.store(false, Ordering::Release);
+            // It is logged, counted and shown.
+            let _ = control.reload_in_turn(&mut turn).await;
+        });
+    }
+
+    /// Runs something that is given up when the gateway drains.
+    fn spawn<F>(&self, work: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let drain = self.workers.drain.clone();
+        let tasks = &self.workers.watching;
+        tasks.spawn(async move { drain.run_until_cancelled(work).await })
     }
 
     /// As [`Control::reload`], if there is something else in the files than when they were last read.
@@ -254,6 +304,17 @@ impl Control {
             }]));
         };
         let known = turn.seen.paths();
+        if let Some(pipe) = known.iter().find(|path| files::is_pipe(path)) {
+            // To read it could block for ever.
+            let problem = Problem {
+                key: pipe.display().to_string(),
+                line: None,
+                message: "is not a file".into(),
+                mend: "put a file in its place".into(),
+            };
+            turn.seen = turn.seen.again();
+            return self.note(Err(Problems(vec![problem])));
+        }
         let (config, seen) = off_the_workers(move || files::read(&*read, &known)).await;
         turn.seen = seen;
         let result = match config {
@@ -284,10 +345,13 @@ impl Control {
         let config = prepared.config();
         let plan = listeners.plan(&config.listeners).await;
         let plan = plan.map_err(|(place, error)| {
-            let mend = "choose a free address, or give files that can be used".into();
+            let mend = "choose a free address, or restart the gateway if it is its own; for `tls`, give files that can be used"
+                .into();
             let listener = &config.listeners[place];
             Problems(vec![listener.position.problem(error.to_string(), mend)])
         })?;
+        // It has no certificate, so that nothing can be wrong with it.
+        let admin_terms = config.admin.as_ref().and_then(|it| admin::terms(it).ok());
         // A validated configuration has a level that can be used.
         if let Err(error) = log::set_level(&config.log.level) {
             tracing::warn!(%error, "the log keeps its level");
@@ -299,6 +363,9 @@ impl Control {
         let snapshot = prepared.start(&self.workers, &self.metrics, Some(&previous));
         self.core.snapshot.store(Arc::new(snapshot));
         listeners.apply(plan);
+        if let (Some(terms), Some(now)) = (&self.admin_terms, admin_terms) {
+            terms.store(Arc::new(now));
+        }
         Ok(())
     }
 

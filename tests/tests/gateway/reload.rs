@@ -397,3 +397,65 @@ async fn without_a_token_the_admin_interface_changes_nothing() {
     assert!(response.text().contains("token"));
     gateway.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_reload_goes_on_when_whoever_asked_for_it_has_left() {
+    let scene = Scene::new().await;
+    let quiet = |upstream| configuration(upstream, "").replace("\"1h\"", "\"0s\"");
+    replace(&scene.file(), quiet(&scene.one));
+    eventually("another generation", async || {
+        (scene.status().await["generation"] == 2).then_some(())
+    })
+    .await;
+    replace(&scene.file(), quiet(&scene.two));
+    let admin = scene.admin();
+    let post = admin.request(hyper::Method::POST, "/reload", "");
+    let left = tokio::time::timeout(std::time::Duration::from_millis(1), post).await;
+    drop(left);
+    scene.until_from("two").await;
+    scene.gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_admin_interface_has_the_rule_for_hosts_of_the_configuration_in_force() {
+    let scene = Scene::new().await;
+    let status = async |host: &str| {
+        let client = scene.gateway.admin().with("host", host);
+        client.get("/config").await.status
+    };
+    let until = async |host: &str, wanted: u16| {
+        let what = format!("{wanted} for {host}");
+        eventually(&what, async || (status(host).await == wanted).then_some(())).await;
+    };
+    assert_eq!(status("evil.example").await, 401);
+    // Without a token browsers may come by an address or localhost only.
+    let token = format!("token = \"{TOKEN}\"\n");
+    let text = configuration(&scene.one, "").replace(&token, "");
+    replace(&scene.file(), &text);
+    until("evil.example", 403).await;
+    assert_eq!(status("localhost").await, 200);
+    let named = text.replace("[admin]\n", "[admin]\nhosts = [\"good.example\"]\n");
+    replace(&scene.file(), named);
+    until("good.example", 200).await;
+    assert_eq!(status("evil.example").await, 403);
+    scene.gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_the_file_is_refused_and_blocks_nothing() {
+    let scene = Scene::new().await;
+    fs::remove_file(scene.file()).expect("removed");
+    let made = std::process::Command::new("mkfifo")
+        .arg(scene.file())
+        .status();
+    assert!(made.expect("it is there").success());
+    eventually("a refusal that says why", async || {
+        let status = scene.status().await;
+        (status["refused"]["problems"][0]["message"] == "is not a file").then_some(())
+    })
+    .await;
+    assert_eq!(scene.from().await, "one");
+    replace(&scene.file(), configuration(&scene.two, ""));
+    scene.until_from("two").await;
+    scene.gateway.shutdown().await;
+}

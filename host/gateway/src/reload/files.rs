@@ -71,7 +71,7 @@ pub(super) fn read(read: &Read, known: &BTreeSet<PathBuf>) -> (Result<Config, Pr
 }
 
 /// Whether it is something else than a file or a folder, such as a pipe with a secret: it has nothing to give a second time.
-fn is_pipe(path: &Path) -> bool {
+pub(super) fn is_pipe(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|it| !it.is_file() && !it.is_dir())
 }

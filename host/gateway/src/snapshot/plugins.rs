@@ -71,6 +71,10 @@ async fn load_one(
 /// Reads at most one byte more than a component may have, so that a larger file is recognised.
 async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // A pipe could block for ever.
+    if !tokio::fs::metadata(path).await?.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
     let file = tokio::fs::File::open(path).await?;
     let most = load::MAX_BYTES as u64 + 1;
     file.take(most).read_to_end(&mut bytes).await?;
