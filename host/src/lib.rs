@@ -1,10 +1,11 @@
 //! Sluicegate: a gateway for language-model traffic whose pipeline is made of sandboxed WebAssembly components.
 //!
-//! This crate is the program: the command line and the built-in plugins. The rest is in the crates beside it, whose
-//! dependencies point down:
+//! This crate is the program: it embeds the plugins that ship and the chat page, so that a change of those compiles little. The
+//! rest is in the crates beside it, whose dependencies point down:
 //!
 //! | crate | is responsible for |
 //! | --- | --- |
+//! | `cli` | the commands |
 //! | `gateway` | the life of an exchange, pipelines, routes, snapshots, start and stop, the admin interface |
 //! | `chat` | the web gateway: the chat page and its sessions; talks to the proxy over HTTP only |
 //! | `sim` | simulated model servers, for the demo and the tests |
@@ -14,7 +15,6 @@
 //! | `config`, `telemetry`, `framing`, `io`, `contract` | the ground floor |
 //!
 //! `plugin` and `upstream` do not depend on each other, and `chat` and `sim` depend on neither. To see what happens to a
-//! request, begin with [`sluicegate_gateway::exchange`].
+//! request, begin with `exchange` in the crate `gateway`.
 
 pub mod builtin;
-pub mod cli;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use crate::cli::plugin::words::{size, table, time};
+use crate::plugin::words::{size, table, time};
 use sluicegate_config::PluginLimits;
 use sluicegate_plugin_host::Plugin;
 use sluicegate_plugin_host::load::{self, CONTRACT, MAX_BYTES};

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::{Arrivals, Observed, Split};
-use crate::cli::plugin::case::{CLIENT, Case, Expected, FAULT, UPSTREAM};
-use crate::cli::plugin::message::Message;
+use crate::plugin::case::{CLIENT, Case, Expected, FAULT, UPSTREAM};
+use crate::plugin::message::Message;
 
 /// What a case has shown.
 #[derive(Debug)]

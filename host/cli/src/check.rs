@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use super::chat as page;
 use super::{load, print, report, warn};
-use crate::builtin;
 use sluicegate_gateway::descriptors;
 use sluicegate_gateway::exchange::{Admission, Capacity};
 use sluicegate_gateway::snapshot::{self, Prepared};
@@ -31,7 +30,15 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         let own = config.listeners.first().map(|listener| listener.listen);
         page::settings(chat, config.admin.as_ref(), own).asks()
     });
-    match snapshot::prepare(config, &engine, builtin::PLUGINS, &Metrics::new(), None).await {
+    match snapshot::prepare(
+        config,
+        &engine,
+        crate::embedded().plugins,
+        &Metrics::new(),
+        None,
+    )
+    .await
+    {
         Ok(prepared) => {
             warn(prepared.warnings());
             print(&format!(

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::builtin;
 use sluicegate_config::{Plugin, SetLimits, Source};
 use sluicegate_plugin_host::load;
 
@@ -18,7 +17,8 @@ use sluicegate_plugin_host::load;
 /// A sentence for the user.
 pub(super) fn read(file: &Path) -> Result<Arc<[u8]>, String> {
     if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("builtin:")) {
-        return builtin::PLUGINS
+        return crate::embedded()
+            .plugins
             .find(name)
             .map(Arc::from)
             .map_err(|error| format!("{error}; there are {}", error.names));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::cuts;
-use crate::cli::plugin::message::Message;
+use crate::plugin::message::Message;
 use sluicegate_gateway::exchange::scripted::{self, Cut, Outcome, Script};
 use sluicegate_plugin_host::Plugin;
 

@@ -10,7 +10,6 @@ use super::chat as page;
 use super::compile::compiler;
 use super::process::{logging, signals, wait};
 use super::{environment, report, warn};
-use crate::builtin;
 use sluicegate_chat::Chat;
 use sluicegate_gateway::lifecycle::{Error, Gateway};
 use sluicegate_gateway::reload::Origin;
@@ -72,7 +71,7 @@ pub(super) async fn run(origin: Origin, greeting: impl FnOnce(&Gateway) -> Strin
         Some(chat) => {
             let settings =
                 page::settings(&chat, admin.as_ref(), gateway.addresses().first().copied());
-            match Chat::start(settings, sluicegate_page::FILES).await {
+            match Chat::start(settings, crate::embedded().page).await {
                 Ok(chat) => {
                     gateway.show_metrics(chat.metrics());
                     println!("{}", page::greeting(&chat));
@@ -116,7 +115,7 @@ async fn start(origin: Origin) -> Result<Gateway, ExitCode> {
     let compiler =
         compiler(origin.config().plugin_cache.as_deref()).map_err(|error| failed(&error))?;
     let engine = engine.with_compiler(compiler);
-    match Gateway::start(origin, &engine, builtin::PLUGINS).await {
+    match Gateway::start(origin, &engine, crate::embedded().plugins).await {
         Ok(gateway) => Ok(gateway),
         Err(Error::Configuration(problems)) => Err(report(&problems)),
         Err(error) => Err(failed(&error)),

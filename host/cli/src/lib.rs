@@ -18,12 +18,14 @@ mod serve;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use sluicegate_config::{Config, Problem, Problems};
+use sluicegate_plugin_host::Builtins;
 use sluicegate_telemetry::log;
 
 /// A gateway for language-model traffic whose pipeline is made of sandboxed WebAssembly components.
@@ -98,6 +100,22 @@ enum Database {
     },
 }
 
+/// What is built into the program. Whoever builds it decides that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Embedded {
+    /// The plugins that ship.
+    pub plugins: Builtins,
+    /// The files of the chat page.
+    pub page: sluicegate_chat::Files,
+}
+
+/// Set before any command runs.
+static EMBEDDED: OnceLock<Embedded> = OnceLock::new();
+
+fn embedded() -> Embedded {
+    EMBEDDED.get().copied().unwrap_or_default()
+}
+
 /// How long the program waits at its end for its last log lines to be read. Arbitrary.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -107,7 +125,8 @@ const BAD_CONFIGURATION: u8 = 2;
 impl Command {
     /// Runs the command to its end.
     #[must_use]
-    pub fn run(self) -> ExitCode {
+    pub fn run(self, embedded: Embedded) -> ExitCode {
+        EMBEDDED.get_or_init(|| embedded);
         // It needs few threads, and makes them itself.
         if matches!(self.what, What::CompilePlugin) {
             return compile::compile();
@@ -181,14 +200,14 @@ fn print(text: &str) -> ExitCode {
 /// The files of `wit/` as one: the package is declared once.
 fn wit() -> String {
     const FILES: [&str; 8] = [
-        include_str!("../../wit/types.wit"),
-        include_str!("../../wit/host.wit"),
-        include_str!("../../wit/gate.wit"),
-        include_str!("../../wit/request.wit"),
-        include_str!("../../wit/response.wit"),
-        include_str!("../../wit/closing.wit"),
-        include_str!("../../wit/observer.wit"),
-        include_str!("../../wit/world.wit"),
+        include_str!("../../../wit/types.wit"),
+        include_str!("../../../wit/host.wit"),
+        include_str!("../../../wit/gate.wit"),
+        include_str!("../../../wit/request.wit"),
+        include_str!("../../../wit/response.wit"),
+        include_str!("../../../wit/closing.wit"),
+        include_str!("../../../wit/observer.wit"),
+        include_str!("../../../wit/world.wit"),
     ];
     let (package, _) = FILES[0]
         .split_once('\n')

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use self::report::Report;
 use super::refusal::Refusal;
 use super::source;
-use crate::cli::{BAD_CONFIGURATION, print};
+use crate::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::{Engine, load, manifest, rehearse::rehearse};
 use sluicegate_telemetry::metrics::Metrics;
 

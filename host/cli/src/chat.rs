@@ -80,7 +80,7 @@ async fn run(settings: Settings) -> ExitCode {
         Ok(signals) => signals,
         Err(code) => return code,
     };
-    match Chat::start(settings, sluicegate_page::FILES).await {
+    match Chat::start(settings, crate::embedded().page).await {
         Ok(chat) => {
             println!("{}", greeting(&chat));
             wait(&mut signals, None).await;

@@ -18,7 +18,7 @@ use self::outcome::{Arrivals, Observed, Split};
 use super::case::{self, Case};
 use super::refusal::Refusal;
 use super::source;
-use crate::cli::{BAD_CONFIGURATION, print};
+use crate::{BAD_CONFIGURATION, print};
 use sluicegate_gateway::exchange::scripted::{self, Cut};
 use sluicegate_plugin_host::{Engine, Plugin, load};
 use sluicegate_telemetry::metrics::Metrics;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::plugin::words::size;
+use crate::plugin::words::size;
 use sluicegate_plugin_host::Plugin;
 
 /// Which figures can be compared.

@@ -47,8 +47,7 @@ pub(super) async fn wait(signals: &mut Signals, control: Option<&Arc<Control>>) 
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => match control {
-                // It says in the log how it ended.
-                Some(control) => drop(control.reload().await),
+                Some(control) => control.request_reload(),
                 None => tracing::warn!("SIGHUP is ignored: there is nothing here to read again"),
             },
         }

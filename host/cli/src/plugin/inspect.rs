@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::source;
-use crate::cli::{BAD_CONFIGURATION, print};
+use crate::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::{Engine, Plugin as Loaded, load};
 use sluicegate_telemetry::metrics::Metrics;
 

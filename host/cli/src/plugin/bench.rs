@@ -18,7 +18,7 @@ use self::figures::Figures;
 use super::case::{self, Case};
 use super::refusal::Refusal;
 use super::source;
-use crate::cli::{BAD_CONFIGURATION, print};
+use crate::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::instance::{self, Instance};
 use sluicegate_plugin_host::{Engine, Plugin, load, wit};
 use sluicegate_telemetry::metrics::Metrics;
