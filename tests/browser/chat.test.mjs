@@ -232,7 +232,7 @@ const CAUSES = [
   {
     about: 'redirect',
     script: { status: 308, headers: { location: 'http://127.0.0.1:1/elsewhere' } },
-    words: 'or asks at the wrong address',
+    words: 'or the proxy calls the wrong address',
   },
 ];
 
