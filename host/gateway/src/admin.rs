@@ -17,7 +17,7 @@ use crate::exchange::Core;
 use crate::pipeline::observer::Summary;
 use crate::reload::Control;
 use sluicegate_config::{Problem, Secret};
-use sluicegate_serve::{Hosts, Peer, Terms};
+use sluicegate_serve::Peer;
 use sluicegate_telemetry::metrics::{CONTENT_TYPE, Metrics};
 use sluicegate_upstream::Target;
 use sluicegate_upstream::target::State;
@@ -46,16 +46,6 @@ pub struct Admin {
     pub more_metrics: Arc<OnceLock<MoreMetrics>>,
     /// Cancelled when the gateway drains.
     pub drain: CancellationToken,
-}
-
-/// The rule for the hosts and pages of its requests.
-///
-/// # Errors
-/// None: it has no certificate.
-pub fn terms(admin: &sluicegate_config::Admin) -> Result<Terms, sluicegate_serve::Error> {
-    let hosts = admin.hosts.as_deref();
-    let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of `[admin]`"));
-    Terms::new(&sluicegate_config::Listener::at(admin.listen), hosts)
 }
 
 /// Answers one request.

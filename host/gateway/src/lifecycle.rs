@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin, MoreMetrics};
 use crate::descriptors::{self, fit_to};
 use crate::exchange::{Admission, Capacity, Core, Finishing, Recent};
-use crate::listeners::{Change, Listeners};
+use crate::listeners::{Change, Listeners, admin_terms};
 use crate::reload::{Control, Origin, watch};
 use crate::snapshot::{self, Workers};
 use sluicegate_config::{self as config, Problems};
@@ -267,7 +267,7 @@ impl Gateway {
 /// Opens the listener of the admin interface.
 async fn open_admin(admin: &config::Admin) -> Result<Listener, server::Error> {
     let listener = config::Listener::at(admin.listen);
-    Listener::open_with(&listener, admin::terms(admin)?).await
+    Listener::open_with(&listener, admin_terms(admin)?).await
 }
 
 /// The thread of the observers. A call of theirs, or a log that is slow to take their lines, would hold up all exchanges of a

@@ -55,9 +55,7 @@ impl Change {
     }
 
     async fn add(&mut self, open: &[Open], wanted: &config::Listener) -> Result<(), Error> {
-        let hosts = wanted.hosts.as_deref();
-        let hosts = hosts.map(|names| Hosts::new(names, "`hosts` of the `[[listener]]`"));
-        let terms = Terms::new(wanted, hosts)?;
+        let terms = terms(wanted, "`hosts` of the `[[listener]]`")?;
         let mut open = open.iter().enumerate();
         let kept =
             open.find(|(index, open)| open.configured == wanted.listen && !self.keeps(*index));
@@ -146,4 +144,22 @@ impl Listeners {
         self.connections.resize(before, limits.connections);
         self.connections.limits.store(Arc::new(limits));
     }
+}
+
+/// The terms of the admin interface.
+///
+/// # Errors
+/// None: it has no certificate.
+pub(crate) fn admin_terms(admin: &config::Admin) -> Result<Terms, Error> {
+    let listener = config::Listener {
+        hosts: admin.hosts.clone(),
+        ..config::Listener::at(admin.listen)
+    };
+    terms(&listener, "`hosts` of `[admin]`")
+}
+
+/// What holds for a listener's connections. `key` is what to change to let other hosts in.
+fn terms(listener: &config::Listener, key: &'static str) -> Result<Terms, Error> {
+    let hosts = listener.hosts.as_deref();
+    Terms::new(listener, hosts.map(|names| Hosts::new(names, key)))
 }

@@ -1,8 +1,9 @@
 //! Hot reload: another configuration, and other plugin files, without a restart.
 //!
 //! The unit is the whole [`Snapshot`](snapshot::Snapshot): it is made from the configuration and everything that the
-//! configuration refers to, and then replaced in one step. An exchange ends with the snapshot that it began with. What has not changed is taken over: plugin
-//! versions, targets with their connections and their health, listeners. If anything is wrong, nothing changes.
+//! configuration refers to, and then replaced in one step. An exchange ends with the snapshot that it began with. What has not
+//! changed is taken over: plugin versions, targets with their connections and their health, listeners. If anything is wrong,
+//! nothing changes.
 //!
 //! [`Control::apply`] is that step. [`Control::reload`] reads the configuration again for it, because the operator asks for it or
 //! because [`watch`] saw that a file has changed.
@@ -17,10 +18,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::task::JoinHandle;
 
-use crate::admin;
 use crate::descriptors;
 use crate::exchange::Core;
-use crate::listeners::Listeners;
+use crate::listeners::{Listeners, admin_terms};
 use crate::snapshot::{self, Workers};
 use sluicegate_config::{self as config, Config, Problem, Problems};
 use sluicegate_plugin_host::{Builtins, Engine};
@@ -351,7 +351,7 @@ impl Control {
             Problems(vec![listener.position.problem(error.to_string(), mend)])
         })?;
         // It has no certificate, so that nothing can be wrong with it.
-        let admin_terms = config.admin.as_ref().and_then(|it| admin::terms(it).ok());
+        let admin_terms = config.admin.as_ref().and_then(|it| admin_terms(it).ok());
         // A validated configuration has a level that can be used.
         if let Err(error) = log::set_level(&config.log.level) {
             tracing::warn!(%error, "the log keeps its level");

@@ -12,6 +12,7 @@ use wasmtime::Store;
 use wasmtime::component::{Component, Instance};
 
 use super::calls::Calls;
+use super::compile::{LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
 use super::owner::Owner;
 use super::store::State;
@@ -20,9 +21,7 @@ use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
 
 /// CPU budget for each of starting, `describe` and `configure`, as when a plugin is loaded.
-pub const CPU: Duration = Duration::from_secs(10);
-/// Wall-clock limit for each of them.
-const WALL: Duration = Duration::from_secs(15);
+pub const CPU: Duration = LOAD_CPU;
 
 /// What was learned of a component, as far as it got.
 #[derive(Debug, Default)]
@@ -159,7 +158,7 @@ impl Rehearsal {
         call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
     ) -> Option<T> {
         let began = Instant::now();
-        State::begin_call(store, CPU, began + WALL, false);
+        State::begin_call(store, CPU, began + LOAD_WALL, false);
         let value = call(store).await.ok()?;
         self.calls.push(Call {
             name,
