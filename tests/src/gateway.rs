@@ -10,7 +10,7 @@ use sluicegate::builtin;
 use sluicegate_config as config;
 use sluicegate_gateway::lifecycle;
 use sluicegate_gateway::reload::Origin;
-use sluicegate_plugin_host::Engine;
+use sluicegate_plugin_host::{Engine, Loader};
 
 use crate::remembering::Remembering;
 use crate::{Client, Upstream, logs, within};
@@ -26,19 +26,19 @@ impl Gateway {
     /// # Errors
     /// What the gateway itself says: problems of the configuration, plugins that do not load.
     pub async fn start(configuration: &str) -> anyhow::Result<Self> {
-        Self::start_on(configuration, engine()).await
+        Self::start_on(configuration, loader()).await
     }
 
     /// As [`Gateway::start`], with an engine of the test's own.
     ///
     /// # Errors
     /// As [`Gateway::start`].
-    pub async fn start_on(configuration: &str, engine: &Engine) -> anyhow::Result<Self> {
+    pub async fn start_on(configuration: &str, loader: &Loader) -> anyhow::Result<Self> {
         logs::capture();
         let config = config::parse(configuration, Path::new("."), &|_| None)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
         let inner =
-            lifecycle::Gateway::start(Origin::fixed(config), engine, builtin::PLUGINS).await?;
+            lifecycle::Gateway::start(Origin::fixed(config), loader, builtin::PLUGINS).await?;
         Ok(Self { inner })
     }
 
@@ -52,7 +52,7 @@ impl Gateway {
         let read = move || config::load_with_files(Some(&file), &|_| None);
         let origin = Origin::read(Arc::new(read));
         let origin = origin.map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        let inner = lifecycle::Gateway::start(origin, engine(), builtin::PLUGINS).await?;
+        let inner = lifecycle::Gateway::start(origin, loader(), builtin::PLUGINS).await?;
         Ok(Self { inner })
     }
 
@@ -186,16 +186,24 @@ upstream = "ollama"
     )
 }
 
-/// One engine for all tests of a process: it reserves address space, and compiled plugins are shared through it.
+/// One engine for all tests of a process: it reserves address space.
 ///
 /// # Panics
 /// If the machine cannot have one.
 pub fn engine() -> &'static Engine {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
-        Engine::new()
+    loader().engine()
+}
+
+/// The loader for that engine, through which tests share compiled plugins.
+///
+/// # Panics
+/// As [`engine`].
+pub fn loader() -> &'static Loader {
+    static LOADER: OnceLock<Loader> = OnceLock::new();
+    LOADER.get_or_init(|| {
+        let engine = Engine::new()
             .context("the WebAssembly engine")
-            .expect("the engine starts on every supported machine")
-            .with_compiler(Arc::new(Remembering::default()))
+            .expect("the engine starts on every supported machine");
+        Loader::with_compiler(engine, Arc::new(Remembering::default()))
     })
 }

@@ -13,8 +13,7 @@ use sluicegate_config::{self as config, SetLimits, Source};
 use sluicegate_contract::{Context, Identity};
 use sluicegate_gateway::pipeline::{Limits, Pipeline, PipelineRun};
 use sluicegate_plugin_host::ExchangeContext;
-use sluicegate_plugin_host::load::load;
-use sluicegate_plugin_host::{Engine, Plugin};
+use sluicegate_plugin_host::{Engine, Loader, Plugin};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// A chat with one question, as the official clients send it.
@@ -49,7 +48,8 @@ pub(crate) async fn plugin(engine: &Engine, name: &str, config: Value) -> Option
         secrets: BTreeSet::new(),
     };
     let metrics = Metrics::new().plugin(name);
-    let plugin = load(engine, &configured, bytes.into(), metrics)
+    let plugin = Loader::new(engine.clone())
+        .load(&configured, bytes.into(), metrics)
         .await
         .expect("a shipped plugin loads");
     Some(plugin)

@@ -8,7 +8,7 @@ use super::{load, print, report, warn};
 use sluicegate_gateway::descriptors;
 use sluicegate_gateway::exchange::{Admission, Capacity};
 use sluicegate_gateway::snapshot::{self, Prepared};
-use sluicegate_plugin_host::Engine;
+use sluicegate_plugin_host::{Engine, Loader};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Validates the file, then loads its plugins with their configurations.
@@ -18,8 +18,8 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         Err(code) => return code,
     };
     warn(&config.warnings);
-    let engine = match Engine::new() {
-        Ok(engine) => engine,
+    let loader = match Engine::new() {
+        Ok(engine) => Loader::new(engine),
         Err(error) => {
             eprintln!("sluicegate: {error}");
             return ExitCode::FAILURE;
@@ -32,7 +32,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
     });
     match snapshot::prepare(
         config,
-        &engine,
+        &loader,
         crate::embedded().plugins,
         &Metrics::new(),
         None,
@@ -44,7 +44,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
             print(&format!(
                 "{}{}{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
                 asks.map_or_else(String::new, |url| format!("the chat page calls {url}\n")),
-                capacity(&prepared, limit, engine.sandboxes()),
+                capacity(&prepared, limit, loader.engine().sandboxes()),
                 file.display(),
                 routes,
                 prepared.plugins(),

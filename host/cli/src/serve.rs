@@ -13,7 +13,7 @@ use super::{environment, report, warn};
 use sluicegate_chat::Chat;
 use sluicegate_gateway::lifecycle::{Error, Gateway};
 use sluicegate_gateway::reload::Origin;
-use sluicegate_plugin_host::Engine;
+use sluicegate_plugin_host::{Engine, Loader};
 use sluicegate_telemetry as telemetry;
 
 /// How long answers on the chat page may go on after the signal to stop, before the gateway itself drains.
@@ -114,8 +114,8 @@ async fn start(origin: Origin) -> Result<Gateway, ExitCode> {
     let engine = Engine::new().map_err(|error| failed(&error))?;
     let compiler =
         compiler(origin.config().plugin_cache.as_deref()).map_err(|error| failed(&error))?;
-    let engine = engine.with_compiler(compiler);
-    match Gateway::start(origin, &engine, crate::embedded().plugins).await {
+    let loader = Loader::with_compiler(engine, compiler);
+    match Gateway::start(origin, &loader, crate::embedded().plugins).await {
         Ok(gateway) => Ok(gateway),
         Err(Error::Configuration(problems)) => Err(report(&problems)),
         Err(error) => Err(failed(&error)),

@@ -20,7 +20,7 @@ use crate::listeners::{Change, Listeners, admin_terms};
 use crate::reload::{Control, Origin, watch};
 use crate::snapshot::{self, Workers};
 use sluicegate_config::{self as config, Problems};
-use sluicegate_plugin_host::{Builtins, Engine};
+use sluicegate_plugin_host::{Builtins, Loader};
 use sluicegate_serve::{self as server, Connections, Listener};
 use sluicegate_telemetry::metrics::Metrics;
 
@@ -70,10 +70,10 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Error`] with everything that is wrong with the configuration, or the first listener that cannot be opened.
-    pub async fn start(origin: Origin, engine: &Engine, builtins: Builtins) -> Result<Self, Error> {
+    pub async fn start(origin: Origin, loader: &Loader, builtins: Builtins) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
         let config = origin.config().clone();
-        let prepared = snapshot::prepare(config, engine, builtins, &metrics, None)
+        let prepared = snapshot::prepare(config, loader, builtins, &metrics, None)
             .await
             .map_err(Error::Configuration)?;
         let config = prepared.config().clone();
@@ -97,7 +97,7 @@ impl Gateway {
         let snapshot = prepared.start(&workers, &metrics, None);
         let capacity = Capacity {
             exchanges: descriptors::most_exchanges(descriptors),
-            sandboxes: engine.sandboxes(),
+            sandboxes: loader.engine().sandboxes(),
         };
         let core = Arc::new(Core {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -119,7 +119,7 @@ impl Gateway {
         let addresses = listeners.addresses();
         let control = Arc::new(Control::new(
             core.clone(),
-            (engine.clone(), builtins),
+            (loader.clone(), builtins),
             metrics.clone(),
             workers.clone(),
             (listeners, admin_listener.as_ref().map(Listener::terms)),

@@ -23,7 +23,7 @@ use crate::exchange::Core;
 use crate::listeners::{Listeners, admin_terms};
 use crate::snapshot::{self, Workers};
 use sluicegate_config::{self as config, Config, Problem, Problems};
-use sluicegate_plugin_host::{Builtins, Engine};
+use sluicegate_plugin_host::{Builtins, Loader};
 use sluicegate_serve::Terms;
 use sluicegate_telemetry::clock::unix_ms;
 use sluicegate_telemetry::log;
@@ -78,7 +78,7 @@ impl Origin {
 /// Puts configurations into force, one after the other.
 pub struct Control {
     core: Arc<Core>,
-    engine: Engine,
+    loader: Loader,
     builtins: Builtins,
     metrics: Arc<Metrics>,
     workers: Workers,
@@ -168,7 +168,7 @@ impl Control {
     /// For a gateway whose first configuration is in force already.
     pub(crate) fn new(
         core: Arc<Core>,
-        (engine, builtins): (Engine, Builtins),
+        (loader, builtins): (Loader, Builtins),
         metrics: Arc<Metrics>,
         workers: Workers,
         (listeners, admin_terms): (Listeners, Option<Arc<ArcSwap<Terms>>>),
@@ -178,7 +178,7 @@ impl Control {
         metrics.reloaded(true, unix_ms());
         Self {
             core,
-            engine,
+            loader,
             builtins,
             metrics,
             workers,
@@ -336,7 +336,7 @@ impl Control {
         let previous = self.core.snapshot.load_full();
         let prepared = snapshot::prepare(
             config,
-            &self.engine,
+            &self.loader,
             self.builtins,
             &self.metrics,
             Some(&previous),

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::pipeline::{Limits, Pipeline, observer};
 use crate::route::{Route, Routes};
 use sluicegate_config::{self as config, Config, Problem, Problems};
-use sluicegate_plugin_host::{Builtins, Engine, Plugin};
+use sluicegate_plugin_host::{Builtins, Loader, Plugin};
 use sluicegate_telemetry::metrics::Metrics;
 use sluicegate_upstream::Upstream;
 
@@ -128,14 +128,14 @@ impl Prepared {
 /// All problems that there are, each with its key in the configuration. Nothing is left behind.
 pub async fn prepare(
     mut config: Config,
-    engine: &Engine,
+    loader: &Loader,
     builtins: Builtins,
     metrics: &Metrics,
     previous: Option<&Snapshot>,
 ) -> Result<Prepared, Problems> {
     let mut problems = Vec::new();
     let plugins =
-        plugins::load_all(&config, engine, builtins, metrics, previous, &mut problems).await;
+        plugins::load_all(&config, loader, builtins, metrics, previous, &mut problems).await;
     let upstreams = upstreams(&config, &plugins, metrics, previous, &mut problems);
     places::check(&config, &plugins, &mut problems);
     health::check(&config, &plugins, &mut problems);

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::compile::{Compiled, Compiler, Compiling, Job};
 use super::engine::Engine;
-use super::{load, manifest, secret};
+use super::load::error::Error as LoadError;
+use super::{manifest, secret};
 
 mod entry;
 mod folder;
 
 pub use self::folder::Error;
 use self::folder::Folder;
-pub(super) use self::folder::Pin;
 
 /// The most bytes of a cache. Arbitrary; a hundred plugins in Rust, or a few with an interpreter inside.
 pub const MOST: u64 = 256 << 20;
@@ -37,13 +37,13 @@ impl Cached {
         Ok(Self { folder, compiler })
     }
 
-    async fn find_or_compile(&self, engine: &Engine, job: &Job) -> Result<Compiled, load::Error> {
+    async fn find_or_compile(&self, engine: &Engine, job: &Job) -> Result<Compiled, LoadError> {
         if job.secret {
             return self.compiler.compile(engine, job).await;
         }
         let key = job.key(engine);
         // Before it is read, so that it is not thrown out meanwhile.
-        let pin = Arc::new(self.folder.pin(key));
+        let pin = Arc::new(self.folder.pins.pin(key));
         let folder = self.folder.clone();
         let found = aside(move || folder.read(&key)).await.flatten();
         let compiled = match found {

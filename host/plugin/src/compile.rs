@@ -1,7 +1,7 @@
 //! Compiling: from a component's bytes and its configuration to an artifact that the engine runs.
 //!
 //! The steps are in [`Attempt::run`], top to bottom. All of it runs on threads that carry no traffic. Who compiles is given to
-//! the engine: [`InProcess`], or a [`Child`](child::Child), with a [cache](super::cache) in front or not.
+//! the [loader](super::load::Loader): [`InProcess`], or a [`Child`](child::Child), with a [cache](super::cache) in front or not.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -19,12 +19,12 @@ use wasmtime::component::{Component, Instance as ComponentInstance};
 use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wizer::Wizer;
 
-use super::cache::Pin as CachePin;
 use super::calls::Calls;
 use super::engine::Engine;
 use super::image::Configured;
-use super::load::{Error, not_the_contract};
+use super::load::error::Error;
 use super::owner::Owner;
+use super::pins::Pin as Pinned;
 use super::store::State;
 use super::{contract, hash, limits, manifest, size};
 use sluicegate_config as config;
@@ -126,7 +126,7 @@ pub struct Compiled {
     /// The engine's own serialized form of the component.
     pub(super) artifact: Bytes,
     /// Keeps the entry in the cache, where there is one.
-    pub(super) pin: Option<Arc<CachePin>>,
+    pub(super) pin: Option<Arc<Pinned>>,
 }
 
 /// What became known of the plugin.
@@ -304,7 +304,7 @@ impl Attempt {
             .engine
             .linker()
             .instantiate_pre(component)
-            .map_err(not_the_contract)?;
+            .map_err(Error::contract)?;
         let mut store = self.engine.store(&self.owner);
         let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
         let instance = limited("start", &mut store, start).await?;
@@ -318,7 +318,7 @@ impl Attempt {
     ) -> Result<(Manifest, String), Error> {
         let describe = instance
             .get_typed_func::<(), (String,)>(&mut *store, "describe")
-            .map_err(not_the_contract)?;
+            .map_err(Error::contract)?;
         let call = async |store: &mut Store<State>| describe.call_async(store, ()).await;
         let (text,) = limited("describe", store, call).await?;
         Ok((manifest::parse(&text)?, text))
@@ -331,7 +331,7 @@ impl Attempt {
     ) -> Result<String, Error> {
         let configure = instance
             .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")
-            .map_err(not_the_contract)?;
+            .map_err(Error::contract)?;
         let call = async |store: &mut Store<State>| {
             configure.call_async(store, (&self.configuration,)).await
         };

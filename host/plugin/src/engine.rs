@@ -12,7 +12,6 @@ use wasmtime::{
 };
 
 use super::bindings::All;
-use super::compile::{Compiler, InProcess};
 use super::error::Error;
 use super::host::add_io_to_linker;
 use super::outside::Outside;
@@ -66,7 +65,6 @@ const WAITING: usize = 64;
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
-    compiler: Arc<dyn Compiler>,
 }
 
 struct Inner {
@@ -172,18 +170,7 @@ impl Engine {
         };
         Ok(Self {
             inner: Arc::new(inner),
-            compiler: Arc::new(InProcess),
         })
-    }
-
-    /// The same engine, whose plugins this compiler compiles instead of [`InProcess`].
-    #[must_use]
-    pub fn with_compiler(self, compiler: Arc<dyn Compiler>) -> Self {
-        Self { compiler, ..self }
-    }
-
-    pub(super) fn compiler(&self) -> &dyn Compiler {
-        &*self.compiler
     }
 
     /// The settings that another engine needs to compile for this one.

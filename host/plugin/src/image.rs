@@ -10,8 +10,8 @@ use wasmtime::component::{
 };
 use wasmtime_wizer::ComponentInstanceState;
 
-use super::cache::Pin;
 use super::contract::{CONTRACT, PACKAGE};
+use super::pins::Pin;
 use super::store::State;
 use super::wit::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
 

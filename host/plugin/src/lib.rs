@@ -1,8 +1,9 @@
 //! Plugins: loading WebAssembly components, and running them in sandboxes.
 //!
 //! A plugin is loaded once per version ([`load`]): checked against the contract, configured, captured as an image and
-//! compiled ([`compile`]: here or in a child process, with a [`cache`] on disk or without), then tried. Every exchange then gets its own instance from that image ([`instance`]). Nothing here knows of HTTP
-//! connections or model servers; nothing outside sees an error type of the engine.
+//! compiled ([`compile`]: here or in a child process, with a [`cache`] on disk or without), then tried. Every exchange then
+//! gets its own instance from that image ([`instance`]). Nothing here knows of HTTP connections or model servers; nothing
+//! outside sees an error type of the engine.
 
 mod bindings;
 mod budget;
@@ -25,6 +26,7 @@ mod loaded;
 pub mod manifest;
 mod outside;
 mod owner;
+mod pins;
 pub mod rehearse;
 pub mod secret;
 pub mod size;
@@ -36,6 +38,7 @@ pub use builtins::{Builtins, NoSuchBuiltin};
 pub use context::ExchangeContext;
 pub use engine::Engine;
 pub use error::Error;
+pub use load::Loader;
 pub use loaded::Plugin;
 pub use outside::FIXED_MS;
 pub use store::TargetInfo;

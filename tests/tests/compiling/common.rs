@@ -8,7 +8,7 @@ use serde_json::Value;
 use sluicegate_config::{Plugin as Configured, SetLimits, Source};
 use sluicegate_plugin_host::Plugin;
 use sluicegate_plugin_host::compile::Compiler;
-use sluicegate_plugin_host::load::{Error, load};
+use sluicegate_plugin_host::load::{Error, Loader};
 use sluicegate_telemetry::metrics::Metrics;
 use sluicegate_tests::gateway::engine;
 use tokio::sync::RwLock;
@@ -44,9 +44,9 @@ pub(crate) async fn load_unguarded(
     bytes: &[u8],
     configured: &Configured,
 ) -> Result<Arc<Plugin>, Error> {
-    let engine = engine().clone().with_compiler(compiler.clone());
+    let loader = Loader::with_compiler(engine().clone(), compiler.clone());
     let metrics = Metrics::new().plugin("guest");
-    load(&engine, configured, bytes.into(), metrics).await
+    loader.load(configured, bytes.into(), metrics).await
 }
 
 /// What is in a file.

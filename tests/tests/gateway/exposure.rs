@@ -6,7 +6,7 @@ use sluicegate::builtin;
 use sluicegate_config::{self as config, Problem};
 use sluicegate_gateway::snapshot::{self, Prepared};
 use sluicegate_telemetry::metrics::Metrics;
-use sluicegate_tests::gateway::engine;
+use sluicegate_tests::gateway::loader;
 use sluicegate_tests::guest;
 
 const KEYS: &str = "config.keys = [{ name = \"a\", key = { env = \"KEY\" } }]";
@@ -25,7 +25,7 @@ async fn prepare(text: &str) -> Result<Prepared, Vec<Problem>> {
     let variable = |name: &str| (name == "KEY").then(|| "k".to_owned());
     let config = config::parse(text, Path::new("/"), &variable).expect("legal by itself");
     let metrics = Metrics::new();
-    let prepared = snapshot::prepare(config, engine(), builtin::PLUGINS, &metrics, None).await;
+    let prepared = snapshot::prepare(config, loader(), builtin::PLUGINS, &metrics, None).await;
     prepared.map_err(|problems| problems.0)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
-use sluicegate_plugin_host::Engine;
+use sluicegate_plugin_host::{Engine, Loader};
 use sluicegate_tests::client::{Raw, Response};
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually, guest};
 
@@ -192,7 +192,7 @@ async fn without_a_free_sandbox_the_gateway_says_it_is_busy_and_lets_nothing_pas
         let setup = Setup::before(&upstream)
             .plugin("guest", source, lines)
             .route("/*", r#"["guest"]"#, "");
-        let gateway = Gateway::start_on(&setup.toml(), &engine)
+        let gateway = Gateway::start_on(&setup.toml(), &Loader::new(engine.clone()))
             .await
             .expect("it starts");
         let mut held = Vec::new();

@@ -20,7 +20,7 @@ use super::refusal::Refusal;
 use super::source;
 use crate::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::instance::{self, Instance};
-use sluicegate_plugin_host::{Engine, Plugin, load, wit};
+use sluicegate_plugin_host::{Engine, Loader, Plugin, wit};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Instances that are made and given back, one after the other. Arbitrary: enough for a 99th percentile.
@@ -45,7 +45,7 @@ pub(super) struct Options {
 /// Measures, and prints the figures.
 pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
     let prepared = prepare(file, &options);
-    let (bytes, config, bodies, engine) = match prepared {
+    let (bytes, config, bodies, loader) = match prepared {
         Ok(prepared) => prepared,
         Err(message) => {
             eprintln!("sluicegate: {message}");
@@ -54,7 +54,7 @@ pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
     };
     let configured = source::plugin(file, config);
     let metrics = Metrics::new().plugin(&configured.name);
-    let plugin = match load::load(&engine, &configured, bytes.clone(), metrics).await {
+    let plugin = match loader.load(&configured, bytes.clone(), metrics).await {
         Ok(plugin) => plugin,
         Err(error) => {
             Refusal::of(&error).print(file);
@@ -75,7 +75,7 @@ pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
 }
 
 /// Component, configuration, bodies if a case has them, and an engine.
-type Prepared = (Arc<[u8]>, Option<Value>, Option<Vec<Bodies>>, Engine);
+type Prepared = (Arc<[u8]>, Option<Value>, Option<Vec<Bodies>>, Loader);
 
 fn prepare(file: &Path, options: &Options) -> Result<Prepared, String> {
     let bytes = source::read(file)?;
@@ -84,15 +84,15 @@ fn prepare(file: &Path, options: &Options) -> Result<Prepared, String> {
         .as_deref()
         .map(source::configuration)
         .transpose()?;
-    let engine = Engine::new().map_err(|error| error.to_string())?;
+    let loader = Loader::new(Engine::new().map_err(|error| error.to_string())?);
     let Some(folder) = &options.case else {
-        return Ok((bytes, given, None, engine));
+        return Ok((bytes, given, None, loader));
     };
     let [folder] = <[PathBuf; 1]>::try_from(case::find(folder)?)
         .map_err(|found| format!("there are {} cases there: name one of them", found.len()))?;
     let case = Case::read(&folder)?;
     let bodies = vec![Bodies::of(case.script)];
-    Ok((bytes, given.or(case.config), Some(bodies), engine))
+    Ok((bytes, given.or(case.config), Some(bodies), loader))
 }
 
 /// # Errors

@@ -13,7 +13,7 @@ use self::report::Report;
 use super::refusal::Refusal;
 use super::source;
 use crate::{BAD_CONFIGURATION, print};
-use sluicegate_plugin_host::{Engine, load, manifest, rehearse::rehearse};
+use sluicegate_plugin_host::{Engine, Loader, load, manifest, rehearse::rehearse};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Checks the component and prints what was found.
@@ -59,7 +59,9 @@ async fn examine(file: &Path, config: Option<Value>, bytes: Arc<[u8]>) -> Result
     let metrics = Metrics::new().plugin(&plugin.name);
     let rehearsal = rehearse(&engine, &plugin, &bytes, metrics.clone()).await;
     let began = Instant::now();
-    let loaded = load::load(&engine, &plugin, bytes.clone(), metrics).await;
+    let loaded = Loader::new(engine)
+        .load(&plugin, bytes.clone(), metrics)
+        .await;
     let loading = began.elapsed();
     let mut report = Report::of(rehearsal, bytes.len(), is_given);
     match loaded {

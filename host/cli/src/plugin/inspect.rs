@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::source;
 use crate::{BAD_CONFIGURATION, print};
-use sluicegate_plugin_host::{Engine, Plugin as Loaded, load};
+use sluicegate_plugin_host::{Engine, Loader, Plugin as Loaded, load};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Loads the component and prints its description as JSON.
@@ -29,8 +29,8 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let engine = match Engine::new() {
-        Ok(engine) => engine,
+    let loader = match Engine::new() {
+        Ok(engine) => Loader::new(engine),
         Err(error) => {
             eprintln!("sluicegate: {error}");
             return ExitCode::FAILURE;
@@ -39,7 +39,7 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
     let plugin = source::plugin(file, Some(config));
     let began = Instant::now();
     let metrics = Metrics::new().plugin(&plugin.name);
-    match load::load(&engine, &plugin, bytes.clone(), metrics).await {
+    match loader.load(&plugin, bytes.clone(), metrics).await {
         Ok(loaded) => {
             let description = describe(&loaded, bytes.len(), began.elapsed());
             print(&format!("{description:#}\n"))

@@ -20,7 +20,7 @@ use super::refusal::Refusal;
 use super::source;
 use crate::{BAD_CONFIGURATION, print};
 use sluicegate_gateway::exchange::scripted::{self, Cut};
-use sluicegate_plugin_host::{Engine, Plugin, load};
+use sluicegate_plugin_host::{Engine, Loader, Plugin};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// The most positions at which a response is cut in two; of a longer one, evenly spread ones. A cut takes about a tenth of a
@@ -51,7 +51,7 @@ pub(super) async fn test(file: &Path, options: Options) -> ExitCode {
 struct Tester<'a> {
     file: &'a Path,
     bytes: Arc<[u8]>,
-    engine: Engine,
+    loader: Loader,
     config: Option<Value>,
     /// The plugin with the configuration of the last case.
     loaded: Option<(Option<Value>, Arc<Plugin>)>,
@@ -69,7 +69,7 @@ impl<'a> Tester<'a> {
         let tester = Self {
             file,
             bytes: source::read(file)?,
-            engine: Engine::repeatable().map_err(|error| error.to_string())?,
+            loader: Loader::new(Engine::repeatable().map_err(|error| error.to_string())?),
             config: config.transpose()?,
             loaded: None,
         };
@@ -133,7 +133,10 @@ impl<'a> Tester<'a> {
         }
         let configured = source::plugin(self.file, config.clone());
         let metrics = Metrics::new().plugin(&configured.name);
-        let loaded = load::load(&self.engine, &configured, self.bytes.clone(), metrics).await;
+        let loaded = self
+            .loader
+            .load(&configured, self.bytes.clone(), metrics)
+            .await;
         let plugin = loaded.map_err(|error| {
             eprintln!("in the case {}:", case.folder.display());
             Refusal::of(&error).print(self.file);

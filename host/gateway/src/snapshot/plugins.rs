@@ -9,13 +9,13 @@ use tokio::io::AsyncReadExt;
 
 use super::{Snapshot, problem};
 use sluicegate_config::{self as config, Config, Problem, Source};
-use sluicegate_plugin_host::load::{self, load};
-use sluicegate_plugin_host::{Builtins, Engine, Plugin, manifest};
+use sluicegate_plugin_host::load;
+use sluicegate_plugin_host::{Builtins, Loader, Plugin, manifest};
 use sluicegate_telemetry::metrics::Metrics;
 
 pub(super) async fn load_all(
     config: &Config,
-    engine: &Engine,
+    loader: &Loader,
     builtins: Builtins,
     metrics: &Metrics,
     previous: Option<&Snapshot>,
@@ -23,7 +23,7 @@ pub(super) async fn load_all(
 ) -> BTreeMap<String, Arc<Plugin>> {
     let loads = config.plugins.values().map(async |configured| {
         let bytes = component(configured, builtins).await?;
-        load_one(configured, bytes, engine, metrics, previous).await
+        load_one(configured, bytes, loader, metrics, previous).await
     });
     let mut plugins = BTreeMap::new();
     for (configured, loaded) in config.plugins.values().zip(join_all(loads).await) {
@@ -55,7 +55,7 @@ async fn component(plugin: &config::Plugin, builtins: Builtins) -> Result<Arc<[u
 async fn load_one(
     configured: &config::Plugin,
     bytes: Arc<[u8]>,
-    engine: &Engine,
+    loader: &Loader,
     metrics: &Metrics,
     previous: Option<&Snapshot>,
 ) -> Result<Arc<Plugin>, Vec<Problem>> {
@@ -63,7 +63,8 @@ async fn load_one(
     if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
         return Ok(before.clone());
     }
-    load(engine, configured, bytes, metrics.plugin(&configured.name))
+    loader
+        .load(configured, bytes, metrics.plugin(&configured.name))
         .await
         .map_err(|error| explain(&format!("plugin.{}", configured.name), error))
 }

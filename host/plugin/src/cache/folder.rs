@@ -3,14 +3,13 @@
 //! Every access goes through the folder's own descriptor, so that nobody can put another folder in its place meanwhile; no
 //! symbolic link is followed. Files that do not have the name of an entry are left alone.
 
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -20,6 +19,7 @@ use rustix::process::geteuid;
 
 use super::entry;
 use crate::compile::Facts;
+use crate::pins::Pins;
 
 /// A key of an entry.
 type Key = [u8; 32];
@@ -79,8 +79,8 @@ pub(super) struct Folder {
     path: PathBuf,
     /// The most bytes of all entries.
     most: u64,
-    /// The entries that are in use, and how often.
-    pins: Mutex<HashMap<Key, usize>>,
+    /// The entries that are in use.
+    pub(super) pins: Pins,
     /// One writer at a time, so that two do not both find room for one.
     writing: Mutex<()>,
     /// Of unfinished entries, for their names.
@@ -90,25 +90,6 @@ pub(super) struct Folder {
 impl std::fmt::Debug for Folder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Folder").field(&self.path).finish()
-    }
-}
-
-/// Keeps an entry from being thrown out to make room.
-#[derive(Debug)]
-pub(crate) struct Pin {
-    folder: Arc<Folder>,
-    key: Key,
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let mut pins = self.folder.pins();
-        if let Some(count) = pins.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                pins.remove(&self.key);
-            }
-        }
     }
 }
 
@@ -143,19 +124,10 @@ impl Folder {
             descriptor,
             path,
             most,
-            pins: Mutex::default(),
+            pins: Pins::default(),
             writing: Mutex::default(),
             count: AtomicU64::new(0),
         })
-    }
-
-    /// Keeps an entry, whether it is there already or not.
-    pub(super) fn pin(self: &Arc<Self>, key: Key) -> Pin {
-        *self.pins().entry(key).or_default() += 1;
-        Pin {
-            folder: self.clone(),
-            key,
-        }
     }
 
     /// What an entry holds. One that cannot be trusted is removed.
@@ -246,7 +218,7 @@ impl Folder {
         let mut total: u64 = others.iter().map(|file| file.size).sum();
         for file in others {
             let in_use = match &file.key {
-                Some(key) => self.pins().contains_key(key),
+                Some(key) => self.pins.has(key),
                 None => file.used.elapsed().is_ok_and(|age| age < GIVEN_UP),
             };
             let needed = file.key.is_none() || total + size > self.most;
@@ -296,10 +268,6 @@ impl Folder {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn pins(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
-        self.pins.lock().expect("no panic while the lock is held")
     }
 }
 

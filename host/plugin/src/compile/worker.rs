@@ -17,7 +17,7 @@ use super::lines::{Collector, Lines};
 use super::{Compiler as _, Facts, InProcess, Job};
 use crate::engine::{Engine, Settings};
 use crate::frame;
-use crate::load::Error;
+use crate::load::error::Error;
 use sluicegate_telemetry::metrics::Metrics;
 
 /// How far the process steps back behind those that serve traffic.

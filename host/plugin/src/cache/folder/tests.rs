@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -93,9 +94,9 @@ fn what_was_not_used_for_longest_makes_room() {
 #[test]
 fn what_is_in_use_stays_and_the_bound_holds() {
     let (_parent, folder) = opened(2 * size());
-    let first = folder.pin([1; 32]);
-    let again = folder.pin([1; 32]);
-    let second = folder.pin([2; 32]);
+    let first = folder.pins.pin([1; 32]);
+    let again = folder.pins.pin([1; 32]);
+    let second = folder.pins.pin([2; 32]);
     for key in 1..=3 {
         write(&folder, key);
     }
@@ -107,7 +108,7 @@ fn what_is_in_use_stays_and_the_bound_holds() {
     write(&folder, 3);
     assert_eq!([1, 2, 3].map(|key| has(&folder, key)), [false, true, true]);
     drop(second);
-    assert!(folder.pins().is_empty());
+    assert!(folder.pins.is_empty());
     folder.write(&[4; 32], &facts(), &vec![0; 1 << 20]);
     assert!(!has(&folder, 4), "it is larger than the cache");
 }

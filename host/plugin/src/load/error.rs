@@ -1,0 +1,70 @@
+//! Why a plugin cannot be loaded.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compile::child::error::Error as ChildError;
+use crate::{contract, limits, manifest, size};
+
+/// Why a plugin cannot be loaded. Each message says what to mend.
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+pub enum Error {
+    /// The file is a core module, not a component.
+    #[error(
+        "this is a core WebAssembly module, not a component: build it for wasm32-wasip2, or wrap it with wit-component"
+    )]
+    CoreModule,
+    /// The file is not WebAssembly at all.
+    #[error(
+        "this is not WebAssembly: it begins with {0:02x?}, a component begins with [00, 61, 73, 6d, 0d, 00, 01, 00]"
+    )]
+    NotWasm(Vec<u8>),
+    /// It would take too much to compile it.
+    #[error(transparent)]
+    TooLarge(#[from] size::TooLarge),
+    /// The engine does not accept the component.
+    #[error("the component is not valid: {0}")]
+    Invalid(String),
+    /// Its imports or exports are not those of a plugin.
+    #[error(transparent)]
+    Exports(#[from] contract::Error),
+    /// An export is missing or has other types than the contract says.
+    #[error("the component does not follow the contract: {0}")]
+    Contract(String),
+    /// `describe` or `configure` failed inside.
+    #[error("`{function}` failed: {source}")]
+    Guest {
+        /// The function that was called.
+        function: Cow<'static, str>,
+        /// What the guest did.
+        source: crate::Error,
+    },
+    /// The manifest cannot be used, or the configuration does not fit it.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// The manifest suggests a limit that cannot be used.
+    #[error(transparent)]
+    #[serde(skip)]
+    Limit(#[from] limits::Error),
+    /// `configure` refused the configuration; the text is the plugin's.
+    #[error("the plugin refuses its configuration: {0}")]
+    Refused(String),
+    /// `on-fault = "open"` on a plugin that changes bodies.
+    #[error(
+        "`on-fault = \"open\"` is only for plugins whose manifest says `\"transforms\": false`; this one may change bodies"
+    )]
+    OpenTransformer,
+    /// The process that compiles it did not get to an end.
+    #[error(transparent)]
+    #[serde(skip)]
+    Compiler(#[from] ChildError),
+}
+
+impl Error {
+    /// What the engine says of a component whose imports or exports have other types than the contract says.
+    #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+    pub(crate) fn contract(error: wasmtime::Error) -> Self {
+        Self::Contract(format!("{error:#}"))
+    }
+}
