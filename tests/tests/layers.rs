@@ -7,15 +7,16 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of the gateway from bottom to top, each with those that it may use. Other crates are not part of the gateway.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("io", &[]),
+    ("state", &[]),
     ("contract", &[]),
     ("config", &["contract"]),
     ("framing", &["contract"]),
     ("telemetry", &["config"]),
     ("serve", &["config", "io"]),
     ("upstream", &["config", "io", "telemetry"]),
-    ("plugin-host", &["config", "contract", "telemetry"]),
+    ("plugin-host", &["config", "contract", "state", "telemetry"]),
     (
         "gateway",
         &[
@@ -24,6 +25,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "framing",
             "plugin-host",
             "serve",
+            "state",
             "telemetry",
             "upstream",
         ],

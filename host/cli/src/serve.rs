@@ -113,7 +113,7 @@ async fn start(origin: Origin) -> Result<Gateway, ExitCode> {
     };
     let engine = Engine::new().map_err(|error| failed(&error))?;
     let compiler =
-        compiler(origin.config().plugin_cache.as_deref()).map_err(|error| failed(&error))?;
+        compiler(origin.config().folders.cache.as_deref()).map_err(|error| failed(&error))?;
     let loader = Loader::with_compiler(engine, compiler);
     match Gateway::start(origin, &loader, crate::embedded().plugins).await {
         Ok(gateway) => Ok(gateway),

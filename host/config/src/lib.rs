@@ -22,6 +22,7 @@
 //! | `CLAWDBOT_PORT` | replaces the port of `chat.listen`, if there is a `[chat]` |
 //! | `CLAWDBOT_MODEL_ENDPOINT` | replaces `chat.endpoint`, if there is a `[chat]` |
 //! | `CACHE_DIRECTORY`, `XDG_CACHE_HOME`, `HOME` | the first that is set says where the cache is, if `plugins.cache` does not |
+//! | `STATE_DIRECTORY`, `XDG_STATE_HOME`, `HOME` | the first that is set says where the state is, if `state.dir` does not |
 //!
 //! In addition, `{ env = "NAME" }` takes a secret from any variable.
 
@@ -35,8 +36,8 @@ use self::plugin::Plugins;
 use self::reader::{Context, Table, Value};
 
 mod address;
-mod cache;
 mod chat;
+mod folders;
 mod listener;
 mod ollama;
 mod plugin;
@@ -50,6 +51,7 @@ mod upstream;
 
 pub use self::address::Target;
 pub use self::chat::{Chat, ChatLimits, User};
+pub use self::folders::Folders;
 pub use self::listener::{Listener, Tls};
 pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source};
 pub use self::problem::{Position, Problem, Problems};
@@ -87,8 +89,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// The plugins by name.
     pub plugins: BTreeMap<String, Plugin>,
-    /// The folder for compiled plugins; `None`: they are compiled at every start.
-    pub plugin_cache: Option<PathBuf>,
+    /// The folders that the gateway has for itself.
+    pub folders: Folders,
     /// The routes in the order of the file; at least one if there is a listener.
     pub routes: Vec<Route>,
     /// The web gateway; `None`: off.
@@ -180,9 +182,10 @@ fn read(root: &Table<'_>) -> Config {
     let listeners = listener::listeners(root);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
-    let plugin_cache = cache::cache(root);
+    let folders = folders::folders(root);
     let mut plugins = plugin::plugins(root);
-    plugin::add_adapters(root, &upstreams, &mut plugins.by_name);
+    plugin::add_unconfigured(root, &folders, &mut plugins);
+    plugin::add_key_from_env(root, &mut plugins.by_name);
     let known = route::Known {
         plugins: &plugins.by_name,
         upstreams: &upstreams,
@@ -200,17 +203,23 @@ fn read(root: &Table<'_>) -> Config {
         listeners,
         upstreams,
         plugins: plugins.by_name,
-        plugin_cache,
+        folders,
         routes,
         chat,
         warnings: Vec::new(),
     }
 }
 
+/// Whether a plugin or an upstream can have this name.
+#[must_use]
+pub fn is_legal_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.chars().all(legal)
+}
+
 /// Checks the name of a plugin or an upstream: it becomes a label of metrics and a part of file names.
 fn check_name(value: &Value<'_>, name: &str) {
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || !name.chars().all(legal) {
+    if !is_legal_name(name) {
         value.problem(
             "is not a legal name",
             "use lower-case letters, digits and -",

@@ -14,7 +14,11 @@ use toml::de::DeValue;
 
 use super::problem::nearest;
 use super::reader::{Place, Table, Value};
-use super::{API_KEY, Upstream, check_name, secret};
+use super::{API_KEY, check_name, secret};
+
+mod unconfigured;
+
+pub(super) use self::unconfigured::add_unconfigured;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
 pub const BUILTINS: [&str; 5] = ["auth", "rewrite", "ollama", "aggregate", "access-log"];
@@ -112,7 +116,6 @@ pub(super) fn plugins<'a>(root: &Table<'a>) -> Plugins<'a> {
         let plugin = plugin(name, &table);
         plugins.by_name.insert(name.to_owned(), plugin);
     }
-    add_key_from_env(root, &mut plugins.by_name);
     plugins
 }
 
@@ -125,13 +128,18 @@ fn plugin(name: &str, table: &Table<'_>) -> Plugin {
     let source = source.and_then(|value| read_source(&value));
     // A problem was noted for a missing source, so this placeholder is never used.
     let source = source.unwrap_or_else(|| Source::File(PathBuf::new()));
+    if let Some(value) = table.get("grants") {
+        check_grants(&value);
+    }
+    settings(name, source, table)
+}
+
+/// What a section says beside the source and what the plugin may use.
+fn settings(name: &str, source: Source, table: &Table<'_>) -> Plugin {
     let fail_open = table
         .get("on-fault")
         .is_some_and(|value| fails_open(&value));
     let limits = limits(&table.section("limits"));
-    if let Some(value) = table.get("grants") {
-        check_grants(&value);
-    }
     let config = table.get("config").filter(|value| value.table().is_some());
     table.finish();
     let mut secrets = BTreeSet::new();
@@ -267,42 +275,8 @@ fn out_of_range(value: &Value<'_>) -> serde_json::Value {
     serde_json::Value::Null
 }
 
-/// Adapters without a section of their own are the built-in ones.
-pub(super) fn add_adapters(
-    root: &Table<'_>,
-    upstreams: &BTreeMap<String, Upstream>,
-    plugins: &mut BTreeMap<String, Plugin>,
-) {
-    for (upstream, value) in root.section("upstream").entries() {
-        let Some(name) = upstreams.get(upstream).and_then(|it| it.adapter.as_deref()) else {
-            continue;
-        };
-        if plugins.contains_key(name) {
-            continue;
-        }
-        if BUILTINS.contains(&name) {
-            let plugin = Plugin {
-                name: name.to_owned(),
-                source: Source::Builtin(name.to_owned()),
-                fail_open: false,
-                limits: SetLimits::default(),
-                config: json!({}),
-                secrets: BTreeSet::new(),
-            };
-            plugins.insert(name.to_owned(), plugin);
-        } else if let Some(adapter) = value.child("adapter") {
-            let known = plugins.keys().map(String::as_str).chain(BUILTINS);
-            let mend = match nearest(name, known) {
-                Some(near) => format!("did you mean `{near}`? If not, add [plugin.{name}]"),
-                None => format!("add [plugin.{name}], or correct the name"),
-            };
-            adapter.problem(format!("names no plugin: `{name}`"), mend);
-        }
-    }
-}
-
 /// `SLUICEGATE_API_KEY` becomes one of the `keys` of the plugin `auth`.
-fn add_key_from_env(root: &Table<'_>, plugins: &mut BTreeMap<String, Plugin>) {
+pub(super) fn add_key_from_env(root: &Table<'_>, plugins: &mut BTreeMap<String, Plugin>) {
     let Some(text) = root.cx.variable(API_KEY) else {
         return;
     };

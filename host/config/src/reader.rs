@@ -20,7 +20,7 @@ use super::{Env, units};
 pub(super) struct Context<'a> {
     text: &'a str,
     base: &'a Path,
-    env: Env<'a>,
+    pub(super) env: Env<'a>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
     /// The addresses that are taken.
@@ -48,8 +48,7 @@ impl<'a> Context<'a> {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        let problem = self.note(place, message.into(), mend.into());
-        self.problems.borrow_mut().push(problem);
+        self.push(self.note(place, message.into(), mend.into()));
     }
 
     pub(super) fn warning(
@@ -60,6 +59,11 @@ impl<'a> Context<'a> {
     ) {
         let warning = self.note(place, message.into(), mend.into());
         self.warnings.borrow_mut().push(warning);
+    }
+
+    /// A problem that has its place already.
+    pub(super) fn push(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
     }
 
     fn note(&self, place: &Place, message: String, mend: String) -> Problem {
@@ -103,6 +107,26 @@ impl<'a> Context<'a> {
         let path = self.path(text);
         self.files.borrow_mut().insert(path.clone());
         path
+    }
+
+    /// Notes that the configuration depends on this file, whether it is there or not.
+    pub(super) fn depends_on(&self, path: &Path) {
+        self.files.borrow_mut().insert(path.to_owned());
+    }
+
+    /// Takes over what was noted about another file.
+    pub(super) fn include(&self, file: &Path, other: Context<'_>) {
+        let named = |mut problem: Problem| {
+            let key = std::mem::take(&mut problem.key);
+            problem.key = format!("{}: {key}", file.display());
+            problem
+        };
+        let (problems, warnings, mut files) = other.into_notes();
+        let problems = problems.into_iter().map(named);
+        self.problems.borrow_mut().extend(problems);
+        let warnings = warnings.into_iter().map(named);
+        self.warnings.borrow_mut().extend(warnings);
+        self.files.borrow_mut().append(&mut files);
     }
 
     /// The problems, the warnings, and the files that it depends on.

@@ -1,6 +1,6 @@
 //! The promises of the configuration.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::{
     ChatLimits, Config, DEFAULT, Limits, LogFormat, PathPattern, PluginLimits, Problem, Problems,
-    Secret, Server, SetLimits, Source, Timeout, load, parse,
+    Secret, Server, SetLimits, Source, Timeout, load, load_with_files, parse,
 };
 
 mod environment;
 mod exposure;
+mod folder;
 mod properties;
 mod wrong;
 
@@ -198,7 +199,7 @@ source = "builtin:olama"
 path = "/v1/*"
 pipeline = [
   "ollama",
-  "aggregate",
+  "agregate",
 ]
 upstream = "ollama"
 "#;

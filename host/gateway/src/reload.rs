@@ -128,7 +128,7 @@ struct Fixed {
     admin: Option<std::net::SocketAddr>,
     chat: Option<config::Chat>,
     format: config::LogFormat,
-    cache: Option<PathBuf>,
+    folders: config::Folders,
 }
 
 impl Fixed {
@@ -137,7 +137,7 @@ impl Fixed {
             admin: config.admin.as_ref().map(|admin| admin.listen),
             chat: config.chat.clone(),
             format: config.log.format,
-            cache: config.plugin_cache.clone(),
+            folders: config.folders.clone(),
         }
     }
 
@@ -148,7 +148,8 @@ impl Fixed {
             ("admin.listen", self.admin != other.admin),
             ("chat", self.chat != other.chat),
             ("log.format", self.format != other.format),
-            ("plugins.cache", self.cache != other.cache),
+            ("plugins.cache", self.folders.cache != other.folders.cache),
+            ("state.dir", self.folders.state != other.folders.state),
         ];
         changed
             .into_iter()

@@ -10,11 +10,11 @@ use super::compile::{Compiled, Compiler, Compiling, Job};
 use super::engine::Engine;
 use super::load::error::Error as LoadError;
 use super::{manifest, secret};
+use sluicegate_state as state;
 
 mod entry;
 mod folder;
 
-pub use self::folder::Error;
 use self::folder::Folder;
 
 /// The most bytes of a cache. Arbitrary; a hundred plugins in Rust, or a few with an interpreter inside.
@@ -31,8 +31,12 @@ impl Cached {
     /// plugins that are loaded stay; beyond them, those go first that have not been used for longest.
     ///
     /// # Errors
-    /// [`Error`] if the folder cannot be used, or is not only ours.
-    pub fn open(folder: &Path, most: u64, compiler: Arc<dyn Compiler>) -> Result<Self, Error> {
+    /// [`state::Error`] if the folder cannot be used, or is not only ours.
+    pub fn open(
+        folder: &Path,
+        most: u64,
+        compiler: Arc<dyn Compiler>,
+    ) -> Result<Self, state::Error> {
         let folder = Arc::new(Folder::open(folder, most)?);
         Ok(Self { folder, compiler })
     }

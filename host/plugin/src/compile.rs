@@ -23,7 +23,7 @@ use super::calls::Calls;
 use super::engine::Engine;
 use super::image::Configured;
 use super::load::error::Error;
-use super::owner::Owner;
+use super::owner::{Counts, Owner};
 use super::pins::Pin as Pinned;
 use super::store::State;
 use super::{contract, hash, limits, manifest, size};
@@ -115,6 +115,7 @@ impl Job {
             limits: limits::while_loading(&set),
             metrics: self.metrics.clone(),
             calls: Calls::default(),
+            counts: Counts::default(),
         })
     }
 }

@@ -13,15 +13,41 @@ pub(super) fn configuration(plugin: &config::Plugin) -> String {
     }
 }
 
-/// SHA-256 over component and configuration, in hexadecimal.
-pub(super) fn of(plugin: &config::Plugin, bytes: &[u8]) -> String {
-    of_configured(bytes, &configuration(plugin))
+/// SHA-256 over all that makes one version of a plugin another one than the last: component, configuration, limits, and what
+/// happens when it fails; in hexadecimal.
+#[must_use]
+pub fn version(plugin: &config::Plugin, bytes: &[u8]) -> String {
+    let config::SetLimits {
+        memory,
+        cpu,
+        output,
+    } = &plugin.limits;
+    let mut hash = Sha256::new();
+    let memory = memory.unwrap_or(0);
+    hash.update(key(bytes, &configuration(plugin), memory));
+    for limit in [
+        cpu.map_or(0, |cpu| cpu.as_nanos()),
+        output.unwrap_or(0).into(),
+    ] {
+        hash.update(limit.to_le_bytes());
+    }
+    hash.update([u8::from(plugin.fail_open)]);
+    hex(&hash.finalize())
 }
 
-/// [`of`], for a configuration as a plugin gets it.
+/// SHA-256 of a component, in hexadecimal, as `sha256sum` prints it.
+#[must_use]
+pub fn component(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 over component and configuration, as a plugin gets it, in hexadecimal.
 pub(super) fn of_configured(bytes: &[u8], configuration: &str) -> String {
-    let digest = key(bytes, configuration, 0);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&key(bytes, configuration, 0))
 }
 
 /// SHA-256 over component, configuration and memory limit: all that an image depends on.

@@ -4,6 +4,7 @@
 //! instance must not be called again. What a stage decides is a value: the inner `Result` of a call.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sluicegate_contract::Phase;
 use wasmtime::Store;
@@ -74,6 +75,8 @@ impl Instance {
     pub fn new(plugin: &Arc<Plugin>, target: Option<Arc<TargetInfo>>) -> Self {
         let mut store = plugin.engine.store(&plugin.owner);
         store.data_mut().target = target;
+        let instances = &plugin.owner.counts.instances;
+        instances.fetch_add(1, Ordering::Relaxed);
         Self {
             store,
             plugin: plugin.clone(),
@@ -334,6 +337,13 @@ impl Instance {
 
     fn owner(&self) -> &Owner {
         &self.plugin.owner
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let instances = &self.owner().counts.instances;
+        instances.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

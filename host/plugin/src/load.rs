@@ -13,7 +13,7 @@ use super::compile::{Compiled, Compiler, InProcess, Job, LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
 use super::image::{Code, Image};
 use super::loaded::Plugin;
-use super::owner::Owner;
+use super::owner::{Counts, Owner};
 use super::store::State;
 use super::{contract, hash, limits, manifest, size, trial};
 use sluicegate_config as config;
@@ -70,6 +70,7 @@ impl Loader {
         metrics: Arc<PluginMetrics>,
     ) -> Result<Arc<Plugin>, Error> {
         let engine = &self.engine;
+        let version = hash::version(configured, &bytes);
         let job = Job::new(configured, bytes, metrics.clone());
         let compiled = self.compiler.compile(engine, &job).await?;
         compiled.tell(&configured.name);
@@ -82,10 +83,12 @@ impl Loader {
             limits: limits::resolve(&configured.limits, &image.manifest.limits)?,
             metrics,
             calls: Calls::default(),
+            counts: Counts::default(),
         });
         owner.metrics.version_live();
         let plugin = Plugin {
             made_of: configured.clone(),
+            version,
             owner,
             engine: engine.clone(),
             image,

@@ -1,5 +1,6 @@
 //! A loaded plugin.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use sluicegate_contract::{Exports, Manifest};
@@ -7,13 +8,15 @@ use sluicegate_contract::{Exports, Manifest};
 use super::engine::Engine;
 use super::hash;
 use super::image::Image;
-use super::owner::Owner;
+use super::owner::{Figures, Owner};
 use sluicegate_config::{self as config, PluginLimits};
 
 /// One version of a plugin: component, configuration and limits, ready to be instantiated. Immutable.
 pub struct Plugin {
     /// What it was made of, beside the component.
     pub(super) made_of: config::Plugin,
+    /// See [`Plugin::version`].
+    pub(super) version: String,
     pub(super) owner: Arc<Owner>,
     pub(super) engine: Engine,
     pub(super) image: Image,
@@ -38,7 +41,30 @@ impl Plugin {
     /// Whether this configuration and this component would make the same version: nothing of them has changed.
     #[must_use]
     pub fn is(&self, plugin: &config::Plugin, component: &[u8]) -> bool {
-        self.made_of == *plugin && self.hash() == hash::of(plugin, component)
+        self.made_of == *plugin && self.version == hash::version(plugin, component)
+    }
+
+    /// Which version it is: a hash as [`version`](super::version) gives it.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The section of the configuration that it was made with.
+    #[must_use]
+    pub fn made_with(&self) -> &config::Plugin {
+        &self.made_of
+    }
+
+    /// What this version has done so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.owner.counts.read()
+    }
+
+    /// Counts a fault: a trap, an exceeded budget, a broken contract, or an error of its own that says that it cannot do its work.
+    pub fn count_fault(&self) {
+        self.owner.counts.faults.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What the plugin says about itself.

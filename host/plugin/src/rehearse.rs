@@ -14,7 +14,7 @@ use wasmtime::component::{Component, Instance};
 use super::calls::Calls;
 use super::compile::{LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
-use super::owner::Owner;
+use super::owner::{Counts, Owner};
 use super::store::State;
 use super::{contract, hash, limits, manifest, size};
 use sluicegate_config as config;
@@ -73,6 +73,7 @@ pub async fn rehearse(
         limits: limits::while_loading(&configured.limits),
         metrics,
         calls: Calls::default(),
+        counts: Counts::default(),
     };
     let (engine, bytes) = (engine.clone(), bytes.clone());
     let configuration = hash::configuration(configured);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use sluicegate_plugin_host::{load, manifest};
+use sluicegate_plugin_host::load;
 
 /// A refusal.
 #[derive(Debug)]
@@ -23,11 +23,10 @@ impl Refusal {
     }
 
     pub(super) fn of(error: &load::Error) -> Self {
-        let (stage, mend) = stage_and_mend(error);
         Self {
-            stage,
+            stage: error.stage(),
             reason: error.to_string(),
-            mend,
+            mend: error.mend(),
         }
     }
 
@@ -44,59 +43,5 @@ impl Refusal {
             self.reason,
             self.mend
         );
-    }
-}
-
-fn stage_and_mend(error: &load::Error) -> (&'static str, &'static str) {
-    match error {
-        load::Error::CoreModule | load::Error::NotWasm(_) => (
-            "format",
-            "build a component: `cargo build --release --target wasm32-wasip2`",
-        ),
-        load::Error::TooLarge(_) => (
-            "size",
-            "build with optimisation, strip debug information, and leave out what is not needed",
-        ),
-        load::Error::Invalid(_) => (
-            "compile",
-            "rebuild the component; if it was cut short or altered, copy it again",
-        ),
-        // Only a gateway that serves compiles in another process.
-        load::Error::Compiler(_) => ("compile", "see the reason"),
-        load::Error::Exports(_) | load::Error::Contract(_) => (
-            "contract",
-            "build it against the contract that `sluicegate wit` prints",
-        ),
-        load::Error::Guest { function, .. } => match &**function {
-            "start" => (
-                "start",
-                "fix what runs before any function of the plugin is called",
-            ),
-            "describe" => ("describe", "fix `describe`: it must return the manifest"),
-            "configure" => (
-                "configure",
-                "fix `configure`: it must return, with an error if it has to",
-            ),
-            _ => (
-                "trial",
-                "fix the function: it must handle a request without credentials and without a body",
-            ),
-        },
-        load::Error::Manifest(
-            manifest::Error::Unreadable(_)
-            | manifest::Error::FrontAndAdapter
-            | manifest::Error::TooLarge(_)
-            | manifest::Error::BadSchema(_),
-        ) => ("manifest", "fix what `describe` returns"),
-        load::Error::Manifest(manifest::Error::Schema(_)) => (
-            "configuration",
-            "correct the configuration, or the schema in the manifest",
-        ),
-        load::Error::Limit(_) => ("limits", "correct `limits` in the manifest"),
-        load::Error::Refused(_) => (
-            "configure",
-            "mend the configuration: the reason is the plugin's own",
-        ),
-        load::Error::OpenTransformer => ("on-fault", "leave `on-fault` at \"closed\""),
     }
 }

@@ -96,7 +96,7 @@ fn the_cache_is_where_the_file_or_else_the_environment_says() {
     ];
     let folder = |text: &str, variables: &[(&str, &str)]| {
         let config = read_with(&format!("{SMALL}{text}"), variables).expect("right");
-        config.plugin_cache.map(|path| path.display().to_string())
+        config.folders.cache.map(|path| path.display().to_string())
     };
     let cases = [
         (&all[..], Some("/var/cache/gate/plugins")),

@@ -62,6 +62,82 @@ pub enum Error {
 }
 
 impl Error {
+    /// The stage of loading that the plugin did not pass: one of `format`, `size`, `compile`, `contract`, `start`, `describe`,
+    /// `manifest`, `configuration`, `configure`, `limits`, `on-fault` and `trial`.
+    #[must_use]
+    pub fn stage(&self) -> &'static str {
+        self.stage_and_mend().0
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn mend(&self) -> &'static str {
+        self.stage_and_mend().1
+    }
+
+    fn stage_and_mend(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::CoreModule | Self::NotWasm(_) => (
+                "format",
+                "build a component: `cargo build --release --target wasm32-wasip2`",
+            ),
+            Self::TooLarge(_) => (
+                "size",
+                "build with optimisation, strip debug information, and leave out what is not needed",
+            ),
+            Self::Invalid(_) => (
+                "compile",
+                "rebuild the component; if it was cut short or altered, copy it again",
+            ),
+            // Only a gateway that serves compiles in another process.
+            Self::Compiler(_) => ("compile", "see the reason"),
+            Self::Exports(_) | Self::Contract(_) => (
+                "contract",
+                "build it against the contract that `sluicegate wit` prints",
+            ),
+            Self::Guest { function, .. } => match &**function {
+                "start" => (
+                    "start",
+                    "fix what runs before any function of the plugin is called",
+                ),
+                "describe" => ("describe", "fix `describe`: it must return the manifest"),
+                "configure" => (
+                    "configure",
+                    "fix `configure`: it must return, with an error if it has to",
+                ),
+                _ => (
+                    "trial",
+                    "fix the function: it must handle a request without credentials and without a body",
+                ),
+            },
+            Self::Manifest(
+                manifest::Error::Unreadable(_)
+                | manifest::Error::FrontAndAdapter
+                | manifest::Error::TooLarge(_)
+                | manifest::Error::BadSchema(_),
+            ) => ("manifest", "fix what `describe` returns"),
+            Self::Manifest(manifest::Error::Schema(_)) => (
+                "configuration",
+                "correct the configuration, or the schema in the manifest",
+            ),
+            Self::Limit(_) => ("limits", "correct `limits` in the manifest"),
+            Self::Refused(_) => (
+                "configure",
+                "mend the configuration: the reason is the plugin's own",
+            ),
+            Self::OpenTransformer => ("on-fault", "leave `on-fault` at \"closed\""),
+        }
+    }
+
+    /// Whether the same component and the same configuration fail again, whatever the machine does meanwhile.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        !matches!(
+            self,
+            Self::Compiler(ChildError::Start(_) | ChildError::Killed { .. })
+        )
+    }
+
     /// What the engine says of a component whose imports or exports have other types than the contract says.
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
     pub(crate) fn contract(error: wasmtime::Error) -> Self {

@@ -1,7 +1,8 @@
 //! The folder of the cache on a real disk.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -38,7 +39,7 @@ fn write(folder: &Folder, key: u8) {
 }
 
 fn path(folder: &Folder, key: u8) -> PathBuf {
-    folder.path.join(name(&[key; 32]))
+    folder.files.path().join(name(&[key; 32]))
 }
 
 fn has(folder: &Folder, key: u8) -> bool {
@@ -59,9 +60,9 @@ fn what_is_written_is_read_and_is_for_this_user_alone() {
     let (_, artifact) = folder.read(&[1; 32]).expect("an entry");
     assert_eq!(artifact[..], [1; 1000]);
     let mode_of = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o7777;
-    assert_eq!(mode_of(&folder.path), 0o700);
+    assert_eq!(mode_of(folder.files.path()), 0o700);
     assert_eq!(mode_of(&path(&folder, 1)), 0o600);
-    let files = fs::read_dir(&folder.path).expect("a folder");
+    let files = fs::read_dir(folder.files.path()).expect("a folder");
     assert_eq!(files.count(), 1, "nothing unfinished is left");
 }
 
@@ -158,9 +159,14 @@ fn an_entry_that_cannot_be_trusted_is_removed() {
 #[test]
 fn files_that_are_no_entries_are_left_alone_and_given_up_ones_removed() {
     let (_parent, folder) = opened(size());
-    let stranger = folder.path.join("notes.txt");
+    let stranger = folder.files.path().join("notes.txt");
     fs::write(&stranger, vec![0; 4096]).expect("room");
-    let unfinished = |key: u8| folder.path.join(format!("{}.1-0.tmp", name(&[key; 32])));
+    let unfinished = |key: u8| {
+        folder
+            .files
+            .path()
+            .join(format!("{}.1-0.tmp", name(&[key; 32])))
+    };
     for key in [1, 2] {
         fs::write(unfinished(key), b"half").expect("room");
     }
@@ -173,41 +179,4 @@ fn files_that_are_no_entries_are_left_alone_and_given_up_ones_removed() {
     fs::remove_file(unfinished(2)).expect("it is there");
     write(&folder, 3);
     assert!(has(&folder, 3));
-}
-
-#[test]
-fn only_a_private_folder_of_ones_own_is_a_cache() {
-    let parent = tempfile::tempdir().expect("a folder");
-    let opened = |path: &Path| Folder::open(path, 1 << 20).map(drop);
-    let folder = parent.path().join("cache");
-    fs::create_dir(&folder).expect("room");
-    for mode in [0o755, 0o770, 0o701] {
-        fs::set_permissions(&folder, Permissions::from_mode(mode)).expect("it is ours");
-        let error = opened(&folder).expect_err("others can use it");
-        assert!(matches!(error, Error::Mode { .. }) && error.to_string().contains("chmod 700"));
-    }
-    fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("it is ours");
-    assert!(opened(&folder).is_ok());
-
-    let link = parent.path().join("link");
-    symlink(&folder, &link).expect("a link");
-    for link in [link.clone(), link.join("")] {
-        assert!(
-            matches!(opened(&link), Err(Error::Unusable { .. })),
-            "{}",
-            link.display()
-        );
-    }
-    let file = parent.path().join("file");
-    fs::write(&file, b"").expect("room");
-    assert!(matches!(opened(&file), Err(Error::Unusable { .. })));
-
-    // Somebody else's: only root can give a folder away, and for all others `/` is root's.
-    let foreign = if geteuid().is_root() {
-        chown(&folder, Some(1), None).expect("root may");
-        folder
-    } else {
-        PathBuf::from("/")
-    };
-    assert!(matches!(opened(&foreign), Err(Error::Owner { .. })));
 }
