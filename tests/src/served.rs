@@ -28,6 +28,8 @@ pub fn program(path: &str, arguments: &[&str]) -> Command {
         // A test has no part in this user's cache.
         "CACHE_DIRECTORY",
         "XDG_CACHE_HOME",
+        "STATE_DIRECTORY",
+        "XDG_STATE_HOME",
         "HOME",
     ] {
         command.env_remove(name);

@@ -8,8 +8,8 @@ use super::{load, print, report, warn};
 use sluicegate_gateway::descriptors;
 use sluicegate_gateway::exchange::{Admission, Capacity};
 use sluicegate_gateway::snapshot::{self, Prepared};
+use sluicegate_gateway::supply::Supply;
 use sluicegate_plugin_host::{Engine, Loader};
-use sluicegate_telemetry::metrics::Metrics;
 
 /// Validates the file, then loads its plugins with their configurations.
 pub(super) async fn check(file: &Path) -> ExitCode {
@@ -32,9 +32,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
     });
     match snapshot::prepare(
         config,
-        &loader,
-        crate::embedded().plugins,
-        &Metrics::new(),
+        &Supply::new(&loader, crate::embedded().plugins, None),
         None,
     )
     .await
@@ -47,7 +45,7 @@ pub(super) async fn check(file: &Path) -> ExitCode {
                 capacity(&prepared, limit, loader.engine().sandboxes()),
                 file.display(),
                 routes,
-                prepared.plugins(),
+                prepared.plugins().len(),
                 prepared.upstreams()
             ))
         }

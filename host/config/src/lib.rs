@@ -46,6 +46,7 @@ mod reader;
 mod route;
 mod secret;
 mod server;
+mod swap;
 pub mod units;
 mod upstream;
 
@@ -53,11 +54,12 @@ pub use self::address::Target;
 pub use self::chat::{Chat, ChatLimits, User};
 pub use self::folders::Folders;
 pub use self::listener::{Listener, Tls};
-pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source};
+pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source, in_folder};
 pub use self::problem::{Position, Problem, Problems};
 pub use self::route::{PathPattern, Route};
 pub use self::secret::Secret;
 pub use self::server::{Admin, Limits, Log, LogFormat, Server};
+pub use self::swap::Swap;
 pub use self::upstream::{Health, Timeout, Upstream};
 
 /// The configuration that is used where there is no file.
@@ -79,6 +81,8 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Config {
     /// Settings of the whole proxy.
     pub server: Server,
+    /// What happens around the replacement of plugin versions.
+    pub swap: Swap,
     /// How and how much to log.
     pub log: Log,
     /// The admin API; `None`: off.
@@ -178,6 +182,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
 /// Reads the sections, then checks them against each other. If no problem was noted, the result is valid.
 fn read(root: &Table<'_>) -> Config {
     let server = server::server(root);
+    let swap = swap::swap(root);
     let log = server::log(root);
     let listeners = listener::listeners(root);
     let admin = server::admin(root);
@@ -198,6 +203,7 @@ fn read(root: &Table<'_>) -> Config {
     root.finish();
     Config {
         server,
+        swap,
         log,
         admin,
         listeners,

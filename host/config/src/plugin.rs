@@ -19,6 +19,7 @@ use super::{API_KEY, check_name, secret};
 mod unconfigured;
 
 pub(super) use self::unconfigured::add_unconfigured;
+pub use self::unconfigured::in_folder;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
 pub const BUILTINS: [&str; 5] = ["auth", "rewrite", "ollama", "aggregate", "access-log"];

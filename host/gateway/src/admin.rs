@@ -1,29 +1,36 @@
-//! The admin interface: health, readiness, metrics, plugins. For operators and their probes, not for clients.
+//! The admin interface: health, readiness, metrics, plugins, the configuration. For operators and their probes, not for clients.
+//!
+//! What only shows something needs the token if there is one; what changes something always needs one. Names in JSON are in snake
+//! case, as those of metrics are.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header;
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::Core;
-use crate::pipeline::observer::Summary;
-use crate::reload::Control;
-use sluicegate_config::{Problem, Secret};
+use crate::reload::{self, Control};
+use sluicegate_config::{Problem, Problems, Secret};
 use sluicegate_serve::Peer;
-use sluicegate_telemetry::metrics::{CONTENT_TYPE, Metrics};
-use sluicegate_upstream::Target;
+use sluicegate_telemetry::metrics::CONTENT_TYPE;
 use sluicegate_upstream::target::State;
 
-/// The path that makes the gateway read its configuration again.
-const RELOAD: &str = "/reload";
+mod events;
+mod path;
+mod plugins;
+mod response;
+mod upload;
+mod views;
+
+use path::{Path, PluginAction};
+pub use response::Body;
+use response::{Refusal, error, not_allowed, respond, whole};
 
 /// Exchanges in the list of the last ones.
 const SHOWN: usize = 100;
@@ -40,133 +47,83 @@ pub struct Admin {
     pub core: Arc<Core>,
     /// Puts configurations into force.
     pub control: Arc<Control>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// Figures to be shown with them, once there are any.
+    /// Figures to be shown with the gateway's own, once there are any.
     pub more_metrics: Arc<OnceLock<MoreMetrics>>,
     /// Cancelled when the gateway drains.
     pub drain: CancellationToken,
+    /// One upload at a time: each is held in memory.
+    pub uploads: Semaphore,
 }
 
 /// Answers one request.
-pub async fn serve(
-    admin: Arc<Admin>,
-    peer: Peer,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+pub async fn serve(admin: Arc<Admin>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     if let Some(hosts) = &peer.hosts
         && let Err(foreign) = hosts.check(request.uri(), request.headers())
     {
-        return json(
-            StatusCode::FORBIDDEN,
-            &json!({"error": foreign.to_string()}),
-        );
+        return error(StatusCode::FORBIDDEN, foreign.to_string());
     }
-    let path = request.uri().path();
-    let posts = path == RELOAD;
-    let allowed: &[Method] = if posts {
-        &[Method::POST]
-    } else {
-        &[Method::GET, Method::HEAD]
+    let Some(path) = Path::of(request.uri().path()) else {
+        return error(
+            StatusCode::NOT_FOUND,
+            "there are /livez, /readyz, /metrics, /plugins, /routes, /upstreams, /exchanges, /config, /events and /reload",
+        );
     };
+    let allowed = path.methods();
     if !allowed.contains(request.method()) {
         return not_allowed(allowed);
     }
+    let changes = !request.method().is_safe();
+    if path.is_protected()
+        && let Err(refused) = check_token(&admin, &request, changes)
+    {
+        return refused.respond();
+    }
     match path {
-        "/livez" => json(
+        Path::Live => respond(
             StatusCode::OK,
             &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
         ),
-        "/readyz" => readiness(&admin),
-        path if posts || is_protected(path) => {
-            let snapshot = admin.core.snapshot.load_full();
-            let token = snapshot.admin.as_ref().and_then(|it| it.token.as_ref());
-            match token {
-                None if posts => json(
-                    StatusCode::FORBIDDEN,
-                    &json!({"error": "this changes something, which needs a token: set `token` under [admin]"}),
-                ),
-                Some(token) if !is_allowed(token, &request) => json(
-                    StatusCode::UNAUTHORIZED,
-                    &json!({"error": "send the admin token as a bearer token"}),
-                ),
-                Some(_) if posts => reload(&admin).await,
-                Some(_) | None => protected(&admin, path),
-            }
-        }
-        _ => json(
-            StatusCode::NOT_FOUND,
-            &json!({"error": "there are /livez, /readyz, /metrics, /plugins, /routes, /upstreams, /exchanges, /config and /reload"}),
-        ),
-    }
-}
-
-fn not_allowed(allowed: &[Method]) -> Response<Full<Bytes>> {
-    let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    let allowed = allowed.join(", ");
-    let error = format!("this takes {allowed}");
-    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": error}));
-    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
-        response.headers_mut().insert(header::ALLOW, allowed);
-    }
-    response
-}
-
-/// Reads the configuration again, and responds when it is in force or refused.
-async fn reload(admin: &Admin) -> Response<Full<Bytes>> {
-    let result = admin.control.reload().await;
-    let status = match result {
-        Ok(()) => StatusCode::OK,
-        Err(_) => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    json(status, &config(admin))
-}
-
-/// The configuration in force, and the last one that was refused.
-fn config(admin: &Admin) -> serde_json::Value {
-    let status = admin.control.status();
-    let refused = status.refused.map(|refused| {
-        let problem = |problem: &Problem| {
-            json!({"key": problem.key, "line": problem.line, "message": problem.message, "mend": problem.mend})
-        };
-        let problems: Vec<_> = refused.problems.0.iter().map(problem).collect();
-        json!({"at_ms": refused.at_ms, "problems": problems})
-    });
-    json!({"generation": status.generation, "since_ms": status.since_ms, "refused": refused})
-}
-
-/// Whether a path says more than a probe needs.
-fn is_protected(path: &str) -> bool {
-    matches!(
-        path,
-        "/metrics" | "/plugins" | "/routes" | "/upstreams" | "/exchanges" | "/config"
-    ) || path.starts_with("/exchanges/")
-}
-
-fn protected(admin: &Admin, path: &str) -> Response<Full<Bytes>> {
-    match path {
-        "/metrics" => metrics(admin),
-        "/plugins" => json(StatusCode::OK, &plugins(admin)),
-        "/config" => json(StatusCode::OK, &config(admin)),
-        "/routes" => json(StatusCode::OK, &routes(admin)),
-        "/upstreams" => json(StatusCode::OK, &upstreams(admin)),
-        "/exchanges" => {
+        Path::Ready => readiness(&admin),
+        Path::Metrics => metrics(&admin),
+        Path::Config => respond(StatusCode::OK, &config(&admin)),
+        Path::Reload => reloaded(&admin, &admin.control.reload().await),
+        Path::Events => events::follow(&admin, request.headers()),
+        Path::Routes => respond(StatusCode::OK, &views::routes(&admin)),
+        Path::Upstreams => respond(StatusCode::OK, &views::upstreams(&admin)),
+        Path::Exchanges => {
             let last = admin.core.recent.last(SHOWN);
-            json(
-                StatusCode::OK,
-                &json!({"exchanges": last.iter().map(|summary| exchange(summary)).collect::<Vec<_>>()}),
-            )
+            let list: Vec<_> = last.iter().map(|it| views::exchange(it)).collect();
+            respond(StatusCode::OK, &json!({"exchanges": list}))
         }
-        path => {
-            let id = path.strip_prefix("/exchanges/").unwrap_or_default();
-            match admin.core.recent.find(id).first() {
-                Some(summary) => json(StatusCode::OK, &exchange(summary)),
-                None => json(
-                    StatusCode::NOT_FOUND,
-                    &json!({"error": "no such exchange among the last thousand"}),
-                ),
-            }
-        }
+        Path::Exchange(id) => match admin.core.recent.find(&id).first() {
+            Some(summary) => respond(StatusCode::OK, &views::exchange(summary)),
+            None => error(
+                StatusCode::NOT_FOUND,
+                "no such exchange among the last thousand",
+            ),
+        },
+        Path::Plugins => plugins::list(&admin).await,
+        Path::Plugin(name) if changes => upload::take(&admin, &name, request).await,
+        Path::Plugin(name) => plugins::one(&admin, &name).await,
+        Path::PluginAction(name, PluginAction::Activate) => plugins::activate(&admin, &name).await,
+        Path::PluginAction(name, PluginAction::Rollback) => plugins::roll_back(&admin, &name).await,
+    }
+}
+
+/// Whether the request may do what it asks for.
+fn check_token(admin: &Admin, request: &Request<Incoming>, changes: bool) -> Result<(), Refusal> {
+    let snapshot = admin.core.snapshot.load();
+    let token = snapshot.admin.as_ref().and_then(|it| it.token.as_ref());
+    match token {
+        None if changes => Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "this changes something, which needs a token: set `token` under [admin]",
+        )),
+        Some(token) if !is_allowed(token, request) => Err(Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "send the admin token as a bearer token",
+        )),
+        None | Some(_) => Ok(()),
     }
 }
 
@@ -180,8 +137,31 @@ fn is_allowed(token: &Secret, request: &Request<Incoming>) -> bool {
     given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token.expose()))
 }
 
+/// How a reload ended, with what is in force now.
+fn reloaded(admin: &Admin, result: &Result<Vec<Problem>, Problems>) -> Response<Body> {
+    let status = match result {
+        Ok(kept) if kept.is_empty() => StatusCode::OK,
+        Ok(_) | Err(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    respond(status, &config(admin))
+}
+
+/// The configuration in force, and the last one that was refused.
+fn config(admin: &Admin) -> Value {
+    let status = admin.control.status();
+    let refused = status.refused.map(
+        |refused| json!({"at_ms": refused.at_ms, "problems": reload::problems(&refused.problems.0)}),
+    );
+    json!({
+        "generation": status.generation,
+        "since_ms": status.since_ms,
+        "refused": refused,
+        "kept": reload::problems(&status.kept),
+    })
+}
+
 /// Ready: not draining, and every upstream has a target that is not known to be down.
-fn readiness(admin: &Admin) -> Response<Full<Bytes>> {
+fn readiness(admin: &Admin) -> Response<Body> {
     #[derive(Serialize)]
     struct Missing {
         upstream: String,
@@ -218,126 +198,18 @@ fn readiness(admin: &Admin) -> Response<Full<Bytes>> {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    json(
+    respond(
         status,
         &json!({"ready": ready, "draining": draining, "missing": missing}),
     )
 }
 
-fn metrics(admin: &Admin) -> Response<Full<Bytes>> {
-    let mut text = admin.metrics.encode();
+fn metrics(admin: &Admin) -> Response<Body> {
+    let mut text = admin.control.supply().metrics.encode();
     if let Some(more) = admin.more_metrics.get() {
         text.truncate(text.trim_end_matches(END).len());
         text.push_str(&more());
         text.push_str(END);
     }
-    let mut response = Response::new(Full::from(text));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    response
-}
-
-fn plugins(admin: &Admin) -> serde_json::Value {
-    let snapshot = admin.core.snapshot.load();
-    let list = snapshot.plugins.values().map(|version| {
-        let manifest = version.manifest();
-        json!({
-            "name": version.name(),
-            "plugin": manifest.name,
-            "version": manifest.version,
-            "summary": manifest.summary,
-            "exports": version.exports().names().collect::<Vec<_>>(),
-            "hash": version.hash(),
-            "image": version.is_imaged(),
-            "on_fault": if version.fails_open() { "open" } else { "closed" },
-            "code_bytes": version.code_bytes(),
-        })
-    });
-    json!({"plugins": list.collect::<Vec<_>>()})
-}
-
-fn upstreams(admin: &Admin) -> serde_json::Value {
-    let snapshot = admin.core.snapshot.load();
-    let mut upstreams: Vec<_> = snapshot.upstreams.values().collect();
-    upstreams.sort_by(|a, b| a.name.cmp(&b.name));
-    let list = upstreams.iter().map(|upstream| {
-        let targets: Vec<_> = upstream.targets.iter().map(|it| target(it)).collect();
-        let adapter = snapshot.adapters.get(&upstream.name);
-        let adapter = adapter.map(|version| version.name());
-        json!({"name": &*upstream.name, "adapter": adapter, "targets": targets})
-    });
-    json!({"upstreams": list.collect::<Vec<_>>()})
-}
-
-/// A model server as the last health check found it: asking for it here never waits for the server.
-fn target(target: &Target) -> serde_json::Value {
-    let (state, reason) = match target.state() {
-        State::Unknown => ("unknown", None),
-        State::Up => ("up", None),
-        State::Stalled(reason) => ("stalled", Some(reason)),
-        State::Down(reason) => ("down", Some(reason)),
-    };
-    let facts = target.server_info();
-    json!({
-        "target": &*target.label,
-        "state": state,
-        "reason": reason,
-        "version": facts.version,
-        "loaded": facts.loaded,
-    })
-}
-
-/// One finished exchange. Times are in milliseconds.
-fn exchange(summary: &Summary) -> serde_json::Value {
-    let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
-    let note = |(name, text): &(String, String)| {
-        (
-            name.clone(),
-            serde_json::from_str(text).unwrap_or(serde_json::Value::Null),
-        )
-    };
-    json!({
-        "id": &*summary.id,
-        "received_ms": summary.received_ms,
-        "route": &*summary.route,
-        "method": summary.method.as_str(),
-        "path": summary.path,
-        "status": summary.status,
-        "error": summary.error,
-        "cancelled": summary.is_cancelled(),
-        "upstream": &*summary.upstream,
-        "target": &*summary.target,
-        "attempts": summary.attempts,
-        "request_bytes": summary.request_bytes,
-        "response_bytes": summary.response_bytes,
-        "events": summary.events,
-        "ms": ms(summary.duration),
-        "ttft_ms": summary.first_byte.map(ms),
-        "stages_ms": ms(summary.overhead),
-        "notes": summary.facts.iter().map(note).collect::<serde_json::Map<_, _>>(),
-    })
-}
-
-fn routes(admin: &Admin) -> serde_json::Value {
-    let snapshot = admin.core.snapshot.load();
-    let list = snapshot.routes.iter().map(|route| {
-        json!({
-            "path": &*route.label,
-            "methods": route.methods.iter().map(Method::as_str).collect::<Vec<_>>(),
-            "pipeline": route.pipeline.stages.iter().map(|stage| stage.name()).collect::<Vec<_>>(),
-            "upstream": &*route.upstream,
-        })
-    });
-    json!({"routes": list.collect::<Vec<_>>()})
-}
-
-fn json(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(value.to_string() + "\n"));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
+    whole(StatusCode::OK, CONTENT_TYPE, text)
 }

@@ -17,12 +17,12 @@ use crate::admin::{self, Admin, MoreMetrics};
 use crate::descriptors::{self, fit_to};
 use crate::exchange::{Admission, Capacity, Core, Finishing, Recent};
 use crate::listeners::{Change, Listeners, admin_terms};
-use crate::reload::{Control, Origin, watch};
+use crate::reload::{self, Control, Origin, rollback, watch};
 use crate::snapshot::{self, Workers};
+use crate::supply::Supply;
 use sluicegate_config::{self as config, Problems};
 use sluicegate_plugin_host::{Builtins, Loader};
 use sluicegate_serve::{self as server, Connections, Listener};
-use sluicegate_telemetry::metrics::Metrics;
 
 /// How long observers get for what is left in their queues.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -71,11 +71,14 @@ impl Gateway {
     /// # Errors
     /// [`Error`] with everything that is wrong with the configuration, or the first listener that cannot be opened.
     pub async fn start(origin: Origin, loader: &Loader, builtins: Builtins) -> Result<Self, Error> {
-        let metrics = Arc::new(Metrics::new());
         let config = origin.config().clone();
-        let prepared = snapshot::prepare(config, loader, builtins, &metrics, None)
+        let supply = Supply::new(loader, builtins, config.folders.state.as_deref());
+        let metrics = &supply.metrics;
+        let prepared = snapshot::prepare(config, &supply, None)
             .await
             .map_err(Error::Configuration)?;
+        let kept = prepared.kept().to_vec();
+        reload::keep(&supply, &prepared).await;
         let config = prepared.config().clone();
         let opened = Change::first(&config.listeners).await;
         let opened = opened.map_err(|(_, error)| Error::Listener(error))?;
@@ -94,7 +97,7 @@ impl Gateway {
             observing: TaskTracker::new(),
             observers: observers.handle(),
         };
-        let snapshot = prepared.start(&workers, &metrics, None);
+        let snapshot = prepared.start(&workers, metrics, None);
         let capacity = Capacity {
             exchanges: descriptors::most_exchanges(descriptors),
             sandboxes: loader.engine().sandboxes(),
@@ -119,11 +122,11 @@ impl Gateway {
         let addresses = listeners.addresses();
         let control = Arc::new(Control::new(
             core.clone(),
-            (loader.clone(), builtins),
-            metrics.clone(),
+            supply,
             workers.clone(),
             (listeners, admin_listener.as_ref().map(Listener::terms)),
             origin,
+            kept,
         ));
         let gateway = Self {
             addresses,
@@ -139,20 +142,20 @@ impl Gateway {
             _observers: observers,
         };
         if let Some(listener) = admin_listener {
-            gateway.administer(listener, connections, metrics);
+            gateway.administer(listener, connections);
         }
         gateway.watch();
         Ok(gateway)
     }
 
     /// Serves the admin interface, during the drain too, so that a probe sees "not ready" and not a refused connection.
-    fn administer(&self, listener: Listener, connections: Connections, metrics: Arc<Metrics>) {
+    fn administer(&self, listener: Listener, connections: Connections) {
         let admin = Arc::new(Admin {
             core: self.core.clone(),
             control: self.control.clone(),
-            metrics,
             more_metrics: self.more_metrics.clone(),
             drain: self.drain.clone(),
+            uploads: Semaphore::new(1),
         });
         let connections = Connections {
             permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
@@ -169,6 +172,10 @@ impl Gateway {
     /// Reloads when a file changes, until the gateway drains.
     fn watch(&self) {
         let (control, drain) = (self.control.clone(), self.drain.clone());
+        let looking = rollback::watch(control.clone());
+        let until = drain.clone();
+        self.administering
+            .spawn(async move { until.run_until_cancelled(looking).await });
         self.administering
             .spawn(async move { drain.run_until_cancelled(watch::run(control)).await });
     }

@@ -8,8 +8,8 @@
 //! [`Control::apply`] is that step. [`Control::reload`] reads the configuration again for it, because the operator asks for it or
 //! because [`watch`] saw that a file has changed.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,18 +21,22 @@ use tokio::task::JoinHandle;
 use crate::descriptors;
 use crate::exchange::Core;
 use crate::listeners::{Listeners, admin_terms};
-use crate::snapshot::{self, Workers};
+use crate::snapshot::{self, Prepared, Workers};
+use crate::supply::{Supply, off_the_workers};
+use serde_json::{Value, json};
 use sluicegate_config::{self as config, Config, Problem, Problems};
-use sluicegate_plugin_host::{Builtins, Loader};
+use sluicegate_plugin_host::Plugin;
 use sluicegate_serve::Terms;
 use sluicegate_telemetry::clock::unix_ms;
 use sluicegate_telemetry::log;
-use sluicegate_telemetry::metrics::Metrics;
 
 mod files;
+mod in_force;
+pub mod rollback;
 pub mod watch;
 
 use files::Contents;
+use in_force::InForce;
 
 /// Reads the configuration, and names the files that the result depends on.
 pub type Read = dyn Fn() -> (Result<Config, Problems>, BTreeSet<PathBuf>) + Send + Sync;
@@ -78,17 +82,19 @@ impl Origin {
 /// Puts configurations into force, one after the other.
 pub struct Control {
     core: Arc<Core>,
-    loader: Loader,
-    builtins: Builtins,
-    metrics: Arc<Metrics>,
+    supply: Supply,
     workers: Workers,
     /// What cannot change while the process runs.
     fixed: Fixed,
     /// Held while a configuration is put into force: each is made from the one before it.
     turn: AsyncMutex<Turn>,
+    /// Held while a snapshot is replaced, which takes no time: a rollback does not wait for a plugin that is compiled.
+    in_force: AsyncMutex<InForce>,
     read: Option<Arc<Read>>,
     status: Mutex<Status>,
     applied: Notify,
+    /// A snapshot was published: something may be on probation now.
+    published: Notify,
     /// Whether a requested reload waits for its turn.
     requested: AtomicBool,
     /// The terms of the admin listener, if there is one.
@@ -111,6 +117,8 @@ pub struct Status {
     pub since_ms: u64,
     /// The last attempt that was refused, if none has succeeded since.
     pub refused: Option<Refused>,
+    /// Why plugins have another version than the one that is configured.
+    pub kept: Vec<Problem>,
 }
 
 /// A configuration that was not put into force.
@@ -169,19 +177,22 @@ impl Control {
     /// For a gateway whose first configuration is in force already.
     pub(crate) fn new(
         core: Arc<Core>,
-        (loader, builtins): (Loader, Builtins),
-        metrics: Arc<Metrics>,
+        supply: Supply,
         workers: Workers,
         (listeners, admin_terms): (Listeners, Option<Arc<ArcSwap<Terms>>>),
         origin: Origin,
+        kept: Vec<Problem>,
     ) -> Self {
         let Origin { config, read, seen } = origin;
-        metrics.reloaded(true, unix_ms());
+        supply.metrics.reloaded(kept.is_empty(), unix_ms());
+        let plugins = core.snapshot.load().plugins.clone();
+        supply.versions.in_force(plugins.values());
+        let unproved = unproved(&plugins, &supply);
         Self {
+            in_force: AsyncMutex::new(InForce::new(config.clone(), plugins, &unproved)),
+            published: Notify::new(),
             core,
-            loader,
-            builtins,
-            metrics,
+            supply,
             workers,
             fixed: Fixed::of(&config),
             turn: AsyncMutex::new(Turn { listeners, seen }),
@@ -190,6 +201,7 @@ impl Control {
                 generation: 1,
                 since_ms: unix_ms(),
                 refused: None,
+                kept,
             }),
             applied: Notify::new(),
             requested: AtomicBool::new(false),
@@ -212,7 +224,9 @@ impl Control {
     ///
     /// # Errors
     /// All problems of the configuration; the one in force stays.
-    pub async fn apply(&self, config: Config) -> Result<(), Problems> {
+    ///
+    /// Returns why plugins keep an earlier version although everything else is in force.
+    pub async fn apply(&self, config: Config) -> Result<Vec<Problem>, Problems> {
         let mut turn = self.turn.lock().await;
         let result = self.apply_in_turn(config, &mut turn.listeners).await;
         self.note(result)
@@ -223,7 +237,7 @@ impl Control {
     ///
     /// # Errors
     /// As [`Control::apply`], and where the gateway was not started from a file.
-    pub async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
+    pub async fn reload(self: &Arc<Self>) -> Result<Vec<Problem>, Problems> {
         // On a task of its own: whoever asked may leave before it is done.
         let control = self.clone();
         let task = self.spawn(async move {
@@ -293,7 +307,7 @@ impl Control {
         self.turn.lock().await.seen.paths()
     }
 
-    async fn reload_in_turn(&self, turn: &mut Turn) -> Result<(), Problems> {
+    async fn reload_in_turn(&self, turn: &mut Turn) -> Result<Vec<Problem>, Problems> {
         let Some(read) = self.read.clone() else {
             return Err(Problems(vec![Problem {
                 key: String::new(),
@@ -325,44 +339,68 @@ impl Control {
         self.note(result)
     }
 
+    /// Prepares and publishes. A version that is rejected while another one is loaded is not brought back.
     async fn apply_in_turn(
         &self,
         config: Config,
         listeners: &mut Listeners,
-    ) -> Result<(), Problems> {
+    ) -> Result<Vec<Problem>, Problems> {
         let fixed = self.fixed.check(&config);
         if !fixed.is_empty() {
             return Err(Problems(fixed));
         }
-        let previous = self.core.snapshot.load_full();
-        let prepared = snapshot::prepare(
-            config,
-            &self.loader,
-            self.builtins,
-            &self.metrics,
-            Some(&previous),
-        )
-        .await?;
-        let config = prepared.config();
-        let plan = listeners.plan(&config.listeners).await;
+        loop {
+            let previous = self.core.snapshot.load_full();
+            let prepared = snapshot::prepare(config.clone(), &self.supply, Some(&previous)).await?;
+            let kept = prepared.kept().to_vec();
+            let plugins = prepared.plugins().clone();
+            keep(&self.supply, &prepared).await;
+            let mut in_force = self.in_force.lock().await;
+            let versions = &self.supply.versions;
+            let is_rejected = |(name, plugin): (&String, &Arc<Plugin>)| {
+                versions.rejection(name, plugin.version()).is_some()
+            };
+            if prepared.plugins().iter().any(is_rejected) {
+                continue;
+            }
+            let published = self.publish(config, prepared, &mut in_force, listeners);
+            if let Err(problems) = published.await {
+                for (name, plugin) in &plugins {
+                    versions.unused(name, plugin.version());
+                }
+                return Err(problems);
+            }
+            return Ok(kept);
+        }
+    }
+
+    /// Puts what is prepared into force, with its listeners.
+    async fn publish(
+        &self,
+        config: Config,
+        prepared: Prepared,
+        in_force: &mut InForce,
+        listeners: &mut Listeners,
+    ) -> Result<(), Problems> {
+        let now = prepared.config();
+        let plan = listeners.plan(&now.listeners).await;
         let plan = plan.map_err(|(place, error)| {
             let mend = "choose a free address, or restart the gateway if it is its own; for `tls`, give files that can be used"
                 .into();
-            let listener = &config.listeners[place];
+            let listener = &now.listeners[place];
             Problems(vec![listener.position.problem(error.to_string(), mend)])
         })?;
         // It has no certificate, so that nothing can be wrong with it.
-        let admin_terms = config.admin.as_ref().and_then(|it| admin_terms(it).ok());
+        let admin_terms = now.admin.as_ref().and_then(|it| admin_terms(it).ok());
         // A validated configuration has a level that can be used.
-        if let Err(error) = log::set_level(&config.log.level) {
+        if let Err(error) = log::set_level(&now.log.level) {
             tracing::warn!(%error, "the log keeps its level");
         }
         listeners.limit(descriptors::fit_to(
             descriptors::raise(),
-            &config.server.limits,
+            &now.server.limits,
         ));
-        let snapshot = prepared.start(&self.workers, &self.metrics, Some(&previous));
-        self.core.snapshot.store(Arc::new(snapshot));
+        self.start(config, prepared, in_force);
         listeners.apply(plan);
         if let (Some(terms), Some(now)) = (&self.admin_terms, admin_terms) {
             terms.store(Arc::new(now));
@@ -370,50 +408,198 @@ impl Control {
         Ok(())
     }
 
-    /// Remembers how an attempt ended, and says so in log and metrics.
-    fn note(&self, result: Result<(), Problems>) -> Result<(), Problems> {
+    /// Replaces the snapshot.
+    fn start(&self, config: Config, prepared: Prepared, in_force: &mut InForce) {
+        let previous = self.core.snapshot.load_full();
+        let snapshot = prepared.start(&self.workers, &self.supply.metrics, Some(&previous));
+        self.supply.versions.in_force(snapshot.plugins.values());
+        in_force.replace(config, snapshot.plugins.clone());
+        self.core.snapshot.store(Arc::new(snapshot));
+        self.published.notify_one();
+    }
+
+    /// Remembers how an attempt ended, and says so in log, metrics and journal.
+    fn note(&self, result: Result<Vec<Problem>, Problems>) -> Result<Vec<Problem>, Problems> {
         let now = unix_ms();
-        self.metrics.reloaded(result.is_ok(), now);
+        let whole = result.as_ref().is_ok_and(Vec::is_empty);
+        self.supply.metrics.reloaded(whole, now);
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         match &result {
-            Ok(()) => {
+            Ok(kept) => {
                 *status = Status {
                     generation: status.generation + 1,
                     since_ms: now,
                     refused: None,
+                    kept: kept.clone(),
                 };
-                tracing::info!(
-                    generation = status.generation,
-                    "the configuration is in force"
-                );
-                self.applied.notify_one();
-            }
-            Err(problems) => {
-                for Problem {
-                    key,
-                    message,
-                    mend,
-                    line,
-                } in &problems.0
-                {
-                    tracing::error!(key, line, mend, "configuration refused: {key} {message}");
+                let generation = status.generation;
+                for problem in kept {
+                    complain(problem);
                 }
-                tracing::error!(
-                    generation = status.generation,
-                    "the current configuration remains in force"
+                tracing::info!(generation, "the configuration is in force");
+                self.applied.notify_one();
+                self.tell(
+                    json!({"state": "in_force", "generation": generation, "kept": problems(kept)}),
                 );
+            }
+            Err(all) => {
+                for problem in &all.0 {
+                    complain(problem);
+                }
+                let generation = status.generation;
+                tracing::error!(generation, "the current configuration remains in force");
                 status.refused = Some(Refused {
                     at_ms: now,
-                    problems: problems.clone(),
+                    problems: all.clone(),
                 });
+                self.tell(json!({"state": "refused", "generation": generation, "problems": problems(&all.0)}));
             }
         }
         result
     }
+
+    /// Remembers a rollback: of a plugin, which has another version than the configured one now, or of the whole configuration.
+    fn note_rollback(&self, result: Result<Problem, Problem>) {
+        let now = unix_ms();
+        self.supply.metrics.reloaded(false, now);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.generation += 1;
+        status.since_ms = now;
+        let generation = status.generation;
+        let (Ok(problem) | Err(problem)) = &result;
+        complain(problem);
+        tracing::warn!(generation, "rolled back");
+        self.tell(json!({
+            "state": "rolled_back",
+            "generation": generation,
+            "problems": problems(std::slice::from_ref(problem)),
+        }));
+        match result {
+            Ok(problem) => {
+                status.kept.retain(|it| it.key != problem.key);
+                status.kept.push(problem);
+            }
+            Err(problem) => {
+                status.refused = Some(Refused {
+                    at_ms: now,
+                    problems: Problems(vec![problem]),
+                });
+            }
+        }
+    }
+
+    /// Everything that was rejected of a plugin may be tried again; then reads the configuration again.
+    ///
+    /// # Errors
+    /// As [`Control::reload`].
+    pub async fn activate(self: &Arc<Self>, plugin: &str) -> Result<Vec<Problem>, Problems> {
+        let (versions, name) = (self.supply.versions.clone(), plugin.to_owned());
+        off_the_workers(move || versions.absolve(&name)).await;
+        self.reload().await
+    }
+
+    /// The plugin folder of the configuration in force.
+    pub async fn plugin_folder(&self) -> Option<PathBuf> {
+        self.in_force.lock().await.config.folders.plugins.clone()
+    }
+
+    /// Whether there is a configuration that can be read again.
+    #[must_use]
+    pub fn can_reload(&self) -> bool {
+        self.read.is_some()
+    }
+
+    /// Whether this name means something else than this file.
+    pub async fn has_other_source(&self, plugin: &str, file: &Path) -> bool {
+        let in_force = self.in_force.lock().await;
+        let configured = in_force.config.plugins.get(plugin);
+        // What is built in gives way to a file.
+        configured.is_some_and(|it| match &it.source {
+            config::Source::File(source) => source != file,
+            config::Source::Builtin(name) => name != plugin,
+        })
+    }
+
+    /// How a plugin is configured, or would be if it was used.
+    ///
+    /// # Errors
+    /// What is wrong with the file beside its component.
+    pub async fn configured(&self, plugin: &str) -> Result<config::Plugin, Problems> {
+        let (folder, configured) = {
+            let in_force = self.in_force.lock().await;
+            let config = &in_force.config;
+            let configured = config.plugins.get(plugin).cloned();
+            (
+                config.folders.plugins.clone().unwrap_or_default(),
+                configured,
+            )
+        };
+        match configured {
+            Some(configured) if matches!(configured.source, config::Source::File(_)) => {
+                Ok(configured)
+            }
+            Some(_) | None => {
+                let name = plugin.to_owned();
+                let environment = |name: &str| std::env::var(name).ok();
+                off_the_workers(move || config::in_folder(&folder, &name, &environment)).await
+            }
+        }
+    }
+
+    fn tell(&self, data: Value) {
+        self.supply.versions.journal().add("config", data);
+    }
+
+    /// What is known of plugin versions, and what it takes to make one.
+    #[must_use]
+    pub fn supply(&self) -> &Supply {
+        &self.supply
+    }
 }
 
-/// Runs work that waits for files on a thread that carries no traffic.
-async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let task = tokio::task::spawn_blocking(work).await;
-    task.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+/// Problems as the admin interface shows them.
+#[must_use]
+pub fn problems(problems: &[Problem]) -> Value {
+    let problem = |problem: &Problem| json!({"key": problem.key, "line": problem.line, "message": problem.message, "mend": problem.mend});
+    problems.iter().map(problem).collect()
+}
+
+fn complain(problem: &Problem) {
+    let Problem {
+        key,
+        message,
+        mend,
+        line,
+    } = problem;
+    tracing::error!(key, line, mend, "configuration refused: {key} {message}");
+}
+
+/// Keeps the components of plugins that were not in use before: their files may be other ones when they prove good. Where none is known to be good yet, this one is.
+pub(crate) async fn keep(supply: &Supply, prepared: &Prepared) {
+    let components = prepared.components().iter();
+    let components: Vec<_> = components
+        .map(|(name, it)| (name.clone(), it.hash.clone(), it.bytes.clone()))
+        .collect();
+    let versions = supply.versions.clone();
+    off_the_workers(move || {
+        for (name, hash, bytes) in &components {
+            versions.keep(hash, bytes);
+            if versions.good(name).is_empty() {
+                versions.prove(name, hash);
+            }
+        }
+    })
+    .await;
+}
+
+/// The plugins whose components are other ones than the last that proved good.
+fn unproved(plugins: &BTreeMap<String, Arc<Plugin>>, supply: &Supply) -> Vec<String> {
+    let versions = &supply.versions;
+    let is_unproved = |(name, plugin): &(&String, &Arc<Plugin>)| {
+        let component = versions.component_of(name, plugin.version());
+        let good = versions.good(name);
+        plugin.comes_from_file() && good.first().is_some_and(|good| *good != component)
+    };
+    let unproved = plugins.iter().filter(is_unproved);
+    unproved.map(|(name, _)| name.clone()).collect()
 }

@@ -9,8 +9,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::pipeline::{Limits, Pipeline, observer};
 use crate::route::{Route, Routes};
+use crate::supply::Supply;
 use sluicegate_config::{self as config, Config, Problem, Problems};
-use sluicegate_plugin_host::{Builtins, Loader, Plugin};
+use sluicegate_plugin_host::Plugin;
 use sluicegate_telemetry::metrics::Metrics;
 use sluicegate_upstream::Upstream;
 
@@ -22,6 +23,8 @@ mod routes;
 mod stalls;
 
 use health::Watch;
+pub use plugins::Component;
+pub(crate) use plugins::load_good;
 use stalls::Mender;
 
 /// What every exchange begins and ends with.
@@ -93,6 +96,8 @@ pub struct Prepared {
     warnings: Vec<Problem>,
     plugins: BTreeMap<String, Arc<Plugin>>,
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    components: BTreeMap<String, Component>,
+    kept: Vec<Problem>,
 }
 
 impl Prepared {
@@ -108,10 +113,22 @@ impl Prepared {
         &self.config
     }
 
-    /// How many plugins it has.
+    /// Its plugins by name.
     #[must_use]
-    pub fn plugins(&self) -> usize {
-        self.plugins.len()
+    pub fn plugins(&self) -> &BTreeMap<String, Arc<Plugin>> {
+        &self.plugins
+    }
+
+    /// The components of plugins that were not in use before and come from a file, by the plugin's name.
+    #[must_use]
+    pub fn components(&self) -> &BTreeMap<String, Component> {
+        &self.components
+    }
+
+    /// Why plugins keep another version than the one that is configured.
+    #[must_use]
+    pub fn kept(&self) -> &[Problem] {
+        &self.kept
     }
 
     /// How many upstreams it has.
@@ -122,25 +139,52 @@ impl Prepared {
 }
 
 /// Loads all plugins and sets all upstreams up. What has not changed is taken over from the `previous` snapshot: the same
-/// plugin versions, and the same targets with their connections and what is known of them.
+/// plugin versions, and the same targets with their connections and what is known of them. A plugin whose file has changed to
+/// something that cannot be used keeps its version.
 ///
 /// # Errors
 /// All problems that there are, each with its key in the configuration. Nothing is left behind.
 pub async fn prepare(
-    mut config: Config,
-    loader: &Loader,
-    builtins: Builtins,
-    metrics: &Metrics,
+    config: Config,
+    supply: &Supply,
     previous: Option<&Snapshot>,
 ) -> Result<Prepared, Problems> {
     let mut problems = Vec::new();
-    let plugins =
-        plugins::load_all(&config, loader, builtins, metrics, previous, &mut problems).await;
-    let upstreams = upstreams(&config, &plugins, metrics, previous, &mut problems);
+    let loaded = plugins::load_all(&config, supply, previous, &mut problems).await;
+    let (mut plugins, mut components) = (BTreeMap::new(), BTreeMap::new());
+    let mut kept = Vec::new();
+    for (name, it) in loaded {
+        kept.extend(it.kept);
+        components.extend(it.component.map(|component| (name.clone(), component)));
+        plugins.insert(name, it.plugin);
+    }
+    let prepared = assemble(config, plugins, supply, previous, problems)?;
+    Ok(Prepared {
+        components,
+        kept,
+        ..prepared
+    })
+}
+
+/// As [`prepare`], with these plugins. `problems` are those that are known already.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn assemble(
+    mut config: Config,
+    plugins: BTreeMap<String, Arc<Plugin>>,
+    supply: &Supply,
+    previous: Option<&Snapshot>,
+    mut problems: Vec<Problem>,
+) -> Result<Prepared, Problems> {
+    let upstreams = upstreams(&config, &plugins, &supply.metrics, previous, &mut problems);
     places::check(&config, &plugins, &mut problems);
     health::check(&config, &plugins, &mut problems);
     exposure::check(&mut config, &plugins, &mut problems);
     if !problems.is_empty() {
+        for (name, plugin) in &plugins {
+            supply.versions.unused(name, plugin.version());
+        }
         return Err(Problems(problems));
     }
     let mut warnings = health::warnings(&config, &plugins);
@@ -150,6 +194,8 @@ pub async fn prepare(
         config,
         plugins,
         upstreams,
+        components: BTreeMap::new(),
+        kept: Vec::new(),
     })
 }
 
@@ -175,6 +221,7 @@ impl Prepared {
             warnings,
             plugins,
             upstreams,
+            ..
         } = self;
         for Problem {
             key, message, mend, ..

@@ -56,6 +56,12 @@ impl Plugin {
         &self.made_of
     }
 
+    /// Whether its component comes from a file, and not with the gateway.
+    #[must_use]
+    pub fn comes_from_file(&self) -> bool {
+        matches!(self.made_of.source, config::Source::File(_))
+    }
+
     /// What this version has done so far.
     #[must_use]
     pub fn figures(&self) -> Figures {

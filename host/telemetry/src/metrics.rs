@@ -143,6 +143,7 @@ pub struct Metrics {
     plugin_time: Family<Labels<1>, Counter<f64, AtomicU64>>,
     plugin_faults: Family<Labels<2>, Counter>,
     plugin_versions: Family<Labels<1>, Gauge>,
+    plugin_rollbacks: Family<Labels<1>, Counter>,
     plugin_log_dropped: Family<Labels<1>, Counter>,
     observer_dropped: Family<Labels<1>, Counter>,
     upstream_requests: Family<Labels<3>, Counter>,
@@ -203,6 +204,10 @@ impl Metrics {
             plugin_time: all.add(metric::PLUGIN_TIME, "Seconds inside a plugin"),
             plugin_faults: all.add(metric::PLUGIN_FAULTS, "Calls that failed"),
             plugin_versions: all.add(metric::PLUGIN_VERSIONS, "Versions in use"),
+            plugin_rollbacks: all.add(
+                metric::PLUGIN_ROLLBACKS,
+                "Versions that were rolled back because their faults rose",
+            ),
             plugin_log_dropped: all.add(
                 metric::PLUGIN_LOG_DROPPED,
                 "Log lines beyond the limit of a call",
@@ -274,12 +279,14 @@ impl Metrics {
                 calls: self.plugin_calls.get_or_create_owned(&only),
                 time: self.plugin_time.get_or_create_owned(&only),
                 versions: self.plugin_versions.get_or_create_owned(&only),
+                rollbacks: self.plugin_rollbacks.get_or_create_owned(&only),
                 log_dropped: self.plugin_log_dropped.get_or_create_owned(&only),
                 observer_dropped: self.observer_dropped.get_or_create_owned(&only),
                 faults: Counters::of(&self.plugin_faults),
                 families: PluginFamilies {
                     counters: [
                         &self.plugin_calls,
+                        &self.plugin_rollbacks,
                         &self.plugin_log_dropped,
                         &self.observer_dropped,
                     ]
@@ -458,6 +465,7 @@ pub struct PluginMetrics {
     time: Counter<f64, AtomicU64>,
     faults: Counters<&'static str, 2>,
     versions: Gauge,
+    rollbacks: Counter,
     log_dropped: Counter,
     observer_dropped: Counter,
     families: PluginFamilies,
@@ -467,7 +475,7 @@ pub struct PluginMetrics {
 /// Where the metrics are removed in the end.
 #[derive(Debug)]
 struct PluginFamilies {
-    counters: [Family<Labels<1>, Counter>; 3],
+    counters: [Family<Labels<1>, Counter>; 4],
     time: Family<Labels<1>, Counter<f64, AtomicU64>>,
     versions: Family<Labels<1>, Gauge>,
 }
@@ -507,6 +515,11 @@ impl PluginMetrics {
     /// A version is gone, together with its exchanges.
     pub fn version_dropped(&self) {
         self.versions.dec();
+    }
+
+    /// A version was rolled back because its faults rose.
+    pub fn rolled_back(&self) {
+        self.rollbacks.inc();
     }
 
     /// A call tried to write more log lines than allowed.

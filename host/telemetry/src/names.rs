@@ -27,6 +27,8 @@ pub mod metric {
     pub const PLUGIN_FAULTS: &str = "sluicegate_plugin_faults";
     /// Gauge, by `plugin`: versions that are in force or still have exchanges.
     pub const PLUGIN_VERSIONS: &str = "sluicegate_plugin_live_versions";
+    /// Counter, by `plugin`: versions that were rolled back because their faults rose.
+    pub const PLUGIN_ROLLBACKS: &str = "sluicegate_plugin_rollbacks";
     /// Counter, by `plugin`: log lines beyond the limit of a call.
     pub const PLUGIN_LOG_DROPPED: &str = "sluicegate_plugin_log_lines_dropped";
     /// Gauge: bytes of bodies that are held for exchanges, beyond the first 64 KiB of each.

@@ -5,7 +5,7 @@ use std::path::Path;
 use sluicegate::builtin;
 use sluicegate_config::{self as config, Problem};
 use sluicegate_gateway::snapshot::{self, Prepared};
-use sluicegate_telemetry::metrics::Metrics;
+use sluicegate_gateway::supply::Supply;
 use sluicegate_tests::gateway::loader;
 use sluicegate_tests::guest;
 
@@ -24,8 +24,8 @@ fn guarded(listen: &str, source: &str, auth: &str) -> String {
 async fn prepare(text: &str) -> Result<Prepared, Vec<Problem>> {
     let variable = |name: &str| (name == "KEY").then(|| "k".to_owned());
     let config = config::parse(text, Path::new("/"), &variable).expect("legal by itself");
-    let metrics = Metrics::new();
-    let prepared = snapshot::prepare(config, loader(), builtin::PLUGINS, &metrics, None).await;
+    let supply = Supply::new(loader(), builtin::PLUGINS, None);
+    let prepared = snapshot::prepare(config, &supply, None).await;
     prepared.map_err(|problems| problems.0)
 }
 

@@ -240,20 +240,38 @@ async fn a_plugin_file_a_secret_and_their_problems_are_followed() {
 
     // A component that cannot be used: the version in force stays.
     fs::write(&wasm, &auth[..auth.len() / 2]).expect("written");
-    assert_eq!(scene.refused().await[0]["key"], "plugin.p.source");
+    let kept = async |wanted: &str| {
+        eventually("a version that is kept", async || {
+            let status = scene.status().await;
+            let key = status["kept"][0]["key"].as_str()?;
+            key.starts_with(wanted).then_some(status)
+        })
+        .await
+    };
+    let status_now = kept("plugin.p.source").await;
+    assert_eq!(status_now["refused"], Value::Null);
+    let metrics = scene.admin().get("/metrics").await.text();
+    let series = "sluicegate_config_last_reload_successful 0\n";
+    assert!(metrics.contains(series), "{metrics}");
     assert_eq!((status("second").await, status("first").await), (200, 401));
     // Another plugin under the same name takes no keys: its schema refuses them.
     fs::copy(guest::BARE, &wasm).expect("copied");
-    eventually("another refusal", async || {
-        let status = scene.status().await;
-        let key = status["refused"]["problems"][0]["key"].as_str()?.to_owned();
-        key.starts_with("plugin.p.config").then_some(())
+    kept("plugin.p.config").await;
+    assert_eq!(status("second").await, 200);
+    // What has nothing to do with it is applied all the same.
+    let heartbeat = "[server]\nheartbeat = \"1s\"\n";
+    let text = fs::read_to_string(scene.file()).expect("a file");
+    replace(&scene.file(), text.replace("[server]\n", heartbeat));
+    let generation = status_now["generation"].as_u64();
+    eventually("another generation", async || {
+        (scene.status().await["generation"].as_u64() > generation).then_some(())
     })
     .await;
-    assert_eq!(status("second").await, 200);
+    kept("plugin.p.source").await;
     fs::write(&wasm, auth).expect("written");
-    eventually("the end of the refusal", async || {
-        scene.status().await["refused"].is_null().then_some(())
+    eventually("the configured version", async || {
+        let kept = scene.status().await["kept"].take();
+        kept.as_array()?.is_empty().then_some(())
     })
     .await;
     scene.gateway.shutdown().await;

@@ -10,9 +10,9 @@ use toml::de::DeTable;
 
 use super::{BUILTINS, Plugin, Plugins, SetLimits, Source, settings};
 use crate::folders::Folders;
-use crate::problem::{Problem, nearest};
+use crate::problem::{Problem, Problems, nearest};
 use crate::reader::{Context, Table, Value};
-use crate::{is_legal_name, syntax};
+use crate::{Env, is_legal_name, syntax};
 
 /// The most bytes of a file beside a component. Arbitrary; far more than anybody writes.
 const LONGEST: u64 = 1 << 20;
@@ -35,7 +35,7 @@ pub(crate) fn add_unconfigured(root: &Table<'_>, folders: &Folders, plugins: &mu
             continue;
         }
         let found = folder
-            .and_then(|folder| in_folder(root.cx, folder, name))
+            .and_then(|folder| found(root.cx, folder, name))
             .or_else(|| builtin(name));
         if let Some(plugin) = found {
             plugins.by_name.insert(name.to_owned(), plugin);
@@ -93,40 +93,60 @@ fn component(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.wasm"))
 }
 
-fn in_folder(cx: &Context<'_>, folder: &Path, name: &str) -> Option<Plugin> {
-    let (file, beside) = (component(folder, name), folder.join(format!("{name}.toml")));
-    cx.depends_on(&file);
-    cx.depends_on(&beside);
-    if !file.is_file() {
-        return None;
+/// The plugin `name` of this folder, whether its component is there or not.
+///
+/// # Errors
+/// What is wrong with the file beside the component.
+pub fn in_folder(folder: &Path, name: &str, env: Env<'_>) -> Result<Plugin, Problems> {
+    let cx = Context::new("", folder, env);
+    let plugin = beside(&cx, folder, name);
+    let (problems, _, _) = cx.into_notes();
+    if problems.is_empty() {
+        Ok(plugin)
+    } else {
+        Err(Problems(problems))
     }
-    let plain = plain(name, Source::File(file.clone()));
-    let text = match read(&beside) {
+}
+
+fn found(cx: &Context<'_>, folder: &Path, name: &str) -> Option<Plugin> {
+    let file = component(folder, name);
+    cx.depends_on(&file);
+    cx.depends_on(&settings_of(folder, name));
+    file.is_file().then(|| beside(cx, folder, name))
+}
+
+/// The plugin as the file beside its component configures it, if there is one.
+fn beside(cx: &Context<'_>, folder: &Path, name: &str) -> Plugin {
+    let source = Source::File(component(folder, name));
+    let file = settings_of(folder, name);
+    let text = match read(&file) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(plain),
         Err(error) => {
-            cx.push(Problem {
-                key: beside.display().to_string(),
-                line: None,
-                message: format!("cannot be read: {error}"),
-                mend: "make it a readable file, or remove it".to_owned(),
-            });
-            return Some(plain);
+            if error.kind() != io::ErrorKind::NotFound {
+                cx.push(Problem {
+                    key: file.display().to_string(),
+                    line: None,
+                    message: format!("cannot be read: {error}"),
+                    mend: "make it a readable file, or remove it".to_owned(),
+                });
+            }
+            return plain(name, source);
         }
     };
     let own = Context::new(&text, folder, cx.env);
     let plugin = match DeTable::parse(&text) {
-        Ok(document) => {
-            let table = Table::root(&own, document.get_ref());
-            settings(name, Source::File(file), &table)
-        }
+        Ok(document) => settings(name, source, &Table::root(&own, document.get_ref())),
         Err(error) => {
             own.push(syntax(&text, &error));
-            plain
+            plain(name, source)
         }
     };
-    cx.include(&beside, own);
-    Some(plugin)
+    cx.include(&file, own);
+    plugin
+}
+
+fn settings_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.toml"))
 }
 
 fn read(file: &Path) -> io::Result<String> {

@@ -8,6 +8,8 @@ fn wrong_servers_and_listeners_name_their_key() {
         ("[server]\ndrain-timeout = 30", "server.drain-timeout"),
         ("[server]\ndrain-timeout = \"0s\"", "server.drain-timeout"),
         ("[server]\nheartbeat = true", "server.heartbeat"),
+        ("[swap]\nrollback = 60", "swap.rollback"),
+        ("[swap]\nroll-back = \"1m\"", "swap.roll-back"),
         ("[server]\nlimits = 5", "server.limits"),
         ("[server.limits]\nevent = 100", "server.limits.event"),
         ("[server.limits]\nevent = \"0B\"", "server.limits.event"),

@@ -93,6 +93,7 @@ async fn deliver(plugin: Arc<Plugin>, mut receiver: mpsc::Receiver<Arc<Summary>>
             }
         }
         if let Err(error) = observe(&plugin, &batch).await {
+            plugin.count_fault();
             tracing::warn!(plugin = plugin.name(), %error, lost = batch.len(), "observer failed");
         }
         batch.clear();

@@ -114,6 +114,9 @@ impl Stage {
         self.instance = None;
         self.finished = true;
         let plugin = &self.plugin;
+        if !matches!(error, plugin::Error::Exhausted) {
+            plugin.count_fault();
+        }
         if plugin.fails_open() && !matches!(error, plugin::Error::Exhausted) {
             tracing::warn!(plugin = plugin.name(), %error, "stage failed; the exchange goes on without it");
             return Ok(());
@@ -155,6 +158,10 @@ impl Stage {
         }
         let fields = legal(fields);
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        // Adapters and fronts pass on the faults of others.
+        if status.is_server_error() && self.target.is_none() && self.manifest().front.is_none() {
+            self.plugin.count_fault();
+        }
         let failure = Failure::refused(status, fault.code, fault.message, fault.param);
         failure.with_fields(fields)
     }
@@ -164,6 +171,7 @@ impl Stage {
     fn broken_contract(&mut self, text: String) -> Failure {
         self.instance = None;
         self.finished = true;
+        self.plugin.count_fault();
         plugin_failure(&self.plugin, plugin::Error::Contract(text))
     }
 }

@@ -1,4 +1,7 @@
 //! From the configured plugins to loaded ones, and what is wrong with those that do not load.
+//!
+//! Where a new component cannot be used and only the file has changed, the plugin keeps the version that it had: one bad file
+//! must not hold up the rest of a configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,22 +11,37 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 
 use super::{Snapshot, problem};
+use crate::supply::{Supply, off_the_workers};
+use crate::versions::Rejection;
 use sluicegate_config::{self as config, Config, Problem, Source};
-use sluicegate_plugin_host::load;
-use sluicegate_plugin_host::{Builtins, Loader, Plugin, manifest};
-use sluicegate_telemetry::metrics::Metrics;
+use sluicegate_plugin_host::{self as plugin_host, Builtins, Plugin, load, manifest};
+
+/// A plugin that can be used.
+pub(crate) struct Loaded {
+    pub(crate) plugin: Arc<Plugin>,
+    /// Its component, if it comes from a file and was not in use before.
+    pub(crate) component: Option<Component>,
+    /// Why it is not the version that is configured.
+    pub(crate) kept: Option<Problem>,
+}
+
+/// A component and its SHA-256.
+pub struct Component {
+    /// In hexadecimal.
+    pub hash: String,
+    /// The component.
+    pub bytes: Arc<[u8]>,
+}
 
 pub(super) async fn load_all(
     config: &Config,
-    loader: &Loader,
-    builtins: Builtins,
-    metrics: &Metrics,
+    supply: &Supply,
     previous: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Arc<Plugin>> {
+) -> BTreeMap<String, Loaded> {
     let loads = config.plugins.values().map(async |configured| {
-        let bytes = component(configured, builtins).await?;
-        load_one(configured, bytes, loader, metrics, previous).await
+        let bytes = component(configured, supply.builtins).await?;
+        load_one(configured, bytes, supply, previous).await
     });
     let mut plugins = BTreeMap::new();
     for (configured, loaded) in config.plugins.values().zip(join_all(loads).await) {
@@ -52,21 +70,128 @@ async fn component(plugin: &config::Plugin, builtins: Builtins) -> Result<Arc<[u
     }
 }
 
+/// The version that is configured, or else the last one that can be used with the same configuration.
 async fn load_one(
     configured: &config::Plugin,
     bytes: Arc<[u8]>,
-    loader: &Loader,
-    metrics: &Metrics,
+    supply: &Supply,
     previous: Option<&Snapshot>,
-) -> Result<Arc<Plugin>, Vec<Problem>> {
+) -> Result<Loaded, Vec<Problem>> {
+    let version = plugin_host::version(configured, &bytes);
     let before = previous.and_then(|previous| previous.plugins.get(&configured.name));
-    if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
-        return Ok(before.clone());
+    let key = format!("plugin.{}", configured.name);
+    let rejected = supply.versions.rejection(&configured.name, &version);
+    let problems = match rejected {
+        Some(rejection) => vec![rejection.problem(format!("{key}.source"))],
+        None => {
+            if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
+                return Ok(unchanged(before));
+            }
+            match load_version(configured, &version, bytes, supply).await {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => explain(&key, error),
+            }
+        }
+    };
+    let kept = match before {
+        Some(before) if can_stay(before, configured, supply) => Some(unchanged(before)),
+        Some(_) | None => load_good(configured, supply, None).await,
+    };
+    let Some(kept) = kept else {
+        return Err(problems);
+    };
+    let why = problems.into_iter().next().map(|problem| {
+        let version = &kept.plugin.version()[..12];
+        Problem {
+            message: format!("{}; version {version} is used instead", problem.message),
+            ..problem
+        }
+    });
+    Ok(Loaded { kept: why, ..kept })
+}
+
+fn unchanged(plugin: &Arc<Plugin>) -> Loaded {
+    Loaded {
+        plugin: plugin.clone(),
+        component: None,
+        kept: None,
     }
-    loader
-        .load(configured, bytes, metrics.plugin(&configured.name))
-        .await
-        .map_err(|error| explain(&format!("plugin.{}", configured.name), error))
+}
+
+/// Whether a version can be used in place of another one: only the component's file has changed since.
+fn can_stay(plugin: &Plugin, configured: &config::Plugin, supply: &Supply) -> bool {
+    let rejected = supply
+        .versions
+        .rejection(plugin.name(), plugin.version())
+        .is_some();
+    plugin.made_with() == configured && !rejected
+}
+
+/// Loads the last component that has proved good, but for one, with the configuration that is wanted now; `None` if none can be
+/// used.
+pub(crate) async fn load_good(
+    configured: &config::Plugin,
+    supply: &Supply,
+    but: Option<&str>,
+) -> Option<Loaded> {
+    if !is_file(configured) {
+        return None;
+    }
+    let mut good = supply.versions.good(&configured.name);
+    good.retain(|hash| Some(&**hash) != but);
+    for hash in good {
+        let versions = supply.versions.clone();
+        let Some(bytes) = off_the_workers(move || versions.component(&hash)).await else {
+            continue;
+        };
+        let version = plugin_host::version(configured, &bytes);
+        if supply
+            .versions
+            .rejection(&configured.name, &version)
+            .is_some()
+        {
+            continue;
+        }
+        if let Ok(loaded) = load_version(configured, &version, bytes, supply).await {
+            return Some(loaded);
+        }
+    }
+    None
+}
+
+fn is_file(configured: &config::Plugin) -> bool {
+    matches!(configured.source, Source::File(_))
+}
+
+/// Loads a version. One that cannot be used is rejected.
+async fn load_version(
+    configured: &config::Plugin,
+    version: &str,
+    bytes: Arc<[u8]>,
+    supply: &Supply,
+) -> Result<Loaded, load::Error> {
+    let (name, versions) = (configured.name.clone(), supply.versions.clone());
+    let hash = plugin_host::component(&bytes);
+    versions.loading(&name, version, &hash);
+    let metrics = supply.metrics.plugin(&name);
+    match supply.loader.load(configured, bytes.clone(), metrics).await {
+        Ok(plugin) => Ok(Loaded {
+            plugin,
+            component: is_file(configured).then_some(Component { hash, bytes }),
+            kept: None,
+        }),
+        Err(error) => {
+            let version = version.to_owned();
+            if error.is_lasting() {
+                let rejection = Rejection::of(&error);
+                let reject = move || versions.reject(&name, &version, &hash, rejection);
+                off_the_workers(reject).await;
+            } else {
+                versions.unused(&name, &version);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Reads at most one byte more than a component may have, so that a larger file is recognised.

@@ -1,0 +1,86 @@
+//! Upstreams, routes and exchanges as the admin interface shows them.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::json;
+
+use super::Admin;
+use crate::pipeline::observer::Summary;
+use sluicegate_upstream::Target;
+use sluicegate_upstream::target::State;
+
+pub(super) fn upstreams(admin: &Admin) -> serde_json::Value {
+    let snapshot = admin.core.snapshot.load();
+    let mut upstreams: Vec<_> = snapshot.upstreams.values().collect();
+    upstreams.sort_by(|a, b| a.name.cmp(&b.name));
+    let list = upstreams.iter().map(|upstream| {
+        let targets: Vec<_> = upstream.targets.iter().map(|it| target(it)).collect();
+        let adapter = snapshot.adapters.get(&upstream.name);
+        let adapter = adapter.map(|version| version.name());
+        json!({"name": &*upstream.name, "adapter": adapter, "targets": targets})
+    });
+    json!({"upstreams": list.collect::<Vec<_>>()})
+}
+
+/// A model server as the last health check found it: asking for it here never waits for the server.
+fn target(target: &Target) -> serde_json::Value {
+    let (state, reason) = match target.state() {
+        State::Unknown => ("unknown", None),
+        State::Up => ("up", None),
+        State::Stalled(reason) => ("stalled", Some(reason)),
+        State::Down(reason) => ("down", Some(reason)),
+    };
+    let facts = target.server_info();
+    json!({
+        "target": &*target.label,
+        "state": state,
+        "reason": reason,
+        "version": facts.version,
+        "loaded": facts.loaded,
+    })
+}
+
+/// One finished exchange. Times are in milliseconds.
+pub(super) fn exchange(summary: &Summary) -> serde_json::Value {
+    let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+    let note = |(name, text): &(String, String)| {
+        (
+            name.clone(),
+            serde_json::from_str(text).unwrap_or(serde_json::Value::Null),
+        )
+    };
+    json!({
+        "id": &*summary.id,
+        "received_ms": summary.received_ms,
+        "route": &*summary.route,
+        "method": summary.method.as_str(),
+        "path": summary.path,
+        "status": summary.status,
+        "error": summary.error,
+        "cancelled": summary.is_cancelled(),
+        "upstream": &*summary.upstream,
+        "target": &*summary.target,
+        "attempts": summary.attempts,
+        "request_bytes": summary.request_bytes,
+        "response_bytes": summary.response_bytes,
+        "events": summary.events,
+        "ms": ms(summary.duration),
+        "ttft_ms": summary.first_byte.map(ms),
+        "stages_ms": ms(summary.overhead),
+        "notes": summary.facts.iter().map(note).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+pub(super) fn routes(admin: &Admin) -> serde_json::Value {
+    let snapshot = admin.core.snapshot.load();
+    let list = snapshot.routes.iter().map(|route| {
+        json!({
+            "path": &*route.label,
+            "methods": route.methods.iter().map(Method::as_str).collect::<Vec<_>>(),
+            "pipeline": route.pipeline.stages.iter().map(|stage| stage.name()).collect::<Vec<_>>(),
+            "upstream": &*route.upstream,
+        })
+    });
+    json!({"routes": list.collect::<Vec<_>>()})
+}

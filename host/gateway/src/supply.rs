@@ -1,0 +1,47 @@
+//! Where plugins come from: what it takes to make them, and what is known of their versions.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sluicegate_plugin_host::{Builtins, Loader};
+use sluicegate_telemetry::metrics::Metrics;
+
+use crate::journal::Journal;
+use crate::versions::Versions;
+
+/// What it takes to make plugins. Cheap to clone.
+#[derive(Clone)]
+pub struct Supply {
+    /// Loads them.
+    pub loader: Loader,
+    /// Those that are part of the gateway.
+    pub builtins: Builtins,
+    /// Counts what they do.
+    pub metrics: Arc<Metrics>,
+    /// Knows which versions there were.
+    pub versions: Arc<Versions>,
+}
+
+impl Supply {
+    /// What is known of versions is kept in the folder `state`, if there is one.
+    #[must_use]
+    pub fn new(loader: &Loader, builtins: Builtins, state: Option<&Path>) -> Self {
+        Self {
+            loader: loader.clone(),
+            builtins,
+            metrics: Arc::new(Metrics::new()),
+            versions: Arc::new(Versions::open(state, Arc::new(Journal::default()))),
+        }
+    }
+}
+
+/// Runs work that waits for files on a thread that carries no traffic.
+///
+/// # Panics
+/// If the work does.
+pub(crate) async fn off_the_workers<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let task = tokio::task::spawn_blocking(work).await;
+    task.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
