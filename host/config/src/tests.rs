@@ -249,13 +249,15 @@ fn paths_in_a_file_start_where_it_is() {
 }
 
 #[test]
-fn server_log_and_admin_are_read() {
+fn server_swap_log_and_admin_are_read() {
     let config = good(&format!(
         r#"{SMALL}
 [server]
 drain-timeout = "1m"
 heartbeat = "0s"
 limits = {{ request-body = "1MiB", headers = 0x10, keep-alive = "500ms" }}
+[swap]
+drain = "10m"
 [log]
 format = "text"
 level = "info,sluicegate_upstream=debug"
@@ -273,6 +275,7 @@ token = "t"
         ..Limits::default()
     };
     assert_eq!(config.server.limits, limits);
+    assert_eq!(config.swap.drain, Some(Duration::from_secs(600)));
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.log.level, "info,sluicegate_upstream=debug");
     let admin = config.admin.expect("configured");
@@ -283,6 +286,7 @@ token = "t"
 fn absent_sections_have_their_defaults() {
     let config = good(SMALL);
     assert_eq!(config.server, Server::default());
+    assert_eq!(config.swap.drain, None);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.log.level, "info");
     assert_eq!(config.admin, None);

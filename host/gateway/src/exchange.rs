@@ -40,6 +40,7 @@ mod request;
 pub mod scripted;
 mod tail;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,9 +61,11 @@ use self::halt::Halt;
 use self::record::Record;
 use crate::failure::Failure;
 use crate::pipeline::{Chunk, Data, End, FailureReport, PipelineRun, Stop};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Adapters, Snapshot, Tasks};
+use sluicegate_config as config;
 use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_serve::{self as server, Peer};
+use sluicegate_upstream::Upstream;
 use sluicegate_upstream::body::Limited;
 
 /// What all exchanges share.
@@ -104,8 +107,11 @@ async fn drive(
     request: Request<Incoming>,
     connection: ConnectionHandle,
 ) {
-    let snapshot = core.snapshot.load_full();
-    let (mut exchange, refused) = Exchange::begin(core, snapshot, &client, request, connection);
+    let (mut exchange, refused) = {
+        // The exchange holds only those parts that it needs: nothing else is to live as long as a stream.
+        let snapshot = core.snapshot.load_full();
+        Exchange::begin(core, &snapshot, &client, request, connection)
+    };
     let result = match refused {
         None => exchange.run().await,
         Some(stop) => Err(Halt::Stop(stop)),
@@ -120,7 +126,13 @@ async fn drive(
 /// One exchange.
 struct Exchange {
     core: Arc<Core>,
-    snapshot: Arc<Snapshot>,
+    /// Limits and times that it began with.
+    server: Arc<config::Server>,
+    upstreams: Arc<HashMap<Arc<str>, Arc<Upstream>>>,
+    /// All adapters, until it is known which of the upstreams can be asked.
+    adapters: Option<Arc<Adapters>>,
+    /// What looks after the targets.
+    _tasks: Arc<Tasks>,
     /// Bytes of the request body that are kept.
     kept: usize,
     client: ResponseWriter,
@@ -157,7 +169,7 @@ impl Exchange {
     fn admit(&mut self, entered: Entered) -> Result<(), Failure> {
         let sandboxes = self.record.route.sandboxes.get(&self.context.upstream);
         let sandboxes = sandboxes.copied().unwrap_or(0);
-        let limits = &self.snapshot.server.limits;
+        let limits = &self.server.limits;
         let limits = admission::Limits {
             exchanges: limits.exchanges,
             bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),

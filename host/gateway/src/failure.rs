@@ -37,6 +37,8 @@ pub enum Kind {
     Overloaded,
     /// The gateway is stopping, and has waited long enough for the exchange to end.
     ShuttingDown,
+    /// A plugin of the exchange was replaced, and the version that it began with is not kept any longer.
+    VersionDrained,
     /// The model server cannot be connected to.
     UpstreamUnreachable,
     /// Connecting to the model server took too long.
@@ -82,6 +84,7 @@ impl Kind {
             ),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::VersionDrained => (StatusCode::SERVICE_UNAVAILABLE, "version_drained"),
             Self::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
             Self::UpstreamConnectTimeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "upstream_connect_timeout")

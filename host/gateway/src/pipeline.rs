@@ -53,6 +53,12 @@ impl Pipeline {
             .is_some_and(|stage| stage.manifest().front.is_some())
     }
 
+    /// The plugin versions that an exchange on this route holds: its stages and its observers.
+    pub fn versions(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        let observers = self.observers.iter().map(|queue| &queue.plugin);
+        self.stages.iter().chain(observers)
+    }
+
     /// Whether a response head may go out before there is a response.
     #[must_use]
     pub fn allows_early_head(&self) -> bool {

@@ -411,10 +411,14 @@ impl Control {
     /// Replaces the snapshot.
     fn start(&self, config: Config, prepared: Prepared, in_force: &mut InForce) {
         let previous = self.core.snapshot.load_full();
+        let drain = config.swap.drain;
         let snapshot = prepared.start(&self.workers, &self.supply.metrics, Some(&previous));
-        self.supply.versions.in_force(snapshot.plugins.values());
-        in_force.replace(config, snapshot.plugins.clone());
-        self.core.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.core.snapshot.store(snapshot.clone());
+        let (before, after) = (&previous.plugins, &snapshot.plugins);
+        self.core.finishing.replace(before, after, drain);
+        self.supply.versions.in_force(after.values());
+        in_force.replace(config, after.clone());
         self.published.notify_one();
     }
 

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::pipeline::{Limits, Pipeline, observer};
+use crate::pipeline::{Pipeline, observer};
 use crate::route::{Route, Routes};
 use crate::supply::Supply;
 use sluicegate_config::{self as config, Config, Problem, Problems};
@@ -27,9 +27,11 @@ pub use plugins::Component;
 pub(crate) use plugins::load_good;
 use stalls::Mender;
 
-/// What every exchange begins and ends with.
+/// What every exchange begins with.
 ///
-/// It owns the tasks that go with it, health checks and observers: they end when the last snapshot that has them is gone.
+/// It owns the tasks that go with it, health checks and observers: they end when the last snapshot or exchange that has them is
+/// gone. An exchange takes the parts of it that it needs to its end, so that a long stream does not keep the plugins of other
+/// routes.
 #[derive(Debug)]
 pub struct Snapshot {
     /// All routes.
@@ -37,35 +39,33 @@ pub struct Snapshot {
     /// Stands in for the route of an exchange that matches none: no stages, but all observers.
     pub unmatched: Arc<Route>,
     /// All upstreams by name.
-    pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    pub upstreams: Arc<HashMap<Arc<str>, Arc<Upstream>>>,
     /// Their names, for stages that choose one.
     pub upstream_names: Arc<[Arc<str>]>,
     /// The adapters of upstreams that have one, by the upstream's name.
-    pub adapters: HashMap<Arc<str>, Arc<Plugin>>,
+    pub adapters: Arc<Adapters>,
     /// All plugins by their name in the configuration.
     pub plugins: BTreeMap<String, Arc<Plugin>>,
     /// Limits and times for all exchanges.
-    pub server: config::Server,
+    pub server: Arc<config::Server>,
     /// Who may use the admin interface, where there is one.
     pub admin: Option<config::Admin>,
     /// The queues of the plugins that observe.
     observers: HashMap<String, Observer>,
+    /// What looks after the targets.
+    pub tasks: Arc<Tasks>,
+}
+
+/// Adapters by the name of their upstream.
+pub type Adapters = HashMap<Arc<str>, Arc<Plugin>>;
+
+/// What looks after the targets of a snapshot, as long as this exists.
+#[derive(Debug)]
+pub struct Tasks {
     /// The health checks of all targets that have one.
     watches: Vec<Arc<Watch>>,
     /// What looks after all targets whose models can be suspected.
     menders: Vec<Arc<Mender>>,
-}
-
-impl Snapshot {
-    /// The bounds of a response body.
-    #[must_use]
-    pub fn body_limits(&self) -> Limits {
-        let limits = &self.server.limits;
-        Limits {
-            body: limits.response_body,
-            event: usize::try_from(limits.event).unwrap_or(usize::MAX),
-        }
-    }
 }
 
 /// A plugin that observes, and the entrance to its queue.
@@ -230,7 +230,7 @@ impl Prepared {
             tracing::warn!(key, mend, "configuration: {key} {message}");
         }
         let observers = start_observers(&plugins, workers, metrics, previous);
-        let adapters: HashMap<Arc<str>, Arc<Plugin>> = config
+        let adapters: Adapters = config
             .upstreams
             .values()
             .filter_map(|upstream| {
@@ -267,14 +267,13 @@ impl Prepared {
             routes,
             unmatched: Arc::new(unmatched),
             upstream_names: upstreams.keys().cloned().collect(),
-            upstreams,
-            adapters,
+            upstreams: Arc::new(upstreams),
+            adapters: Arc::new(adapters),
             plugins,
-            server: config.server,
+            server: Arc::new(config.server),
             admin: config.admin,
             observers,
-            watches,
-            menders,
+            tasks: Arc::new(Tasks { watches, menders }),
         }
     }
 }

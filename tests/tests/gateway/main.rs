@@ -22,6 +22,7 @@ mod command;
 mod command_plugin;
 mod common;
 mod cut;
+mod drained;
 mod exposure;
 mod frozen;
 mod health;

@@ -120,7 +120,7 @@ fn by_code(code: &str) -> Option<(Code, Layer)> {
         "model_not_found" => (Code::ModelNotFound, Layer::Model),
         "context_length_exceeded" => (Code::ContextOverflow, Layer::Model),
         "circuit_open" | "breaker_open" => (Code::CircuitOpen, Layer::Proxy),
-        "overloaded" | "shutting_down" => (Code::Overloaded, Layer::Proxy),
+        "overloaded" | "shutting_down" | "version_drained" => (Code::Overloaded, Layer::Proxy),
         "upstream_busy" => (Code::Overloaded, Layer::Model),
         "rate_limit_exceeded" => (Code::RateLimited, Layer::Proxy),
         "body_too_large" => (Code::TooLarge, Layer::Proxy),

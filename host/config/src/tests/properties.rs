@@ -14,6 +14,7 @@ const SECRET: &str = "Xq7-hidden-9Zk";
 const HEADINGS: &[&str] = &[
     "[server]",
     "[server.limits]",
+    "[swap]",
     "[log]",
     "[admin]",
     "[[listener]]",
@@ -34,6 +35,7 @@ const HEADINGS: &[&str] = &[
 const KEYS: &[(&str, &[&str])] = &[
     ("drain-timeout", &["\"30s\"", "\"0s\"", "\"8761h\""]),
     ("heartbeat", &["\"0s\"", "\"1 m\""]),
+    ("drain", &["\"10m\"", "\"0s\"", "600"]),
     ("request-body", &["\"1MiB\"", "\"99999999999GiB\""]),
     ("headers", &["100", "0x10", "-1", "9223372036854775807"]),
     ("header-bytes", &["\"8KiB\"", "\"8191B\""]),

@@ -23,7 +23,7 @@ use super::request::body::{RequestBody, unreadable};
 use super::{Exchange, head};
 use crate::failure::{Failure, Kind};
 use crate::pipeline::data::collect;
-use crate::pipeline::{Chunk, Data, End, Stop, content_framing};
+use crate::pipeline::{Chunk, Data, End, Limits, Stop, content_framing};
 use sluicegate_framing::Framing;
 use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::TargetInfo;
@@ -140,7 +140,10 @@ impl Exchange {
                 continue;
             }
             let halt = match tried {
-                Ok(response) => return Ok(self.adopt(response, soonest)),
+                Ok(response) => {
+                    self.client.keep_adapters(&candidate.adapter);
+                    return Ok(self.adopt(response, soonest));
+                }
                 Err(AttemptError::Stalled(
                     Verdict::TakenBack | Verdict::Stalled { is_certain: false },
                 )) => {
@@ -217,7 +220,7 @@ impl Exchange {
         } = candidate;
         self.record.begin_attempt(&upstream.name, &target.label);
         let early = self.context.wants_stream() && self.record.route.pipeline.allows_early_head();
-        let heartbeat = self.snapshot.server.heartbeat.filter(|_| early);
+        let heartbeat = self.server.heartbeat.filter(|_| early);
         self.deadlines
             .begin_attempt(&upstream.timeout, heartbeat, self.record.attempts == 1);
         self.client.set_deadline(self.deadlines.total());
@@ -262,10 +265,11 @@ impl Exchange {
     ) -> Result<Request<upstream::Body>, AttemptError> {
         let Candidate {
             upstream,
+            adapter,
             target,
             chosen,
         } = candidate;
-        let sent = match self.snapshot.adapters.get(&upstream.name) {
+        let sent = match adapter {
             Some(plugin) => {
                 let number = self.record.attempts;
                 let copy = self.context.attempt(number, upstream.name.clone(), *chosen);
@@ -274,7 +278,7 @@ impl Exchange {
                     target: target.label.clone(),
                     info: target.info(),
                 };
-                let limits = self.snapshot.body_limits();
+                let limits = Limits::of(&self.server.limits);
                 let adapter = Adapter::new(plugin, target, ExchangeContext::new(copy), limits);
                 let adapter = self.adapter.insert(adapter);
                 adapter.request(&self.client, body).await?
@@ -381,7 +385,7 @@ impl Exchange {
             response.wrapped = Some(BytesMut::new());
             let sse = HeaderValue::from_static("text/event-stream");
             self.context.response.insert(CONTENT_TYPE, sse);
-            let limit = self.snapshot.server.limits.response_body;
+            let limit = self.server.limits.response_body;
             response.first = response
                 .first
                 .take()
@@ -422,7 +426,7 @@ impl Exchange {
 
     /// The next chunk of the response, through the adapter.
     pub(super) async fn next(&mut self, response: &mut UpstreamResponse) -> Result<Chunk, Halt> {
-        let limit = self.snapshot.server.limits.response_body;
+        let limit = self.server.limits.response_body;
         self.deadlines.wait_from_now();
         loop {
             let Some(body) = &mut response.body else {

@@ -1,5 +1,6 @@
 //! The client's side of an exchange: what the client has received so far, and how it learns of the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use super::record::Record;
 use super::tail::Tail;
 use crate::pipeline::{Stop, Stopped, content_framing};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::ExchangeContext;
+use sluicegate_plugin_host::{ExchangeContext, Plugin};
 
 /// A comment line of SSE, which clients ignore. One line, without an empty line behind it: after an event with an `id`,
 /// openai-python takes the empty line for an event and fails.
@@ -74,6 +75,12 @@ impl ResponseWriter {
     /// Keeps the permit until the client has taken the whole response.
     pub(super) fn hold(&self, admitted: Admitted) {
         self.connection.hold(admitted);
+    }
+
+    /// The exchange needs only these adapters from now on.
+    pub(super) fn keep_adapters<'a>(&self, adapters: impl IntoIterator<Item = &'a Arc<Plugin>>) {
+        let adapters = adapters.into_iter().map(Arc::downgrade).collect();
+        self.connection.keep_adapters(adapters);
     }
 
     /// Waits until the exchange is taken out of its connection.

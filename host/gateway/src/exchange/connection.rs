@@ -4,8 +4,8 @@
 //! there is a head, then for each chunk of the body, so that it runs only as fast as the client takes the chunks.
 //!
 //! A connection may stop polling: the client has left, or an HTTP/2 stream has no window. So the exchange lies in a slot that
-//! the connection shares with [`Finishing`]. In these cases, and when the gateway stops, [`Finishing`] takes it out of the slot
-//! and interrupts it; it then ends on a task of its own, where every wait has a limit.
+//! the connection shares with [`Finishing`]. In these cases, when the gateway stops, and when a plugin version that the exchange
+//! holds has had its time, [`Finishing`] takes it out of the slot and interrupts it; it then ends on a task of its own, where every wait has a limit.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, Weak};
@@ -20,16 +20,20 @@ use tokio::time::Instant;
 
 pub use self::body::{Aborted, Body};
 pub use self::finishing::Finishing;
+pub(super) use self::held::Held;
 pub(super) use self::slot::{Connection, Interrupt};
 
 use self::body::SLICE;
 use self::handle::ExchangeHandle;
 use self::slot::{Slot, State};
 use super::admission::Admitted;
+use sluicegate_plugin_host::Plugin;
 
 mod body;
 mod finishing;
 mod handle;
+mod held;
+mod retired;
 mod slot;
 
 /// How long the last event of an exchange that was taken out may wait for a client that takes nothing.
@@ -50,6 +54,16 @@ impl ConnectionHandle {
     /// Keeps the permit until the client has taken the whole response.
     pub(super) fn hold(&self, admitted: Admitted) {
         self.with(|state| state.admitted = Some(admitted));
+    }
+
+    /// Tells which plugin versions the exchange holds, so that it can be ended when one of them must go.
+    pub(super) fn set_held(&self, held: Held) {
+        self.with(|state| state.held = held);
+    }
+
+    /// The exchange needs only these adapters from now on.
+    pub(super) fn keep_adapters(&self, adapters: Vec<Weak<Plugin>>) {
+        self.with(|state| state.held.keep(adapters));
     }
 
     /// Sends the whole response at once.

@@ -81,7 +81,7 @@ impl Exchange {
             Some(framing) => framing == Framing::Sse,
             None => !self.stages.holds_head() && self.stages.framing(&self.context) == Framing::Sse,
         };
-        let heartbeat = self.snapshot.server.heartbeat.filter(|_| streams);
+        let heartbeat = self.server.heartbeat.filter(|_| streams);
         self.deadlines.set_heartbeat(heartbeat);
     }
 }

@@ -31,6 +31,7 @@ impl From<Interrupt> for Halt {
             Interrupt::Gone => Self::Gone,
             Interrupt::Total(limit) => too_late(Expired::Total(limit)).into(),
             Interrupt::Shutdown => shutting_down().into(),
+            Interrupt::Replaced => version_drained().into(),
         }
     }
 }
@@ -39,6 +40,12 @@ impl From<Interrupt> for Halt {
 fn shutting_down() -> Failure {
     let message = "The gateway is stopping. Try again in a moment.";
     Failure::new(Kind::ShuttingDown, message).with_field("retry-after", "1")
+}
+
+/// The error when a plugin version that the exchange holds was replaced, and is not kept any longer.
+fn version_drained() -> Failure {
+    let message = "A plugin was replaced, and its old version has to end. Try again.";
+    Failure::new(Kind::VersionDrained, message).with_field("retry-after", "1")
 }
 
 /// The error when the model server, or the whole exchange, took too long.

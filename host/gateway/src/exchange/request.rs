@@ -12,13 +12,13 @@ use sluicegate_contract::{Context, Identity, canonical};
 
 use self::body::{RequestBody, unreadable};
 use super::client::ResponseWriter;
-use super::connection::ConnectionHandle;
+use super::connection::{ConnectionHandle, Held};
 use super::deadlines::Deadlines;
 use super::halt::Halt;
 use super::record::Record;
 use super::{Core, Exchange, head};
 use crate::failure::{Failure, Kind};
-use crate::pipeline::{self, PipelineRun, Stop};
+use crate::pipeline::{self, Limits, PipelineRun, Stop};
 use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
 use sluicegate_plugin_host::ExchangeContext;
@@ -37,7 +37,7 @@ impl Exchange {
     /// Finds the route. Also returns the reason if the request is refused before any stage runs.
     pub(super) fn begin(
         core: Arc<Core>,
-        snapshot: Arc<Snapshot>,
+        snapshot: &Snapshot,
         client: &Peer,
         request: Request<Incoming>,
         connection: ConnectionHandle,
@@ -55,7 +55,7 @@ impl Exchange {
         let illegal = head::check(&parts, limits).err();
         let is_foreign = foreign.is_some();
         let refused = foreign.or(illegal).or(ambiguous).map(Stop::from);
-        let (route, refused) = match find_route(&snapshot, &parts) {
+        let (route, refused) = match find_route(snapshot, &parts) {
             // A foreign page or host learns nothing about the routes.
             _ if is_foreign => (snapshot.unmatched.clone(), refused),
             Ok(route) => (route, refused),
@@ -75,10 +75,11 @@ impl Exchange {
             route.upstream.clone(),
             snapshot.upstream_names.clone(),
         );
-        let mut stages = PipelineRun::new(&route.pipeline, snapshot.body_limits());
+        let mut stages = PipelineRun::new(&route.pipeline, Limits::of(limits));
         if route.pipeline.has_front() {
             stages.show_front_alone();
         }
+        connection.set_held(Held::first(&route, &snapshot.adapters));
         let exchange = Self {
             record: Record::open(core.clone(), route, &context, path),
             body: Some(Limited::new(
@@ -87,7 +88,10 @@ impl Exchange {
                 limits.body_timeout,
             )),
             core,
-            snapshot,
+            server: snapshot.server.clone(),
+            upstreams: snapshot.upstreams.clone(),
+            adapters: Some(snapshot.adapters.clone()),
+            _tasks: snapshot.tasks.clone(),
             admitted: None,
             kept: 0,
             client: ResponseWriter::new(connection),

@@ -1,5 +1,7 @@
 //! The bounds of what a stage is given.
 
+use sluicegate_config as config;
+
 /// Events handed to a stage in one call; see `events.batch` in `wit/response.wit`.
 pub(super) const BATCH_EVENTS: usize = 32;
 /// Bytes of events handed to a stage in one call.
@@ -12,4 +14,15 @@ pub struct Limits {
     pub body: u64,
     /// Bytes of one event.
     pub event: usize,
+}
+
+impl Limits {
+    /// The configured ones.
+    #[must_use]
+    pub fn of(limits: &config::Limits) -> Self {
+        Self {
+            body: limits.response_body,
+            event: usize::try_from(limits.event).unwrap_or(usize::MAX),
+        }
+    }
 }

@@ -57,6 +57,7 @@ impl Summary {
 /// The entrance to one observer's queue.
 #[derive(Clone, Debug)]
 pub struct Queue {
+    pub(super) plugin: Arc<Plugin>,
     sender: mpsc::Sender<Arc<Summary>>,
     metrics: Arc<PluginMetrics>,
 }
@@ -77,7 +78,12 @@ pub fn start(
     metrics: Arc<PluginMetrics>,
 ) -> (Queue, impl Future<Output = ()>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (Queue { sender, metrics }, deliver(plugin, receiver))
+    let queue = Queue {
+        plugin: plugin.clone(),
+        sender,
+        metrics,
+    };
+    (queue, deliver(plugin, receiver))
 }
 
 /// It sleeps while it gathers, so that the exchanges of a busy gateway need not wake it.

@@ -7,7 +7,7 @@ use hyper::header::HeaderValue;
 use sluicegate_contract::Adapter;
 use tokio_util::sync::DropGuard;
 
-use super::{Snapshot, Workers, problem};
+use super::{Adapters, Snapshot, Workers, problem};
 use sluicegate_config::{self as config, Config, Problem};
 use sluicegate_plugin_host::Plugin;
 use sluicegate_upstream::health::{self, Probe};
@@ -28,7 +28,7 @@ pub(super) struct Watch {
 pub(super) fn watch_all(
     config: &Config,
     upstreams: &HashMap<Arc<str>, Arc<Upstream>>,
-    adapters: &HashMap<Arc<str>, Arc<Plugin>>,
+    adapters: &Adapters,
     workers: &Workers,
     previous: Option<&Snapshot>,
 ) -> Vec<Arc<Watch>> {
@@ -49,7 +49,7 @@ pub(super) fn watch_all(
                 |watch: &&Arc<Watch>| Arc::ptr_eq(&watch.target, target) && watch.probe == probe;
             let before = previous
                 .iter()
-                .flat_map(|previous| &previous.watches)
+                .flat_map(|previous| &previous.tasks.watches)
                 .find(same);
             watches.push(match before {
                 Some(before) => before.clone(),

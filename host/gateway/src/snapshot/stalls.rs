@@ -39,7 +39,7 @@ pub(super) fn mend_all<'u>(
             };
             let before = previous
                 .iter()
-                .flat_map(|previous| &previous.menders)
+                .flat_map(|previous| &previous.tasks.menders)
                 .find(same);
             menders.push(match before {
                 Some(before) => before.clone(),

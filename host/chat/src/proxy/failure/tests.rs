@@ -130,6 +130,13 @@ const CASES: &[(u16, &str, Code, Layer, bool)] = &[
         Layer::Proxy,
         true,
     ),
+    (
+        503,
+        r#"{"error":{"code":"version_drained"}}"#,
+        Code::Overloaded,
+        Layer::Proxy,
+        true,
+    ),
     (503, "", Code::Overloaded, Layer::Model, true),
     (
         504,

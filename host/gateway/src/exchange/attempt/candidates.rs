@@ -6,19 +6,28 @@ use hyper::header::HeaderValue;
 
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Kind};
+use sluicegate_plugin_host::Plugin;
 use sluicegate_upstream::{Target, Upstream};
 
 /// The targets that can still be asked: those of the chosen upstream and of its fallbacks.
 pub(super) struct Candidates {
-    /// Each with the index in its list of targets at which this exchange begins.
-    upstreams: Vec<(Arc<Upstream>, usize)>,
+    upstreams: Vec<Asked>,
     tried: Vec<Arc<Target>>,
     left: u32,
+}
+
+/// An upstream that can be asked.
+struct Asked {
+    upstream: Arc<Upstream>,
+    adapter: Option<Arc<Plugin>>,
+    /// The index in its list of targets at which this exchange begins.
+    turn: usize,
 }
 
 /// The target of an attempt.
 pub(super) struct Candidate {
     pub(super) upstream: Arc<Upstream>,
+    pub(super) adapter: Option<Arc<Plugin>>,
     pub(super) target: Arc<Target>,
     /// Whether the upstream is the one that the route or a stage chose, and not a fallback.
     pub(super) chosen: bool,
@@ -51,10 +60,11 @@ impl Candidates {
 
     fn find(&self, pick: impl Fn(&Upstream, usize) -> Option<Arc<Target>>) -> Option<Candidate> {
         let mut upstreams = self.upstreams.iter().enumerate();
-        upstreams.find_map(|(index, (upstream, turn))| {
+        upstreams.find_map(|(index, asked)| {
             Some(Candidate {
-                upstream: upstream.clone(),
-                target: pick(upstream, *turn)?,
+                upstream: asked.upstream.clone(),
+                adapter: asked.adapter.clone(),
+                target: pick(&asked.upstream, asked.turn)?,
                 chosen: index == 0,
             })
         })
@@ -62,27 +72,33 @@ impl Candidates {
 }
 
 impl Exchange {
-    /// The targets that can be asked: those of the upstream that the route or a stage chose, and of its fallbacks.
-    pub(super) fn candidates(&self) -> Result<Candidates, Failure> {
+    /// The targets that can be asked: those of the upstream that the route or a stage chose, and of its fallbacks. The adapters of
+    /// others are not needed any more.
+    pub(super) fn candidates(&mut self) -> Result<Candidates, Failure> {
+        let adapters = self.adapters.take();
         let find = |name: &Arc<str>| {
-            self.snapshot.upstreams.get(name).cloned().ok_or_else(|| {
+            let upstream = self.upstreams.get(name).ok_or_else(|| {
                 Failure::new(Kind::Internal, format!("There is no upstream `{name}`."))
+            })?;
+            let adapter = adapters.as_ref().and_then(|adapters| adapters.get(name));
+            Ok::<_, Failure>(Asked {
+                upstream: upstream.clone(),
+                adapter: adapter.cloned(),
+                turn: upstream.next_turn(),
             })
         };
         let chosen = find(&self.context.upstream)?;
-        let left = chosen.attempts;
+        let left = chosen.upstream.attempts;
         let mut upstreams = vec![chosen];
         for name in &self.record.route.fallback {
             if *name != self.context.upstream {
                 upstreams.push(find(name)?);
             }
         }
-        let with_turn = |upstream: Arc<Upstream>| {
-            let turn = upstream.next_turn();
-            (upstream, turn)
-        };
+        let adapters = upstreams.iter().filter_map(|asked| asked.adapter.as_ref());
+        self.client.keep_adapters(adapters);
         Ok(Candidates {
-            upstreams: upstreams.into_iter().map(with_turn).collect(),
+            upstreams,
             tried: Vec::new(),
             left,
         })
@@ -103,6 +119,7 @@ pub(super) fn may_be_mended(failure: &Failure) -> bool {
         Kind::InvalidRequest
         | Kind::Foreign
         | Kind::ShuttingDown
+        | Kind::VersionDrained
         | Kind::NotFound
         | Kind::MethodNotAllowed
         | Kind::RequestTimeout

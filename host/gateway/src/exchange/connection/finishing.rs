@@ -1,6 +1,6 @@
-//! Exchanges that their connections do not poll any more.
+//! Exchanges that their connections do not poll any more, and those that must end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::retired::Retired;
 use super::slot::{CHECK_INTERVAL, Interrupt, Slot, lock};
+use sluicegate_plugin_host::Plugin;
 
 /// Finds exchanges that no connection polls any more, and runs them to their end.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Finishing {
     exchanges: Arc<Mutex<Live>>,
     /// Whether all exchanges must end now.
     stopping: Arc<AtomicBool>,
+    /// Plugin versions that were replaced.
+    retired: Arc<Mutex<Retired<Plugin>>>,
     /// Cancelled when there is nothing left to find.
     over: CancellationToken,
 }
@@ -43,6 +47,7 @@ impl Finishing {
             runtime: Handle::current(),
             exchanges: Arc::default(),
             stopping: Arc::default(),
+            retired: Arc::default(),
             over: CancellationToken::new(),
         };
         let (keeper, over) = (finishing.clone(), finishing.over.clone());
@@ -69,16 +74,30 @@ impl Finishing {
         }
     }
 
-    /// Checks periodically for exchanges that exceed a limit while nobody polls them, and for those that must stop but were
-    /// being polled.
+    /// Other plugin versions are in force. Exchanges that hold one of those before that is not in force any more may go on for
+    /// `drain`; without it, until they end by themselves, or too many old versions are in use.
+    pub fn replace(
+        &self,
+        before: &BTreeMap<String, Arc<Plugin>>,
+        after: &BTreeMap<String, Arc<Plugin>>,
+        drain: Option<Duration>,
+    ) {
+        lock(&self.retired).replace(before, after, drain, Instant::now());
+    }
+
+    /// Checks periodically for exchanges that exceed a limit while nobody polls them, for those that hold a plugin version that
+    /// has had its time, and for those that must stop but were being polled.
     async fn keep(&self, write_timeout: Duration) {
         let mut ticks = tokio::time::interval(CHECK_INTERVAL);
         loop {
             ticks.tick().await;
             let (now, stops) = (Instant::now(), self.stopping.load(Ordering::Acquire));
             let stop = stops.then_some(Interrupt::Shutdown);
+            let versions = lock(&self.retired).overdue(now);
             for slot in self.live() {
-                if let Some(why) = slot.overdue(now, write_timeout).or(stop) {
+                let replaced = || slot.holds_any(&versions).then_some(Interrupt::Replaced);
+                let why = slot.overdue(now, write_timeout).or(stop);
+                if let Some(why) = why.or_else(replaced) {
                     self.take_out(&slot, why);
                 }
             }

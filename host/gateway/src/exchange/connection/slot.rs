@@ -1,7 +1,7 @@
 //! The slot of an exchange: what it and its connection share.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use hyper::http::response::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::held::Held;
 use crate::exchange::admission::Admitted;
+use sluicegate_plugin_host::Plugin;
 use sluicegate_serve::Flush;
 
 /// How often streams are checked that their connections do not poll. A limit is exceeded by no more than this.
@@ -25,6 +27,8 @@ pub(in crate::exchange) enum Interrupt {
     Total(Duration),
     /// The gateway stops, and has waited long enough.
     Shutdown,
+    /// A plugin version that it holds was replaced, and has had its time.
+    Replaced,
 }
 
 /// A poisoned lock is still consistent: no lock is held over more than an assignment, and an exchange that panicked is not
@@ -89,6 +93,8 @@ pub(super) struct State {
     pub(super) taken_out: bool,
     /// The exchange that was taken out has ended.
     pub(super) ended: bool,
+    /// The plugin versions that it holds.
+    pub(super) held: Held,
     /// The connection's task, once it has polled.
     pub(super) connection: Option<Waker>,
     /// An exchange that was taken out, while it waits for the connection.
@@ -100,7 +106,9 @@ impl State {
     pub(super) fn interrupted(&mut self) -> Option<Interrupt> {
         match self.interrupt {
             Some(Interrupt::Gone) => Some(Interrupt::Gone),
-            Some(Interrupt::Total(_) | Interrupt::Shutdown) => self.interrupt.take(),
+            Some(Interrupt::Total(_) | Interrupt::Shutdown | Interrupt::Replaced) => {
+                self.interrupt.take()
+            }
             None => None,
         }
     }
@@ -153,6 +161,11 @@ impl Slot {
         // An HTTP/1 connection notices by itself, and more exactly, that its client takes nothing.
         let late = self.connection.multiplexed && unpolled >= write_timeout;
         late.then_some(Interrupt::Gone)
+    }
+
+    /// Whether the exchange holds one of these plugin versions.
+    pub(super) fn holds_any(&self, versions: &[Weak<Plugin>]) -> bool {
+        !versions.is_empty() && self.state().held.any(versions)
     }
 
     /// Lets the exchange go on; false if it is not here any more.
