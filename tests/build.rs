@@ -11,13 +11,14 @@ use sluicegate_wasm_build::{BARE, Build, WASI, out, package, rerun_if_changed};
 use wit_component::ComponentEncoder;
 
 /// Guests without any import but the contract's.
-const GUESTS: [&str; 11] = [
+const GUESTS: [&str; 12] = [
     "anthropic",
     "bare",
     "combined",
     "filter",
     "front",
     "gate",
+    "marker",
     "observer",
     "ollama_api",
     "rules",

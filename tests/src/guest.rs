@@ -2,7 +2,7 @@
 //! workspace's `examples/`.
 
 pub use sluicegate_guests::rules::Rules;
-pub use sluicegate_guests::{FIELD, OVERSIZE};
+pub use sluicegate_guests::{BUILD, FIELD, MARKS, OVERSIZE};
 
 /// A gate that does as the request says.
 pub const GATE: &str = concat!(env!("OUT_DIR"), "/gate.wasm");
@@ -16,6 +16,8 @@ pub const BARE: &str = concat!(env!("OUT_DIR"), "/bare.wasm");
 pub const COMBINED: &str = concat!(env!("OUT_DIR"), "/combined.wasm");
 /// A front that wraps every body and every event that it sees, with the status beside it.
 pub const FRONT: &str = concat!(env!("OUT_DIR"), "/front.wasm");
+/// A stage that leaves its mark in both heads and in every content of a response; see [`marker`] for other builds of it.
+pub const MARKER: &str = concat!(env!("OUT_DIR"), "/marker.wasm");
 /// A plugin that tries what the contract forbids, and responds with the results.
 pub const RULES: &str = concat!(env!("OUT_DIR"), "/rules.wasm");
 /// An observer that tells the log all that it sees.
@@ -32,3 +34,21 @@ pub const OLLAMA_API: &str = concat!(env!("OUT_DIR"), "/ollama_api.wasm");
 pub const VLLM: &str = concat!(env!("OUT_DIR"), "/vllm.wasm");
 /// The example filter that replaces words, compiled for `wasm32-wasip2`.
 pub const REDACT: &str = concat!(env!("OUT_DIR"), "/redact.wasm");
+
+/// Another build of [`MARKER`], whose marks end with this number of six digits.
+///
+/// # Panics
+/// If the component is not as its source says.
+pub fn marker(build: u32) -> Vec<u8> {
+    let mut component = std::fs::read(MARKER).expect("it was compiled");
+    let mut places = component.windows(BUILD.len());
+    let place = places.position(|bytes| bytes == BUILD.as_bytes());
+    let place = place.expect("it has the number of its build");
+    assert!(
+        !places.any(|bytes| bytes == BUILD.as_bytes()),
+        "it has one place"
+    );
+    let number = BUILD.replace("000000", &format!("{build:06}"));
+    component[place..][..BUILD.len()].copy_from_slice(number.as_bytes());
+    component
+}

@@ -16,6 +16,12 @@ pub use deed::perform;
 /// The request field with the acts.
 pub const FIELD: &str = "x-guest";
 
+/// The field of requests and responses with the marks of the guest `marker`, each followed by a dot.
+pub const MARKS: &str = "x-marks";
+
+/// What the guest `marker` has in its component: another number in its place makes another build.
+pub const BUILD: &str = "@build:000000@";
+
 /// Bytes of a result that is larger than the tests' limits for it.
 pub const OVERSIZE: usize = 2 << 20;
 

@@ -34,6 +34,7 @@ mod leaving;
 mod lifecycle;
 mod limits;
 mod loading;
+mod marked;
 mod models;
 mod nginx;
 mod ollama_habits;
