@@ -5,6 +5,7 @@
     reason = "a command's output goes to the terminal"
 )]
 
+mod admin;
 mod chat;
 mod check;
 mod compile;
@@ -14,6 +15,8 @@ mod plugin;
 mod process;
 mod reload;
 mod serve;
+mod status;
+mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,7 +53,16 @@ enum What {
         file: PathBuf,
     },
     /// Makes the running gateway read its configuration again. Ends when it is in force, or with 1 if it is refused.
-    Reload(Configured),
+    Reload(admin::Gateway),
+    /// Shows how the running gateway is: what is in force, upstreams, plugins. Exit code 1 if it is not ready, or has something else
+    /// in force than what is on disk.
+    Status {
+        #[command(flatten)]
+        gateway: admin::Gateway,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Compiles one plugin for a gateway that serves, which starts this command itself.
     #[command(name = compile::NAME, hide = true)]
     CompilePlugin,
@@ -144,7 +156,8 @@ impl Command {
                 #[cfg(feature = "demo")]
                 What::Demo(configured) => demo::demo(configured.config.as_deref()).await,
                 What::Check { file } => check::check(&file).await,
-                What::Reload(configured) => reload::reload(configured.config.as_deref()).await,
+                What::Reload(gateway) => reload::reload(&gateway).await,
+                What::Status { gateway, json } => status::status(&gateway, json).await,
                 What::CompilePlugin => compile::compile(),
                 What::Wit => print(&wit()),
                 What::Chat { configured, what } => {

@@ -1,10 +1,11 @@
-//! `plugin`: for authors and operators, what is in a component.
+//! `plugin`: for authors, what is in a component; for operators, the plugins of a running gateway.
 
 mod bench;
 mod case;
 mod check;
 mod inspect;
 mod message;
+pub(super) mod operate;
 mod refusal;
 mod source;
 mod test;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+
+use super::admin::Gateway;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -70,11 +73,60 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Lists the plugins of the running gateway with their versions.
+    List {
+        #[command(flatten)]
+        gateway: Gateway,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts a component into the plugin folder of the running gateway, once it has been checked there. Ends when it is in force, or
+    /// with 1 if it is rejected.
+    Push {
+        /// The component.
+        file: PathBuf,
+        /// The plugin's name; without it, the file's.
+        #[arg(long)]
+        name: Option<String>,
+        /// Only has it checked.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        gateway: Gateway,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lets the running gateway try what it has rejected of a plugin, or what was rolled back.
+    Activate {
+        /// The plugin.
+        name: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Rolls a plugin of the running gateway back to the version before, which stays until something of the plugin changes.
+    Rollback {
+        /// The plugin.
+        name: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
 }
 
 impl Command {
     pub(super) async fn run(self) -> ExitCode {
         match self {
+            Self::List { gateway, json } => operate::list(&gateway, json).await,
+            Self::Push {
+                gateway,
+                file,
+                name,
+                dry_run,
+                json,
+            } => operate::push(&gateway, &file, name.as_deref(), dry_run, json).await,
+            Self::Activate { gateway, name } => operate::activate(&gateway, &name).await,
+            Self::Rollback { gateway, name } => operate::roll_back(&gateway, &name).await,
             Self::Check { file, config, json } => {
                 check::check(&file, config.as_deref(), json).await
             }

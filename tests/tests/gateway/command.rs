@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 /// The program, built from its own source by this package.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate-tested");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate-tested");
 
 /// What a command that ended has said.
 pub(crate) struct Said {

@@ -19,6 +19,7 @@ mod chat;
 mod client_wire;
 mod closing;
 mod command;
+mod command_operate;
 mod command_plugin;
 mod common;
 mod cut;
