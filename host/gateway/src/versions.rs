@@ -35,7 +35,7 @@ pub struct Versions {
 /// What is known of one plugin.
 #[derive(Debug, Default)]
 struct History {
-    /// Oldest first.
+    /// In the order in which they became known.
     records: VecDeque<Record>,
     good: Option<String>,
     older: Option<String>,
@@ -226,12 +226,14 @@ impl Versions {
         record.map_or_else(String::new, |it| it.component.clone())
     }
 
-    /// What is known of one plugin, the newest version first.
+    /// What is known of one plugin: the version first to which something has happened last.
     #[must_use]
     pub fn records(&self, plugin: &str) -> Vec<Record> {
         let plugins = self.plugins();
         let records = plugins.get(plugin).map(|it| it.records.iter().rev());
-        records.into_iter().flatten().cloned().collect()
+        let mut records: Vec<_> = records.into_iter().flatten().cloned().collect();
+        records.sort_by_key(|record| std::cmp::Reverse(record.since_ms));
+        records
     }
 
     /// The names of all plugins of which something is known.
@@ -246,19 +248,22 @@ impl Versions {
         &self.journal
     }
 
-    /// Changes what is known of a version, which is the newest one now.
+    /// Changes what is known of a version.
     fn note(&self, plugin: &str, version: &str, component: &str, change: impl FnOnce(&mut Record)) {
         let record = {
             let mut plugins = self.plugins();
             let history = plugins.entry(plugin.to_owned()).or_default();
-            let known = history.records.iter().position(|it| it.version == version);
-            let before = known.and_then(|place| history.records.remove(place));
-            let word = before.as_ref().map(Record::word);
-            let mut record =
-                before.unwrap_or_else(|| Record::new(version, component, State::Loading));
-            change(&mut record);
-            history.add(record.clone());
-            (word != Some(record.word())).then_some(record)
+            let known = history.records.iter_mut().find(|it| it.version == version);
+            if let Some(record) = known {
+                let before = record.word();
+                change(record);
+                (record.word() != before).then(|| record.clone())
+            } else {
+                let mut record = Record::new(version, component, State::Loading);
+                change(&mut record);
+                history.add(record.clone());
+                Some(record)
+            }
         };
         if let Some(record) = record {
             self.tell(plugin, &record);

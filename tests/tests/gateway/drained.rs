@@ -30,9 +30,12 @@ fn setup(upstream: &Upstream, version: usize, sections: &str) -> Setup {
         .route("/y", r#"["gate"]"#, "")
 }
 
+/// Without a time for old versions; a version that is replaced is not held for a rollback.
+const UNDRAINED: &str = "[swap]\nrollback = \"0s\"\n";
+
 /// With a time for old versions.
 fn draining() -> String {
-    format!("[swap]\ndrain = \"{}ms\"\n", DRAIN.as_millis())
+    format!("{UNDRAINED}drain = \"{}ms\"\n", DRAIN.as_millis())
 }
 
 async fn swap(gateway: &Gateway, setup: &Setup) {
@@ -186,9 +189,9 @@ async fn what_holds_no_replaced_version_goes_on_and_keeps_none() {
 async fn without_a_configured_time_an_old_version_lasts_as_long_as_its_exchanges() {
     let barrier = Barrier::new();
     let upstream = waits_for(&barrier).await;
-    let gateway = setup(&upstream, 1, "").start().await;
+    let gateway = setup(&upstream, 1, UNDRAINED).start().await;
     let stream = begun(&gateway, "/x", "ONE").await;
-    swap(&gateway, &setup(&upstream, 2, "")).await;
+    swap(&gateway, &setup(&upstream, 2, UNDRAINED)).await;
     // The next swap has a time for what it replaces, not for what is old already.
     swap(&gateway, &setup(&upstream, 3, &draining())).await;
     tokio::time::sleep(2 * DRAIN).await;
@@ -202,11 +205,11 @@ async fn without_a_configured_time_an_old_version_lasts_as_long_as_its_exchanges
 async fn with_more_than_eight_old_versions_the_oldest_ends() {
     let barrier = Barrier::new();
     let upstream = waits_for(&barrier).await;
-    let gateway = setup(&upstream, 1, "").start().await;
+    let gateway = setup(&upstream, 1, UNDRAINED).start().await;
     let mut streams = Vec::new();
     for version in 1..=MOST + 1 {
         streams.push(begun(&gateway, "/x", "ONE").await);
-        swap(&gateway, &setup(&upstream, version + 1, "")).await;
+        swap(&gateway, &setup(&upstream, version + 1, UNDRAINED)).await;
     }
     let warned = logs::line("a warning", |line| {
         line["level"] == "warn" && line["plugin"] == "guest" && line["versions"].is_string()

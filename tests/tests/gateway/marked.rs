@@ -59,6 +59,8 @@ impl Scene {
         let config = |mark: &str| format!("config = {{ mark = {mark:?} }}");
         let file = file.display().to_string();
         Setup::before(&self.upstream)
+            // A version that is replaced is not held for a rollback.
+            .section("[swap]\nrollback = \"0s\"")
             .plugin("one", &file, &config(version.mark))
             .plugin("two", guest::MARKER, &config("two"))
             .route("/*", &format!("{:?}", version.pipeline), "")

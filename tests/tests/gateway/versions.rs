@@ -426,3 +426,26 @@ async fn a_rollback_does_not_wait_for_a_plugin_that_is_compiled() {
     assert_eq!(running.live().await, first);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_gateway_starts_with_what_it_remembers_as_bad_if_there_is_nothing_else() {
+    let scene = Scene::new("rollback = \"1m\"").await;
+    let running = scene.start().await;
+    let first = running.live().await;
+    scene.drop_in("mine", &variant(guest::GATE, 1));
+    let second = running.another_than(&first).await;
+    running.trap_five().await;
+    running.rejected("traffic").await;
+    running.stop().await;
+    // The component to go back to is lost.
+    for file in fs::read_dir(scene.folder.path().join("state")).expect("a folder") {
+        let file = file.expect("a file").path();
+        if file.extension().is_some_and(|it| it == "wasm") {
+            fs::remove_file(file).expect("removed");
+        }
+    }
+    let running = scene.start().await;
+    assert_eq!(running.live().await, second);
+    assert_eq!(running.get().await, 200);
+    running.stop().await;
+}

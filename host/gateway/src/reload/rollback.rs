@@ -43,8 +43,8 @@ pub async fn watch(control: Arc<Control>) {
             control.published.notified().await;
             continue;
         }
-        sleep(LOOK).await;
         control.judge(window).await;
+        sleep(LOOK).await;
     }
 }
 
@@ -85,7 +85,10 @@ impl Control {
         off_the_workers(move || {
             let component = |it: &Plugin| versions.component_of(it.name(), it.version());
             for plugin in plugins.iter().filter(|it| it.comes_from_file()) {
-                versions.prove(plugin.name(), &component(plugin));
+                let component = component(plugin);
+                if !component.is_empty() {
+                    versions.prove(plugin.name(), &component);
+                }
             }
             let names = in_force.keys().map(String::as_str).collect();
             let pending = in_force.values().map(|it| component(it)).collect();

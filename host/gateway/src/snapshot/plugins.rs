@@ -81,13 +81,14 @@ async fn load_one(
     let before = previous.and_then(|previous| previous.plugins.get(&configured.name));
     let key = format!("plugin.{}", configured.name);
     let rejected = supply.versions.rejection(&configured.name, &version);
+    let was_rejected = rejected.is_some();
     let problems = match rejected {
         Some(rejection) => vec![rejection.problem(format!("{key}.source"))],
         None => {
             if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
                 return Ok(unchanged(before));
             }
-            match load_version(configured, &version, bytes, supply).await {
+            match load_version(configured, &version, bytes.clone(), supply).await {
                 Ok(loaded) => return Ok(loaded),
                 Err(error) => explain(&key, error),
             }
@@ -98,6 +99,11 @@ async fn load_one(
         Some(_) | None => load_good(configured, supply, None).await,
     };
     let Some(kept) = kept else {
+        // A gateway that does not start cannot be told to try again what it remembers as bad.
+        if previous.is_none() && was_rejected {
+            let loaded = load_version(configured, &version, bytes, supply).await;
+            return loaded.map_err(|error| explain(&key, error));
+        }
         return Err(problems);
     };
     let why = problems.into_iter().next().map(|problem| {
