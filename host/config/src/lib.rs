@@ -39,6 +39,7 @@ mod address;
 mod chat;
 mod folders;
 mod listener;
+mod model;
 mod ollama;
 mod plugin;
 mod problem;
@@ -54,6 +55,7 @@ pub use self::address::Target;
 pub use self::chat::{Chat, ChatLimits, User};
 pub use self::folders::Folders;
 pub use self::listener::{Listener, Tls};
+pub use self::model::{Model, ModelPattern, ServedBy};
 pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source, in_folder};
 pub use self::problem::{Position, Problem, Problems};
 pub use self::route::{PathPattern, Route};
@@ -91,6 +93,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// Which upstreams serve which models; empty: the route's upstream serves all.
+    pub models: Vec<Model>,
     /// The plugins by name.
     pub plugins: BTreeMap<String, Plugin>,
     /// The folders that the gateway has for itself.
@@ -187,6 +191,7 @@ fn read(root: &Table<'_>) -> Config {
     let listeners = listener::listeners(root);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
+    let models = model::models(root, &upstreams);
     let folders = folders::folders(root);
     let mut plugins = plugin::plugins(root);
     plugin::add_unconfigured(root, &folders, &mut plugins);
@@ -208,6 +213,7 @@ fn read(root: &Table<'_>) -> Config {
         admin,
         listeners,
         upstreams,
+        models,
         plugins: plugins.by_name,
         folders,
         routes,

@@ -1,6 +1,7 @@
 //! Canonical requests: what the gateway itself reads from a request in OpenAI's form.
 
 use std::fmt;
+use std::ops::Range;
 
 use http::Method;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -11,6 +12,8 @@ use serde_json::value::RawValue;
 pub struct Top {
     /// `model` as JSON text, if it is a string.
     pub model: Option<String>,
+    /// Where it is in the body.
+    pub model_at: Range<usize>,
     /// Whether `stream` is `true`.
     pub stream: bool,
 }
@@ -62,9 +65,11 @@ pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
 /// [`Duplicate`] if `model` or `stream` appears twice.
 pub fn top(body: &[u8]) -> Result<Option<Top>, Duplicate> {
     let mut duplicate = None;
+    let begin = body.as_ptr().addr();
     let mut deserializer = serde_json::Deserializer::from_slice(without_mark(body));
     let seed = TopSeed {
         duplicate: &mut duplicate,
+        begin,
     };
     let top = seed
         .deserialize(&mut deserializer)
@@ -75,8 +80,22 @@ pub fn top(body: &[u8]) -> Result<Option<Top>, Duplicate> {
     }
 }
 
+/// A body with another model, given as JSON text; `None` if it is not a JSON object with a `model` that is a string.
+///
+/// Nothing else of it changes.
+#[must_use]
+pub fn with_model(body: &[u8], model: &str) -> Option<Vec<u8>> {
+    let top = top(body).ok()??;
+    top.model?;
+    let (before, rest) = body.split_at_checked(top.model_at.start)?;
+    let after = rest.get(top.model_at.len()..)?;
+    Some([before, model.as_bytes(), after].concat())
+}
+
 struct TopSeed<'d> {
     duplicate: &'d mut Option<&'static str>,
+    /// The address of the body's first byte.
+    begin: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for TopSeed<'_> {
@@ -102,6 +121,9 @@ impl<'de> Visitor<'de> for TopSeed<'_> {
                 Name::Model => {
                     let value: &RawValue = map.next_value()?;
                     models += 1;
+                    // What is raw is a part of the body itself.
+                    let start = value.get().as_ptr().addr() - self.begin;
+                    top.model_at = start..start + value.get().len();
                     top.model = value.get().starts_with('"').then(|| value.get().to_owned());
                 }
                 Name::Stream => {
@@ -166,24 +188,35 @@ mod tests {
     #[test]
     fn model_and_stream_are_read_from_the_top_level_alone() {
         let text = r#"{"messages":[{"model":"no","stream":true}],"model":"a\"b","stream":false}"#;
+        let top = read(text).expect("an object");
         assert_eq!(
-            read(text),
-            Some(Top {
-                model: Some(r#""a\"b""#.into()),
-                stream: false
-            })
+            (top.model.as_deref(), top.stream),
+            (Some(r#""a\"b""#), false)
         );
-        assert_eq!(
-            read(r#"{"stream":true}"#),
-            Some(Top {
-                model: None,
-                stream: true
-            })
-        );
+        assert_eq!(&text[top.model_at], r#""a\"b""#);
+        let top = read(r#"{"stream":true}"#).expect("an object");
+        assert_eq!((top.model, top.stream), (None, true));
         let marked = read("\u{feff}{\"stream\":true}").expect("an object");
         assert!(marked.stream);
         let odd = read(r#"{"model":7,"stream":"true"}"#).expect("an object");
         assert_eq!((odd.model, odd.stream), (None, false));
+    }
+
+    #[test]
+    fn a_model_is_replaced_where_it_is_and_nothing_else_changes() {
+        let with = |body: &str, model| with_model(body.as_bytes(), model);
+        let body = "\u{feff} {\"a\":{\"model\":\"x\"}, \"mo\\u0064el\" : \"你好\" ,\"n\":1.0}\n";
+        let expected = body.replace("\"你好\"", "\"qwen3:32b\"");
+        assert_eq!(with(body, "\"qwen3:32b\""), Some(expected.into_bytes()));
+        for body in [
+            "{}",
+            "[]",
+            "",
+            "{\"model\":7}",
+            "{\"model\":\"a\",\"model\":\"b\"}",
+        ] {
+            assert_eq!(with(body, "\"m\""), None, "{body}");
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! 1. **Route, request id, entrance**: [`Exchange::begin`] finds the route, `enter` takes one of the places before the gates.
 //! 2. **Request phases**: gates and request heads, first stage to last; then [`Exchange::admit`]; then the body, for the
 //!    stages that want to see it.
-//! 3. **Freeze**: from here on the request does not change. Each attempt works on a copy of it.
+//! 3. **Freeze**: from here on the request does not change, and the model that it asks for says who can serve it. Each attempt works
+//!    on a copy of it.
 //! 4. **Attempts**: model servers are asked, one after the other, until one of them decides the exchange.
 //! 5. **Relay**: the response goes through the stages, last to first, and to the client as it arrives.
 //! 6. **Close**: `closing`, the record, observers.
@@ -60,6 +61,7 @@ use self::deadlines::Deadlines;
 use self::halt::Halt;
 use self::record::Record;
 use crate::failure::Failure;
+use crate::models::{Models, Served};
 use crate::pipeline::{Chunk, Data, End, FailureReport, PipelineRun, Stop};
 use crate::snapshot::{Adapters, Snapshot, Tasks};
 use sluicegate_config as config;
@@ -129,6 +131,9 @@ struct Exchange {
     /// Limits and times that it began with.
     server: Arc<config::Server>,
     upstreams: Arc<HashMap<Arc<str>, Arc<Upstream>>>,
+    models: Arc<Models>,
+    /// Who serves the model that is asked for, if that decides.
+    served_by: Option<Arc<[Served]>>,
     /// All adapters, until it is known which of the upstreams can be asked.
     adapters: Option<Arc<Adapters>>,
     /// What looks after the targets.
@@ -161,6 +166,7 @@ impl Exchange {
         let body = self.request_body().await;
         // Also if a stage stopped, so that the notes say what was asked for.
         let body = self.freeze(body)?;
+        self.route_by_model()?;
         let response = self.attempts(body).await?;
         self.relay(response).await
     }

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod journal;
 pub mod lifecycle;
 pub mod listeners;
+pub mod models;
 pub mod pipeline;
 pub mod reload;
 pub mod route;

@@ -333,7 +333,7 @@ impl Control {
         let (config, seen) = off_the_workers(move || files::read(&*read, &known)).await;
         turn.seen = seen;
         let result = match config {
-            Ok(config) => self.apply_in_turn(config, &mut turn.listeners).await,
+            Ok(config) => Box::pin(self.apply_in_turn(config, &mut turn.listeners)).await,
             Err(problems) => Err(problems),
         };
         self.note(result)

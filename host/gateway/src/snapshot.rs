@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::models::Models;
 use crate::pipeline::{Pipeline, observer};
 use crate::route::{Route, Routes};
 use crate::supply::Supply;
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub upstreams: Arc<HashMap<Arc<str>, Arc<Upstream>>>,
     /// Their names, for stages that choose one.
     pub upstream_names: Arc<[Arc<str>]>,
+    /// Which upstreams serve which models.
+    pub models: Arc<Models>,
     /// The adapters of upstreams that have one, by the upstream's name.
     pub adapters: Arc<Adapters>,
     /// All plugins by their name in the configuration.
@@ -268,6 +271,7 @@ impl Prepared {
             unmatched: Arc::new(unmatched),
             upstream_names: upstreams.keys().cloned().collect(),
             upstreams: Arc::new(upstreams),
+            models: Arc::new(Models::new(&config.models)),
             adapters: Arc::new(adapters),
             plugins,
             server: Arc::new(config.server),

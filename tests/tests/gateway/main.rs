@@ -14,6 +14,7 @@ mod attempts;
 mod bad_input;
 mod bad_upstream;
 mod browsers;
+mod by_model;
 mod changes;
 mod chat;
 mod client_wire;

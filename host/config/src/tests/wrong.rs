@@ -252,3 +252,42 @@ fn suggestion_comes_with_a_slip_and_the_known_names_without() {
     let method = with("[[route]]", "[[route]]\nmethods = [\"post\"]");
     assert_eq!(only(&method).mend, "write \"POST\"");
 }
+
+#[test]
+fn wrong_models_name_their_key() {
+    for (more, key) in [
+        ("[[model]]\nupstream = \"ollama\"", "model[0]"),
+        (
+            "[[model]]\nname = \"\"\nupstream = \"ollama\"",
+            "model[0].name",
+        ),
+        ("[[model]]\nname = \"a\"", "model[0]"),
+        (
+            "[[model]]\nname = \"a\"\nupstream = \"olama\"",
+            "model[0].upstream",
+        ),
+        (
+            "[[model]]\nname = \"a\"\nupstream = \"ollama\"\nas = \"b*\"",
+            "model[0].as",
+        ),
+        (
+            "[[model]]\nname = \"a\"\nupstream = \"ollama\"\nfallback = [{ as = \"b\" }]",
+            "model[0].fallback[0]",
+        ),
+        (
+            "[[model]]\nname = \"a\"\nupstream = \"ollama\"\nfallback = [{ upstream = \"ollama\" }]",
+            "model[0]",
+        ),
+        (
+            "[[model]]\nname = \"a\"\nupstream = \"ollama\"\n[[model]]\nname = \"a\"\nupstream = \"ollama\"",
+            "model[1]",
+        ),
+        ("[model]\nname = \"a\"", "model"),
+        (
+            "[[model]]\nname = \"a\"\nupstream = \"ollama\"\nalias = \"b\"",
+            "model[0].alias",
+        ),
+    ] {
+        assert_eq!(keys(more), [key], "{more}");
+    }
+}

@@ -226,7 +226,7 @@ impl Exchange {
         self.client.set_deadline(self.deadlines.total());
 
         let request = self.attempt_request(candidate, body).await?;
-        let (mut call, mut watched) = self.watched(upstream, target).await?;
+        let (mut call, mut watched) = self.watched(candidate).await?;
         (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
         let connect = upstream.timeout.connect;
         let result = {
@@ -267,8 +267,11 @@ impl Exchange {
             upstream,
             adapter,
             target,
+            model,
             chosen,
         } = candidate;
+        let mut renamed = body.with_model(model.as_deref());
+        let body = renamed.as_mut().unwrap_or(body);
         let sent = match adapter {
             Some(plugin) => {
                 let number = self.record.attempts;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use sluicegate_contract::{Context, Identity, canonical};
 
 use self::body::{RequestBody, unreadable};
@@ -32,6 +32,9 @@ pub(super) mod body;
 /// How long the rest of a request body is read and discarded before an early response, so that a client that is still sending
 /// sees the response and not a reset connection.
 const DISCARD: Duration = Duration::from_secs(2);
+
+/// A longer name is compared with no other one. Arbitrary; those of models have a tenth of it.
+const NAME_BYTES: usize = 512;
 
 impl Exchange {
     /// Finds the route. Also returns the reason if the request is refused before any stage runs.
@@ -90,6 +93,8 @@ impl Exchange {
             core,
             server: snapshot.server.clone(),
             upstreams: snapshot.upstreams.clone(),
+            models: snapshot.models.clone(),
+            served_by: None,
             adapters: Some(snapshot.adapters.clone()),
             _tasks: snapshot.tasks.clone(),
             admitted: None,
@@ -124,6 +129,42 @@ impl Exchange {
         frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
         self.stages.release_request();
         Ok(body)
+    }
+
+    /// Finds out who serves the model that is asked for, unless a stage has chosen an upstream.
+    ///
+    /// # Errors
+    /// 404 for a model that nobody serves.
+    pub(super) fn route_by_model(&mut self) -> Result<(), Failure> {
+        let context = &self.context;
+        let pinned = context.upstream != self.record.route.upstream;
+        if pinned
+            || self.models.is_empty()
+            || !canonical::is_canonical(&context.method, &context.path)
+        {
+            return Ok(());
+        }
+        // Whether a request without a model is served is up to the adapter.
+        let name = context.note("model");
+        let Some(name) = name.and_then(|json| serde_json::from_str::<String>(json).ok()) else {
+            return Ok(());
+        };
+        let Some(served) = self.models.find(&name) else {
+            let message = if name.len() > NAME_BYTES {
+                "There is no model with such a long name.".to_owned()
+            } else {
+                let nearest = self.models.nearest(&name).join("`, `");
+                format!("There is no model `{name}`. The nearest are `{nearest}`.")
+            };
+            return Err(Failure::refused(
+                StatusCode::NOT_FOUND,
+                "model_not_found".to_owned(),
+                message,
+                Some("model".to_owned()),
+            ));
+        };
+        self.served_by = Some(served.clone());
+        Ok(())
     }
 
     /// Reads the request body. One that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other

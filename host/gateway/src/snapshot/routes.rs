@@ -58,7 +58,7 @@ pub(super) fn route(
 }
 
 /// How many sandboxes one exchange can hold that asks this upstream, and then the route's fallbacks: those of all stages, and of
-/// one adapter at a time.
+/// one adapter at a time. Where models are routed, the route's own upstream stands for all that serve one.
 pub(super) fn sandboxes(
     config: &Config,
     plugins: &BTreeMap<String, Arc<Plugin>>,
@@ -67,7 +67,11 @@ pub(super) fn sandboxes(
 ) -> usize {
     let plugin = |name: &String| plugins.get(name);
     let stages = route.pipeline.iter().filter_map(plugin);
-    let asked = std::iter::once(upstream).chain(&route.fallback);
+    let models = config.models.iter().filter(|_| *upstream == route.upstream);
+    let served = models.flat_map(|model| &model.served_by);
+    let asked = std::iter::once(upstream)
+        .chain(&route.fallback)
+        .chain(served.map(|served| &served.upstream));
     let adapters = asked.filter_map(|name| {
         let upstream = config.upstreams.get(name)?;
         plugin(upstream.adapter.as_ref()?)

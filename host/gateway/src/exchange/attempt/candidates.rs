@@ -12,6 +12,8 @@ use sluicegate_upstream::{Target, Upstream};
 /// The targets that can still be asked: those of the chosen upstream and of its fallbacks.
 pub(super) struct Candidates {
     upstreams: Vec<Asked>,
+    /// The name of the upstream that the route or a stage chose.
+    chosen: Arc<str>,
     tried: Vec<Arc<Target>>,
     left: u32,
 }
@@ -20,6 +22,8 @@ pub(super) struct Candidates {
 struct Asked {
     upstream: Arc<Upstream>,
     adapter: Option<Arc<Plugin>>,
+    /// What the model is called there, as JSON text, if it is another name than the client's.
+    model: Option<Arc<str>>,
     /// The index in its list of targets at which this exchange begins.
     turn: usize,
 }
@@ -29,6 +33,8 @@ pub(super) struct Candidate {
     pub(super) upstream: Arc<Upstream>,
     pub(super) adapter: Option<Arc<Plugin>>,
     pub(super) target: Arc<Target>,
+    /// What the model is called there, as JSON text, if it is another name than the client's.
+    pub(super) model: Option<Arc<str>>,
     /// Whether the upstream is the one that the route or a stage chose, and not a fallback.
     pub(super) chosen: bool,
 }
@@ -65,18 +71,19 @@ impl Candidates {
                 upstream: asked.upstream.clone(),
                 adapter: asked.adapter.clone(),
                 target: pick(&asked.upstream, asked.turn)?,
-                chosen: index == 0,
+                model: asked.model.clone(),
+                chosen: index == 0 && asked.upstream.name == self.chosen,
             })
         })
     }
 }
 
 impl Exchange {
-    /// The targets that can be asked: those of the upstream that the route or a stage chose, and of its fallbacks. The adapters of
-    /// others are not needed any more.
+    /// The targets that can be asked: those of the upstreams that serve the model, or else of the upstream that the route or a stage
+    /// chose, and of its fallbacks. The adapters of others are not needed any more.
     pub(super) fn candidates(&mut self) -> Result<Candidates, Failure> {
         let adapters = self.adapters.take();
-        let find = |name: &Arc<str>| {
+        let find = |name: &Arc<str>, model: Option<&Arc<str>>| {
             let upstream = self.upstreams.get(name).ok_or_else(|| {
                 Failure::new(Kind::Internal, format!("There is no upstream `{name}`."))
             })?;
@@ -84,21 +91,30 @@ impl Exchange {
             Ok::<_, Failure>(Asked {
                 upstream: upstream.clone(),
                 adapter: adapter.cloned(),
+                model: model.cloned(),
                 turn: upstream.next_turn(),
             })
         };
-        let chosen = find(&self.context.upstream)?;
-        let left = chosen.upstream.attempts;
-        let mut upstreams = vec![chosen];
-        for name in &self.record.route.fallback {
-            if *name != self.context.upstream {
-                upstreams.push(find(name)?);
+        let chosen = &self.context.upstream;
+        let upstreams = match &self.served_by {
+            Some(served) => served
+                .iter()
+                .map(|it| find(&it.upstream, it.name.as_ref()))
+                .collect::<Result<Vec<_>, _>>()?,
+            None => {
+                let fallback = self.record.route.fallback.iter();
+                std::iter::once(chosen)
+                    .chain(fallback.filter(|name| *name != chosen))
+                    .map(|name| find(name, None))
+                    .collect::<Result<Vec<_>, _>>()?
             }
-        }
+        };
+        let left = upstreams.first().map_or(0, |first| first.upstream.attempts);
         let adapters = upstreams.iter().filter_map(|asked| asked.adapter.as_ref());
         self.client.keep_adapters(adapters);
         Ok(Candidates {
             upstreams,
+            chosen: chosen.clone(),
             tried: Vec::new(),
             left,
         })

@@ -3,10 +3,10 @@
 use std::future::pending;
 
 use super::AttemptError;
+use super::candidates::Candidate;
 use crate::exchange::Exchange;
 use crate::exchange::halt::Halt;
 use sluicegate_upstream::stall::{Call, Ticket, Verdict};
-use sluicegate_upstream::{Target, Upstream};
 
 /// Whether an attempt can be taken back, and who decides that.
 pub(super) struct Watched {
@@ -48,10 +48,13 @@ impl Exchange {
     /// Begins to watch an attempt for a model. Waits while the model is being unloaded.
     pub(super) async fn watched(
         &mut self,
-        upstream: &Upstream,
-        target: &Target,
+        candidate: &Candidate,
     ) -> Result<(Option<Call>, Watched), Halt> {
-        let model = self.context.note("model");
+        let (upstream, target) = (&candidate.upstream, &candidate.target);
+        let model = candidate
+            .model
+            .as_deref()
+            .or_else(|| self.context.note("model"));
         let model = model.and_then(|json| serde_json::from_str::<String>(json).ok());
         let begun = match model {
             Some(model) => self.wait(upstream.begin_call(target, &model)).await?,

@@ -1,6 +1,7 @@
 //! The body of a frozen request, which every attempt sends again if it can.
 
 use bytes::Bytes;
+use sluicegate_contract::canonical;
 
 use crate::exchange::admission::Full;
 use crate::failure::{Failure, Kind};
@@ -34,6 +35,17 @@ impl RequestBody {
                 Some(limited) => upstream::Body::Stream(limited),
                 None => upstream::Body::full(Bytes::new()),
             },
+        }
+    }
+
+    /// The body of an attempt that asks for a model by another name, as JSON text; `None` if it stays as it is.
+    pub(in crate::exchange) fn with_model(&self, model: Option<&str>) -> Option<Self> {
+        match (self, model) {
+            (Self::Kept(bytes), Some(model)) => {
+                let renamed = canonical::with_model(bytes, model)?;
+                Some(Self::Kept(renamed.into()))
+            }
+            (Self::Kept(_) | Self::Stream(_), _) => None,
         }
     }
 
