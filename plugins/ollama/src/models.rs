@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluicegate_openai_api::models::decoded;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Text};
 
@@ -65,7 +66,7 @@ pub fn list(tags: &[u8]) -> Result<Vec<u8>, Fault> {
 /// # Errors
 /// 404 `model_not_found`, or 502 `upstream_invalid`.
 pub fn find(tags: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
-    let wanted = decode(id);
+    let wanted = decoded(id);
     let tags = read(tags)?;
     let find = |is_wanted: &dyn Fn(&str) -> bool| {
         let mut tags = tags.models.iter().flatten();
@@ -128,29 +129,6 @@ fn owner(id: &str) -> &str {
         .nth(1)
         .filter(|owner| !owner.is_empty())
         .unwrap_or("library")
-}
-
-/// Decodes percent-encoding. Malformed text stays as it is: no model has such a name.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) if bytes[at] == b'%' => {
-                out.push(byte);
-                at += 3;
-            }
-            Some(_) | None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
 /// RFC 3339 to seconds since 1970: `2026-08-01T10:00:00.123Z`, with or without a fraction, with `Z` or an offset.

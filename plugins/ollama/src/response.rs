@@ -7,7 +7,6 @@
 mod completion;
 mod frame;
 mod line;
-mod logprobs;
 mod stream;
 mod tools;
 

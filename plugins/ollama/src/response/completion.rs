@@ -1,9 +1,9 @@
 //! A whole response, if Ollama was not asked to stream.
 
+use sluicegate_openai_api::{Logprobs, NO_LOGPROBS};
 use sluicegate_plugin::Fault;
 
 use super::line::{Ending, Line, Message};
-use super::logprobs::Logprobs;
 use super::{Identity, tools};
 use crate::failure;
 
@@ -19,9 +19,9 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
     }
     let empty = Message::default();
     let message = line.message.as_ref().unwrap_or(&empty);
-    let logprobs = match Logprobs::default().of(message, line.logprobs)? {
+    let logprobs = match line.logprobs(message, &mut Logprobs::default())? {
         // Log probabilities were asked for, and there is no content.
-        None if line.logprobs.is_some() => Some("{\"content\":[],\"refusal\":null}".to_owned()),
+        None if line.has_logprobs() => Some(NO_LOGPROBS.to_owned()),
         logprobs => logprobs,
     };
     let calls = tools::read(message.tool_calls)?;

@@ -30,7 +30,7 @@ impl Frame {
         line: &Line<'_>,
         chunk: impl FnOnce(Only<'_>) -> Option<(String, &'static str)>,
     ) -> Option<Self> {
-        if line.done || line.logprobs.is_some() {
+        if line.done || line.has_logprobs() {
             return None;
         }
         let only = line.message.as_ref()?.only_text()?;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluicegate_openai_api::Logprobs;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Text};
 
@@ -21,7 +22,7 @@ pub(super) struct Line<'a> {
     prompt_eval_count: Option<u64>,
     eval_count: Option<u64>,
     #[serde(borrow)]
-    pub(super) logprobs: Option<&'a RawValue>,
+    logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -46,6 +47,28 @@ pub(super) enum Only<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// Whether the line has log probabilities, of whatever text.
+    pub(super) fn has_logprobs(&self) -> bool {
+        self.logprobs.is_some()
+    }
+
+    /// The log probabilities of the content; `None` if there are none.
+    ///
+    /// # Errors
+    /// 502 `upstream_invalid` if they are not a list of tokens.
+    pub(super) fn logprobs(
+        &self,
+        message: &Message<'_>,
+        so_far: &mut Logprobs,
+    ) -> Result<Option<String>, Fault> {
+        let Some(tokens) = self.logprobs else {
+            return Ok(None);
+        };
+        so_far
+            .of(message.content(), message.thinking().is_some(), tokens)
+            .map_err(|_| failure::nonsense())
+    }
+
     /// Reads a line.
     ///
     /// # Errors

@@ -6,11 +6,11 @@
 //! The beginning of a chunk is the same for the whole stream and is made once. Texts go into a chunk as they are in the line,
 //! so a line of content costs one scan and one copy; see also [`frame`](super::frame).
 
+use sluicegate_openai_api::Logprobs;
 use sluicegate_plugin::{Event, Fault};
 
 use super::frame::Frame;
 use super::line::{Ending, Line, Message, Only};
-use super::logprobs::Logprobs;
 use super::{Identity, tools};
 
 const OPEN_CHOICE: &str = "{\"index\":0,\"delta\":";
@@ -91,7 +91,7 @@ impl Stream {
         }
         let empty = Message::default();
         let message = line.message.as_ref().unwrap_or(&empty);
-        let logprobs = self.logprobs.of(message, line.logprobs)?;
+        let logprobs = line.logprobs(message, &mut self.logprobs)?;
         let (thinking, content) = (message.thinking(), message.content());
         self.lines += u64::from(thinking.is_some() || content.is_some());
         if let (Some(open), Some(thoughts)) = (&self.open_reasoning, thinking) {

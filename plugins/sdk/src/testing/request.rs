@@ -14,7 +14,7 @@ use crate::types::Field;
 
 /// The default upstream of the route.
 pub(super) const UPSTREAM: &str = "main";
-/// The model server of an adapter's attempt.
+/// The default model server of an adapter's attempt.
 const TARGET: &str = "http://model.test:80";
 
 /// A scripted request.
@@ -29,6 +29,7 @@ pub struct Request {
     upstreams: Vec<String>,
     notes: Vec<(String, String)>,
     info: Option<Vec<u8>>,
+    model_server: String,
 }
 
 /// Makes the context of an exchange.
@@ -52,6 +53,7 @@ impl Request {
             upstreams: Vec::new(),
             notes: Vec::new(),
             info: None,
+            model_server: TARGET.into(),
         }
     }
 
@@ -110,6 +112,13 @@ impl Request {
         self
     }
 
+    /// Replaces the address of the model server that an adapter's attempt uses, `http://model.test:80` by default.
+    #[must_use]
+    pub fn model_server(mut self, address: &str) -> Self {
+        self.model_server = address.into();
+        self
+    }
+
     /// What the model server reports about itself, for an adapter's `upstream_info`.
     #[must_use]
     pub fn info<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
@@ -149,7 +158,7 @@ impl Request {
             context,
             body: self.body.into(),
             asked: Asked {
-                target: TARGET.to_owned(),
+                target: self.model_server,
                 info: self.info,
             },
         }

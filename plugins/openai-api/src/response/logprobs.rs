@@ -1,19 +1,19 @@
-//! Log probabilities. They have the same shape as OpenAI's, but Ollama omits what is empty while OpenAI requires every key.
+//! Log probabilities. Model servers send them in OpenAI's shape, but omit what is empty while OpenAI requires every key.
 //!
-//! OpenAI's are those of the content. Ollama sends those of everything that the model generated, in the line in which it
-//! came: of its thoughts, of the marks around them, and, on lines without a text, of tokens that are held back because they
-//! may become such a mark. So the tokens of the content are found by comparing them with its text.
+//! OpenAI's are those of the content. Ollama, vLLM and llama.cpp send those of everything that the model generated, in the
+//! record in which it came: of its thoughts, of the marks around them and of its end, and, in records without a text, of
+//! tokens that are held back because they may become such a mark. So the tokens of the content are found by comparing them
+//! with its text.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Text};
 
-use super::line::Message;
-use crate::failure;
-
-/// Tokens of lines without a text that are kept for the next line. Arbitrary; a mark is a few tokens long.
+/// Tokens of records without a text that are kept for the next record. Arbitrary; a mark is a few tokens long.
 const HELD: usize = 256;
+
+/// The log probabilities of a response without content.
+pub const NONE: &str = "{\"content\":[],\"refusal\":null}";
 
 #[derive(Deserialize)]
 struct Token<'a> {
@@ -36,40 +36,39 @@ struct Shown {
 
 /// The log probabilities of one response.
 #[derive(Debug, Default)]
-pub(super) struct Logprobs {
-    /// Tokens of lines without a text, until it is known what they belong to.
+pub struct Logprobs {
+    /// Tokens of records without a text, until it is known what they belong to.
     held: Vec<Shown>,
 }
 
 impl Logprobs {
-    /// The log probabilities of a message's content as `{"content":[…],"refusal":null}`; `None` if there are none.
+    /// The log probabilities of a record's content as `{"content":[…],"refusal":null}`; `None` if it has no content.
+    ///
+    /// `content` is the content as a raw JSON string, `thinks` whether the record has thoughts, and `tokens` the list of tokens.
     ///
     /// # Errors
-    /// 502 `upstream_invalid` if it is not a list of tokens.
-    pub(super) fn of(
+    /// If `tokens` is not a list of tokens, or `content` not a string.
+    pub fn of(
         &mut self,
-        message: &Message<'_>,
-        raw: Option<&RawValue>,
-    ) -> Result<Option<String>, Fault> {
-        let Some(raw) = raw else {
-            return Ok(None);
-        };
-        let tokens: Vec<Token<'_>> =
-            serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())?;
+        content: Option<&str>,
+        thinks: bool,
+        tokens: &RawValue,
+    ) -> Result<Option<String>, serde_json::Error> {
+        let tokens: Vec<Token<'_>> = serde_json::from_str(tokens.get())?;
         let mut all = std::mem::take(&mut self.held);
         let before = all.len();
         all.extend(tokens.iter().map(Shown::of));
-        let Some(content) = message.content() else {
-            if message.thinking().is_none() {
+        let Some(content) = content else {
+            if !thinks {
                 all.drain(..all.len().saturating_sub(HELD));
                 self.held = all;
             }
             return Ok(None);
         };
-        let Text(content) = serde_json::from_str(content).map_err(|_| failure::nonsense())?;
+        let Text(content) = serde_json::from_str(content)?;
         let of_content = match made_of(&all, &content) {
             Some(tokens) => tokens,
-            None if message.thinking().is_none() => &all[before..],
+            None if !thinks => &all[before..],
             None => &[],
         };
         Ok(Some(list(of_content)))

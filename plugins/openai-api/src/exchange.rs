@@ -1,0 +1,417 @@
+//! One attempt: its endpoint, and what each phase does.
+
+use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, log};
+
+use crate::Vendor;
+use crate::config::{Settings, Streaming};
+use crate::request::{Body, Endpoint, media, thinking};
+use crate::response::{Ending, Identity, Object, Shown, Stream, complete};
+use crate::{embeddings, failure, models};
+
+/// The seconds after which a client may try again if a busy or unreachable server gives no number; arbitrary.
+const RETRY_AFTER: &str = "2";
+
+/// The state of an attempt.
+#[derive(Debug, Default)]
+pub struct State {
+    task: Task,
+    /// The status of the model server's response.
+    status: u16,
+    /// The fault that ended the stream and is still to be returned.
+    fault: Option<Fault>,
+}
+
+#[derive(Debug, Default)]
+enum Task {
+    /// No request phase has run.
+    #[default]
+    Unknown,
+    /// A request whose body has not arrived yet.
+    Asked(Endpoint),
+    Text(Box<Text>),
+    /// The model's name as JSON text.
+    Embeddings(Option<String>),
+    Models,
+    Model(String),
+}
+
+#[derive(Debug)]
+struct Text {
+    endpoint: Endpoint,
+    identity: Identity,
+    shown: Shown,
+    /// Whether the client asked for a stream.
+    wants_stream: bool,
+    /// Whether a chunk with the usage is wanted in a stream.
+    wants_usage: bool,
+    response: Response,
+}
+
+/// How the response is read.
+#[derive(Debug)]
+enum Response {
+    Pending,
+    Failed,
+    Whole,
+    Stream(Box<Stream>),
+}
+
+impl State {
+    /// The request head: sends the request to the server's endpoint.
+    ///
+    /// # Errors
+    /// 404 `not_found` for a path that is not offered; 405 for a method that it does not have.
+    pub fn request_head(
+        &mut self,
+        ctx: &Context<'_>,
+        vendor: &impl Vendor,
+    ) -> Result<RequestPlan, Fault> {
+        let path = ctx.path();
+        let rest = path.strip_prefix("/v1/").unwrap_or_default();
+        let prefix = prefix(vendor.settings(), &ctx.target());
+        if !ctx.query().is_empty() {
+            ctx.set_query("")?;
+        }
+        if let Some(endpoint) = Endpoint::of(rest) {
+            is_method(ctx, "POST")?;
+            self.task = Task::Asked(endpoint);
+            ctx.set_path(&format!("{prefix}/{rest}"))?;
+            ctx.set("content-type", "application/json")?;
+            return Ok(RequestPlan::Whole);
+        }
+        self.task = match rest.strip_prefix("models/") {
+            Some(id) if !id.is_empty() => Task::Model(id.to_owned()),
+            None if rest == "models" => Task::Models,
+            Some(_) | None => {
+                let message = format!("There is nothing at `{path}`.");
+                return Err(Fault::not_found("not_found", message));
+            }
+        };
+        is_method(ctx, "GET")?;
+        // Also for a single model: not every server has a path for it.
+        ctx.set_path(&format!("{prefix}/models"))?;
+        Ok(RequestPlan::Skip)
+    }
+
+    /// The request body.
+    ///
+    /// # Errors
+    /// 400, which names the parameter.
+    pub fn request_body(
+        &mut self,
+        ctx: &Context<'_>,
+        body: &[u8],
+        vendor: &impl Vendor,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let Task::Asked(endpoint) = self.task else {
+            return Ok(None);
+        };
+        let settings = vendor.settings();
+        let mut body = Body::read(body)?;
+        if let Some(messages) = body.get("messages") {
+            media::check(messages, &settings.media)?;
+        }
+        let model = match (ctx.note_json("model"), body.get("model")) {
+            // The name that the client used, even if this upstream has another one.
+            (Some(asked), _) => Some(asked),
+            (None, raw) => raw.map(|raw| raw.get().to_owned()),
+        };
+        if endpoint == Endpoint::Embeddings {
+            vendor.request(endpoint, &mut body)?;
+            self.task = Task::Embeddings(model);
+            return Ok(Some(body.write()));
+        }
+        let wants_stream = body.says("stream", true);
+        let options = StreamOptions::take(&mut body)?;
+        let hidden = thinking::translate(&mut body, settings.thinking)?;
+        let offers_tools = body.has("tools")
+            && body
+                .get("tool_choice")
+                .is_none_or(|raw| raw.get() != "\"none\"");
+        vendor.request(endpoint, &mut body)?;
+        let streams = (wants_stream || settings.streaming == Streaming::Always)
+            && !vendor.is_only_whole(&body);
+        body.set("stream", if streams { "true" } else { "false" });
+        if streams {
+            body.set("stream_options", options.with_usage());
+        }
+        self.task = Task::Text(Box::new(Text {
+            endpoint,
+            identity: Identity {
+                object: match endpoint {
+                    Endpoint::Chat => Object::Chat,
+                    Endpoint::Completions | Endpoint::Embeddings => Object::Text,
+                },
+                id: ctx.id(),
+                received_ms: ctx.received_ms(),
+                model: model.unwrap_or_else(|| "\"\"".to_owned()),
+            },
+            shown: Shown {
+                thoughts: if hidden {
+                    &[]
+                } else {
+                    settings.reasoning_field.names()
+                },
+                marks: settings.think_tags,
+                calls: offers_tools,
+                hidden: settings.hidden,
+            },
+            wants_stream,
+            // A client that wants one JSON response gets the usage in it: `aggregate` takes it from the stream.
+            wants_usage: options.include_usage || !wants_stream,
+            response: Response::Pending,
+        }));
+        Ok(Some(body.write()))
+    }
+
+    /// The response head.
+    ///
+    /// # Errors
+    /// 502 if the response cannot be the server's.
+    pub fn response_head(&mut self, ctx: &Context<'_>) -> Result<ResponsePlan, Fault> {
+        let status = ctx.status();
+        self.status = status;
+        if (300..400).contains(&status) {
+            return Err(failure::of_response(None, status, b""));
+        }
+        match &mut self.task {
+            Task::Unknown | Task::Asked(_) => return Ok(ResponsePlan::Skip),
+            Task::Models | Task::Model(_) | Task::Embeddings(_) => {}
+            Task::Text(text) if status >= 300 => text.response = Response::Failed,
+            Task::Text(text) => {
+                let form = form(ctx)?;
+                if form == Form::Events || text.wants_stream {
+                    // One object in place of a stream becomes a stream too.
+                    let stream = Stream::new(&text.identity, text.shown.clone(), text.wants_usage);
+                    text.response = Response::Stream(Box::new(stream));
+                    ctx.set("content-type", "text/event-stream; charset=utf-8")?;
+                    ctx.set("cache-control", "no-cache")?;
+                    return Ok(ResponsePlan::Sse);
+                }
+                text.response = Response::Whole;
+            }
+        }
+        ctx.set("content-type", "application/json")?;
+        Ok(ResponsePlan::Whole)
+    }
+
+    /// The response body, if it is not a stream.
+    ///
+    /// # Errors
+    /// The server's error, in OpenAI's form.
+    pub fn response_body(
+        &mut self,
+        ctx: &Context<'_>,
+        body: &[u8],
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        if self.status >= 300 {
+            let endpoint = match &self.task {
+                Task::Unknown | Task::Models | Task::Model(_) => None,
+                Task::Asked(endpoint) => Some(*endpoint),
+                Task::Text(text) => Some(text.endpoint),
+                Task::Embeddings(_) => Some(Endpoint::Embeddings),
+            };
+            let fault = failure::of_response(endpoint, self.status, body);
+            return Err(with_retry_after(ctx, fault));
+        }
+        Ok(match &self.task {
+            Task::Unknown | Task::Asked(_) => None,
+            Task::Models => Some(models::list(body)?),
+            Task::Model(id) => Some(models::find(body, id)?),
+            Task::Embeddings(model) => {
+                let (body, usage) = embeddings::named(body, model.as_deref())?;
+                if let Some(usage) = usage {
+                    ctx.set_note_json("usage", usage)?;
+                }
+                Some(body)
+            }
+            Task::Text(text) => {
+                let (body, ending) = complete(&text.identity, &text.shown, body)
+                    .map_err(|fault| with_retry_after(ctx, fault))?;
+                note(ctx, &ending)?;
+                Some(body)
+            }
+        })
+    }
+
+    /// Events of the stream.
+    ///
+    /// # Errors
+    /// The server's error in mid-stream, or an invalid event.
+    pub fn events(
+        &mut self,
+        ctx: &Context<'_>,
+        batch: &[Event],
+    ) -> Result<Option<Vec<Event>>, Fault> {
+        let Some(stream) = stream(&mut self.task) else {
+            return Ok(None);
+        };
+        let ended = stream.ending().is_some();
+        // One chunk per event, but the first and the last event become several.
+        let mut out = Vec::with_capacity(batch.len() + 4);
+        for event in batch {
+            if let Err(fault) = stream.push(event, &mut out) {
+                let fault = with_retry_after(ctx, fault);
+                // Events before it in the same batch must not be lost: how events are divided into batches must not matter.
+                // So they end the body, and the fault follows at its end.
+                if out.is_empty() {
+                    return Err(fault);
+                }
+                ctx.end_body()?;
+                self.fault = Some(fault);
+                return Ok(Some(out));
+            }
+        }
+        match stream.ending() {
+            Some(ending) if !ended => note(ctx, ending)?,
+            Some(_) | None => {}
+        }
+        Ok(Some(out))
+    }
+
+    /// The end of the stream.
+    ///
+    /// # Errors
+    /// The fault that ended it, or 502 `upstream_truncated` if it ended too early.
+    pub fn end(&mut self, ctx: &Context<'_>) -> Result<Vec<Event>, Fault> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let mut out = Vec::new();
+        if let Some(stream) = stream(&mut self.task).filter(|stream| stream.ending().is_none()) {
+            stream.end(&mut out)?;
+            if let Some(ending) = stream.ending() {
+                note(ctx, ending)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The end of the attempt. If the stream was cut, by either side, it notes the usage so far.
+    pub fn closed(&mut self, ctx: &Context<'_>) {
+        let Some(stream) = stream(&mut self.task).filter(|stream| stream.ending().is_none()) else {
+            return;
+        };
+        if let Err(fault) = ctx.set_note_json("usage", &stream.partial_usage()) {
+            log::warn("the usage of a cut stream could not be noted")
+                .field("error", &fault.message)
+                .write();
+        }
+    }
+}
+
+/// OpenAI's `stream_options`.
+struct StreamOptions {
+    include_usage: bool,
+    /// Other members, a comma before each.
+    others: String,
+}
+
+impl StreamOptions {
+    /// Takes them out of a body: a request that does not stream must not have them.
+    fn take(body: &mut Body<'_>) -> Result<Self, Fault> {
+        let mut options = Self {
+            include_usage: false,
+            others: String::new(),
+        };
+        if let Some(raw) = body.get("stream_options") {
+            for (name, raw) in crate::request::members("stream_options", raw)? {
+                match &*name {
+                    "include_usage" => options.include_usage = raw.get() == "true",
+                    // The usage so far in every chunk, which is left out there anyway.
+                    "continuous_usage_stats" => {}
+                    _ => {
+                        options.others.push(',');
+                        sluicegate_plugin::json::push_str(&mut options.others, &name);
+                        options.others.push(':');
+                        options.others.push_str(raw.get());
+                    }
+                }
+            }
+            body.remove("stream_options");
+        }
+        Ok(options)
+    }
+
+    fn with_usage(&self) -> String {
+        ["{\"include_usage\":true", &self.others, "}"].concat()
+    }
+}
+
+fn stream(task: &mut Task) -> Option<&mut Stream> {
+    match task {
+        Task::Text(text) => match &mut text.response {
+            Response::Stream(stream) => Some(stream),
+            Response::Pending | Response::Failed | Response::Whole => None,
+        },
+        Task::Unknown | Task::Asked(_) | Task::Embeddings(_) | Task::Models | Task::Model(_) => {
+            None
+        }
+    }
+}
+
+/// What stands before the endpoint. A path in the target's address may be a prefix of its own, which the gateway adds.
+fn prefix<'s>(settings: &'s Settings, target: &str) -> &'s str {
+    let (_, authority) = target.split_once("://").unwrap_or(("", target));
+    let has_base = authority.trim_end_matches('/').contains('/');
+    if settings.base_is_prefix && has_base {
+        return "";
+    }
+    &settings.prefix
+}
+
+fn is_method(ctx: &Context<'_>, expected: &str) -> Result<(), Fault> {
+    if ctx.method() == expected {
+        return Ok(());
+    }
+    let path = ctx.path();
+    let message = format!("`{path}` is asked with {expected}.");
+    Err(Fault::new(405, "method_not_allowed", message).field("allow", expected))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Events,
+    Json,
+}
+
+/// The form of the response. A missing content type is JSON's: the body will show.
+fn form(ctx: &Context<'_>) -> Result<Form, Fault> {
+    let value = ctx
+        .get("content-type")
+        .unwrap_or_else(|| b"application/json".into());
+    let kind = value
+        .split(|&b| b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        Ok(Form::Events)
+    } else if kind.eq_ignore_ascii_case(b"application/json") {
+        Ok(Form::Json)
+    } else {
+        Err(failure::nonsense())
+    }
+}
+
+/// The fault, with the server's `retry-after` if a retry may help.
+fn with_retry_after(ctx: &Context<'_>, fault: Fault) -> Fault {
+    let hint = ctx.get("retry-after");
+    let after = match fault.status {
+        503 => Some(hint.unwrap_or_else(|| RETRY_AFTER.into())),
+        413 | 429 => hint,
+        _ => None,
+    };
+    match after {
+        Some(after) => fault.field("retry-after", after),
+        None => fault,
+    }
+}
+
+fn note(ctx: &Context<'_>, ending: &Ending) -> Result<(), Fault> {
+    ctx.set_note("finish", ending.finish)?;
+    match &ending.usage {
+        Some(usage) => ctx.set_note_json("usage", usage),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,250 @@
+//! The request: where it goes, and its body, of which only what must differ is changed.
+
+use std::borrow::Cow;
+
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
+use sluicegate_plugin::json::{self, Kind, Members};
+
+pub mod media;
+pub mod thinking;
+
+/// What a client may ask. Everything else at a model server is for those who run it: files, adapters, other people's batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `chat/completions`
+    Chat,
+    /// `completions`
+    Completions,
+    /// `embeddings`
+    Embeddings,
+}
+
+impl Endpoint {
+    /// The endpoint of a path behind `/v1/`.
+    pub fn of(path: &str) -> Option<Self> {
+        [Self::Chat, Self::Completions, Self::Embeddings]
+            .into_iter()
+            .find(|endpoint| endpoint.path() == path)
+    }
+
+    /// The path behind `/v1/`.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "chat/completions",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+        }
+    }
+
+    /// The parameter with the text for the model.
+    pub(crate) fn of_text(endpoint: Option<Self>) -> &'static str {
+        match endpoint {
+            Some(Self::Chat) | None => "messages",
+            Some(Self::Completions) => "prompt",
+            Some(Self::Embeddings) => "input",
+        }
+    }
+}
+
+/// The most members of a body. No API has a tenth of it, and each is compared with every other one.
+const MOST_MEMBERS: usize = 512;
+
+/// A request body: its members in their order. Those that are `null` count as absent.
+#[derive(Debug)]
+pub struct Body<'a> {
+    members: Vec<(Cow<'a, str>, Member<'a>)>,
+    length: usize,
+}
+
+#[derive(Debug)]
+enum Member<'a> {
+    Given(&'a RawValue),
+    Made(String),
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// 400 `invalid_json`, which says what is wrong and where.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        if bytes.trim_ascii().is_empty() {
+            return Err(invalid_json(
+                "The request has no body; a JSON object is expected.",
+            ));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            invalid_json(format!(
+                "The request body is not UTF-8: byte {at} is not text."
+            ))
+        })?;
+        // Some tools put a byte order mark before JSON.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let Members(members) = serde_json::from_str(text).map_err(|error| explain(text, &error))?;
+        if members.len() > MOST_MEMBERS {
+            let most = format!("The request body has more than {MOST_MEMBERS} members.");
+            return Err(Fault::bad_request(most));
+        }
+        let mut body = Self {
+            members: Vec::with_capacity(members.len() + 4),
+            length: text.len(),
+        };
+        for (name, raw) in members {
+            // The last one counts, as in Python.
+            body.remove(&name);
+            if Kind::of(raw) != Kind::Null {
+                body.members.push((name, Member::Given(raw)));
+            }
+        }
+        Ok(body)
+    }
+
+    /// A member as the client sent it; `None` also if it has been changed.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.members
+            .iter()
+            .find_map(|(known, member)| match member {
+                Member::Given(raw) if known == name => Some(*raw),
+                Member::Given(_) | Member::Made(_) => None,
+            })
+    }
+
+    /// Whether there is such a member.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(known, _)| known == name)
+    }
+
+    /// Whether a member is a boolean of this value.
+    pub fn says(&self, name: &str, value: bool) -> bool {
+        let word = if value { "true" } else { "false" };
+        self.get(name).is_some_and(|raw| raw.get() == word)
+    }
+
+    /// Sets a member to JSON text.
+    pub fn set(&mut self, name: &'static str, json: impl Into<String>) {
+        let made = Member::Made(json.into());
+        match self.members.iter_mut().find(|(known, _)| known == name) {
+            Some((_, member)) => *member = made,
+            None => self.members.push((Cow::Borrowed(name), made)),
+        }
+    }
+
+    /// Removes a member; `false` if there is none.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.members.len();
+        self.members.retain(|(known, _)| known != name);
+        self.members.len() < before
+    }
+
+    /// The names of the members.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
+    }
+
+    /// The body as JSON text.
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = String::with_capacity(self.length + 256);
+        out.push('{');
+        for (at, (name, member)) in self.members.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            json::push_str(&mut out, name);
+            out.push(':');
+            out.push_str(match member {
+                Member::Given(raw) => raw.get(),
+                Member::Made(json) => json,
+            });
+        }
+        out.push('}');
+        out.into_bytes()
+    }
+}
+
+fn explain(text: &str, error: &serde_json::Error) -> Fault {
+    match (error.classify(), serde_json::from_str::<&RawValue>(text)) {
+        (Category::Data, Ok(raw)) => {
+            let kind = Kind::of(raw).with_article();
+            invalid_json(format!("The request body must be an object, not {kind}."))
+        }
+        (Category::Data | Category::Syntax | Category::Eof | Category::Io, _) => {
+            invalid_json(format!("The request body is not JSON: {error}."))
+        }
+    }
+}
+
+fn invalid_json(message: impl Into<String>) -> Fault {
+    Fault::bad_request(message).code("invalid_json")
+}
+
+/// 400 `invalid_type`.
+pub fn wrong_type(param: &str, expected: &str, raw: &RawValue) -> Fault {
+    let kind = Kind::of(raw).with_article();
+    Fault::bad_request(format!("`{param}` must be {expected}, not {kind}."))
+        .code("invalid_type")
+        .param(param)
+}
+
+/// 400 `unsupported_value`.
+pub fn unsupported(param: &str, message: impl Into<String>) -> Fault {
+    Fault::bad_request(message)
+        .code("unsupported_value")
+        .param(param)
+}
+
+/// The members of an object; those that are `null` count as absent.
+///
+/// # Errors
+/// 400 `invalid_type` for anything else.
+pub fn members<'a>(
+    param: &str,
+    raw: &'a RawValue,
+) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, Fault> {
+    let Members(mut members) =
+        serde_json::from_str(raw.get()).map_err(|_| wrong_type(param, "an object", raw))?;
+    members.retain(|(_, raw)| Kind::of(raw) != Kind::Null);
+    Ok(members)
+}
+
+/// The elements of an array.
+///
+/// # Errors
+/// 400 `invalid_type` for anything else.
+pub fn elements<'a>(param: &str, raw: &'a RawValue) -> Result<Vec<&'a RawValue>, Fault> {
+    serde_json::from_str(raw.get()).map_err(|_| wrong_type(param, "an array", raw))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_keeps_what_is_not_changed() {
+        let text = r#" {"a": 1.50, "b": null, "\u0063": [ 1 ], "a": "x", "d": {}} "#;
+        let mut body = Body::read(text.as_bytes()).expect("JSON");
+        assert_eq!(body.names().collect::<Vec<_>>(), ["c", "a", "d"]);
+        body.set("a", "2");
+        body.set("e", "true");
+        assert!(body.remove("d") && !body.remove("d") && !body.has("b"));
+        assert_eq!(body.get("a").map(RawValue::get), None);
+        assert_eq!(body.write(), br#"{"c":[ 1 ],"a":2,"e":true}"#);
+    }
+
+    #[test]
+    fn what_is_no_body_is_explained() {
+        for (body, part) in [
+            (b"".as_slice(), "no body"),
+            (b"[]", "not an array"),
+            (b"{\"a\":", "line 1 column 5"),
+            (b"{\"a\":\"\xff\"}", "byte 6"),
+            (b"{}{}", "not JSON"),
+        ] {
+            let fault = Body::read(body).expect_err("refused");
+            assert_eq!((fault.status, &*fault.code), (400, "invalid_json"));
+            assert!(fault.message.contains(part), "{fault}");
+        }
+    }
+}
