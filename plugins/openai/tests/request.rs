@@ -1,0 +1,53 @@
+//! Requests: what goes to the server, and what is refused before.
+
+use serde_json::json;
+use sluicegate_openai::Openai;
+use sluicegate_openai_api::testing;
+use sluicegate_plugin::testing::{Bench, Request};
+
+#[test]
+fn every_request_is_changed_only_where_it_must_be() {
+    testing::check_requests::<Openai>(include_str!("fixtures/requests.json"));
+}
+
+#[test]
+fn only_what_clients_may_ask_is_offered() {
+    let bench = Bench::<Openai>::load(json!({})).expect("loads");
+    for (request, status, code) in [
+        (Request::post("/v1/files"), 404, "not_found"),
+        (Request::post("/v1/chat/completions/"), 404, "not_found"),
+        (Request::post("/v1/load_lora_adapter"), 404, "not_found"),
+        (Request::post("/tokenize"), 404, "not_found"),
+        (Request::get("/v1/models/"), 404, "not_found"),
+        (
+            Request::get("/v1/chat/completions"),
+            405,
+            "method_not_allowed",
+        ),
+        (
+            Request::new("DELETE", "/v1/models/mine"),
+            405,
+            "method_not_allowed",
+        ),
+    ] {
+        let fault = bench
+            .send(request)
+            .expect_err("refused")
+            .fault
+            .expect("a fault");
+        assert_eq!((fault.status, &*fault.code), (status, code), "{fault}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_is_refused() {
+    for (config, part) in [
+        (json!({"prefix": "v1"}), "prefix"),
+        (json!({"prefix": "/v1?a"}), "prefix"),
+        (json!({"media-hosts": ["https://a.test"]}), "media-hosts"),
+        (json!({"thinking": "hard"}), "hard"),
+    ] {
+        let error = Bench::<Openai>::load(config).expect_err("refused");
+        assert!(error.contains(part), "{error}");
+    }
+}
