@@ -128,6 +128,7 @@ impl State {
             && body
                 .get("tool_choice")
                 .is_none_or(|raw| raw.get() != "\"none\"");
+        let has_functions = body.has("functions");
         vendor.request(endpoint, &mut body)?;
         let streams = (wants_stream || settings.streaming == Streaming::Always)
             && !vendor.is_only_whole(&body);
@@ -154,6 +155,7 @@ impl State {
                 },
                 marks: settings.think_tags,
                 calls: offers_tools,
+                functions: has_functions && !body.has("functions"),
                 hidden: settings.hidden,
             },
             wants_stream,

@@ -38,7 +38,8 @@ pub trait Vendor {
     /// What its configuration decides.
     fn settings(&self) -> &Settings;
 
-    /// Changes a request so that the server takes it as OpenAI would.
+    /// Changes a request so that the server takes it as OpenAI would. If it replaces the deprecated `functions` by `tools`, the
+    /// client gets a `function_call`.
     ///
     /// # Errors
     /// 400 for what the server cannot do.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind, Members};
 
+pub mod history;
 pub mod media;
 pub mod thinking;
 
@@ -112,6 +113,15 @@ impl<'a> Body<'a> {
             })
     }
 
+    /// The JSON text of a member, whether it has been changed or not.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let (_, member) = self.members.iter().find(|(known, _)| known == name)?;
+        Some(match member {
+            Member::Given(raw) => raw.get(),
+            Member::Made(json) => json,
+        })
+    }
+
     /// Whether there is such a member.
     pub fn has(&self, name: &str) -> bool {
         self.members.iter().any(|(known, _)| known == name)
@@ -119,8 +129,7 @@ impl<'a> Body<'a> {
 
     /// Whether a member is a boolean of this value.
     pub fn says(&self, name: &str, value: bool) -> bool {
-        let word = if value { "true" } else { "false" };
-        self.get(name).is_some_and(|raw| raw.get() == word)
+        self.text(name) == Some(if value { "true" } else { "false" })
     }
 
     /// Sets a member to JSON text.

@@ -58,6 +58,8 @@ pub struct Shown {
     pub marks: bool,
     /// Whether a whole message may have the text of a tool call in its content, because the call is incomplete.
     pub calls: bool,
+    /// Whether the client asked with the deprecated `functions`, so that a call is a `function_call`.
+    pub functions: bool,
     /// Members that are never shown.
     pub hidden: &'static [&'static str],
 }
@@ -89,6 +91,12 @@ enum Piece<'a> {
     },
     /// More arguments of a call: the inside of a JSON string.
     Arguments { at: usize, arguments: Cow<'a, str> },
+    /// A call, or a fragment of one, for a client that asked with `functions`. `name` is a JSON string, `arguments` the inside
+    /// of one.
+    Function {
+        name: Option<Cow<'a, str>>,
+        arguments: Cow<'a, str>,
+    },
     /// Any other member of the message.
     Member(Cow<'a, str>, &'a RawValue),
     /// The last piece.
@@ -159,4 +167,17 @@ fn write_call(out: &mut String, id: &str, name: &str, arguments: &str) {
     ] {
         out.push_str(text);
     }
+}
+
+/// Appends the member `function_call`.
+fn write_function(out: &mut String, name: Option<&str>, arguments: &str) {
+    out.push_str("\"function_call\":{");
+    if let Some(name) = name {
+        out.push_str("\"name\":");
+        out.push_str(name);
+        out.push(',');
+    }
+    out.push_str("\"arguments\":\"");
+    out.push_str(arguments);
+    out.push_str("\"}");
 }

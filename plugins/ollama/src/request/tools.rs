@@ -1,9 +1,8 @@
 //! Tools that are offered to the model, and calls that it made earlier in the conversation.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluicegate_openai_api::request::history::object;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
@@ -196,52 +195,11 @@ fn write_function<'a>(
     out.push_str(",\"name\":");
     out.push_str(name.get());
     out.push_str(",\"arguments\":");
-    write_arguments(out, function.arguments);
+    match function.arguments {
+        // Ollama accepts nothing else.
+        Some(arguments) => out.push_str(&object(arguments)),
+        None => out.push_str("{}"),
+    }
     out.push_str("}}");
     Ok(name)
-}
-
-/// The most layers of JSON in JSON that are unwrapped; models have been seen to write two.
-const LAYERS: u8 = 4;
-
-/// Appends arguments as an object, because Ollama accepts nothing else. In OpenAI's API they are text that holds JSON; some
-/// clients send the object itself, and many send "" for a tool without parameters.
-///
-/// Anything other than an object was a model's mistake. It is part of every later request of the conversation and must not
-/// make them fail, so it is passed on as a member of an object.
-fn write_arguments(out: &mut String, raw: Option<&RawValue>) {
-    let Some(raw) = raw else {
-        out.push_str("{}");
-        return;
-    };
-    if Kind::of(raw) == Kind::Object {
-        out.push_str(raw.get());
-        return;
-    }
-    let text = json::text(raw);
-    match text.as_deref().and_then(|text| object_in(text, LAYERS)) {
-        Some(object) => out.push_str(&object),
-        None => {
-            out.push_str("{\"arguments\":");
-            out.push_str(raw.get());
-            out.push('}');
-        }
-    }
-}
-
-/// The object that a text holds, perhaps wrapped in further texts. An empty text and `null` are the empty object.
-fn object_in(text: &str, layers: u8) -> Option<Cow<'_, str>> {
-    let text = text.trim();
-    if text.is_empty() || text == "null" {
-        return Some(Cow::Borrowed("{}"));
-    }
-    let inner: &RawValue = serde_json::from_str(text).ok()?;
-    match Kind::of(inner) {
-        Kind::Object => Some(Cow::Borrowed(inner.get())),
-        Kind::String if layers > 0 => {
-            let object = object_in(&json::text(inner)?, layers - 1)?.into_owned();
-            Some(Cow::Owned(object))
-        }
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Array | Kind::String => None,
-    }
 }

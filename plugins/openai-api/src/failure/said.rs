@@ -75,9 +75,13 @@ impl Said {
 
     /// Makes a sentence of a framework's list of mistakes, and a parameter of its place.
     fn tidy(&mut self) {
-        if let Some((text, place)) = first_mistake(&self.text) {
-            self.text = text;
-            self.param = place.or(self.param.take());
+        if let Some((text, at)) = first_mistake(&self.text) {
+            let at = at.map(|at| place(&at)).filter(|at| !at.is_empty());
+            self.text = match &at {
+                Some(at) => format!("`{at}`: {text}."),
+                None => text,
+            };
+            self.param = at.or(self.param.take());
         }
         if let Some((text, _)) = self.text.split_once(" (parameter=") {
             self.text = text.to_owned();
@@ -98,7 +102,7 @@ impl Said {
 
     /// The code of a client's mistake.
     pub(super) fn kind_of_mistake(&self) -> &'static str {
-        if self.text.ends_with("Field required") && self.param.is_some() {
+        if self.text.ends_with(": Field required.") && self.param.is_some() {
             "missing_required_parameter"
         } else if self.param.is_some() {
             "invalid_value"
@@ -199,10 +203,10 @@ mod tests {
         for (body, text, param) in [
             (
                 dictionary,
-                "Input should be 'function'",
+                "`tools[0].type`: Input should be 'function'.",
                 Some("tools[0].type"),
             ),
-            (own, "Input should be 'text'", Some("messages")),
+            (own, "`messages`: Input should be 'text'.", Some("messages")),
             (list, "must be 1", None),
         ] {
             let said = Said::of(400, body);

@@ -99,6 +99,9 @@ impl Choice {
         if let Some(reason) = reason {
             self.end(reason, &mut out);
         }
+        if shown.functions {
+            out = out.into_iter().filter_map(as_function).collect();
+        }
         Ok(out)
     }
 
@@ -158,6 +161,25 @@ impl Choice {
         self.finish = Some(reason);
         out.push(Piece::Finish(reason));
     }
+}
+
+/// A piece for a client that asked with `functions`, which knows only one call.
+fn as_function(piece: Piece<'_>) -> Option<Piece<'_>> {
+    Some(match piece {
+        Piece::Call { at, .. } | Piece::Arguments { at, .. } if at > 0 => return None,
+        Piece::Call {
+            name, arguments, ..
+        } => Piece::Function {
+            name: Some(name),
+            arguments,
+        },
+        Piece::Arguments { arguments, .. } => Piece::Function {
+            name: None,
+            arguments,
+        },
+        Piece::Finish("tool_calls") => Piece::Finish("function_call"),
+        piece => piece,
+    })
 }
 
 /// The text before a call that begins in a JSON string and does not end; `None` if there is no such call.

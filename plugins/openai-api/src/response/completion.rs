@@ -5,7 +5,7 @@ use sluicegate_plugin::Fault;
 use super::part::{Extra, Record};
 use super::{
     Choice, Ending, Identity, MOST_CHOICES, NO_LOGPROBS, Object, Piece, Shown, usage, write_call,
-    write_member,
+    write_function, write_member,
 };
 use crate::failure;
 
@@ -17,6 +17,8 @@ struct Written<'a> {
     thoughts: Option<String>,
     /// Id, name and arguments of each.
     calls: Vec<[String; 3]>,
+    /// Name and arguments, for a client that asked with `functions`.
+    function: Option<[String; 2]>,
     /// Other members of the message, a comma before each.
     members: String,
     has_refusal: bool,
@@ -111,6 +113,14 @@ impl Written<'_> {
                     known.push_str(&arguments);
                 }
             }
+            Piece::Function { name, arguments } => {
+                if let Some(name) = name {
+                    self.function = Some([name.into_owned(), String::new()]);
+                }
+                if let Some([_, known]) = &mut self.function {
+                    known.push_str(&arguments);
+                }
+            }
             Piece::Member(name, raw) => {
                 self.has_refusal |= name == "refusal";
                 self.members.push(',');
@@ -121,7 +131,8 @@ impl Written<'_> {
     }
 
     fn write(&self, out: &mut String, shown: &Shown) {
-        let says_something_else = self.thoughts.is_some() || !self.calls.is_empty();
+        let says_something_else =
+            self.thoughts.is_some() || !self.calls.is_empty() || self.function.is_some();
         let without = if says_something_else { "null" } else { "\"\"" };
         out.push_str("{\"index\":");
         sluicegate_plugin::json::push_u64(out, self.index);
@@ -141,6 +152,10 @@ impl Written<'_> {
         }
         if !self.calls.is_empty() {
             out.push(']');
+        }
+        if let Some([name, arguments]) = &self.function {
+            out.push(',');
+            write_function(out, Some(name), arguments);
         }
         out.push_str(&self.members);
         let none = if self.has_logprobs {

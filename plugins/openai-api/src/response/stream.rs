@@ -7,7 +7,8 @@ use sluicegate_plugin::{Event, Fault};
 
 use super::part::{Extra, Part, Record};
 use super::{
-    Choice, Ending, Identity, MOST_CHOICES, Object, Piece, Shown, usage, write_call, write_member,
+    Choice, Ending, Identity, MOST_CHOICES, Object, Piece, Shown, usage, write_call,
+    write_function, write_member,
 };
 use crate::failure;
 
@@ -197,6 +198,9 @@ impl Stream {
             }
             Piece::Thoughts(text) => self.shown.write_thoughts(&mut delta, &text),
             Piece::Member(name, raw) => write_member(&mut delta, &name, raw.get()),
+            Piece::Function { name, arguments } => {
+                write_function(&mut delta, name.as_deref(), &arguments);
+            }
             Piece::Call {
                 at,
                 id,
