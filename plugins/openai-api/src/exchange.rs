@@ -4,6 +4,7 @@ use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, log};
 
 use crate::Vendor;
 use crate::config::{Settings, Streaming};
+use crate::request::stream_options::StreamOptions;
 use crate::request::{Body, Endpoint, media, thinking};
 use crate::response::{Ending, Identity, Object, Shown, Stream, complete};
 use crate::{embeddings, failure, models};
@@ -129,9 +130,12 @@ impl State {
                 .get("tool_choice")
                 .is_none_or(|raw| raw.get() != "\"none\"");
         let has_functions = body.has("functions");
-        vendor.request(endpoint, &mut body)?;
+        let habits = vendor.request(endpoint, &mut body)?;
         let streams = (wants_stream || settings.streaming == Streaming::Always)
             && !vendor.is_only_whole(&body);
+        if let Some([whole, streamed]) = habits.paths {
+            ctx.set_path(if streams { streamed } else { whole })?;
+        }
         body.set("stream", if streams { "true" } else { "false" });
         if streams {
             body.set("stream_options", options.with_usage());
@@ -157,6 +161,7 @@ impl State {
                 calls: offers_tools,
                 functions: has_functions && !body.has("functions"),
                 hidden: settings.hidden,
+                habits,
             },
             wants_stream,
             // A client that wants one JSON response gets the usage in it: `aggregate` takes it from the stream.
@@ -182,6 +187,11 @@ impl State {
             Task::Text(text) if status >= 300 => text.response = Response::Failed,
             Task::Text(text) => {
                 let form = form(ctx)?;
+                let habits = &mut text.shown.habits;
+                if let Some([prompt, completion]) = habits.counters.filter(|_| form == Form::Json) {
+                    let number = |name: &str| ctx.get_str(name)?.trim().parse().ok();
+                    habits.counted = number(prompt).zip(number(completion));
+                }
                 if form == Form::Events || text.wants_stream {
                     // One object in place of a stream becomes a stream too.
                     let stream = Stream::new(&text.identity, text.shown.clone(), text.wants_usage);
@@ -205,6 +215,7 @@ impl State {
         &mut self,
         ctx: &Context<'_>,
         body: &[u8],
+        vendor: &impl Vendor,
     ) -> Result<Option<Vec<u8>>, Fault> {
         if self.status >= 300 {
             let endpoint = match &self.task {
@@ -216,10 +227,11 @@ impl State {
             let fault = failure::of_response(endpoint, self.status, body);
             return Err(with_retry_after(ctx, fault));
         }
+        let length = vendor.context_length(ctx);
         Ok(match &self.task {
             Task::Unknown | Task::Asked(_) => None,
-            Task::Models => Some(models::list(body)?),
-            Task::Model(id) => Some(models::find(body, id)?),
+            Task::Models => Some(models::list(body, length)?),
+            Task::Model(id) => Some(models::find(body, id, length)?),
             Task::Embeddings(model) => {
                 let (body, usage) = embeddings::named(body, model.as_deref())?;
                 if let Some(usage) = usage {
@@ -264,9 +276,11 @@ impl State {
                 return Ok(Some(out));
             }
         }
-        match stream.ending() {
-            Some(ending) if !ended => note(ctx, ending)?,
-            Some(_) | None => {}
+        if let Some(ending) = stream.ending().filter(|_| !ended) {
+            note(ctx, ending)?;
+            if stream.is_cut() {
+                ctx.end_body()?;
+            }
         }
         Ok(Some(out))
     }
@@ -299,44 +313,6 @@ impl State {
                 .field("error", &fault.message)
                 .write();
         }
-    }
-}
-
-/// OpenAI's `stream_options`.
-struct StreamOptions {
-    include_usage: bool,
-    /// Other members, a comma before each.
-    others: String,
-}
-
-impl StreamOptions {
-    /// Takes them out of a body: a request that does not stream must not have them.
-    fn take(body: &mut Body<'_>) -> Result<Self, Fault> {
-        let mut options = Self {
-            include_usage: false,
-            others: String::new(),
-        };
-        if let Some(raw) = body.get("stream_options") {
-            for (name, raw) in crate::request::members("stream_options", raw)? {
-                match &*name {
-                    "include_usage" => options.include_usage = raw.get() == "true",
-                    // The usage so far in every chunk, which is left out there anyway.
-                    "continuous_usage_stats" => {}
-                    _ => {
-                        options.others.push(',');
-                        sluicegate_plugin::json::push_str(&mut options.others, &name);
-                        options.others.push(':');
-                        options.others.push_str(raw.get());
-                    }
-                }
-            }
-            body.remove("stream_options");
-        }
-        Ok(options)
-    }
-
-    fn with_usage(&self) -> String {
-        ["{\"include_usage\":true", &self.others, "}"].concat()
     }
 }
 

@@ -40,8 +40,7 @@ pub fn of_response(endpoint: Option<Endpoint>, status: u16, body: &[u8]) -> Faul
 /// An error in mid-stream, the data of an event.
 pub fn of_event(data: &str) -> Fault {
     let said = Said::of(500, data);
-    let status = said.status.unwrap_or(500);
-    mapped(None, status, said)
+    mapped(None, said.status_of_event(), said)
 }
 
 /// An invalid response.
@@ -130,7 +129,7 @@ fn by_status(endpoint: Option<Endpoint>, status: u16, said: &Said, text: String)
         ),
         503 if said.is_own => Fault::new(503, "upstream_busy", or("The model server is busy.")),
         // Cloudflare uses 520 to 530 for a server that it cannot reach.
-        408 | 502..=504 | 520..=530 => {
+        408 | 424 | 502..=504 | 520..=530 => {
             unavailable("A proxy before the model server cannot reach it at the moment.")
         }
         400..=499 => Fault::bad_request(or(

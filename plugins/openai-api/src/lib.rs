@@ -27,11 +27,11 @@ pub mod response;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
-pub use response::{Logprobs, NO_LOGPROBS};
+pub use response::{Habits, Logprobs, NO_LOGPROBS, Translate};
 
 use config::Settings;
 use request::{Body, Endpoint};
-use sluicegate_plugin::Fault;
+use sluicegate_plugin::{Context, Fault};
 
 /// The rules of a kind of model server.
 pub trait Vendor {
@@ -39,18 +39,24 @@ pub trait Vendor {
     fn settings(&self) -> &Settings;
 
     /// Changes a request so that the server takes it as OpenAI would. If it replaces the deprecated `functions` by `tools`, the
-    /// client gets a `function_call`.
+    /// client gets a `function_call`. What is returned is what the server does otherwise than others in its response.
     ///
     /// # Errors
     /// 400 for what the server cannot do.
-    fn request(&self, endpoint: Endpoint, body: &mut Body<'_>) -> Result<(), Fault> {
+    fn request(&self, endpoint: Endpoint, body: &mut Body<'_>) -> Result<Habits, Fault> {
         let _ = (endpoint, body);
-        Ok(())
+        Ok(Habits::default())
     }
 
     /// Whether the server would refuse this request, or serve it badly, if it were asked for a stream. The response to a client
     /// that wants a stream is then made of one object.
     fn is_only_whole(&self, body: &Body<'_>) -> bool;
+
+    /// The length of its models' context in tokens, if the server tells it elsewhere than in its list of models.
+    fn context_length(&self, ctx: &Context<'_>) -> Option<u64> {
+        let _ = ctx;
+        None
+    }
 }
 
 /// Makes a plugin of a type that implements `Vendor` and `Plugin` with `State` as its state.
@@ -91,7 +97,7 @@ macro_rules! adapter {
                 ctx: &::sluicegate_plugin::Context<'_>,
                 body: Vec<u8>,
             ) -> Result<Option<Vec<u8>>, ::sluicegate_plugin::Stop> {
-                Ok(state.response_body(ctx, &body)?)
+                Ok(state.response_body(ctx, &body, self)?)
             }
         }
 

@@ -25,27 +25,27 @@ const META_LENGTHS: [&str; 2] = ["n_ctx", "n_ctx_train"];
 /// Owners that only name the server's software.
 const SOFTWARE: [&str; 5] = ["vllm", "llamacpp", "sglang", "tgi", "library"];
 
-/// All models as OpenAI's list.
+/// All models as OpenAI's list. `length` is the length of the context where an entry has none.
 ///
 /// # Errors
 /// 502 `upstream_invalid`.
-pub fn list(body: &[u8]) -> Result<Vec<u8>, Fault> {
+pub fn list(body: &[u8], length: Option<u64>) -> Result<Vec<u8>, Fault> {
     let mut out = String::from("{\"object\":\"list\",\"data\":[");
     for (at, entry) in read(body)?.iter().enumerate() {
         if at > 0 {
             out.push(',');
         }
-        entry.write(&mut out);
+        entry.write(&mut out, length);
     }
     out.push_str("]}");
     Ok(out.into_bytes())
 }
 
-/// One model. `id` is the rest of the path, percent-encoded.
+/// One model. `id` is the rest of the path, percent-encoded; `length` as in [`list`].
 ///
 /// # Errors
 /// 404 `model_not_found`, or 502 `upstream_invalid`.
-pub fn find(body: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
+pub fn find(body: &[u8], id: &str, length: Option<u64>) -> Result<Vec<u8>, Fault> {
     let wanted = decoded(id);
     let entries = read(body)?;
     let Some(entry) = entries.iter().find(|entry| entry.id == wanted) else {
@@ -54,7 +54,7 @@ pub fn find(body: &[u8], id: &str) -> Result<Vec<u8>, Fault> {
         return Err(Fault::not_found("model_not_found", message).param("model"));
     };
     let mut out = String::with_capacity(128);
-    entry.write(&mut out);
+    entry.write(&mut out, length);
     Ok(out.into_bytes())
 }
 
@@ -115,7 +115,7 @@ impl<'a> Entry<'a> {
         Some(raw)
     }
 
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut String, length: Option<u64>) {
         out.push_str("{\"id\":");
         json::push_str(out, &self.id);
         out.push_str(",\"object\":\"model\",\"created\":");
@@ -126,9 +126,11 @@ impl<'a> Entry<'a> {
         out.push_str(",\"owned_by\":");
         let owner = self.get("owned_by").and_then(json::text);
         let owner = owner.filter(|owner| !owner.is_empty() && !SOFTWARE.contains(&&**owner));
+        // TGI names the model.
+        let owner = owner.filter(|owner| **owner != *self.id);
         let space = self.id.rsplit('/').nth(1).filter(|space| !space.is_empty());
         json::push_str(out, owner.as_deref().or(space).unwrap_or("library"));
-        if let Some(length) = self.context_length() {
+        if let Some(length) = self.context_length().or(length) {
             out.push_str(",\"context_length\":");
             json::push_u64(out, length);
         }

@@ -9,7 +9,10 @@ use sluicegate_plugin::json::{self, Kind, Members};
 
 pub mod history;
 pub mod media;
+pub mod stop;
+pub(crate) mod stream_options;
 pub mod thinking;
+pub mod tools;
 
 /// What a client may ask. Everything else at a model server is for those who run it: files, adapters, other people's batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +141,19 @@ impl<'a> Body<'a> {
         match self.members.iter_mut().find(|(known, _)| known == name) {
             Some((_, member)) => *member = made,
             None => self.members.push((Cow::Borrowed(name), made)),
+        }
+    }
+
+    /// Changes the JSON text of every member for which there is another one.
+    pub fn change_all(&mut self, change: impl Fn(&str) -> Option<String>) {
+        for (_, member) in &mut self.members {
+            let changed = change(match member {
+                Member::Given(raw) => raw.get(),
+                Member::Made(json) => json,
+            });
+            if let Some(json) = changed {
+                *member = Member::Made(json);
+            }
         }
     }
 

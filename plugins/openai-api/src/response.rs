@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
 
 mod calls;
 mod choice;
@@ -14,6 +15,7 @@ mod finish;
 mod logprobs;
 mod part;
 mod split;
+mod stops;
 mod stream;
 mod usage;
 
@@ -62,6 +64,34 @@ pub struct Shown {
     pub functions: bool,
     /// Members that are never shown.
     pub hidden: &'static [&'static str],
+    /// What the server does otherwise than others in responses to this request.
+    pub habits: Habits,
+}
+
+/// Makes a chunk or a completion of OpenAI's API.
+pub type Translate = fn(&str) -> Result<String, Fault>;
+
+/// What a server does otherwise than others in its response to a request.
+#[derive(Clone, Debug, Default)]
+pub struct Habits {
+    /// The paths of its own API that it is asked at, for one object and for a stream, if it is not asked at OpenAI's path.
+    pub paths: Option<[&'static str; 2]>,
+    /// Makes a chunk or a completion of OpenAI's API of what the server sends, if it is not asked at OpenAI's path.
+    pub translate: Option<Translate>,
+    /// Stop sequences that it leaves in the text.
+    pub stops: Vec<String>,
+    /// The most tokens of a stream, if it may send more: each record is one.
+    pub most_tokens: Option<u64>,
+    /// The most tokens of a whole response, if its finish reason does not tell that they were all used.
+    pub full_at: Option<u64>,
+    /// Whether its ids of calls are the same in every response.
+    pub repeats_ids: bool,
+    /// Whether the last text of a streamed `text_completion` is the mark of the end.
+    pub shows_end: bool,
+    /// The header fields with the tokens of the prompt and of the response, if the usage in a whole response may be wrong.
+    pub counters: Option<[&'static str; 2]>,
+    /// What these fields say.
+    pub counted: Option<(u64, u64)>,
 }
 
 /// How a response ended.
@@ -126,6 +156,21 @@ impl Identity {
     }
 }
 
+impl Habits {
+    fn translated<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, Fault> {
+        match self.translate {
+            Some(translate) => translate(text).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(text)),
+        }
+    }
+
+    /// Whether a whole response has as many tokens as it may have.
+    fn is_full(&self) -> bool {
+        let counted = self.counted.zip(self.full_at);
+        counted.is_some_and(|((_, completion), most)| completion >= most)
+    }
+}
+
 impl Shown {
     /// Appends members, a comma before each.
     fn write_extra(&self, out: &mut String, extra: &Extra<'_>) {
@@ -134,6 +179,14 @@ impl Shown {
                 out.push(',');
                 write_member(out, name, raw.get());
             }
+        }
+    }
+
+    /// The usage of a response; `None` if the server gives none.
+    fn usage(&self, raw: Option<&RawValue>) -> Option<String> {
+        match self.habits.counted {
+            Some((prompt, completion)) => Some(usage::of(prompt, completion)),
+            None => raw.and_then(usage::normal),
         }
     }
 

@@ -12,7 +12,7 @@ use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
 use sluicegate_openai_api::exchange::State;
 use sluicegate_openai_api::request::thinking::Dialect;
 use sluicegate_openai_api::request::{Body, Endpoint};
-use sluicegate_openai_api::{Vendor, adapter};
+use sluicegate_openai_api::{Habits, Vendor, adapter};
 use sluicegate_plugin::{Fault, Manifest, Plugin, log};
 
 pub mod request;
@@ -98,7 +98,7 @@ impl Vendor for Vllm {
         &self.settings
     }
 
-    fn request(&self, endpoint: Endpoint, body: &mut Body<'_>) -> Result<(), Fault> {
+    fn request(&self, endpoint: Endpoint, body: &mut Body<'_>) -> Result<Habits, Fault> {
         let is_set = |name: &&&str| body.has(name);
         let dropped: Vec<&str> = self.guarded.iter().filter(is_set).copied().collect();
         if !dropped.is_empty() {
@@ -110,10 +110,11 @@ impl Vendor for Vllm {
                 .write();
         }
         match endpoint {
-            Endpoint::Chat => request::mend_chat(body),
-            Endpoint::Completions => request::mend_sampling(body),
-            Endpoint::Embeddings => Ok(()),
+            Endpoint::Chat => request::mend_chat(body)?,
+            Endpoint::Completions => request::mend_sampling(body)?,
+            Endpoint::Embeddings => {}
         }
+        Ok(Habits::default())
     }
 
     fn is_only_whole(&self, body: &Body<'_>) -> bool {

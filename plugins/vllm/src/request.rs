@@ -1,10 +1,9 @@
 //! Requests that vLLM refuses or misreads though OpenAI takes them: mended, or refused with a clear word.
 
-use serde_json::value::RawValue;
 use sluicegate_openai_api::request::history::{Arguments, with_arguments};
-use sluicegate_openai_api::request::{Body, elements, unsupported};
+use sluicegate_openai_api::request::{Body, elements, stop, tools, unsupported};
 use sluicegate_plugin::Fault;
-use sluicegate_plugin::json::{self, Kind};
+use sluicegate_plugin::json;
 
 /// Parameters that a client may set only if the operator allows it.
 pub const GUARDED: [&str; 11] = [
@@ -29,9 +28,6 @@ pub const GUARDED: [&str; 11] = [
     "prompt_embeds",
 ];
 
-/// OpenAI's limit, which is vLLM's too.
-const MOST_STOPS: usize = 4;
-
 /// The least temperature at which vLLM still samples: below it, it takes the likeliest token and refuses several choices.
 ///
 /// # Source
@@ -44,24 +40,14 @@ const LEAST_TEMPERATURE: &str = "0.01";
 /// 400 for what vLLM would silently ignore, and for too many stop sequences.
 pub fn mend_chat(body: &mut Body<'_>) -> Result<(), Fault> {
     refuse_ignored(body)?;
-    functions(body)?;
+    tools::of_functions(body)?;
+    tools::without_idle(body);
     // vLLM reads the arguments of every earlier call, and refuses the request if they are no JSON.
     let mended = body
         .get("messages")
         .and_then(|raw| with_arguments(raw, Arguments::Text));
     if let Some(messages) = mended {
         body.set("messages", messages);
-    }
-    let has_tools = body.text("tools").is_some_and(|list| !is_empty(list));
-    let choice = body.text("tool_choice");
-    let is_free = matches!(choice, Some("\"auto\"" | "\"none\""));
-    // With `none`, vLLM would still show the tools to the model, which then calls them as text.
-    if !has_tools || choice == Some("\"none\"") {
-        body.remove("tools");
-        body.remove("parallel_tool_calls");
-        if is_free {
-            body.remove("tool_choice");
-        }
     }
     mend_sampling(body)
 }
@@ -71,58 +57,11 @@ pub fn mend_chat(body: &mut Body<'_>) -> Result<(), Fault> {
 /// # Errors
 /// 400 for too many stop sequences.
 pub fn mend_sampling(body: &mut Body<'_>) -> Result<(), Fault> {
-    stop(body)?;
+    stop::mend(body, stop::MOST)?;
     let is_several = number(body, "n").is_some_and(|n| n > 1.0);
     if is_several && number(body, "temperature") == Some(0.0) {
         body.set("temperature", LEAST_TEMPERATURE);
     }
-    Ok(())
-}
-
-/// Stop sequences without empty ones, which vLLM refuses.
-fn stop(body: &mut Body<'_>) -> Result<(), Fault> {
-    let Some(raw) = body.get("stop") else {
-        return Ok(());
-    };
-    let given = match Kind::of(raw) {
-        Kind::Array => elements("stop", raw)?,
-        Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Object => vec![raw],
-    };
-    let filled: Vec<&str> = given
-        .into_iter()
-        .map(RawValue::get)
-        .filter(|raw| *raw != "\"\"")
-        .collect();
-    if filled.len() > MOST_STOPS {
-        return Err(Fault::bad_request("`stop` must have at most 4 sequences.").param("stop"));
-    }
-    if filled.is_empty() {
-        body.remove("stop");
-    } else {
-        body.set("stop", format!("[{}]", filled.join(",")));
-    }
-    Ok(())
-}
-
-/// The deprecated `functions`, which vLLM ignores, as `tools`.
-fn functions(body: &mut Body<'_>) -> Result<(), Fault> {
-    let Some(raw) = body.get("functions").filter(|_| !body.has("tools")) else {
-        return Ok(());
-    };
-    let tool = |function: &&RawValue| format!("{{\"type\":\"function\",\"function\":{function}}}");
-    let tools: Vec<String> = elements("functions", raw)?.iter().map(tool).collect();
-    if let Some(choice) = body.get("function_call") {
-        let choice = match Kind::of(choice) {
-            Kind::Object => format!("{{\"type\":\"function\",\"function\":{choice}}}"),
-            Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Array => {
-                choice.get().to_owned()
-            }
-        };
-        body.set("tool_choice", choice);
-    }
-    body.set("tools", format!("[{}]", tools.join(",")));
-    body.remove("functions");
-    body.remove("function_call");
     Ok(())
 }
 
@@ -152,8 +91,4 @@ fn refuse_ignored(body: &mut Body<'_>) -> Result<(), Fault> {
 
 fn number(body: &Body<'_>, name: &str) -> Option<f64> {
     body.get(name)?.get().parse().ok()
-}
-
-fn is_empty(list: &str) -> bool {
-    list.trim_matches(['[', ']']).trim().is_empty()
 }

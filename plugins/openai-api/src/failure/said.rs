@@ -83,6 +83,19 @@ impl Said {
             };
             self.param = at.or(self.param.take());
         }
+        if let Some(text) = self.text.strip_prefix("Input validation error: ") {
+            let mut parts = text.split('`');
+            self.param = parts.nth(1).filter(|_| text.starts_with('`')).map(own_name);
+            self.text = in_own_names(text);
+        }
+        if let Some(text) = self.text.strip_prefix(MISREAD) {
+            let (text, _) = text.rsplit_once(" at line ").unwrap_or((text, ""));
+            let place = text.split_once(": ").map(|(place, _)| place);
+            let is_place = |place: &&str| !place.contains(' ');
+            let own = |place: &str| own_name(place.strip_prefix("parameters.").unwrap_or(place));
+            self.param = place.filter(is_place).map(own);
+            self.text = text.to_owned();
+        }
         if let Some((text, _)) = self.text.split_once(" (parameter=") {
             self.text = text.to_owned();
         }
@@ -100,6 +113,16 @@ impl Said {
         is_named || self.kind == "notfounderror" || self.text.to_lowercase().contains("model")
     }
 
+    /// The status of an event, which has none of its own.
+    pub(super) fn status_of_event(&self) -> u16 {
+        let by_kind = match &*self.kind {
+            "validation" | "template_error" | "tool_error" => 422,
+            "overloaded" => 429,
+            _ => 500,
+        };
+        self.status.unwrap_or(by_kind)
+    }
+
     /// The code of a client's mistake.
     pub(super) fn kind_of_mistake(&self) -> &'static str {
         if self.text.ends_with(": Field required.") && self.param.is_some() {
@@ -110,6 +133,29 @@ impl Said {
             "invalid_request"
         }
     }
+}
+
+/// How servers in Rust begin to say what they cannot read; the place follows.
+const MISREAD: &str = "Failed to deserialize the JSON body into the target type: ";
+
+/// TGI's names of parameters, and OpenAI's.
+const NAMES: [(&str, &str); 3] = [
+    ("inputs", "messages"),
+    ("max_new_tokens", "max_tokens"),
+    ("top_n_tokens", "top_logprobs"),
+];
+
+/// OpenAI's name for a parameter of TGI's.
+fn own_name(name: &str) -> String {
+    let known = NAMES.iter().find(|(known, _)| *known == name);
+    known.map_or(name, |(_, own)| own).to_owned()
+}
+
+/// A text of TGI's with OpenAI's names of parameters.
+fn in_own_names(text: &str) -> String {
+    NAMES.iter().fold(text.to_owned(), |text, (name, own)| {
+        text.replace(&format!("`{name}`"), &format!("`{own}`"))
+    })
 }
 
 /// The value, or the first of a list of mistakes.

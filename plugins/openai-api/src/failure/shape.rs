@@ -3,7 +3,8 @@
 //! A text quotes what the client sent. So only its beginning, or its end, is compared with the server's own words.
 //!
 //! # Source
-//! vLLM source, `vllm/entrypoints/openai` and `vllm/v1/engine`; llama.cpp, `tools/server`; SGLang, `python/sglang/srt`.
+//! vLLM source, `vllm/entrypoints/openai` and `vllm/v1/engine`; llama.cpp, `tools/server`; SGLang, `python/sglang/srt`; TGI,
+//! `router/src/infer` and `router/src/validation.rs`.
 
 use sluicegate_plugin::Fault;
 
@@ -19,12 +20,18 @@ enum About {
     Unsupported(&'static str),
     /// 400 `invalid_value` of this parameter.
     Invalid(&'static str),
-    /// The server cannot serve anything now.
+    /// The server cannot serve this request, or any.
     Gone,
+    /// The server has too many requests.
+    Busy,
+    /// The model wrote a call that cannot be read.
+    Unreadable,
+    /// The model has no chat template.
+    NoTemplate,
 }
 
 /// The beginnings of texts, in lower case. The first match decides.
-const BEGINNINGS: [(&str, About); 23] = [
+const BEGINNINGS: [(&str, About); 35] = [
     ("this model's maximum context length is ", About::Length),
     ("the decoder prompt ", About::Length),
     ("prompt length of ", About::Length),
@@ -34,7 +41,22 @@ const BEGINNINGS: [(&str, About); 23] = [
     ),
     ("the input length exceeds the context length", About::Length),
     ("input is too long", About::Length),
-    ("input validation error: `inputs` ", About::Length),
+    ("`messages` tokens + ", About::Length),
+    ("`messages` must have less than ", About::Length),
+    ("grammar is not valid", About::Invalid("response_format")),
+    (
+        "tool error: grammar and tools ",
+        About::Invalid("response_format"),
+    ),
+    ("tool error: tool with name ", About::Invalid("tool_choice")),
+    ("tool error: ", About::Unreadable),
+    ("template error: template not found", About::NoTemplate),
+    ("template error: ", About::Invalid("messages")),
+    ("base64 encoding is invalid", About::Invalid("messages")),
+    ("could not fetch image", About::Invalid("messages")),
+    ("model is overloaded", About::Busy),
+    ("request failed during generation", About::Gone),
+    ("incomplete generation", About::Gone),
     (
         "image input is not supported",
         About::Unsupported("messages"),
@@ -105,8 +127,16 @@ pub(super) fn fault(endpoint: Option<Endpoint>, status: u16, said: &Said) -> Opt
         About::Length => refusal("context_length_exceeded", Endpoint::of_text(endpoint)),
         About::Unsupported(param) => refusal("unsupported_value", param),
         About::Invalid(param) => refusal("invalid_value", param),
-        About::Gone => Some(unavailable(
-            "The model server has failed and takes no more requests.",
+        About::Busy => Some(Fault::new(429, "rate_limit_exceeded", clipped(&said.text))),
+        About::Unreadable => Some(Fault::upstream(
+            "upstream_invalid",
+            "The model wrote something that is no tool call, or a tool call that cannot be read.",
         )),
+        About::NoTemplate => Some(Fault::upstream(
+            "upstream_configuration",
+            "The model has no chat template. Ask it at `/v1/completions`, or give the adapter a `template` in the gateway's \
+             configuration.",
+        )),
+        About::Gone => Some(unavailable("The model server failed to serve the request.")),
     }
 }

@@ -47,6 +47,7 @@ impl Calls {
         &mut self,
         calls: Vec<part::Call<'a>>,
         is_whole: bool,
+        repeats_ids: bool,
         out: &mut Vec<Piece<'a>>,
     ) -> Result<(), Fault> {
         for call in calls {
@@ -69,7 +70,11 @@ impl Calls {
                 known.shown = Some(next);
                 out.push(Piece::Call {
                     at: next,
-                    id: known.id.clone().unwrap_or_else(new_id),
+                    id: known
+                        .id
+                        .clone()
+                        .filter(|_| !repeats_ids)
+                        .unwrap_or_else(new_id),
                     name: Cow::Borrowed(name),
                     arguments: Cow::Owned(known.arguments.clone()),
                 });

@@ -11,6 +11,7 @@ use super::calls::Calls;
 use super::logprobs::Logprobs;
 use super::part::Part;
 use super::split::{Next, Split, Texts};
+use super::stops::Stops;
 use super::{Piece, Shown, finish};
 use crate::failure;
 
@@ -26,7 +27,12 @@ pub(super) struct Choice {
     split: Split,
     calls: Calls,
     logprobs: Logprobs,
+    stops: Stops,
     finish: Option<&'static str>,
+    /// Whether it was ended although the server had not ended it.
+    is_cut: bool,
+    /// Whether it is one of a `text_completion`.
+    is_text: bool,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +47,10 @@ impl Choice {
             split: Split::new(shown.marks),
             calls: Calls::default(),
             logprobs: Logprobs::default(),
+            stops: Stops::new(&shown.habits.stops),
             finish: None,
+            is_cut: false,
+            is_text: false,
         }
     }
 
@@ -50,7 +59,12 @@ impl Choice {
         self.finish
     }
 
-    /// Takes what a record says. What comes after the finish reason is left out.
+    /// Whether it was ended although the server had not ended it.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Takes what a record says. What comes after the finish reason is left out. `is_last` says that more is not wanted.
     ///
     /// # Errors
     /// A failure that is told as a finish reason; 502 `upstream_invalid`.
@@ -58,12 +72,17 @@ impl Choice {
         &mut self,
         part: Part<'a>,
         shown: &Shown,
+        is_last: bool,
     ) -> Result<Vec<Piece<'a>>, Fault> {
         let mut out = Vec::with_capacity(4);
         if self.finish.is_some() {
             return Ok(out);
         }
-        let mut reason = part.finish.map(finish::reason).transpose()?.flatten();
+        let given = part.finish.map(finish::reason).transpose()?.flatten();
+        let mut reason = given.or(is_last.then_some("length"));
+        if part.is_whole && part.calls.is_empty() && shown.habits.is_full() {
+            reason = reason.map(|_| "length");
+        }
         let begun = part.content.filter(|_| part.is_whole && shown.calls);
         let content = match begun.and_then(before_call) {
             Some(before) => {
@@ -76,54 +95,77 @@ impl Choice {
             self.split.saw_thoughts();
             out.push(Piece::Thoughts(Cow::Borrowed(thoughts.get())));
         }
-        self.texts(
-            content,
-            reason,
-            part.logprobs.filter(|_| part.text.is_none()),
+        self.is_text |= part.text.is_some();
+        let stopped = if self.is_text {
+            let is_end = part.finish.is_some_and(|raw| raw.get() == "\"eos_token\"");
+            let text = part.text.filter(|_| !(shown.habits.shows_end && is_end));
+            self.text(text, reason, part.logprobs, &mut out)
+        } else {
+            self.content(content, reason, part.logprobs, &mut out)?
+        };
+        out.extend(
+            part.members
+                .into_iter()
+                .map(|(name, raw)| Piece::Member(name, raw)),
+        );
+        self.calls.take(
+            part.calls,
+            part.is_whole,
+            shown.habits.repeats_ids,
             &mut out,
         )?;
-        if let Some(text) = part.text.filter(|raw| Kind::of(raw) == Kind::String) {
-            out.push(Piece::Text(Cow::Borrowed(text.get()), part.logprobs));
+        if stopped {
+            reason = Some("stop");
         }
-        if shown.thoughts.is_empty() {
-            out.retain(|piece| !matches!(piece, Piece::Thoughts(_)));
-        }
-        for (name, raw) in part.members {
-            let is_hidden = shown.hidden.contains(&&*name)
-                || shown.thoughts.is_empty() && name == MORE_THOUGHTS;
-            if !is_hidden {
-                out.push(Piece::Member(name, raw));
-            }
-        }
-        self.calls.take(part.calls, part.is_whole, &mut out)?;
         if let Some(reason) = reason {
+            self.is_cut = given.is_none();
             self.end(reason, &mut out);
         }
-        if shown.functions {
-            out = out.into_iter().filter_map(as_function).collect();
-        }
-        Ok(out)
+        Ok(shown.only(out))
     }
 
     /// Ends the choice with the finish reason that it should have had, if the server gave none.
-    pub(super) fn end_without_reason(&mut self) -> Vec<Piece<'static>> {
+    pub(super) fn end_without_reason(&mut self, shown: &Shown) -> Vec<Piece<'static>> {
         let mut out = Vec::new();
         if self.finish.is_none() {
             let Texts { thoughts, content } = self.split.push("\"\"", Next::End);
+            let (content, _) = self.stops.push(content, true);
             out.extend(thoughts.map(Piece::Thoughts));
-            out.extend(content.map(|content| Piece::Content(content, None)));
+            out.extend(content.map(|content| {
+                if self.is_text {
+                    Piece::Text(content, None)
+                } else {
+                    Piece::Content(content, None)
+                }
+            }));
             self.end("stop", &mut out);
         }
-        out
+        shown.only(out)
     }
 
-    fn texts<'a>(
+    /// Takes the text of a `text_completion`. Returns whether a stop sequence has come.
+    fn text<'a>(
+        &mut self,
+        text: Option<&'a RawValue>,
+        reason: Option<&'static str>,
+        logprobs: Option<&'a RawValue>,
+        out: &mut Vec<Piece<'a>>,
+    ) -> bool {
+        let text = text.filter(|raw| Kind::of(raw) == Kind::String);
+        let text = text.map(|raw| Cow::Borrowed(raw.get()));
+        let (text, stopped) = self.stops.push(text, reason.is_some());
+        out.extend(text.map(|text| Piece::Text(text, logprobs)));
+        stopped
+    }
+
+    /// Takes content, which may have thoughts in it. Returns whether a stop sequence has come.
+    fn content<'a>(
         &mut self,
         content: Option<Cow<'a, str>>,
         reason: Option<&'static str>,
         logprobs: Option<&RawValue>,
         out: &mut Vec<Piece<'a>>,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let next = match reason {
             None => Next::More,
             Some("length") => Next::Cut,
@@ -135,6 +177,7 @@ impl Choice {
             (Some(Cow::Owned(content)), _) => self.split.push(&content, next).into_owned(),
             (None, _) => self.split.push("\"\"", next),
         };
+        let (content, stopped) = self.stops.push(content, next != Next::More);
         out.extend(thoughts.map(Piece::Thoughts));
         let thinks = !out.is_empty() || self.split.is_thinking();
         let tokens = logprobs.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok());
@@ -146,7 +189,7 @@ impl Choice {
             None => None,
         };
         out.extend(content.map(|content| Piece::Content(content, logprobs)));
-        Ok(())
+        Ok(stopped)
     }
 
     fn end(&mut self, reason: &'static str, out: &mut Vec<Piece<'_>>) {
@@ -160,6 +203,30 @@ impl Choice {
         };
         self.finish = Some(reason);
         out.push(Piece::Finish(reason));
+    }
+}
+
+impl Shown {
+    /// The pieces that the client wants, in the form that it knows.
+    fn only<'a>(&self, pieces: Vec<Piece<'a>>) -> Vec<Piece<'a>> {
+        let mut pieces = pieces;
+        pieces.retain(|piece| match piece {
+            Piece::Thoughts(_) => !self.thoughts.is_empty(),
+            Piece::Member(name, _) => {
+                let are_thoughts = self.thoughts.is_empty() && name == MORE_THOUGHTS;
+                !are_thoughts && !self.hidden.contains(&&**name)
+            }
+            Piece::Content(..)
+            | Piece::Text(..)
+            | Piece::Call { .. }
+            | Piece::Arguments { .. }
+            | Piece::Function { .. }
+            | Piece::Finish(_) => true,
+        });
+        if self.functions {
+            pieces = pieces.into_iter().filter_map(as_function).collect();
+        }
+        pieces
     }
 }
 

@@ -4,7 +4,7 @@ use sluicegate_plugin::Fault;
 
 use super::part::{Extra, Record};
 use super::{
-    Choice, Ending, Identity, MOST_CHOICES, NO_LOGPROBS, Object, Piece, Shown, usage, write_call,
+    Choice, Ending, Identity, MOST_CHOICES, NO_LOGPROBS, Object, Piece, Shown, write_call,
     write_function, write_member,
 };
 use crate::failure;
@@ -39,7 +39,8 @@ pub fn complete(
     data: &[u8],
 ) -> Result<(Vec<u8>, Ending), Fault> {
     let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
-    let record = Record::read(text)?;
+    let text = shown.habits.translated(text)?;
+    let record = Record::read(&text)?;
     if !record.has_choices {
         return Err(failure::nonsense());
     }
@@ -61,8 +62,8 @@ pub fn complete(
             ..Written::default()
         };
         let mut choice = Choice::new(shown);
-        let mut pieces = choice.take(part, shown)?;
-        pieces.extend(choice.end_without_reason());
+        let mut pieces = choice.take(part, shown, false)?;
+        pieces.extend(choice.end_without_reason(shown));
         for piece in pieces {
             written.take(piece);
         }
@@ -77,7 +78,7 @@ pub fn complete(
     }
     out.push(']');
     shown.write_extra(&mut out, &record.extra);
-    let usage = record.usage.and_then(usage::normal);
+    let usage = shown.usage(record.usage);
     if let Some(usage) = &usage {
         out.push_str(",\"usage\":");
         out.push_str(usage);

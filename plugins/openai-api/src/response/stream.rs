@@ -52,10 +52,18 @@ impl Stream {
         self.ending.as_ref()
     }
 
+    /// Whether the response is complete although the server would send more.
+    pub fn is_cut(&self) -> bool {
+        self.ending.is_some() && self.choices.iter().any(|(_, choice)| choice.is_cut())
+    }
+
     /// The usage so far, marked as partial.
     pub fn partial_usage(&self) -> String {
         match &self.usage {
-            Some(usage) => format!("{},\"partial\":true}}", usage.trim_end_matches('}')),
+            Some(usage) => format!(
+                "{},\"partial\":true}}",
+                usage.strip_suffix('}').unwrap_or(usage)
+            ),
             None => usage::partial(self.records),
         }
     }
@@ -75,8 +83,9 @@ impl Stream {
         if event.name == "error" {
             return Err(failure::of_event(data));
         }
-        let record = Record::read(data)?;
-        if let Some(usage) = record.usage.and_then(usage::normal) {
+        let data = self.shown.habits.translated(data)?;
+        let record = Record::read(&data)?;
+        if let Some(usage) = self.shown.usage(record.usage) {
             // The last one counts: with continuous usage it is the total.
             self.usage = Some(usage);
         }
@@ -87,10 +96,16 @@ impl Stream {
             return Ok(());
         }
         self.records += 1;
+        let most = self.shown.habits.most_tokens;
+        let is_last = most.is_some_and(|most| self.records >= most);
         let none = Extra::new();
         for (at, part) in record.parts.into_iter().enumerate() {
             let extra = if at == 0 { &record.extra } else { &none };
-            self.part(at, part, extra, out)?;
+            self.part(at, part, (extra, is_last), out)?;
+        }
+        if self.choices.iter().any(|(_, choice)| choice.is_cut()) {
+            self.usage = Some(self.partial_usage());
+            return self.done(out);
         }
         Ok(())
     }
@@ -117,7 +132,7 @@ impl Stream {
         &mut self,
         at: usize,
         part: Part<'_>,
-        extra: &Extra<'_>,
+        (extra, is_last): (&Extra<'_>, bool),
         out: &mut Vec<Event>,
     ) -> Result<(), Fault> {
         let index = part.index.unwrap_or(at as u64);
@@ -131,7 +146,7 @@ impl Stream {
             self.choices.len() - 1
         });
         let choice_extra = part.extra.clone();
-        let pieces = self.choices[place].1.take(part, &self.shown)?;
+        let pieces = self.choices[place].1.take(part, &self.shown, is_last)?;
         if known.is_none() && self.object == Object::Chat {
             let role = "{\"role\":\"assistant\",\"content\":\"\"}";
             out.push(self.chunk(index, &["\"delta\":", role, ",\"finish_reason\":null"]));
@@ -228,7 +243,7 @@ impl Stream {
         }
         for place in 0..self.choices.len() {
             let index = self.choices[place].0;
-            for piece in self.choices[place].1.end_without_reason() {
+            for piece in self.choices[place].1.end_without_reason(&self.shown) {
                 out.push(self.piece(index, piece));
             }
         }

@@ -30,6 +30,14 @@ pub(super) fn normal(raw: &RawValue) -> Option<String> {
     Some(out)
 }
 
+/// A usage of these numbers.
+pub(super) fn of(prompt: u64, completion: u64) -> String {
+    let mut out = String::with_capacity(96);
+    write(&mut out, prompt, completion);
+    out.push('}');
+    out
+}
+
 /// The usage of a stream that was cut before the server counted: about one token for each record with text.
 pub(super) fn partial(records: u64) -> String {
     let mut out = String::with_capacity(96);

@@ -1,0 +1,145 @@
+//! The `tgi` adapter: serves OpenAI's API from TGI (Text Generation Inference), whose chat route is only like it.
+//!
+//! | the client asks | TGI is asked |
+//! | --- | --- |
+//! | `POST /v1/chat/completions` | the same; with a `template` in the configuration, `POST /generate_stream` or `/generate` |
+//! | `POST /v1/completions` | the same |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | `GET /v1/models` |
+//!
+//! Responses, errors and thoughts are those of every such server, see [`sluicegate_openai_api`]. Of TGI alone are requests in a
+//! form of its own ([`request`]), tools that are asked in one object because their stream loses arguments, stop sequences and
+//! surplus tokens that are cut off the response, and its own API for a model without a chat template ([`native`]).
+//!
+//! # Source
+//! TGI 3.3 source, `router/src/lib.rs`, `router/src/server.rs`, `router/src/validation.rs`; and its behaviour.
+
+use serde::Deserialize;
+use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
+use sluicegate_openai_api::exchange::State;
+use sluicegate_openai_api::request::thinking::Dialect;
+use sluicegate_openai_api::request::{Body, Endpoint, unsupported};
+use sluicegate_openai_api::{Habits, Vendor, adapter};
+use sluicegate_plugin::{Context, Fault, Manifest, Plugin};
+
+pub mod native;
+pub mod request;
+
+use native::Template;
+
+/// The operator's configuration as in the file; `config.schema.json` says what each key means.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    stream: Streaming,
+    reasoning_field: ReasoningField,
+    think_tags: Option<bool>,
+    media_hosts: Vec<String>,
+    lora_adapters: Vec<String>,
+    template: Option<Template>,
+}
+
+/// The adapter.
+#[derive(Debug)]
+pub struct Tgi {
+    settings: Settings,
+    lora_adapters: Vec<String>,
+    template: Option<Template>,
+}
+
+impl Plugin for Tgi {
+    type Config = Config;
+    type State = State;
+
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "tgi",
+            env!("CARGO_PKG_VERSION"),
+            "Serves OpenAI's API from TGI",
+        )
+        .config(include_str!("config.schema.json"))
+        .adapter("tgi")
+        .health("/health")
+        .info("/info")
+        // Room for requests with images, up to the largest body.
+        .limits("192MiB", "500ms")
+    }
+
+    fn configure(config: Config) -> Result<Self, String> {
+        if let Some(template) = &config.template {
+            template.check()?;
+        }
+        Ok(Self {
+            settings: Settings {
+                streaming: config.stream,
+                reasoning_field: config.reasoning_field,
+                think_tags: config.think_tags.unwrap_or(true),
+                // TGI has no say in how much a model thinks.
+                thinking: Dialect::AsSent,
+                media: hosts(config.media_hosts)?,
+                prefix: "/v1".to_owned(),
+                base_is_prefix: false,
+                hidden: &["system_fingerprint"],
+            },
+            lora_adapters: config.lora_adapters,
+            template: config.template,
+        })
+    }
+}
+
+impl Vendor for Tgi {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn request(&self, endpoint: Endpoint, body: &mut Body<'_>) -> Result<Habits, Fault> {
+        if endpoint == Endpoint::Embeddings {
+            let message = "The model server generates text; it has no embeddings.";
+            return Err(unsupported("model", message));
+        }
+        request::refuse(body)?;
+        request::model(body, &self.lora_adapters);
+        let stops = request::sampling(body)?;
+        if endpoint == Endpoint::Completions {
+            request::completion(body)?;
+        } else {
+            request::chat(body)?;
+        }
+        let has_tools = body.has("tools");
+        let streams = body.says("stream", true) || self.settings.streaming == Streaming::Always;
+        let most = request::most_tokens(body, streams && !self.is_only_whole(body))?;
+        let mut habits = Habits {
+            stops,
+            most_tokens: most.filter(|&most| most > request::RUN),
+            full_at: most.filter(|_| has_tools),
+            repeats_ids: true,
+            shows_end: endpoint == Endpoint::Completions,
+            counters: Some(["x-prompt-tokens", "x-generated-tokens"]),
+            ..Habits::default()
+        };
+        if let Some(template) = self
+            .template
+            .as_ref()
+            .filter(|_| endpoint == Endpoint::Chat)
+        {
+            habits.paths = Some(["/generate", "/generate_stream"]);
+            habits.translate = Some(template.ask(body)?);
+            habits.stops.extend_from_slice(template.stops());
+        }
+        request::hide_links(body);
+        Ok(habits)
+    }
+
+    fn is_only_whole(&self, body: &Body<'_>) -> bool {
+        // A stream of several completions counts only one of them.
+        body.has("tools")
+            || body
+                .text("prompt")
+                .is_some_and(|prompt| prompt.starts_with('['))
+    }
+
+    fn context_length(&self, ctx: &Context<'_>) -> Option<u64> {
+        ctx.upstream_info("/max_total_tokens")?.parse().ok()
+    }
+}
+
+adapter!(Tgi);

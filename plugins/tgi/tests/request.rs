@@ -1,0 +1,18 @@
+//! Requests: what goes to TGI, and what is refused before.
+
+use serde_json::json;
+use sluicegate_openai_api::testing;
+use sluicegate_plugin::testing::Bench;
+use sluicegate_tgi::Tgi;
+
+#[test]
+fn every_request_gets_the_form_that_tgi_takes_or_is_refused() {
+    testing::check_requests::<Tgi>(include_str!("fixtures/requests.json"));
+}
+
+#[test]
+fn a_template_has_a_place_for_every_text() {
+    let template = json!({"user": "{content}", "assistant": "A: ", "start": ""});
+    let error = Bench::<Tgi>::load(json!({"template": template})).expect_err("refused");
+    assert!(error.contains("template.assistant"), "{error}");
+}
