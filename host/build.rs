@@ -15,7 +15,16 @@ use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
-const PLUGINS: [&str; 5] = ["access-log", "aggregate", "auth", "ollama", "rewrite"];
+const PLUGINS: [&str; 8] = [
+    "access-log",
+    "aggregate",
+    "auth",
+    "ollama",
+    "openai",
+    "rewrite",
+    "tgi",
+    "vllm",
+];
 
 /// A sandbox's memory is scanned when it is returned to the pool, so it should be small: a stack of 128 KiB instead of 1 MiB.
 /// A stack overflow is a trap.

@@ -22,7 +22,16 @@ pub(super) use self::unconfigured::add_unconfigured;
 pub use self::unconfigured::in_folder;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
-pub const BUILTINS: [&str; 5] = ["auth", "rewrite", "ollama", "aggregate", "access-log"];
+pub const BUILTINS: [&str; 8] = [
+    "auth",
+    "rewrite",
+    "ollama",
+    "vllm",
+    "tgi",
+    "openai",
+    "aggregate",
+    "access-log",
+];
 
 /// The most memory that a plugin can be given: 256 MiB, the address space that is reserved for each instance.
 pub const MAX_MEMORY: u64 = 256 << 20;

@@ -4,6 +4,18 @@ use super::ask::Question;
 
 mod ollama;
 
+/// The path of vLLM's version.
+///
+/// # Source
+/// vLLM source, `vllm/entrypoints/serve/instrumentator/basic.py`: `GET /version`.
+const VLLM_VERSION: &str = "/version";
+
+/// The path of what TGI says of itself, its version too.
+///
+/// # Source
+/// TGI source, `router/src/server.rs`: `GET /info`.
+const TGI_INFO: &str = "/info";
+
 /// Whether adapters for this vendor put whole paths behind a target's address. The address must then not end in a part of them,
 /// such as `/v1`.
 #[must_use]
@@ -16,6 +28,10 @@ pub fn takes_whole_paths(vendor: &str) -> bool {
 pub enum Vendor {
     /// `ollama`
     Ollama,
+    /// `vllm`
+    Vllm,
+    /// `tgi`
+    Tgi,
     /// Any other, or one without an adapter.
     #[default]
     Other,
@@ -27,6 +43,8 @@ impl Vendor {
     pub fn named(name: &str) -> Self {
         match name {
             "ollama" => Self::Ollama,
+            "vllm" => Self::Vllm,
+            "tgi" => Self::Tgi,
             _ => Self::Other,
         }
     }
@@ -36,7 +54,7 @@ impl Vendor {
     pub fn model_key(self, name: &str) -> String {
         match self {
             Self::Ollama => ollama::model_key(name),
-            Self::Other => name.to_owned(),
+            Self::Vllm | Self::Tgi | Self::Other => name.to_owned(),
         }
     }
 
@@ -44,6 +62,8 @@ impl Vendor {
     pub(super) fn version_path(self) -> Option<&'static str> {
         match self {
             Self::Ollama => Some(ollama::VERSION),
+            Self::Vllm => Some(VLLM_VERSION),
+            Self::Tgi => Some(TGI_INFO),
             Self::Other => None,
         }
     }
@@ -51,7 +71,8 @@ impl Vendor {
     /// The version in the response; `None` if there is none.
     pub(super) fn read_version(self, body: &[u8]) -> Option<String> {
         match self {
-            Self::Ollama => ollama::version(body),
+            // All three have it in the same member.
+            Self::Ollama | Self::Vllm | Self::Tgi => ollama::version(body),
             Self::Other => None,
         }
     }
@@ -60,7 +81,7 @@ impl Vendor {
     pub(super) fn loaded_path(self) -> Option<&'static str> {
         match self {
             Self::Ollama => Some(ollama::LOADED),
-            Self::Other => None,
+            Self::Vllm | Self::Tgi | Self::Other => None,
         }
     }
 
@@ -68,7 +89,7 @@ impl Vendor {
     pub(super) fn read_loaded(self, body: &[u8]) -> Option<Vec<String>> {
         match self {
             Self::Ollama => ollama::loaded(body),
-            Self::Other => None,
+            Self::Vllm | Self::Tgi | Self::Other => None,
         }
     }
 
@@ -79,7 +100,7 @@ impl Vendor {
                 path: ollama::UNLOAD,
                 json: Some(ollama::unload(model)),
             }),
-            Self::Other => None,
+            Self::Vllm | Self::Tgi | Self::Other => None,
         }
     }
 
@@ -88,7 +109,7 @@ impl Vendor {
     pub fn when_stalled(self) -> &'static str {
         match self {
             Self::Ollama => "unloading the model did not help: restart Ollama",
-            Self::Other => "restart the model server if this continues",
+            Self::Vllm | Self::Tgi | Self::Other => "restart the model server if this continues",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Makes OpenAI's responses of a server's: the records of a stream, or one document.
 //!
-//! Both go through [`Choice`], which says what the client may see as [`Piece`]s; [`Stream`] writes them as chunks, and
+//! Both go through [`Choice`], which says what the client may see as [`Delta`]s; [`Stream`] writes them as chunks, and
 //! [`complete`] as one object.
 
 use std::borrow::Cow;
@@ -105,7 +105,7 @@ pub struct Ending {
 
 /// A part of a choice as the client sees it.
 #[derive(Debug)]
-enum Piece<'a> {
+enum Delta<'a> {
     /// A JSON string.
     Thoughts(Cow<'a, str>),
     /// A JSON string, with its log probabilities.
@@ -129,7 +129,7 @@ enum Piece<'a> {
     },
     /// Any other member of the message.
     Member(Cow<'a, str>, &'a RawValue),
-    /// The last piece.
+    /// The last delta.
     Finish(&'static str),
 }
 

@@ -54,5 +54,6 @@ mod streams;
 mod swaps;
 mod transport;
 mod upstreams;
+mod vendors;
 mod versions;
 mod wire;

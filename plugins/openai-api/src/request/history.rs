@@ -23,6 +23,10 @@ pub enum Arguments {
 
 /// The messages with all arguments in this form; `None` if they are so already.
 pub fn with_arguments(messages: &RawValue, form: Arguments) -> Option<String> {
+    // Most conversations have no calls, and may have large images.
+    if !messages.get().contains("\"tool_calls\"") {
+        return None;
+    }
     each(messages, |message| {
         replaced(message, "tool_calls", |calls| {
             each(calls, |call| {

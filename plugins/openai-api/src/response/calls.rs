@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::json::{self, Kind};
 use sluicegate_plugin::{Fault, random};
 
-use super::Piece;
+use super::Delta;
 use super::part;
 use crate::failure;
 
@@ -48,7 +48,7 @@ impl Calls {
         calls: Vec<part::Call<'a>>,
         is_whole: bool,
         repeats_ids: bool,
-        out: &mut Vec<Piece<'a>>,
+        out: &mut Vec<Delta<'a>>,
     ) -> Result<(), Fault> {
         for call in calls {
             let place = self.place(&call, is_whole)?;
@@ -64,11 +64,11 @@ impl Calls {
             known.arguments.push_str(&arguments);
             if let Some(at) = known.shown {
                 if !arguments.is_empty() {
-                    out.push(Piece::Arguments { at, arguments });
+                    out.push(Delta::Arguments { at, arguments });
                 }
             } else if let Some(name) = filled(function.name) {
                 known.shown = Some(next);
-                out.push(Piece::Call {
+                out.push(Delta::Call {
                     at: next,
                     id: known
                         .id
@@ -124,11 +124,11 @@ impl Calls {
 
     /// Ends the calls: arguments that never came are an empty object, unless the response was cut. Returns whether all of them
     /// are complete.
-    pub(super) fn end(&self, cut: bool, out: &mut Vec<Piece<'_>>) -> bool {
+    pub(super) fn end(&self, cut: bool, out: &mut Vec<Delta<'_>>) -> bool {
         let mut complete = true;
         for call in &self.0 {
             match call.shown {
-                Some(at) if call.arguments.is_empty() && !cut => out.push(Piece::Arguments {
+                Some(at) if call.arguments.is_empty() && !cut => out.push(Delta::Arguments {
                     at,
                     arguments: Cow::Borrowed("{}"),
                 }),

@@ -1,4 +1,4 @@
-//! One choice: what the server sent of it becomes pieces that any client can rely on.
+//! One choice: what the server sent of it becomes deltas that any client can rely on.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::logprobs::Logprobs;
 use super::part::Part;
 use super::split::{Next, Split, Texts};
 use super::stops::Stops;
-use super::{Piece, Shown, finish};
+use super::{Delta, Shown, finish};
 use crate::failure;
 
 /// Where a call begins and ends in a text.
@@ -73,7 +73,7 @@ impl Choice {
         part: Part<'a>,
         shown: &Shown,
         is_last: bool,
-    ) -> Result<Vec<Piece<'a>>, Fault> {
+    ) -> Result<Vec<Delta<'a>>, Fault> {
         let mut out = Vec::with_capacity(4);
         if self.finish.is_some() {
             return Ok(out);
@@ -93,7 +93,7 @@ impl Choice {
         };
         if let Some(thoughts) = part.thoughts {
             self.split.saw_thoughts();
-            out.push(Piece::Thoughts(Cow::Borrowed(thoughts.get())));
+            out.push(Delta::Thoughts(Cow::Borrowed(thoughts.get())));
         }
         self.is_text |= part.text.is_some();
         let stopped = if self.is_text {
@@ -106,7 +106,7 @@ impl Choice {
         out.extend(
             part.members
                 .into_iter()
-                .map(|(name, raw)| Piece::Member(name, raw)),
+                .map(|(name, raw)| Delta::Member(name, raw)),
         );
         self.calls.take(
             part.calls,
@@ -125,17 +125,17 @@ impl Choice {
     }
 
     /// Ends the choice with the finish reason that it should have had, if the server gave none.
-    pub(super) fn end_without_reason(&mut self, shown: &Shown) -> Vec<Piece<'static>> {
+    pub(super) fn end_without_reason(&mut self, shown: &Shown) -> Vec<Delta<'static>> {
         let mut out = Vec::new();
         if self.finish.is_none() {
             let Texts { thoughts, content } = self.split.push("\"\"", Next::End);
             let (content, _) = self.stops.push(content, true);
-            out.extend(thoughts.map(Piece::Thoughts));
+            out.extend(thoughts.map(Delta::Thoughts));
             out.extend(content.map(|content| {
                 if self.is_text {
-                    Piece::Text(content, None)
+                    Delta::Text(content, None)
                 } else {
-                    Piece::Content(content, None)
+                    Delta::Content(content, None)
                 }
             }));
             self.end("stop", &mut out);
@@ -149,12 +149,12 @@ impl Choice {
         text: Option<&'a RawValue>,
         reason: Option<&'static str>,
         logprobs: Option<&'a RawValue>,
-        out: &mut Vec<Piece<'a>>,
+        out: &mut Vec<Delta<'a>>,
     ) -> bool {
         let text = text.filter(|raw| Kind::of(raw) == Kind::String);
         let text = text.map(|raw| Cow::Borrowed(raw.get()));
         let (text, stopped) = self.stops.push(text, reason.is_some());
-        out.extend(text.map(|text| Piece::Text(text, logprobs)));
+        out.extend(text.map(|text| Delta::Text(text, logprobs)));
         stopped
     }
 
@@ -164,7 +164,7 @@ impl Choice {
         content: Option<Cow<'a, str>>,
         reason: Option<&'static str>,
         logprobs: Option<&RawValue>,
-        out: &mut Vec<Piece<'a>>,
+        out: &mut Vec<Delta<'a>>,
     ) -> Result<bool, Fault> {
         let next = match reason {
             None => Next::More,
@@ -178,7 +178,7 @@ impl Choice {
             (None, _) => self.split.push("\"\"", next),
         };
         let (content, stopped) = self.stops.push(content, next != Next::More);
-        out.extend(thoughts.map(Piece::Thoughts));
+        out.extend(thoughts.map(Delta::Thoughts));
         let thinks = !out.is_empty() || self.split.is_thinking();
         let tokens = logprobs.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok());
         let logprobs = match tokens.and_then(|tokens| tokens.content) {
@@ -188,11 +188,11 @@ impl Choice {
                 .map_err(|_| failure::nonsense())?,
             None => None,
         };
-        out.extend(content.map(|content| Piece::Content(content, logprobs)));
+        out.extend(content.map(|content| Delta::Content(content, logprobs)));
         Ok(stopped)
     }
 
-    fn end(&mut self, reason: &'static str, out: &mut Vec<Piece<'_>>) {
+    fn end(&mut self, reason: &'static str, out: &mut Vec<Delta<'_>>) {
         let complete = self.calls.end(reason == "length", out);
         let reason = match (reason, complete) {
             // The model wrote a call that nobody can read: the response is as incomplete as one that was cut.
@@ -202,50 +202,50 @@ impl Choice {
             (reason, _) => reason,
         };
         self.finish = Some(reason);
-        out.push(Piece::Finish(reason));
+        out.push(Delta::Finish(reason));
     }
 }
 
 impl Shown {
-    /// The pieces that the client wants, in the form that it knows.
-    fn only<'a>(&self, pieces: Vec<Piece<'a>>) -> Vec<Piece<'a>> {
-        let mut pieces = pieces;
-        pieces.retain(|piece| match piece {
-            Piece::Thoughts(_) => !self.thoughts.is_empty(),
-            Piece::Member(name, _) => {
+    /// The deltas that the client wants, in the form that it knows.
+    fn only<'a>(&self, deltas: Vec<Delta<'a>>) -> Vec<Delta<'a>> {
+        let mut deltas = deltas;
+        deltas.retain(|delta| match delta {
+            Delta::Thoughts(_) => !self.thoughts.is_empty(),
+            Delta::Member(name, _) => {
                 let are_thoughts = self.thoughts.is_empty() && name == MORE_THOUGHTS;
                 !are_thoughts && !self.hidden.contains(&&**name)
             }
-            Piece::Content(..)
-            | Piece::Text(..)
-            | Piece::Call { .. }
-            | Piece::Arguments { .. }
-            | Piece::Function { .. }
-            | Piece::Finish(_) => true,
+            Delta::Content(..)
+            | Delta::Text(..)
+            | Delta::Call { .. }
+            | Delta::Arguments { .. }
+            | Delta::Function { .. }
+            | Delta::Finish(_) => true,
         });
         if self.functions {
-            pieces = pieces.into_iter().filter_map(as_function).collect();
+            deltas = deltas.into_iter().filter_map(as_function).collect();
         }
-        pieces
+        deltas
     }
 }
 
-/// A piece for a client that asked with `functions`, which knows only one call.
-fn as_function(piece: Piece<'_>) -> Option<Piece<'_>> {
-    Some(match piece {
-        Piece::Call { at, .. } | Piece::Arguments { at, .. } if at > 0 => return None,
-        Piece::Call {
+/// A delta for a client that asked with `functions`, which knows only one call.
+fn as_function(delta: Delta<'_>) -> Option<Delta<'_>> {
+    Some(match delta {
+        Delta::Call { at, .. } | Delta::Arguments { at, .. } if at > 0 => return None,
+        Delta::Call {
             name, arguments, ..
-        } => Piece::Function {
+        } => Delta::Function {
             name: Some(name),
             arguments,
         },
-        Piece::Arguments { arguments, .. } => Piece::Function {
+        Delta::Arguments { arguments, .. } => Delta::Function {
             name: None,
             arguments,
         },
-        Piece::Finish("tool_calls") => Piece::Finish("function_call"),
-        piece => piece,
+        Delta::Finish("tool_calls") => Delta::Finish("function_call"),
+        delta => delta,
     })
 }
 

@@ -4,7 +4,7 @@ use sluicegate_plugin::Fault;
 
 use super::part::{Extra, Record};
 use super::{
-    Choice, Ending, Identity, MOST_CHOICES, NO_LOGPROBS, Object, Piece, Shown, write_call,
+    Choice, Delta, Ending, Identity, MOST_CHOICES, NO_LOGPROBS, Object, Shown, write_call,
     write_function, write_member,
 };
 use crate::failure;
@@ -62,10 +62,10 @@ pub fn complete(
             ..Written::default()
         };
         let mut choice = Choice::new(shown);
-        let mut pieces = choice.take(part, shown, false)?;
-        pieces.extend(choice.end_without_reason(shown));
-        for piece in pieces {
-            written.take(piece);
+        let mut deltas = choice.take(part, shown, false)?;
+        deltas.extend(choice.end_without_reason(shown));
+        for delta in deltas {
+            written.take(delta);
         }
         finish = finish.or(Some(written.finish));
         if at > 0 {
@@ -89,18 +89,18 @@ pub fn complete(
 }
 
 impl Written<'_> {
-    fn take(&mut self, piece: Piece<'_>) {
-        match piece {
-            Piece::Thoughts(text) => append(&mut self.thoughts, &text),
-            Piece::Content(text, logprobs) => {
+    fn take(&mut self, delta: Delta<'_>) {
+        match delta {
+            Delta::Thoughts(text) => append(&mut self.thoughts, &text),
+            Delta::Content(text, logprobs) => {
                 append(&mut self.content, &text);
                 self.logprobs = logprobs;
             }
-            Piece::Text(text, logprobs) => {
+            Delta::Text(text, logprobs) => {
                 append(&mut self.content, &text);
                 self.logprobs = logprobs.map(|raw| raw.get().to_owned());
             }
-            Piece::Call {
+            Delta::Call {
                 id,
                 name,
                 arguments,
@@ -109,12 +109,12 @@ impl Written<'_> {
                 self.calls
                     .push([id, name.into_owned(), arguments.into_owned()]);
             }
-            Piece::Arguments { at, arguments } => {
+            Delta::Arguments { at, arguments } => {
                 if let Some([_, _, known]) = self.calls.get_mut(at) {
                     known.push_str(&arguments);
                 }
             }
-            Piece::Function { name, arguments } => {
+            Delta::Function { name, arguments } => {
                 if let Some(name) = name {
                     self.function = Some([name.into_owned(), String::new()]);
                 }
@@ -122,12 +122,12 @@ impl Written<'_> {
                     known.push_str(&arguments);
                 }
             }
-            Piece::Member(name, raw) => {
+            Delta::Member(name, raw) => {
                 self.has_refusal |= name == "refusal";
                 self.members.push(',');
                 write_member(&mut self.members, &name, raw.get());
             }
-            Piece::Finish(reason) => self.finish = reason,
+            Delta::Finish(reason) => self.finish = reason,
         }
     }
 

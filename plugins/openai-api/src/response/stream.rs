@@ -7,7 +7,7 @@ use sluicegate_plugin::{Event, Fault};
 
 use super::part::{Extra, Part, Record};
 use super::{
-    Choice, Ending, Identity, MOST_CHOICES, Object, Piece, Shown, usage, write_call,
+    Choice, Delta, Ending, Identity, MOST_CHOICES, Object, Shown, usage, write_call,
     write_function, write_member,
 };
 use crate::failure;
@@ -146,13 +146,13 @@ impl Stream {
             self.choices.len() - 1
         });
         let choice_extra = part.extra.clone();
-        let pieces = self.choices[place].1.take(part, &self.shown, is_last)?;
+        let deltas = self.choices[place].1.take(part, &self.shown, is_last)?;
         if known.is_none() && self.object == Object::Chat {
             let role = "{\"role\":\"assistant\",\"content\":\"\"}";
             out.push(self.chunk(index, &["\"delta\":", role, ",\"finish_reason\":null"]));
         }
-        for piece in pieces {
-            out.push(self.piece(index, piece));
+        for delta in deltas {
+            out.push(self.delta(index, delta));
         }
         if out.len() > before {
             self.decorate(out, before, &choice_extra, extra);
@@ -174,15 +174,15 @@ impl Stream {
         insert(&mut out[first], "}".len(), record);
     }
 
-    fn piece(&self, index: u64, piece: Piece<'_>) -> Event {
+    fn delta(&self, index: u64, delta: Delta<'_>) -> Event {
         const OPEN: &str = "\"delta\":{";
         const CLOSE: &str = "},\"finish_reason\":null";
-        let mut delta = String::with_capacity(64);
-        match piece {
-            Piece::Content(text, None) => {
+        let mut members = String::with_capacity(64);
+        match delta {
+            Delta::Content(text, None) => {
                 return self.chunk(index, &[OPEN, "\"content\":", &text, CLOSE]);
             }
-            Piece::Content(text, Some(logprobs)) => {
+            Delta::Content(text, Some(logprobs)) => {
                 let parts = [
                     OPEN,
                     "\"content\":",
@@ -193,7 +193,7 @@ impl Stream {
                 ];
                 return self.chunk(index, &parts);
             }
-            Piece::Text(text, logprobs) => {
+            Delta::Text(text, logprobs) => {
                 let logprobs = logprobs.map_or("null", serde_json::value::RawValue::get);
                 let parts = [
                     "\"text\":",
@@ -204,36 +204,36 @@ impl Stream {
                 ];
                 return self.chunk(index, &parts);
             }
-            Piece::Finish(reason) => {
+            Delta::Finish(reason) => {
                 let open = match self.object {
                     Object::Chat => "\"delta\":{},\"finish_reason\":\"",
                     Object::Text => "\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"",
                 };
                 return self.chunk(index, &[open, reason, "\""]);
             }
-            Piece::Thoughts(text) => self.shown.write_thoughts(&mut delta, &text),
-            Piece::Member(name, raw) => write_member(&mut delta, &name, raw.get()),
-            Piece::Function { name, arguments } => {
-                write_function(&mut delta, name.as_deref(), &arguments);
+            Delta::Thoughts(text) => self.shown.write_thoughts(&mut members, &text),
+            Delta::Member(name, raw) => write_member(&mut members, &name, raw.get()),
+            Delta::Function { name, arguments } => {
+                write_function(&mut members, name.as_deref(), &arguments);
             }
-            Piece::Call {
+            Delta::Call {
                 at,
                 id,
                 name,
                 arguments,
             } => {
-                open_call(&mut delta, at);
-                write_call(&mut delta, &id, &name, &arguments);
-                delta.push_str("}]");
+                open_call(&mut members, at);
+                write_call(&mut members, &id, &name, &arguments);
+                members.push_str("}]");
             }
-            Piece::Arguments { at, arguments } => {
-                open_call(&mut delta, at);
-                delta.push_str("\"function\":{\"arguments\":\"");
-                delta.push_str(&arguments);
-                delta.push_str("\"}}]");
+            Delta::Arguments { at, arguments } => {
+                open_call(&mut members, at);
+                members.push_str("\"function\":{\"arguments\":\"");
+                members.push_str(&arguments);
+                members.push_str("\"}}]");
             }
         }
-        self.chunk(index, &[OPEN, &delta, CLOSE])
+        self.chunk(index, &[OPEN, &members, CLOSE])
     }
 
     /// Ends the response.
@@ -243,8 +243,8 @@ impl Stream {
         }
         for place in 0..self.choices.len() {
             let index = self.choices[place].0;
-            for piece in self.choices[place].1.end_without_reason(&self.shown) {
-                out.push(self.piece(index, piece));
+            for delta in self.choices[place].1.end_without_reason(&self.shown) {
+                out.push(self.delta(index, delta));
             }
         }
         if let Some(usage) = self.usage.as_ref().filter(|_| self.wants_usage) {

@@ -1,0 +1,192 @@
+//! The adapters for model servers that speak OpenAI's API, with responses as the servers send them.
+
+use serde_json::{Value, json};
+use sluicegate_tests::upstream::ollama;
+use sluicegate_tests::{Script, Setup, Upstream};
+
+use crate::common::{CHAT, question, streamed, with};
+
+const OPENAI: &str = include_str!("../../../plugins/openai/tests/fixtures/responses.json");
+const VLLM: &str = include_str!("../../../plugins/vllm/tests/fixtures/responses.json");
+const TGI: &str = include_str!("../../../plugins/tgi/tests/fixtures/responses.json");
+const TGI_ERRORS: &str = include_str!("../../../plugins/tgi/tests/fixtures/errors.json");
+
+/// A recorded response as the server sends it.
+fn recorded(fixture: &str, name: &str) -> Script {
+    let cases: Vec<Value> = serde_json::from_str(fixture).expect("a list of cases");
+    let case = cases.into_iter().find(|case| case["case"] == name);
+    let case = case.unwrap_or_else(|| panic!("no case {name}"));
+    let text = |event: &Value| {
+        event
+            .as_str()
+            .map_or_else(|| event.to_string(), str::to_owned)
+    };
+    match case["events"].as_array() {
+        Some(events) => {
+            let events = events
+                .iter()
+                .map(|event| format!("data: {}\n\n", text(event)));
+            Script::sse_head().chunks(events)
+        }
+        None => Script::json(200, &case["body"]),
+    }
+}
+
+/// The usual chat pipeline with this adapter.
+fn with_adapter(upstream: &Upstream, name: &str) -> Setup {
+    Setup::before(upstream)
+        .stages("", "")
+        .adapter(name)
+        .chat_routes()
+}
+
+fn weather() -> Value {
+    json!([{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}])
+}
+
+/// The arguments of the only call of a message.
+#[track_caller]
+fn assert_calls(message: &Value, arguments: &Value) {
+    let calls = message["tool_calls"].as_array().expect("calls");
+    assert_eq!(calls.len(), 1, "{message}");
+    let function = &calls[0]["function"];
+    let text = function["arguments"].as_str().expect("a text");
+    let found: Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!(
+        (&function["name"], &found),
+        (&json!("get_weather"), arguments)
+    );
+}
+
+#[tokio::test]
+async fn a_server_of_openais_api_behind_a_path_of_its_own() {
+    let case = "thoughts under the older name, then a call in fragments";
+    let upstream = Upstream::always(recorded(OPENAI, case)).await;
+    let url = format!("{}/openai/v1", upstream.url());
+    let gateway = Setup::before_url(&url)
+        .stages("", "")
+        .adapter("openai")
+        .chat_routes()
+        .start()
+        .await;
+    let asked = with(with(question(), "tools", weather()), "frob", json!(1.5));
+
+    let completion = gateway.client().chat(&asked).await.json();
+    let choice = &completion["choices"][0];
+    assert_eq!(
+        (&completion["model"], &choice["finish_reason"]),
+        (&json!("qwen3:32b"), &json!("tool_calls"))
+    );
+    assert_eq!(choice["message"]["reasoning"], "I must.\n");
+    assert_calls(&choice["message"], &json!({"city": "Paris"}));
+    assert_eq!(completion["usage"]["completion_tokens"], 35);
+    let sent = upstream.next_request().await;
+    assert_eq!(sent.target, "/openai/v1/chat/completions");
+    let expected = with(
+        with(asked.clone(), "stream", json!(true)),
+        "stream_options",
+        json!({"include_usage": true}),
+    );
+    assert_eq!(sent.json(), expected);
+
+    let chat = gateway
+        .client()
+        .chat(&with(asked, "stream", json!(true)))
+        .await
+        .streamed_chat();
+    assert_eq!(
+        (chat.done, chat.usage, chat.finish_reason.as_deref()),
+        (true, None, Some("tool_calls"))
+    );
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn vllm_gets_only_what_clients_may_say() {
+    let case = "thoughts, then a call without arguments in its first fragment";
+    let upstream = Upstream::always(recorded(VLLM, case)).await;
+    let gateway = with_adapter(&upstream, "vllm").start().await;
+    let mut asked = with(question(), "tools", weather());
+    for (name, value) in [
+        ("chat_template", json!("{{ 1 }}")),
+        ("priority", json!(-1)),
+        ("think", json!(false)),
+        ("min_p", json!(0.05)),
+    ] {
+        asked = with(asked, name, value);
+    }
+    let completion = gateway.client().chat(&asked).await.json();
+    let choice = &completion["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["message"]["reasoning"], "\nI.\n");
+    assert_calls(&choice["message"], &json!({"city": "Paris"}));
+    let text = completion.to_string();
+    assert!(
+        !text.contains("vllm") && !text.contains("token_ids"),
+        "{text}"
+    );
+    let sent = upstream.next_request().await;
+    assert_eq!(sent.target, CHAT);
+    let sent = sent.json();
+    for name in ["chat_template", "priority", "think"] {
+        assert_eq!(sent.get(name), None, "{name}");
+    }
+    assert_eq!(sent["min_p"], 0.05);
+    assert_eq!(
+        sent["chat_template_kwargs"],
+        json!({"enable_thinking": false, "thinking": false})
+    );
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn tgi_is_asked_for_tools_in_one_object_and_the_client_gets_its_stream() {
+    let case = "a call in one object: the same id in every response, a finish reason of text";
+    let upstream = Upstream::always(recorded(TGI, case)).await;
+    let gateway = with_adapter(&upstream, "tgi").start().await;
+    let asked = with(streamed(), "tools", weather());
+    let asked = with(asked, "stream_options", json!({"include_usage": true}));
+    let chat = gateway.client().chat(&asked).await.streamed_chat();
+    assert_eq!(
+        (chat.done, chat.finish_reason.as_deref()),
+        (true, Some("tool_calls"))
+    );
+    let deltas: Vec<&Value> = chat
+        .chunks
+        .iter()
+        .map(|chunk| &chunk["choices"][0]["delta"])
+        .collect();
+    assert_eq!(deltas[0]["role"], "assistant");
+    assert_calls(deltas[1], &json!({"location": "Paris", "unit": "celsius"}));
+    assert_eq!(chat.usage.expect("asked for")["total_tokens"], 299);
+    let sent = upstream.next_request().await;
+    assert_eq!(sent.target, CHAT);
+    let sent = sent.json();
+    assert_eq!(
+        (&sent["model"], &sent["stream"], sent.get("stream_options")),
+        (&json!("tgi"), &json!(false), None)
+    );
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_failure_inside_of_tgis_stream_leads_to_the_next_server() {
+    let dead = Upstream::always(recorded(TGI_ERRORS, "a failure as the first event")).await;
+    let spare = Upstream::always(Script::ndjson(&ollama::stream(&["Hello"]))).await;
+    let other = format!(
+        "[upstream.spare]\ntargets = [{:?}]\nadapter = \"ollama\"",
+        spare.url()
+    );
+    let gateway = Setup::before(&dead)
+        .stages("", "")
+        .adapter("tgi")
+        .section(&other)
+        .route(CHAT, r#"["auth", "aggregate"]"#, "fallback = [\"spare\"]")
+        .start()
+        .await;
+    let chat = gateway.client().chat(&streamed()).await.streamed_chat();
+    assert_eq!((chat.content.as_str(), chat.done), ("Hello", true));
+    assert_eq!(dead.next_request().await.target, CHAT);
+    assert_eq!(spare.next_request().await.target, "/api/chat");
+    gateway.shutdown().await;
+}
