@@ -48,6 +48,14 @@ struct Text {
     response: Response,
 }
 
+impl Text {
+    /// Whether an error may hold what the model wrote.
+    fn may_recover(&self, ctx: &Context<'_>) -> bool {
+        let is_json = form(ctx).is_ok_and(|form| form == Form::Json);
+        ctx.status() == 422 && is_json && self.shown.habits.recover.is_some()
+    }
+}
+
 /// How the response is read.
 #[derive(Debug)]
 enum Response {
@@ -184,10 +192,17 @@ impl State {
         match &mut self.task {
             Task::Unknown | Task::Asked(_) => return Ok(ResponsePlan::Skip),
             Task::Models | Task::Model(_) | Task::Embeddings(_) => {}
-            Task::Text(text) if status >= 300 => text.response = Response::Failed,
+            Task::Text(text) if status >= 300 && !text.may_recover(ctx) => {
+                text.response = Response::Failed;
+            }
             Task::Text(text) => {
                 let form = form(ctx)?;
                 let habits = &mut text.shown.habits;
+                if status >= 300 {
+                    habits.translate = habits.recover;
+                    self.status = 200;
+                    ctx.set_status(200)?;
+                }
                 if let Some([prompt, completion]) = habits.counters.filter(|_| form == Form::Json) {
                     let number = |name: &str| ctx.get_str(name)?.trim().parse().ok();
                     habits.counted = number(prompt).zip(number(completion));

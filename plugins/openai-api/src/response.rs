@@ -78,6 +78,8 @@ pub struct Habits {
     pub paths: Option<[&'static str; 2]>,
     /// Makes a chunk or a completion of OpenAI's API of what the server sends, if it is not asked at OpenAI's path.
     pub translate: Option<Translate>,
+    /// Makes a completion of OpenAI's API of an error with status 422 that holds what the model wrote. Other errors stay.
+    pub recover: Option<Translate>,
     /// Stop sequences that it leaves in the text.
     pub stops: Vec<String>,
     /// The most tokens of a stream, if it may send more: each record is one.

@@ -63,7 +63,7 @@ impl Plugin for Openai {
         .config(include_str!("config.schema.json"))
         .adapter("openai")
         // Room for requests with images, up to the largest body.
-        .limits("192MiB", "500ms")
+        .limits("192MiB", "1s")
     }
 
     fn configure(config: Config) -> Result<Self, String> {

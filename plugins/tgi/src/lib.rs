@@ -18,10 +18,11 @@ use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
 use sluicegate_openai_api::exchange::State;
 use sluicegate_openai_api::request::thinking::Dialect;
 use sluicegate_openai_api::request::{Body, Endpoint, unsupported};
-use sluicegate_openai_api::{Habits, Vendor, adapter};
+use sluicegate_openai_api::{Habits, Translate, Vendor, adapter};
 use sluicegate_plugin::{Context, Fault, Manifest, Plugin};
 
 pub mod native;
+pub mod recovery;
 pub mod request;
 
 use native::Template;
@@ -61,7 +62,7 @@ impl Plugin for Tgi {
         .health("/health")
         .info("/info")
         // Room for requests with images, up to the largest body.
-        .limits("192MiB", "500ms")
+        .limits("192MiB", "1s")
     }
 
     fn configure(config: Config) -> Result<Self, String> {
@@ -107,9 +108,11 @@ impl Vendor for Tgi {
         let has_tools = body.has("tools");
         let streams = body.says("stream", true) || self.settings.streaming == Streaming::Always;
         let most = request::most_tokens(body, streams && !self.is_only_whole(body))?;
+        let recover: Translate = recovery::recovered;
         let mut habits = Habits {
             stops,
             most_tokens: most.filter(|&most| most > request::RUN),
+            recover: has_tools.then_some(recover),
             full_at: most.filter(|_| has_tools),
             repeats_ids: true,
             shows_end: endpoint == Endpoint::Completions,

@@ -56,7 +56,7 @@ impl Plugin for Vllm {
         .health("/health")
         .info("/version")
         // Room for requests with images, up to the largest body.
-        .limits("192MiB", "500ms")
+        .limits("192MiB", "1s")
     }
 
     fn configure(config: Config) -> Result<Self, String> {

@@ -28,7 +28,10 @@ fn recorded(fixture: &str, name: &str) -> Script {
                 .map(|event| format!("data: {}\n\n", text(event)));
             Script::sse_head().chunks(events)
         }
-        None => Script::json(200, &case["body"]),
+        None => {
+            let status = case["status"].as_u64().unwrap_or(200);
+            Script::json(u16::try_from(status).expect("a status"), &case["body"])
+        }
     }
 }
 
@@ -188,5 +191,38 @@ async fn a_failure_inside_of_tgis_stream_leads_to_the_next_server() {
     assert_eq!((chat.content.as_str(), chat.done), ("Hello", true));
     assert_eq!(dead.next_request().await.target, CHAT);
     assert_eq!(spare.next_request().await.target, "/api/chat");
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_text_in_place_of_a_call_is_a_response_though_tgi_calls_it_an_error() {
+    let upstream = Upstream::always(recorded(TGI, "a text in place of a call")).await;
+    let gateway = with_adapter(&upstream, "tgi").start().await;
+    for asked in [question(), streamed()] {
+        let asked = with(asked, "tools", weather());
+        let response = gateway.client().chat(&asked).await;
+        assert_eq!(
+            (response.status, response.complete),
+            (200, true),
+            "{}",
+            response.text()
+        );
+        let (content, reason) = if asked["stream"] == json!(true) {
+            let chat = response.streamed_chat();
+            assert!(chat.done);
+            (json!(chat.content), json!(chat.finish_reason))
+        } else {
+            let choice = &response.json()["choices"][0];
+            (
+                choice["message"]["content"].clone(),
+                choice["finish_reason"].clone(),
+            )
+        };
+        assert_eq!(
+            (content, reason),
+            (json!("Hello there, friend!"), json!("stop"))
+        );
+        assert_eq!(upstream.next_request().await.json()["stream"], false);
+    }
     gateway.shutdown().await;
 }
