@@ -115,10 +115,9 @@ impl State {
         let Task::Asked(endpoint) = self.task else {
             return Ok(None);
         };
-        let settings = vendor.settings();
         let mut body = Body::read(body)?;
         if let Some(messages) = body.get("messages") {
-            media::check(messages, &settings.media)?;
+            media::check(messages, &vendor.settings().media)?;
         }
         let model = match (ctx.note_json("model"), body.get("model")) {
             // The name that the client used, even if this upstream has another one.
@@ -130,6 +129,19 @@ impl State {
             self.task = Task::Embeddings(model);
             return Ok(Some(body.write()));
         }
+        self.text(ctx, vendor, endpoint, body, model).map(Some)
+    }
+
+    /// The request body of a chat or a completion.
+    fn text(
+        &mut self,
+        ctx: &Context<'_>,
+        vendor: &impl Vendor,
+        endpoint: Endpoint,
+        mut body: Body<'_>,
+        model: Option<String>,
+    ) -> Result<Vec<u8>, Fault> {
+        let settings = vendor.settings();
         let wants_stream = body.says("stream", true);
         let options = StreamOptions::take(&mut body)?;
         let hidden = thinking::translate(&mut body, settings.thinking)?;
@@ -176,7 +188,7 @@ impl State {
             wants_usage: options.include_usage || !wants_stream,
             response: Response::Pending,
         }));
-        Ok(Some(body.write()))
+        Ok(body.write())
     }
 
     /// The response head.
