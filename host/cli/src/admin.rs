@@ -64,9 +64,14 @@ impl Gateway {
                 token: token.map(Secret::new),
             });
         }
-        // The gateway would refuse a configuration with problems, too.
-        let config = super::load(self.config.as_deref())?;
-        let Some(admin) = config.admin else {
+        // Nothing else of the configuration matters here: it may be what is to be mended.
+        let admin = sluicegate_config::load_admin(self.config.as_deref(), &environment);
+        let admin = admin.map_err(|problems| {
+            let code = super::report(&problems);
+            eprintln!("sluicegate: --admin HOST:PORT asks a gateway without its configuration");
+            code
+        })?;
+        let Some(admin) = admin else {
             return Err(failed(
                 "the configuration has no section [admin], through which a gateway can be asked",
             ));

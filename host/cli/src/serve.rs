@@ -115,7 +115,7 @@ async fn start(origin: Origin) -> Result<Gateway, ExitCode> {
     let compiler =
         compiler(origin.config().folders.cache.as_deref()).map_err(|error| failed(&error))?;
     let loader = Loader::with_compiler(engine, compiler);
-    match Gateway::start(origin, &loader, crate::embedded().plugins).await {
+    match Box::pin(Gateway::start(origin, &loader, crate::embedded().plugins)).await {
         Ok(gateway) => Ok(gateway),
         Err(Error::Configuration(problems)) => Err(report(&problems)),
         Err(error) => Err(failed(&error)),

@@ -97,6 +97,8 @@ pub struct Config {
     pub models: Vec<Model>,
     /// The plugins by name.
     pub plugins: BTreeMap<String, Plugin>,
+    /// The plugins that have a section of their own.
+    pub plugin_sections: BTreeSet<String>,
     /// The folders that the gateway has for itself.
     pub folders: Folders,
     /// The routes in the order of the file; at least one if there is a listener.
@@ -126,6 +128,38 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Config, Problems> {
     load_with_files(file, env).0
 }
 
+/// The section `[admin]` of a file, or of the default configuration, whatever is wrong with the rest of it.
+///
+/// # Errors
+/// Problems of this section; and a file that cannot be read or is not TOML.
+pub fn load_admin(file: Option<&Path>, env: Env<'_>) -> Result<Option<Admin>, Problems> {
+    let (text, base) = match file {
+        None => (DEFAULT.to_owned(), Path::new("")),
+        Some(file) => {
+            let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+            (text, file.parent().unwrap_or(Path::new("")))
+        }
+    };
+    let document = DeTable::parse(&text).map_err(|error| Problems(vec![syntax(&text, &error)]))?;
+    let cx = Context::new(&text, base, env);
+    let admin = server::admin(&Table::root(&cx, document.get_ref()));
+    let (problems, _, _) = cx.into_notes();
+    if problems.is_empty() {
+        Ok(admin)
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Problems {
+    Problems(vec![Problem {
+        key: file.display().to_string(),
+        line: None,
+        message: format!("cannot be read: {error}"),
+        mend: "correct the path, or make the file readable".to_owned(),
+    }])
+}
+
 /// As [`load`], and all files that the result depends on, also where it is an error: the configuration itself, secrets,
 /// certificates and plugins. A change of one of them may change the result.
 pub fn load_with_files(
@@ -137,15 +171,7 @@ pub fn load_with_files(
     };
     let (result, mut files) = match fs::read_to_string(file) {
         Ok(text) => parse_with_files(&text, file.parent().unwrap_or(Path::new("")), env),
-        Err(error) => {
-            let problem = Problem {
-                key: file.display().to_string(),
-                line: None,
-                message: format!("cannot be read: {error}"),
-                mend: "correct the path, or make the file readable".to_owned(),
-            };
-            (Err(Problems(vec![problem])), BTreeSet::new())
-        }
+        Err(error) => (Err(unreadable(file, &error)), BTreeSet::new()),
     };
     files.insert(file.to_owned());
     (result, files)
@@ -214,6 +240,11 @@ fn read(root: &Table<'_>) -> Config {
         listeners,
         upstreams,
         models,
+        plugin_sections: plugins
+            .headings
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect(),
         plugins: plugins.by_name,
         folders,
         routes,
@@ -222,11 +253,14 @@ fn read(root: &Table<'_>) -> Config {
     }
 }
 
+/// The most characters of a name. Arbitrary; it becomes a part of file names.
+const NAME: usize = 64;
+
 /// Whether a plugin or an upstream can have this name.
 #[must_use]
 pub fn is_legal_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !name.is_empty() && name.chars().all(legal)
+    (1..=NAME).contains(&name.len()) && name.chars().all(legal)
 }
 
 /// Checks the name of a plugin or an upstream: it becomes a label of metrics and a part of file names.
@@ -234,7 +268,7 @@ fn check_name(value: &Value<'_>, name: &str) {
     if !is_legal_name(name) {
         value.problem(
             "is not a legal name",
-            "use lower-case letters, digits and -",
+            "use lower-case letters, digits and -, at most 64 of them",
         );
     }
 }

@@ -52,7 +52,9 @@ pub struct Admin {
     /// Cancelled when the gateway drains.
     pub drain: CancellationToken,
     /// One upload at a time: each is held in memory.
-    pub uploads: Semaphore,
+    pub uploads: Arc<Semaphore>,
+    /// Those who follow the events: each has a connection for good, and there must be some left for probes.
+    pub followers: Arc<Semaphore>,
 }
 
 /// Answers one request.
@@ -148,7 +150,7 @@ fn reloaded(admin: &Admin, result: &Result<Vec<Problem>, Problems>) -> Response<
 
 /// The configuration in force, and the last one that was refused.
 fn config(admin: &Admin) -> Value {
-    let status = admin.control.status();
+    let status = admin.control.current();
     let refused = status.refused.map(
         |refused| json!({"at_ms": refused.at_ms, "problems": reload::problems(&refused.problems.0)}),
     );

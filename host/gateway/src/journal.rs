@@ -13,7 +13,7 @@ pub const KEPT: usize = 256;
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its number: each is one more than the last, from 1 on.
+    /// Its number: each is one more than the last.
     pub id: u64,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
@@ -34,7 +34,8 @@ impl Default for Journal {
     fn default() -> Self {
         Self {
             entries: Mutex::default(),
-            last: watch::Sender::new(0),
+            // After a restart all numbers are above the old ones.
+            last: watch::Sender::new(unix_ms()),
         }
     }
 }
@@ -57,19 +58,20 @@ impl Journal {
         self.last.send_replace(id);
     }
 
-    /// The number of the last entry; 0 if there is none.
+    /// The number of the last entry.
     #[must_use]
     pub fn last(&self) -> u64 {
         *self.last.borrow()
     }
 
-    /// The entries after this one, and how many of them are gone.
+    /// The entries after this one, and whether some of them are gone.
     #[must_use]
-    pub fn after(&self, id: u64) -> (u64, Vec<Entry>) {
+    pub fn after(&self, id: u64) -> (bool, Vec<Entry>) {
         let entries = self.entries();
-        let first = entries.front().map_or(id + 1, |entry| entry.id);
+        let last = *self.last.borrow();
+        let first = entries.front().map_or(last + 1, |entry| entry.id);
         let after = entries.iter().filter(|entry| entry.id > id);
-        (first.saturating_sub(id + 1), after.cloned().collect())
+        (id + 1 < first, after.cloned().collect())
     }
 
     /// Waits until there is an entry after this one.
@@ -95,17 +97,23 @@ mod tests {
     #[tokio::test]
     async fn who_is_too_slow_is_told_how_much_was_missed() {
         let journal = Journal::default();
-        assert_eq!(journal.after(0).0, 0);
+        let start = journal.last();
+        assert!(!journal.after(start).0);
         for number in 0..KEPT + 3 {
             journal.add("config", json!({"number": number}));
         }
-        journal.beyond(0).await;
-        let (missed, entries) = journal.after(1);
-        assert_eq!((missed, entries.len(), entries[0].id), (2, KEPT, 4));
+        journal.beyond(start).await;
+        let (lost, entries) = journal.after(start + 1);
+        assert_eq!(
+            (lost, entries.len(), entries[0].id),
+            (true, KEPT, start + 4)
+        );
         let last = journal.last();
-        assert_eq!(last, KEPT as u64 + 3);
-        let (missed, entries) = journal.after(last - 1);
-        assert_eq!((missed, entries.len()), (0, 1));
+        assert_eq!(last, start + KEPT as u64 + 3);
+        let (lost, entries) = journal.after(last - 1);
+        assert_eq!((lost, entries.len()), (false, 1));
         assert_eq!(journal.after(last).1.len(), 0);
+        // Of another process, before this one.
+        assert!(journal.after(start - 5).0);
     }
 }

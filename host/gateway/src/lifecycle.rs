@@ -33,6 +33,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Connections that the admin listener takes at a time. Arbitrary: it has few clients.
 const ADMIN_CONNECTIONS: usize = 64;
 
+/// How many of them may follow events at a time. Arbitrary.
+const FOLLOWERS: usize = 16;
+
 /// Why a gateway does not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,7 +77,7 @@ impl Gateway {
         let config = origin.config().clone();
         let supply = Supply::new(loader, builtins, config.folders.state.as_deref());
         let metrics = &supply.metrics;
-        let prepared = snapshot::prepare(config, &supply, None)
+        let prepared = Box::pin(snapshot::prepare(config, &supply, None))
             .await
             .map_err(Error::Configuration)?;
         let kept = prepared.kept().to_vec();
@@ -155,7 +158,8 @@ impl Gateway {
             control: self.control.clone(),
             more_metrics: self.more_metrics.clone(),
             drain: self.drain.clone(),
-            uploads: Semaphore::new(1),
+            uploads: Arc::new(Semaphore::new(1)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
         });
         let connections = Connections {
             permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),

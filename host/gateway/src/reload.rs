@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,7 +23,6 @@ use crate::exchange::Core;
 use crate::listeners::{Listeners, admin_terms};
 use crate::snapshot::{self, Prepared, Workers};
 use crate::supply::{Supply, off_the_workers};
-use serde_json::{Value, json};
 use sluicegate_config::{self as config, Config, Problem, Problems};
 use sluicegate_plugin_host::Plugin;
 use sluicegate_serve::Terms;
@@ -31,12 +30,16 @@ use sluicegate_telemetry::clock::unix_ms;
 use sluicegate_telemetry::log;
 
 mod files;
+mod fixed;
 mod in_force;
 pub mod rollback;
+mod status;
 pub mod watch;
 
 use files::Contents;
+use fixed::Fixed;
 use in_force::InForce;
+pub use status::{Refused, Status, problems};
 
 /// Reads the configuration, and names the files that the result depends on.
 pub type Read = dyn Fn() -> (Result<Config, Problems>, BTreeSet<PathBuf>) + Send + Sync;
@@ -108,71 +111,6 @@ struct Turn {
     seen: Contents,
 }
 
-/// What is known about the configuration in force, and about the last attempt to replace it.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// How many configurations have been put into force; the one at the start is the first.
-    pub generation: u64,
-    /// Since when the one in force is, in milliseconds since 1970.
-    pub since_ms: u64,
-    /// The last attempt that was refused, if none has succeeded since.
-    pub refused: Option<Refused>,
-    /// Why plugins have another version than the one that is configured.
-    pub kept: Vec<Problem>,
-}
-
-/// A configuration that was not put into force.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Why.
-    pub problems: Problems,
-}
-
-/// The parts of a configuration that need a restart.
-#[derive(PartialEq)]
-struct Fixed {
-    admin: Option<std::net::SocketAddr>,
-    chat: Option<config::Chat>,
-    format: config::LogFormat,
-    folders: config::Folders,
-}
-
-impl Fixed {
-    fn of(config: &Config) -> Self {
-        Self {
-            admin: config.admin.as_ref().map(|admin| admin.listen),
-            chat: config.chat.clone(),
-            format: config.log.format,
-            folders: config.folders.clone(),
-        }
-    }
-
-    /// What of a configuration would need a restart.
-    fn check(&self, config: &Config) -> Vec<Problem> {
-        let other = Self::of(config);
-        let changed = [
-            ("admin.listen", self.admin != other.admin),
-            ("chat", self.chat != other.chat),
-            ("log.format", self.format != other.format),
-            ("plugins.cache", self.folders.cache != other.folders.cache),
-            ("state.dir", self.folders.state != other.folders.state),
-        ];
-        changed
-            .into_iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(key, _)| Problem {
-                key: key.into(),
-                line: None,
-                message: "has changed, which needs a restart".into(),
-                mend: "restart the gateway, or undo this change so that the others can be applied"
-                    .into(),
-            })
-            .collect()
-    }
-}
-
 impl Control {
     /// For a gateway whose first configuration is in force already.
     pub(crate) fn new(
@@ -209,15 +147,6 @@ impl Control {
         }
     }
 
-    /// What is in force, and what was refused.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
     /// Puts another configuration into force: exchanges that have begun end with the one that they began with, later ones
     /// begin with the new one. What has not changed goes on: plugin versions, targets with their connections, health checks,
     /// observers and listeners. New listeners are open before, those that are gone drain.
@@ -229,7 +158,7 @@ impl Control {
     pub async fn apply(&self, config: Config) -> Result<Vec<Problem>, Problems> {
         let mut turn = self.turn.lock().await;
         let result = self.apply_in_turn(config, &mut turn.listeners).await;
-        self.note(result)
+        result.map_err(|problems| self.refused(problems))
     }
 
     /// Reads the configuration again and puts it into force, also if nothing seems to have changed. Returns when it is in force
@@ -328,7 +257,7 @@ impl Control {
                 mend: "put a file in its place".into(),
             };
             turn.seen = turn.seen.again();
-            return self.note(Err(Problems(vec![problem])));
+            return Err(self.refused(Problems(vec![problem])));
         }
         let (config, seen) = off_the_workers(move || files::read(&*read, &known)).await;
         turn.seen = seen;
@@ -336,7 +265,7 @@ impl Control {
             Ok(config) => Box::pin(self.apply_in_turn(config, &mut turn.listeners)).await,
             Err(problems) => Err(problems),
         };
-        self.note(result)
+        result.map_err(|problems| self.refused(problems))
     }
 
     /// Prepares and publishes. A version that is rejected while another one is loaded is not brought back.
@@ -370,6 +299,12 @@ impl Control {
                 }
                 return Err(problems);
             }
+            // Before a rollback can have its say.
+            self.note_applied(&kept);
+            let used = in_force.components();
+            drop(in_force);
+            let (versions, names) = (versions.clone(), plugins.into_keys().collect());
+            off_the_workers(move || versions.tidy(&names, used)).await;
             return Ok(kept);
         }
     }
@@ -422,76 +357,6 @@ impl Control {
         self.published.notify_one();
     }
 
-    /// Remembers how an attempt ended, and says so in log, metrics and journal.
-    fn note(&self, result: Result<Vec<Problem>, Problems>) -> Result<Vec<Problem>, Problems> {
-        let now = unix_ms();
-        let whole = result.as_ref().is_ok_and(Vec::is_empty);
-        self.supply.metrics.reloaded(whole, now);
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        match &result {
-            Ok(kept) => {
-                *status = Status {
-                    generation: status.generation + 1,
-                    since_ms: now,
-                    refused: None,
-                    kept: kept.clone(),
-                };
-                let generation = status.generation;
-                for problem in kept {
-                    complain(problem);
-                }
-                tracing::info!(generation, "the configuration is in force");
-                self.applied.notify_one();
-                self.tell(
-                    json!({"state": "in_force", "generation": generation, "kept": problems(kept)}),
-                );
-            }
-            Err(all) => {
-                for problem in &all.0 {
-                    complain(problem);
-                }
-                let generation = status.generation;
-                tracing::error!(generation, "the current configuration remains in force");
-                status.refused = Some(Refused {
-                    at_ms: now,
-                    problems: all.clone(),
-                });
-                self.tell(json!({"state": "refused", "generation": generation, "problems": problems(&all.0)}));
-            }
-        }
-        result
-    }
-
-    /// Remembers a rollback: of a plugin, which has another version than the configured one now, or of the whole configuration.
-    fn note_rollback(&self, result: Result<Problem, Problem>) {
-        let now = unix_ms();
-        self.supply.metrics.reloaded(false, now);
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.generation += 1;
-        status.since_ms = now;
-        let generation = status.generation;
-        let (Ok(problem) | Err(problem)) = &result;
-        complain(problem);
-        tracing::warn!(generation, "rolled back");
-        self.tell(json!({
-            "state": "rolled_back",
-            "generation": generation,
-            "problems": problems(std::slice::from_ref(problem)),
-        }));
-        match result {
-            Ok(problem) => {
-                status.kept.retain(|it| it.key != problem.key);
-                status.kept.push(problem);
-            }
-            Err(problem) => {
-                status.refused = Some(Refused {
-                    at_ms: now,
-                    problems: Problems(vec![problem]),
-                });
-            }
-        }
-    }
-
     /// Everything that was rejected of a plugin may be tried again; then reads the configuration again.
     ///
     /// # Errors
@@ -513,15 +378,31 @@ impl Control {
         self.read.is_some()
     }
 
-    /// Whether this name means something else than this file.
+    /// Whether this name has a section whose source is not this file.
     pub async fn has_other_source(&self, plugin: &str, file: &Path) -> bool {
         let in_force = self.in_force.lock().await;
-        let configured = in_force.config.plugins.get(plugin);
-        // What is built in gives way to a file.
-        configured.is_some_and(|it| match &it.source {
-            config::Source::File(source) => source != file,
-            config::Source::Builtin(name) => name != plugin,
-        })
+        let config = &in_force.config;
+        let source = config.plugins.get(plugin).map(|it| &it.source);
+        let is_this = matches!(source, Some(config::Source::File(source)) if source == file);
+        config.plugin_sections.contains(plugin) && !is_this
+    }
+
+    /// What would be wrong if this plugin was in force in place of the one of its name. Nothing, if there is none.
+    ///
+    /// # Errors
+    /// All problems.
+    pub async fn fits(&self, plugin: &Arc<Plugin>) -> Result<(), Problems> {
+        let (config, mut plugins) = {
+            let in_force = self.in_force.lock().await;
+            (in_force.config.clone(), in_force.plugins.clone())
+        };
+        let name = plugin.name().to_owned();
+        if plugins.insert(name, plugin.clone()).is_none() {
+            return Ok(());
+        }
+        let previous = self.core.snapshot.load_full();
+        let problems = Vec::new();
+        snapshot::assemble(config, plugins, &self.supply, Some(&previous), problems).map(drop)
     }
 
     /// How a plugin is configured, or would be if it was used.
@@ -550,10 +431,6 @@ impl Control {
         }
     }
 
-    fn tell(&self, data: Value) {
-        self.supply.versions.journal().add("config", data);
-    }
-
     /// What is known of plugin versions, and what it takes to make one.
     #[must_use]
     pub fn supply(&self) -> &Supply {
@@ -561,36 +438,16 @@ impl Control {
     }
 }
 
-/// Problems as the admin interface shows them.
-#[must_use]
-pub fn problems(problems: &[Problem]) -> Value {
-    let problem = |problem: &Problem| json!({"key": problem.key, "line": problem.line, "message": problem.message, "mend": problem.mend});
-    problems.iter().map(problem).collect()
-}
-
-fn complain(problem: &Problem) {
-    let Problem {
-        key,
-        message,
-        mend,
-        line,
-    } = problem;
-    tracing::error!(key, line, mend, "configuration refused: {key} {message}");
-}
-
-/// Keeps the components of plugins that were not in use before: their files may be other ones when they prove good. Where none is known to be good yet, this one is.
+/// Keeps the components of plugins that were not in use before: their files may be other ones when they prove good.
 pub(crate) async fn keep(supply: &Supply, prepared: &Prepared) {
-    let components = prepared.components().iter();
+    let components = prepared.components().values();
     let components: Vec<_> = components
-        .map(|(name, it)| (name.clone(), it.hash.clone(), it.bytes.clone()))
+        .map(|it| (it.hash.clone(), it.bytes.clone()))
         .collect();
     let versions = supply.versions.clone();
     off_the_workers(move || {
-        for (name, hash, bytes) in &components {
+        for (hash, bytes) in &components {
             versions.keep(hash, bytes);
-            if versions.good(name).is_empty() {
-                versions.prove(name, hash);
-            }
         }
     })
     .await;
@@ -598,11 +455,9 @@ pub(crate) async fn keep(supply: &Supply, prepared: &Prepared) {
 
 /// The plugins whose components are other ones than the last that proved good.
 fn unproved(plugins: &BTreeMap<String, Arc<Plugin>>, supply: &Supply) -> Vec<String> {
-    let versions = &supply.versions;
     let is_unproved = |(name, plugin): &(&String, &Arc<Plugin>)| {
-        let component = versions.component_of(name, plugin.version());
-        let good = versions.good(name);
-        plugin.comes_from_file() && good.first().is_some_and(|good| *good != component)
+        let good = supply.versions.good(name);
+        plugin.comes_from_file() && good.first().is_none_or(|good| good != plugin.component())
     };
     let unproved = plugins.iter().filter(is_unproved);
     unproved.map(|(name, _)| name.clone()).collect()

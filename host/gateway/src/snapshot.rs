@@ -25,7 +25,7 @@ mod stalls;
 
 use health::Watch;
 pub use plugins::Component;
-pub(crate) use plugins::load_good;
+pub(crate) use plugins::load_first;
 use stalls::Mender;
 
 /// What every exchange begins with.
@@ -161,12 +161,56 @@ pub async fn prepare(
         components.extend(it.component.map(|component| (name.clone(), component)));
         plugins.insert(name, it.plugin);
     }
-    let prepared = assemble(config, plugins, supply, previous, problems)?;
+    let all_load = problems.is_empty();
+    let assembled = assemble(config.clone(), plugins.clone(), supply, previous, problems);
+    let prepared = match assembled {
+        Ok(prepared) => prepared,
+        Err(problems) => {
+            let unfit = all_load.then(|| without_new_files(&plugins, previous));
+            let assembled = unfit.flatten().and_then(|(staying, unfit)| {
+                let prepared = assemble(config, staying, supply, previous, Vec::new());
+                Some((prepared.ok()?, unfit))
+            });
+            let Some((prepared, unfit)) = assembled else {
+                for (name, plugin) in &plugins {
+                    supply.versions.unused(name, plugin.version());
+                }
+                return Err(problems);
+            };
+            for plugin in unfit {
+                components.remove(plugin.name());
+                kept.extend(plugins::does_not_fit(&plugin, &problems, supply).await);
+            }
+            prepared
+        }
+    };
     Ok(Prepared {
         components,
         kept,
         ..prepared
     })
+}
+
+/// Plugins by their name in the configuration.
+type Plugins = BTreeMap<String, Arc<Plugin>>;
+
+/// These plugins with the versions in force in place of those of which only the file has changed, and the latter; `None` if there
+/// is none.
+fn without_new_files(
+    plugins: &Plugins,
+    previous: Option<&Snapshot>,
+) -> Option<(Plugins, Vec<Arc<Plugin>>)> {
+    let previous = previous?;
+    let (mut staying, mut unfit) = (plugins.clone(), Vec::new());
+    for (name, plugin) in plugins {
+        let before = previous.plugins.get(name);
+        let before = before.filter(|it| it.made_with() == plugin.made_with());
+        if let Some(before) = before.filter(|it| !Arc::ptr_eq(it, plugin)) {
+            staying.insert(name.clone(), before.clone());
+            unfit.push(plugin.clone());
+        }
+    }
+    (!unfit.is_empty()).then_some((staying, unfit))
 }
 
 /// As [`prepare`], with these plugins. `problems` are those that are known already.
@@ -185,9 +229,6 @@ pub fn assemble(
     health::check(&config, &plugins, &mut problems);
     exposure::check(&mut config, &plugins, &mut problems);
     if !problems.is_empty() {
-        for (name, plugin) in &plugins {
-            supply.versions.unused(name, plugin.version());
-        }
         return Err(Problems(problems));
     }
     let mut warnings = health::warnings(&config, &plugins);

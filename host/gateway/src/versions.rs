@@ -29,6 +29,8 @@ const REMEMBERED: usize = 16;
 pub struct Versions {
     plugins: Mutex<BTreeMap<String, History>>,
     store: Store,
+    /// Held while something is written: what is written last is what is known then.
+    saving: Mutex<()>,
     journal: Arc<Journal>,
 }
 
@@ -62,6 +64,7 @@ impl Versions {
         });
         Self {
             plugins: Mutex::new(plugins.collect()),
+            saving: Mutex::default(),
             store,
             journal,
         }
@@ -128,7 +131,8 @@ impl Versions {
         for plugin in plugins {
             live.insert(plugin.name());
             self.retire(plugin.name(), Some(plugin.version()));
-            self.note(plugin.name(), plugin.version(), "", |record| {
+            let (name, version) = (plugin.name(), plugin.version());
+            self.note(name, version, plugin.component(), |record| {
                 record.lives(plugin);
             });
         }
@@ -200,30 +204,21 @@ impl Versions {
         self.store.get(hash)
     }
 
-    /// Forgets all plugins but these, and removes the components that nobody can go back to. `pending` are components that have
-    /// not proved good yet.
-    pub fn forget_others(&self, plugins: &BTreeSet<&str>, pending: &BTreeSet<String>) {
-        let (gone, used) = {
+    /// Forgets all plugins but these, and removes the components that are not in use and that nobody can go back to. Nothing may be
+    /// loaded meanwhile.
+    pub fn tidy(&self, plugins: &BTreeSet<String>, mut used: BTreeSet<String>) {
+        let gone: Vec<String> = {
             let mut known = self.plugins();
-            let gone = known.extract_if(.., |name, _| !plugins.contains(name.as_str()));
-            let gone: Vec<String> = gone.map(|(name, _)| name).collect();
+            let gone = known.extract_if(.., |name, _| !plugins.contains(name));
+            let gone = gone.map(|(name, _)| name).collect();
             let good = known.values().flat_map(|it| [&it.good, &it.older]);
-            let mut used: BTreeSet<String> = good.flatten().cloned().collect();
-            used.extend(pending.iter().cloned());
-            (gone, used)
+            used.extend(good.flatten().cloned());
+            gone
         };
         for name in gone {
             self.store.save(&name, &Saved::default());
         }
         self.store.retain(&used);
-    }
-
-    /// The SHA-256 of the component of a version; empty if nothing is known of it.
-    #[must_use]
-    pub fn component_of(&self, plugin: &str, version: &str) -> String {
-        let plugins = self.plugins();
-        let record = plugins.get(plugin).and_then(|it| it.find(version));
-        record.map_or_else(String::new, |it| it.component.clone())
     }
 
     /// What is known of one plugin: the version first to which something has happened last.
@@ -285,6 +280,7 @@ impl Versions {
     }
 
     fn save(&self, plugin: &str) {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let saved = self.plugins().get(plugin).map(|history| {
             let rejected = history.records.iter().filter_map(|record| {
                 Some(SavedRejection {
@@ -316,12 +312,12 @@ impl History {
     fn add(&mut self, record: Record) {
         if self.records.len() >= REMEMBERED {
             let is_gone = |it: &Record| it.word() == "dropped";
-            let is_rejected = |it: &Record| it.rejection().is_some();
+            let is_other = |it: &Record| !matches!(it.state, State::Live | State::Loading);
             let place = self
                 .records
                 .iter()
                 .position(is_gone)
-                .or_else(|| self.records.iter().position(is_rejected));
+                .or_else(|| self.records.iter().position(is_other));
             self.records.remove(place.unwrap_or(0));
         }
         self.records.push_back(record);

@@ -71,6 +71,7 @@ impl Loader {
     ) -> Result<Arc<Plugin>, Error> {
         let engine = &self.engine;
         let version = hash::version(configured, &bytes);
+        let component = hash::component(&bytes);
         let job = Job::new(configured, bytes, metrics.clone());
         let compiled = self.compiler.compile(engine, &job).await?;
         compiled.tell(&configured.name);
@@ -89,6 +90,7 @@ impl Loader {
         let plugin = Plugin {
             made_of: configured.clone(),
             version,
+            component,
             owner,
             engine: engine.clone(),
             image,

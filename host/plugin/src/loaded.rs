@@ -17,6 +17,8 @@ pub struct Plugin {
     pub(super) made_of: config::Plugin,
     /// See [`Plugin::version`].
     pub(super) version: String,
+    /// See [`Plugin::component`].
+    pub(super) component: String,
     pub(super) owner: Arc<Owner>,
     pub(super) engine: Engine,
     pub(super) image: Image,
@@ -48,6 +50,12 @@ impl Plugin {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// SHA-256 of its component, in hexadecimal.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        &self.component
     }
 
     /// The section of the configuration that it was made with.

@@ -398,13 +398,23 @@ async fn sighup_and_the_command_reload_read_the_configuration_again() {
         "{err}"
     );
     assert_eq!(status().await, 200);
-    // What the command itself finds out.
-    std::fs::write(file.path(), "[[listener]]\n").expect("written");
-    assert_eq!(reload().await.0, Some(2));
+    // Whatever is wrong with the rest, `[admin]` says whom to ask.
+    let (_, admin_section) = open.split_once("[admin]").expect("a section");
+    let admin_section = admin_section.split("\n[").next().unwrap_or_default();
+    let wrong = format!("[[listener]]\n[admin]{admin_section}\n");
+    std::fs::write(file.path(), wrong).expect("written");
+    let (code, _, err) = reload().await;
+    assert_eq!(code, Some(1), "{err}");
+    assert!(
+        err.contains("listener[0]") && err.contains("generation 3"),
+        "{err}"
+    );
+    // What is wrong with that, the command finds out itself.
+    std::fs::write(file.path(), "[admin]\nlisten = 7\n").expect("written");
+    let (code, _, err) = reload().await;
+    assert!(code == Some(2) && err.contains("--admin"), "{err}");
     served.signal("TERM").await;
     assert_eq!(served.ended().await, Some(0));
-    let (code, _, err) = reload().await;
-    assert_eq!(code, Some(2), "{err}");
     std::fs::write(file.path(), &open).expect("written");
     let (code, _, err) = reload().await;
     assert_eq!(code, Some(1), "nobody listens there: {err}");

@@ -41,6 +41,13 @@ impl Followed {
         }
     }
 
+    /// The id of the last event.
+    fn last_id(&self) -> String {
+        let ids = self.parser.offences.iter();
+        let id = ids.filter_map(|line| line.strip_prefix("id: ")).next_back();
+        id.expect("every event has one").to_owned()
+    }
+
     /// The name and the data of the next event; `None` at the end.
     async fn next(&mut self) -> Option<(String, Value)> {
         while self.ready.is_empty() {
@@ -118,6 +125,17 @@ async fn what_is_refused_leaves_the_folder_as_it_was_and_says_why() {
             "{shown}"
         );
     }
+    // It loads, but an observer cannot be a stage.
+    let observer = fs::read(guest::OBSERVER).expect("it is built");
+    for path in ["/plugins/mine?dry-run=1", "/plugins/mine"] {
+        let (status, shown) = put(&admin, path, observer.clone()).await;
+        let key = &shown["problems"][0]["key"];
+        assert_eq!(
+            (status, key),
+            (422, &json!("route[0].pipeline[0]")),
+            "{shown}"
+        );
+    }
     // As it would be configured: what the file beside it says counts.
     fs::write(scene.at("spare.toml"), "config.configure = \"refuse\"\n").expect("written");
     let (status, shown) = put(&admin, "/plugins/spare", gate.clone()).await;
@@ -132,6 +150,7 @@ async fn what_is_refused_leaves_the_folder_as_it_was_and_says_why() {
     assert!(status == 422 && key.contains("spare.toml"), "{shown}");
     for (path, wanted) in [
         ("/plugins/My_Plugin", 400),
+        (&*format!("/plugins/{}", "x".repeat(65)), 400),
         ("/plugins/..", 400),
         ("/plugins/mine?dryrun=1", 400),
         ("/plugins/mine?dry-run=yes", 400),
@@ -169,11 +188,15 @@ async fn what_is_refused_leaves_the_folder_as_it_was_and_says_why() {
 #[tokio::test]
 async fn a_component_has_no_place_where_the_name_means_something_else() {
     let scene = Scene::new("").await;
-    scene.configure("[plugin.other]\nsource = \"builtin:auth\"\n");
+    scene.configure(
+        "[plugin.other]\nsource = \"builtin:auth\"\n[plugin.auth]\nsource = \"builtin:auth\"\n",
+    );
     let running = scene.start().await;
     let gate = fs::read(guest::GATE).expect("it is built");
-    let (status, shown) = put(&running.admin(), "/plugins/other", gate.clone()).await;
-    assert_eq!(status, 409, "{shown}");
+    for path in ["/plugins/other", "/plugins/auth"] {
+        let (status, shown) = put(&running.admin(), path, gate.clone()).await;
+        assert_eq!(status, 409, "{shown}");
+    }
     running.stop().await;
 
     let text = scene.configuration("").replace("dir = \"filters\"\n", "");
@@ -220,28 +243,48 @@ async fn what_happens_can_be_followed_and_taken_up_again() {
         ]
     );
     // Whoever comes again gets what was missed.
+    let last = events.last_id();
     drop(events);
     scene.drop_in("mine", b"nothing");
     running.rejected("format").await;
-    let mut again = Followed::by(&admin.clone().with("last-event-id", "1")).await;
-    let (_, second) = again.next().await.expect("an event");
-    assert_ne!(
-        second["state"], "loading",
-        "the first one is not told again"
-    );
+    let mut again = Followed::by(&admin.clone().with("last-event-id", &last)).await;
     loop {
         let (_, data) = again.next().await.expect("it goes on");
+        assert_ne!(data["state"], "draining", "what was seen is not told again");
         if data["state"] == "rejected" {
             assert_eq!(data["rejected"]["stage"], "format");
             break;
         }
     }
+    // Of another process, long ago.
+    let mut lost = Followed::by(&admin.clone().with("last-event-id", "1")).await;
+    assert_eq!(lost.next().await.expect("an event").0, "lost");
     let wrong = admin.clone().with("last-event-id", "first");
     assert_eq!(wrong.get("/events").await.status, 400);
     assert_eq!(running.gateway.admin().get("/events").await.status, 401);
     // The stream does not hold up the end of the gateway.
     running.stop().await;
     while again.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn those_who_follow_leave_connections_for_others() {
+    let (_scene, running) = start().await;
+    let admin = running.admin();
+    let mut following = Vec::new();
+    for _ in 0..16 {
+        following.push(Followed::by(&admin).await);
+    }
+    let refused = admin.get("/events").await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(admin.get("/livez").await.status, 200);
+    drop(following.pop());
+    eventually("a place", async || {
+        let stream = admin.open(Method::GET, "/events", "").await;
+        (stream.header("content-type") == "text/event-stream").then_some(())
+    })
+    .await;
+    running.stop().await;
 }
 
 #[tokio::test]

@@ -264,12 +264,7 @@ async fn a_version_whose_faults_rise_is_rolled_back_by_itself_and_stays_so() {
     scene.drop_in("mine", &variant(guest::GATE, 1));
     let second = running.another_than(&first).await;
     let client = running.gateway.client().with(guest::FIELD, "check=trap");
-    // Four are not enough to tell.
-    for _ in 0..4 {
-        assert_eq!(client.get("/x").await.status, 502);
-    }
-    assert_eq!(running.live().await, second);
-    assert_eq!(client.get("/x").await.status, 502);
+    running.trap_five().await;
     let rejected = running.rejected("traffic").await;
     assert_eq!(rejected["version_id"], json!(second));
     assert_eq!(running.live().await, first);
@@ -337,33 +332,186 @@ async fn a_version_that_has_proved_itself_is_not_rolled_back() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_makes_a_plugin_fault_is_rolled_back_as_a_whole() {
+async fn a_section_that_makes_a_plugin_fault_is_rolled_back_and_nothing_else() {
     let scene = Scene::new("rollback = \"1m\"").await;
+    let keys = |names: &[&str]| {
+        let key = |name: &&str| format!("{{ name = \"{name}\", key = \"sk-{name}\" }}");
+        let keys: Vec<_> = names.iter().map(key).collect();
+        format!(
+            "[[route]]\npath = \"/y\"\npipeline = [\"auth\", \"mine\"]\nupstream = \"main\"\n\
+             [plugin.auth]\nsource = \"builtin:auth\"\nconfig.keys = [{}]\n",
+            keys.join(", ")
+        )
+    };
+    scene.configure(&keys(&["a", "leaked"]));
     let running = scene.start().await;
     let first = running.live().await;
-    let section = "[plugin.mine]\nsource = \"filters/mine.wasm\"\nlimits.cpu = \"1s\"\n\
-                   [[route]]\npath = \"/y\"\npipeline = [\"mine\"]\nupstream = \"main\"\n";
-    scene.configure(section);
+    let leaked = running.gateway.client().with("x-api-key", "sk-leaked");
+    assert_eq!(leaked.get("/y").await.status, 200);
+
+    let section = "[plugin.mine]\nsource = \"filters/mine.wasm\"\nlimits.cpu = \"1s\"\n";
+    scene.configure(&(keys(&["a", "leaked"]) + section));
     let second = running.another_than(&first).await;
-    assert_eq!(running.gateway.client().get("/y").await.status, 200);
+    // A key is revoked meanwhile.
+    scene.configure(&(keys(&["a"]) + section));
+    eventually("the end of the key", async || {
+        let status = leaked.get("/y").await.status;
+        (status == 401).then_some(())
+    })
+    .await;
     running.trap_five().await;
-    assert_eq!(
-        running.rejected("traffic").await["version_id"],
-        json!(second)
-    );
+    let rejected = running.rejected("traffic").await;
+    assert_eq!(rejected["version_id"], json!(second));
     assert_eq!(running.live().await, first);
-    assert_eq!(running.gateway.client().get("/y").await.status, 404);
+    assert_eq!(leaked.get("/y").await.status, 401, "it stays revoked");
+    let status = running.admin().get("/config").await.json();
+    assert_eq!(status["refused"], Value::Null);
+    assert_eq!(status["kept"][0]["key"], "plugin.mine.source");
+
+    // Other edits are applied, and the version stays, until the section changes.
+    scene.configure(&(keys(&["a", "b"]) + section));
+    let other = running.gateway.client().with("x-api-key", "sk-b");
+    eventually("another key", async || {
+        let status = other.get("/y").await.status;
+        (status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(running.live().await, first);
+    assert_eq!(running.post("/reload").await.0, 422);
+    // A restart knows no other one than the version that is configured, and says so.
+    running.stop().await;
+    let running = scene.start().await;
+    assert_eq!(running.live().await, second);
+    let status = running.admin().get("/config").await.json();
+    let message = status["kept"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("used all the same"), "{status}");
+    scene.configure(&(keys(&["a"]) + &section.replace("\"1s\"", "\"2s\"")));
+    running.another_than(&second).await;
+    running.stop().await;
+}
+
+/// A route through a new plugin, whose calls fail.
+const NEW: &str = "[[route]]\npath = \"/new\"\npipeline = [\"new\"]\nupstream = \"main\"\n";
+
+async fn new_traps(running: &Running) {
+    let client = running.gateway.client().with(guest::FIELD, "check=trap");
+    eventually("the new route", async || {
+        let status = client.get("/new").await.status;
+        (status != 404).then_some(())
+    })
+    .await;
+    for _ in 0..4 {
+        client.get("/new").await;
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_adds_a_plugin_that_faults_is_undone() {
+    let scene = Scene::new("rollback = \"1m\"").await;
+    let running = scene.start().await;
+    scene.drop_in("new", &fs::read(guest::GATE).expect("it is built"));
+    scene.configure(NEW);
+    new_traps(&running).await;
+    eventually("the end of the route", async || {
+        let status = running.gateway.client().get("/new").await.status;
+        (status == 404).then_some(())
+    })
+    .await;
     assert_eq!(running.get().await, 200);
     let status = running.admin().get("/config").await.json();
-    assert_eq!(status["refused"]["problems"][0]["key"], "plugin.mine");
-    // The same file is refused until the section changes.
+    let message = status["kept"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("the configuration before"), "{status}");
+    // It is refused as long as nothing of the plugin changes.
     assert_eq!(running.post("/reload").await.0, 422);
-    scene.configure(&section.replace("\"1s\"", "\"2s\""));
+    scene.drop_in("new", &variant(guest::GATE, 1));
+    eventually("the route again", async || {
+        let status = running.gateway.client().get("/new").await.status;
+        (status == 200).then_some(())
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_edit_that_does_more_than_to_add_a_plugin_is_not_undone() {
+    let scene = Scene::new("rollback = \"1m\"").await;
+    let running = scene.start().await;
+    scene.drop_in("new", &fs::read(guest::GATE).expect("it is built"));
+    let server = "[server]\n";
+    let text = scene.configuration(NEW);
+    let text = text.replace(server, "[server]\nheartbeat = \"1s\"\n");
+    replace(&scene.file(), text);
+    new_traps(&running).await;
+    let message = eventually("a word about it", async || {
+        let status = running.admin().get("/config").await.json();
+        status["kept"][0]["message"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(message.contains("cannot be rolled back"), "{message}");
+    assert_eq!(running.gateway.client().get("/new").await.status, 200);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn four_faults_do_not_roll_a_version_back() {
+    let scene = Scene::new("rollback = \"1s\"").await;
+    let running = scene.start().await;
+    let first = running.live().await;
+    scene.drop_in("mine", &variant(guest::GATE, 1));
+    let second = running.another_than(&first).await;
+    let client = running.gateway.client().with(guest::FIELD, "check=trap");
+    for _ in 0..4 {
+        assert_eq!(client.get("/x").await.status, 502);
+    }
+    eventually("the end of the probation", async || {
+        let plugin = running.plugin("mine").await;
+        (plugin["versions"][1]["state"] == "dropped").then_some(())
+    })
+    .await;
+    assert_eq!(running.live().await, second);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_fit_its_place_is_rejected_and_the_rest_is_applied() {
+    let scene = Scene::new("").await;
+    let running = scene.start().await;
+    let first = running.live().await;
+    // An observer cannot be a stage.
+    scene.drop_in("mine", &fs::read(guest::OBSERVER).expect("it is built"));
+    running.rejected("place").await;
+    assert_eq!(
+        (running.live().await, running.get().await),
+        (first.clone(), 200)
+    );
+    scene.configure("[[route]]\npath = \"/y\"\npipeline = [\"mine\"]\nupstream = \"main\"\n");
     eventually("the route", async || {
         let status = running.gateway.client().get("/y").await.status;
         (status == 200).then_some(())
     })
     .await;
+    assert_eq!(running.live().await, first);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn components_that_nobody_can_go_back_to_are_not_kept() {
+    let scene = Scene::new("rollback = \"1h\"").await;
+    let running = scene.start().await;
+    let mut live = running.live().await;
+    for byte in 1..6 {
+        scene.drop_in("mine", &variant(guest::GATE, byte));
+        live = running.another_than(&live).await;
+    }
+    let kept = || {
+        let files = fs::read_dir(scene.folder.path().join("state")).expect("a folder");
+        let names = files.map(|it| it.expect("a file").file_name());
+        names
+            .filter(|it| it.to_string_lossy().ends_with(".wasm"))
+            .count()
+    };
+    // That in force, and the first one, to which it can be rolled back.
+    eventually("two components", async || (kept() == 2).then_some(())).await;
     running.stop().await;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! # Shape
 //! Each event has the name `plugin` or `config`, a number as its `id` and JSON as its `data`. A client that comes again with
-//! `last-event-id` gets what it has missed, as far as that is kept; `lost` tells how many events are not.
+//! `last-event-id` gets what it has missed, as far as that is kept; the event `lost` says that something is not.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{Admin, Body, error};
@@ -28,7 +28,6 @@ pub(super) fn follow(admin: &Arc<Admin>, headers: &HeaderMap) -> Response<Body> 
     let from = match headers.get("last-event-id") {
         None => journal.last(),
         Some(value) => match value.to_str().ok().and_then(|text| text.parse().ok()) {
-            // After a restart the numbers begin anew.
             Some(id) => journal.last().min(id),
             None => {
                 return error(
@@ -38,8 +37,18 @@ pub(super) fn follow(admin: &Arc<Admin>, headers: &HeaderMap) -> Response<Body> 
             }
         },
     };
+    let Ok(place) = admin.followers.clone().try_acquire_owned() else {
+        return error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many clients follow the events already",
+        );
+    };
     let drain = admin.drain.clone();
     let events = stream::unfold((journal, from), next).take_until(drain.cancelled_owned());
+    let events = events.inspect(move |_| {
+        // Held as long as the stream.
+        let _ = &place;
+    });
     let mut response = Response::new(StreamBody::new(events).boxed_unsync());
     let headers = response.headers_mut();
     headers.insert(
@@ -60,12 +69,9 @@ async fn next(
     match happened {
         Err(_) => text.push_str(":\n\n"),
         Ok(()) => {
-            let (missed, entries) = journal.after(from);
-            if missed > 0 {
-                text.push_str(&format!(
-                    "event: lost\ndata: {}\n\n",
-                    json!({"events": missed})
-                ));
+            let (lost, entries) = journal.after(from);
+            if lost {
+                text.push_str("event: lost\ndata: {}\n\n");
             }
             for entry in entries {
                 last = entry.id;

@@ -47,7 +47,7 @@ pub(super) async fn roll_back(admin: &Admin, name: &str) -> Response<Body> {
     match admin.control.roll_back(name).await {
         Ok(()) => one(admin, name).await,
         Err(rollback::Error::Unknown) => unknown(name),
-        Err(refused @ rollback::Error::NoEarlier) => {
+        Err(refused @ (rollback::Error::NoEarlier | rollback::Error::Replaced)) => {
             error(StatusCode::CONFLICT, refused.to_string())
         }
         Err(rollback::Error::Problems(problems)) => respond(

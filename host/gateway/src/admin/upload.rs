@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::response::Refusal;
@@ -18,9 +18,9 @@ use crate::supply::off_the_workers;
 use crate::versions::Rejection;
 use sluicegate_config::{Problems, is_legal_name};
 use sluicegate_plugin_host::load::MAX_BYTES;
-use sluicegate_plugin_host::{Plugin, component, version};
+use sluicegate_plugin_host::{Plugin, version};
 
-/// How long a component may take to arrive. Arbitrary: 32 MiB at 4 Mbit/s.
+/// How long a component may take to arrive. Arbitrary: 32 MiB at 5 Mbit/s take 54 s.
 const ARRIVAL: Duration = Duration::from_secs(60);
 
 /// Takes a component as the plugin of this name. With `?dry-run=1` it is only checked.
@@ -29,7 +29,7 @@ pub(super) async fn take(
     name: &str,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let Ok(_upload) = admin.uploads.try_acquire() else {
+    let Ok(upload) = admin.uploads.clone().try_acquire_owned() else {
         return error(
             StatusCode::TOO_MANY_REQUESTS,
             "another upload is going on; try again when it has ended",
@@ -51,12 +51,13 @@ pub(super) async fn take(
         Ok(plugin) => plugin,
         Err(refused) => return refused.respond(),
     };
+    let version = plugin.version().to_owned();
     let mut shown = json!({
         "name": name,
         "plugin": plugin.manifest().name,
         "version": plugin.manifest().version,
-        "version_id": plugin.version(),
-        "component": component(&bytes),
+        "version_id": version,
+        "component": plugin.component(),
         "exports": plugin.exports().names().collect::<Vec<_>>(),
         "code_bytes": plugin.code_bytes(),
         "written": false,
@@ -65,31 +66,29 @@ pub(super) async fn take(
     if dry {
         return respond(StatusCode::OK, &shown);
     }
-    let written = off_the_workers(move || write(&file, &bytes)).await;
-    if let Err(problem) = written {
+    let written = off_the_workers(move || {
+        // Whoever asks may leave before it is written; another upload must wait until then.
+        let _upload = upload;
+        write(&file, &bytes)
+    });
+    if let Err(problem) = written.await {
         return error(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("it cannot be written into the plugin folder: {problem}"),
         );
     }
     shown["written"] = true.into();
+    // What is wrong with other plugins is not this one's fault.
     let result = admin.control.reload().await;
-    let in_force = result.as_deref().is_ok_and(<[_]>::is_empty);
-    if !in_force {
-        shown["config"] = config(admin);
-        shown["error"] =
-            "it is in the plugin folder, but the configuration is not in force as it is on disk"
-                .into();
+    shown["config"] = config(admin);
+    let now = plugins::find(admin, name).await.unwrap_or_default();
+    shown["state"] = now["state"].clone();
+    let in_force = now["version_id"] == version.as_str() || now["state"] == "discovered";
+    if in_force && result.is_ok() {
+        return respond(StatusCode::OK, &shown);
     }
-    shown["state"] = plugins::find(admin, name)
-        .await
-        .map_or(Value::Null, |it| it["state"].clone());
-    let status = if in_force {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
-    respond(status, &shown)
+    shown["error"] = "it is in the plugin folder, but not in force".into();
+    respond(StatusCode::UNPROCESSABLE_ENTITY, &shown)
 }
 
 /// Whether nothing is to be changed. What is misspelled must not change anything either.
@@ -106,7 +105,7 @@ async fn place(admin: &Admin, name: &str) -> Result<PathBuf, Refusal> {
     if !is_legal_name(name) {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
-            "a plugin's name has lower-case letters, digits and -",
+            "a plugin's name has lower-case letters, digits and -, at most 64 of them",
         ));
     }
     let Some(folder) = admin.control.plugin_folder().await else {
@@ -177,9 +176,20 @@ async fn check(admin: &Admin, name: &str, bytes: &Arc<[u8]>) -> Result<Arc<Plugi
     }
     let metrics = supply.metrics.plugin(name);
     let loaded = supply.loader.load(&configured, bytes.clone(), metrics);
-    loaded
+    let plugin = loaded
         .await
-        .map_err(|error| rejected(&Rejection::of(&error)))
+        .map_err(|error| rejected(&Rejection::of(&error)))?;
+    match admin.control.fits(&plugin).await {
+        Ok(()) => Ok(plugin),
+        Err(Problems(problems)) => Err(Refusal {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            value: json!({
+                "error": "it does not fit where the configuration uses it",
+                "problems": crate::reload::problems(&problems),
+                "written": false,
+            }),
+        }),
+    }
 }
 
 fn rejected(rejection: &Rejection) -> Refusal {
@@ -193,12 +203,14 @@ fn rejected(rejection: &Rejection) -> Refusal {
     }
 }
 
-/// Beside the file, and renamed over it: whoever reads it finds one or the other as a whole.
+/// Beside the file, and renamed over it: whoever reads it finds one or the other as a whole. One upload at a time comes here, so that
+/// what is unfinished there was given up when a gateway was killed.
 fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let unfinished = file.with_extension(format!("wasm.{}.tmp", std::process::id()));
-    let written = File::create(&unfinished)
+    let unfinished = file.with_extension("wasm.tmp");
+    let _ = std::fs::remove_file(&unfinished);
+    let written = File::create_new(&unfinished)
         .and_then(|mut new| new.write_all(bytes).and_then(|()| new.sync_data()))
         .and_then(|()| std::fs::rename(&unfinished, file));
     if written.is_err() {

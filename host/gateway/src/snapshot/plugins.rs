@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use super::{Snapshot, problem};
 use crate::supply::{Supply, off_the_workers};
 use crate::versions::Rejection;
-use sluicegate_config::{self as config, Config, Problem, Source};
+use sluicegate_config::{self as config, Config, Problem, Problems, Source};
 use sluicegate_plugin_host::{self as plugin_host, Builtins, Plugin, load, manifest};
 
 /// A plugin that can be used.
@@ -70,7 +70,7 @@ async fn component(plugin: &config::Plugin, builtins: Builtins) -> Result<Arc<[u
     }
 }
 
-/// The version that is configured, or else the last one that can be used with the same configuration.
+/// The version that is configured, or else one that can stand in for it.
 async fn load_one(
     configured: &config::Plugin,
     bytes: Arc<[u8]>,
@@ -81,8 +81,7 @@ async fn load_one(
     let before = previous.and_then(|previous| previous.plugins.get(&configured.name));
     let key = format!("plugin.{}", configured.name);
     let rejected = supply.versions.rejection(&configured.name, &version);
-    let was_rejected = rejected.is_some();
-    let problems = match rejected {
+    let problems = match &rejected {
         Some(rejection) => vec![rejection.problem(format!("{key}.source"))],
         None => {
             if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
@@ -94,26 +93,33 @@ async fn load_one(
             }
         }
     };
-    let kept = match before {
-        Some(before) if can_stay(before, configured, supply) => Some(unchanged(before)),
-        Some(_) | None => load_good(configured, supply, None).await,
-    };
-    let Some(kept) = kept else {
-        // A gateway that does not start cannot be told to try again what it remembers as bad.
-        if previous.is_none() && was_rejected {
-            let loaded = load_version(configured, &version, bytes, supply).await;
-            return loaded.map_err(|error| explain(&key, error));
+    let instead = match previous {
+        Some(_) => {
+            let before = before.filter(|it| can_stay(it, configured, supply, rejected.as_ref()));
+            before.map(unchanged)
         }
+        None => at_the_start(configured, bytes, &version, rejected.is_some(), supply).await,
+    };
+    let Some(instead) = instead else {
         return Err(problems);
     };
     let why = problems.into_iter().next().map(|problem| {
-        let version = &kept.plugin.version()[..12];
-        Problem {
-            message: format!("{}; version {version} is used instead", problem.message),
-            ..problem
-        }
+        let used = instead.plugin.version();
+        let message = if used == version {
+            format!(
+                "{}; it is used all the same, since there is no other",
+                problem.message
+            )
+        } else {
+            let short = &used[..12];
+            format!("{}; version {short} is used instead", problem.message)
+        };
+        Problem { message, ..problem }
     });
-    Ok(Loaded { kept: why, ..kept })
+    Ok(Loaded {
+        kept: why,
+        ..instead
+    })
 }
 
 fn unchanged(plugin: &Arc<Plugin>) -> Loaded {
@@ -124,38 +130,60 @@ fn unchanged(plugin: &Arc<Plugin>) -> Loaded {
     }
 }
 
-/// Whether a version can be used in place of another one: only the component's file has changed since.
-fn can_stay(plugin: &Plugin, configured: &config::Plugin, supply: &Supply) -> bool {
-    let rejected = supply
+/// Whether the version in force can stay in place of another one: only the component's file has changed since, or the other one was
+/// rolled back.
+fn can_stay(
+    plugin: &Plugin,
+    configured: &config::Plugin,
+    supply: &Supply,
+    rejected: Option<&Rejection>,
+) -> bool {
+    let is_rejected = supply
         .versions
         .rejection(plugin.name(), plugin.version())
         .is_some();
-    plugin.made_with() == configured && !rejected
+    let was_rolled_back = rejected.is_some_and(Rejection::is_rollback);
+    !is_rejected && (was_rolled_back || plugin.made_with() == configured)
 }
 
-/// Loads the last component that has proved good, but for one, with the configuration that is wanted now; `None` if none can be
-/// used.
-pub(crate) async fn load_good(
+/// At the start nothing is in force that could stay: the last component that has proved good, if it is another one. Or else what is
+/// remembered as bad: a gateway that does not start cannot be told to try it again.
+async fn at_the_start(
+    configured: &config::Plugin,
+    bytes: Arc<[u8]>,
+    version: &str,
+    was_rejected: bool,
+    supply: &Supply,
+) -> Option<Loaded> {
+    let component = plugin_host::component(&bytes);
+    let good = supply.versions.good(&configured.name);
+    let good = good.into_iter().take(1).filter(|hash| *hash != component);
+    if let Some(loaded) = load_first(configured, supply, good.collect()).await {
+        return Some(loaded);
+    }
+    if !was_rejected {
+        return None;
+    }
+    load_version(configured, version, bytes, supply).await.ok()
+}
+
+/// Loads the first of these components that can be used with this configuration; `None` if there is none.
+pub(crate) async fn load_first(
     configured: &config::Plugin,
     supply: &Supply,
-    but: Option<&str>,
+    components: Vec<String>,
 ) -> Option<Loaded> {
     if !is_file(configured) {
         return None;
     }
-    let mut good = supply.versions.good(&configured.name);
-    good.retain(|hash| Some(&**hash) != but);
-    for hash in good {
+    for hash in components {
         let versions = supply.versions.clone();
         let Some(bytes) = off_the_workers(move || versions.component(&hash)).await else {
             continue;
         };
         let version = plugin_host::version(configured, &bytes);
-        if supply
-            .versions
-            .rejection(&configured.name, &version)
-            .is_some()
-        {
+        let rejected = supply.versions.rejection(&configured.name, &version);
+        if rejected.is_some() {
             continue;
         }
         if let Ok(loaded) = load_version(configured, &version, bytes, supply).await {
@@ -198,6 +226,24 @@ async fn load_version(
             Err(error)
         }
     }
+}
+
+/// Rejects a version that loads, but does not fit where the configuration uses it, and says so.
+pub(super) async fn does_not_fit(
+    plugin: &Arc<Plugin>,
+    problems: &Problems,
+    supply: &Supply,
+) -> Option<Problem> {
+    let first = problems.0.first()?;
+    let rejection = Rejection::by_place(&format!("{} {}", first.key, first.message), &first.mend);
+    let problem = rejection.problem(format!("plugin.{}.source", plugin.name()));
+    let (versions, plugin) = (supply.versions.clone(), plugin.clone());
+    off_the_workers(move || {
+        let (name, version) = (plugin.name(), plugin.version());
+        versions.reject(name, version, plugin.component(), rejection);
+    })
+    .await;
+    Some(problem)
 }
 
 /// Reads at most one byte more than a component may have, so that a larger file is recognised.

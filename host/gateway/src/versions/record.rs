@@ -11,7 +11,7 @@ use sluicegate_telemetry::clock::unix_ms;
 /// Why a version may not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
-    /// Where it failed: a stage of loading, `traffic` for one that was rolled back by itself, `operator` for one that was rolled
+    /// Where it failed: a stage of loading, `place` for one that does not fit where it is used, `traffic` for one that was rolled back by itself, `operator` for one that was rolled
     /// back by hand.
     pub stage: String,
     /// Why.
@@ -26,8 +26,18 @@ impl Rejection {
     pub fn of(error: &load::Error) -> Self {
         Self {
             stage: error.stage().to_owned(),
-            reason: error.to_string(),
+            reason: cut(error.to_string()),
             mend: error.mend().to_owned(),
+        }
+    }
+
+    /// A version that loads, but does not fit where the configuration uses it.
+    #[must_use]
+    pub fn by_place(reason: &str, mend: &str) -> Self {
+        Self {
+            stage: "place".to_owned(),
+            reason: cut(reason.to_owned()),
+            mend: mend.to_owned(),
         }
     }
 
@@ -51,6 +61,12 @@ impl Rejection {
             mend: "change the plugin or its configuration, or `sluicegate plugin activate` it"
                 .to_owned(),
         }
+    }
+
+    /// Whether the version could be loaded, and was rolled back.
+    #[must_use]
+    pub fn is_rollback(&self) -> bool {
+        matches!(&*self.stage, "traffic" | "operator")
     }
 
     /// It as a problem of a configuration.
@@ -163,6 +179,17 @@ impl Record {
             "figures": figures,
         })
     }
+}
+
+/// The most bytes of a reason: it may be a plugin's own text.
+const REASON: usize = 2 << 10;
+
+fn cut(mut text: String) -> String {
+    if text.len() > REASON {
+        text.truncate(text.floor_char_boundary(REASON));
+        text.push('…');
+    }
+    text
 }
 
 fn figures(figures: Figures) -> Value {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use sluicegate_plugin_host::component;
 use sluicegate_plugin_host::load::MAX_BYTES;
-use sluicegate_state::{Error, Folder};
+use sluicegate_state::{Error, Folder, UNFINISHED};
 
 use super::record::Rejection;
 
@@ -64,6 +64,7 @@ impl Store {
         };
         let opened = Folder::open(path, "state.dir").and_then(|folder| {
             let lock = folder.lock()?;
+            remove_unfinished(&folder);
             Ok::<_, Error>(Self::Folder {
                 folder,
                 _lock: lock,
@@ -156,6 +157,18 @@ impl Store {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.retain(|hash, _| hashes.contains(hash));
             }
+        }
+    }
+}
+
+/// Nobody else writes here, so that what is unfinished was given up.
+fn remove_unfinished(folder: &Folder) {
+    for file in folder.list().unwrap_or_default() {
+        if file.name.ends_with(UNFINISHED) {
+            warned(
+                folder.remove(&file.name),
+                "an unfinished file cannot be removed",
+            );
         }
     }
 }

@@ -45,10 +45,10 @@ fn a_restart_remembers_what_was_rejected_and_what_was_good() {
     assert_eq!(versions.component(&second), None);
 
     versions.return_to("p", &first);
-    versions.forget_others(&["p"].into(), &BTreeSet::new());
-    assert!(!folder.join(format!("{second}.wasm")).exists());
-    versions.forget_others(&BTreeSet::new(), &[first.clone()].into());
-    assert!(folder.join(format!("{first}.wasm")).exists());
+    versions.tidy(&BTreeSet::new(), BTreeSet::new());
+    for hash in [&first, &second] {
+        assert!(!folder.join(format!("{hash}.wasm")).exists());
+    }
     assert!(!folder.join("plugin-p.json").exists());
     drop(versions);
     assert_eq!(open(&folder).names(), Vec::<String>::new());

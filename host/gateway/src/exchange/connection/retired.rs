@@ -15,18 +15,18 @@ const MOST: usize = 8;
 /// How long exchanges may go on with the oldest of more versions, if the configuration says nothing about it. Arbitrary.
 const CROWDED_DRAIN: Duration = Duration::from_secs(30);
 
-/// Characters of a hash in the log. Arbitrary.
+/// Characters of a version's hash in the log, as in `sluicegate plugin list`.
 const SHOWN: usize = 12;
 
 /// A version, for the log.
 pub(super) trait Version {
     /// What tells it from others of the plugin.
-    fn hash(&self) -> &str;
+    fn id(&self) -> &str;
 }
 
 impl Version for Plugin {
-    fn hash(&self) -> &str {
-        self.hash()
+    fn id(&self) -> &str {
+        self.version()
     }
 }
 
@@ -110,7 +110,7 @@ fn limit<V: Version>(name: &str, versions: &mut [Old<V>], ends_at: Instant) {
     if versions[..surplus].iter().any(|old| !old.crowded) {
         let hash = |old: &Old<V>| {
             let version = old.version.upgrade()?;
-            Some(version.hash().chars().take(SHOWN).collect::<String>())
+            Some(version.id().chars().take(SHOWN).collect::<String>())
         };
         let hashes: Vec<String> = versions.iter().filter_map(hash).collect();
         tracing::warn!(
@@ -132,7 +132,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     impl Version for usize {
-        fn hash(&self) -> &str {
+        fn id(&self) -> &str {
             "hash"
         }
     }
