@@ -82,6 +82,22 @@ fn members_that_openai_does_not_have_are_kept_once() {
 }
 
 #[test]
+fn a_content_that_is_no_text_stays_as_it_is() {
+    let parts = json!([{"type": "thinking", "thinking": []}, {"type": "text", "text": "A"}]);
+    let whole = json!({"choices": [{"message": {"role": "assistant", "content": parts}, "finish_reason": "stop"}]});
+    let outcome = bench(json!({})).run(chat(&json!({})), &Response::json(&whole));
+    let text = String::from_utf8(outcome.body.clone()).expect("text");
+    assert_eq!(text.matches("\"content\"").count(), 1, "{text}");
+    assert_eq!(outcome.json()["choices"][0]["message"]["content"], parts);
+    let event = chunk(&json!({"content": parts}), &json!("stop"));
+    let outcome = bench(json!({})).run(chat(&json!({"stream": true})), &stream(&[event]));
+    assert_eq!(
+        chunks(&outcome)[1]["choices"][0]["delta"],
+        json!({"content": parts})
+    );
+}
+
+#[test]
 fn thoughts_have_the_configured_name() {
     for (name, names) in [
         ("reasoning", &["reasoning"][..]),

@@ -122,6 +122,10 @@ impl Written<'_> {
                     known.push_str(&arguments);
                 }
             }
+            // In another form than a text, as Mistral's models send it.
+            Delta::Member(name, raw) if name == "content" => {
+                self.content = Some(raw.get().to_owned());
+            }
             Delta::Member(name, raw) => {
                 self.has_refusal |= name == "refusal";
                 self.members.push(',');
