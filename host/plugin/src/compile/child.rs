@@ -7,13 +7,15 @@ use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child as Process, Command};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::worker::{Outcome, Request};
@@ -111,6 +113,30 @@ impl Child {
         })
     }
 
+    /// Starts the process, on a thread of its own: whoever does it stands still until the new program is loaded, which takes
+    /// milliseconds.
+    async fn start(&self) -> io::Result<Process> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let (sender, receiver) = oneshot::channel();
+        let runtime = Handle::current();
+        thread::Builder::new().spawn(move || {
+            let _entered = runtime.enter();
+            // What this process opens is closed in its children, but not what it was started with.
+            close_fds::set_fds_cloexec_threadsafe(FIRST, &[]);
+            // If nobody waits any more, the process is killed.
+            let _ = sender.send(command.spawn());
+        })?;
+        receiver.await.map_err(io::Error::other)?
+    }
+
     /// Starts the process and gives what it writes to standard output.
     async fn outcome(&self, engine: &Engine, job: &Job) -> Result<Bytes, Error> {
         let Limits { data, cpu, wall } = self.limits;
@@ -124,18 +150,7 @@ impl Child {
             cpu: cpu.as_secs().max(1),
         };
         let head = frame::head(&request, job.bytes.len());
-        // What this process opens is closed in its children, but not what it was started with.
-        close_fds::set_fds_cloexec_threadsafe(FIRST, &[]);
-        let mut process = Command::new(&self.program)
-            .args(&self.arguments)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(Error::Start)?;
+        let mut process = self.start().await.map_err(Error::Start)?;
         let Ok(ended) = timeout(wall, converse(&mut process, &head, &job.bytes)).await else {
             // Waited for, so that nothing of it is left.
             let _ = process.kill().await;
