@@ -28,6 +28,7 @@
 
 mod client;
 mod gateway;
+mod http;
 mod latency;
 mod leaks;
 mod load;

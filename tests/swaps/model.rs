@@ -13,7 +13,7 @@ use sluicegate_tests::guest::MARKS;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::client::{field, find, request_length};
+use crate::http::{field, find, request_length};
 
 /// The word of each token.
 pub(crate) const WORD: &str = "word";

@@ -9,8 +9,9 @@ use sluicegate::builtin;
 use sluicegate_tests::guest;
 use tempfile::TempDir;
 
-use crate::client::{KEY, find};
+use crate::client::KEY;
 use crate::gateway::{Gateway, TOKEN, free_addresses};
+use crate::http::find;
 use crate::model::Model;
 
 /// A part of a message of `auth` in whose place another build has its number.
