@@ -124,7 +124,7 @@ impl Control {
         let Origin { config, read, seen } = origin;
         supply.metrics.reloaded(kept.is_empty(), unix_ms());
         let plugins = core.snapshot.load().plugins.clone();
-        supply.versions.in_force(plugins.values());
+        supply.versions.in_force(plugins.values(), 1);
         let unproved = unproved(&plugins, &supply);
         Self {
             in_force: AsyncMutex::new(InForce::new(config.clone(), plugins, &unproved)),
@@ -352,7 +352,9 @@ impl Control {
         self.core.snapshot.store(snapshot.clone());
         let (before, after) = (&previous.plugins, &snapshot.plugins);
         self.core.finishing.replace(before, after, drain);
-        self.supply.versions.in_force(after.values());
+        let generation = self.current().generation + 1;
+        let versions = &self.supply.versions;
+        versions.in_force(after.values(), generation);
         in_force.replace(config, after.clone());
         self.published.notify_one();
     }

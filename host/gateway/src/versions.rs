@@ -125,15 +125,19 @@ impl Versions {
         }
     }
 
-    /// These are the versions in force.
-    pub fn in_force<'a>(&self, plugins: impl IntoIterator<Item = &'a Arc<Plugin>>) {
+    /// These are the versions in force from this generation on.
+    pub fn in_force<'a>(
+        &self,
+        plugins: impl IntoIterator<Item = &'a Arc<Plugin>>,
+        generation: u64,
+    ) {
         let mut live = BTreeSet::new();
         for plugin in plugins {
             live.insert(plugin.name());
             self.retire(plugin.name(), Some(plugin.version()));
             let (name, version) = (plugin.name(), plugin.version());
             self.note(name, version, plugin.component(), |record| {
-                record.lives(plugin);
+                record.lives(plugin, generation);
             });
         }
         let gone: Vec<_> = {

@@ -105,6 +105,11 @@ impl Instance {
         result
     }
 
+    /// Bytes of its memories.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory_used()
+    }
+
     /// Runs one phase: creates the instance if this is its first call, lends it the context, and takes the context back
     /// whatever happens.
     async fn phase<R>(

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod load;
 mod loaded;
 pub mod manifest;
+mod outcome;
 mod outside;
 mod owner;
 mod pins;

@@ -95,15 +95,15 @@ impl Loader {
             engine: engine.clone(),
             image,
             fail_open: configured.fail_open,
-            refused_trial: OnceLock::new(),
+            tried: OnceLock::new(),
         };
         let plugin = Arc::new(plugin);
         let tried = trial::run(&plugin).await;
-        let refused = tried.map_err(|(function, source)| Error::Guest {
+        let outcome = tried.map_err(|(function, source)| Error::Guest {
             function: function.into(),
             source,
         })?;
-        plugin.refused_trial.get_or_init(|| refused);
+        plugin.tried.get_or_init(|| outcome);
         Ok(plugin)
     }
 }

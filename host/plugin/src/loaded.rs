@@ -8,6 +8,7 @@ use sluicegate_contract::{Exports, Manifest};
 use super::engine::Engine;
 use super::hash;
 use super::image::Image;
+use super::outcome::Outcome;
 use super::owner::{Figures, Owner};
 use sluicegate_config::{self as config, PluginLimits};
 
@@ -23,8 +24,8 @@ pub struct Plugin {
     pub(super) engine: Engine,
     pub(super) image: Image,
     pub(super) fail_open: bool,
-    /// Whether its gate has refused the trial request; set once, before anybody gets the plugin.
-    pub(super) refused_trial: OnceLock<bool>,
+    /// What was learned from the trial; set once, before anybody gets the plugin.
+    pub(super) tried: OnceLock<Outcome>,
 }
 
 impl Plugin {
@@ -114,8 +115,17 @@ impl Plugin {
     /// refused the trial request, which has none, and no exchange goes on without it.
     #[must_use]
     pub fn authenticates(&self) -> bool {
-        let refused = self.refused_trial.get().copied().unwrap_or(false);
-        self.manifest().authenticates && refused && !self.fail_open
+        self.manifest().authenticates && self.tried().refused && !self.fail_open
+    }
+
+    /// Bytes of the memories of an instance that was shown the heads of an exchange.
+    #[must_use]
+    pub fn instance_bytes(&self) -> usize {
+        self.tried().memory
+    }
+
+    fn tried(&self) -> Outcome {
+        self.tried.get().copied().unwrap_or_default()
     }
 
     /// Whether exchanges start from a memory image; otherwise `configure` runs in each.

@@ -10,17 +10,18 @@ use super::context::ExchangeContext;
 use super::error::Error;
 use super::instance::Instance;
 use super::loaded::Plugin;
+use super::outcome::Outcome;
 use super::wit::Stop;
 use sluicegate_telemetry::clock::unix_ms;
 
 /// Makes one instance, as every exchange will, and shows it the heads of a made-up exchange without credentials. What it decides
 /// there does not make it fail; that it traps, or breaks the contract, does.
 ///
-/// Returns whether its gate refused the exchange with 401 or 403.
+/// Returns what was learned from it.
 ///
 /// # Errors
 /// The function that failed, and what the guest did.
-pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<bool, (&'static str, Error)> {
+pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<Outcome, (&'static str, Error)> {
     let failed = |function| move |error| (function, error);
     let mut instance = Instance::new(plugin, None);
     instance.make().await.map_err(failed("start"))?;
@@ -49,7 +50,10 @@ pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<bool, (&'static str, Err
         let decided = instance.response_head(&mut context).await;
         decided.map(drop).map_err(failed("response.head"))?;
     }
-    Ok(refused)
+    Ok(Outcome {
+        refused,
+        memory: instance.memory(),
+    })
 }
 
 fn refuses(stop: Stop) -> bool {

@@ -162,6 +162,14 @@ async fn a_component_in_the_folder_is_a_plugin_whose_new_versions_are_picked_up(
     assert_eq!(states[0], (json!(second), json!("live")));
     // It is on probation: the first one is held.
     assert_eq!(states[1], (json!(first), json!("draining")));
+    let version = &plugin["versions"][0];
+    assert_eq!(version["generation"], 2);
+    assert_eq!(version["figures"]["exchanges"], 0);
+    assert!(version["figures"]["calls"].as_u64() > Some(1), "{version}");
+    assert!(
+        version["figures"]["instance_bytes"].as_u64() > Some(0),
+        "{version}"
+    );
     // What is in the folder and in no route is known, too.
     scene.drop_in("spare", b"");
     assert_eq!(running.plugin("spare").await["state"], "discovered");

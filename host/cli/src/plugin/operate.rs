@@ -116,7 +116,7 @@ pub(crate) fn plugin_table(plugins: &Value) -> Table {
         "VERSION",
         "CALLS",
         "FAULTS",
-        "INSTANCES",
+        "EXCHANGES",
         "MS/CALL",
         "SOURCE",
     ]);
@@ -160,7 +160,7 @@ fn row(name: &str, state: &str, version: &Value, last: String) -> [String; 8] {
         short(&version["version_id"]),
         count("calls"),
         count("faults"),
-        count("instances"),
+        count("exchanges"),
         per_call,
         last,
     ]

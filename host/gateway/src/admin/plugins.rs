@@ -73,14 +73,14 @@ async fn all(admin: &Admin) -> Vec<Value> {
     let versions = &admin.control.supply().versions;
     let mut shown: Vec<Value> = plugins
         .values()
-        .map(|plugin| in_force(plugin, &versions.records(plugin.name())))
+        .map(|plugin| in_force(admin, plugin, &versions.records(plugin.name())))
         .collect();
     let mut names: BTreeSet<String> = plugins.keys().cloned().collect();
     for name in versions.names() {
         let records = versions.records(&name);
         if !records.is_empty() && names.insert(name.clone()) {
             let state = records.first().map(Record::word);
-            shown.push(json!({"name": name, "state": state, "versions": all_of(&records)}));
+            shown.push(json!({"name": name, "state": state, "versions": all_of(admin, &records)}));
         }
     }
     let folder = admin.control.plugin_folder().await;
@@ -93,7 +93,7 @@ async fn all(admin: &Admin) -> Vec<Value> {
     shown
 }
 
-fn in_force(plugin: &Arc<Plugin>, records: &[Record]) -> Value {
+fn in_force(admin: &Admin, plugin: &Arc<Plugin>, records: &[Record]) -> Value {
     let manifest = plugin.manifest();
     let source = match &plugin.made_with().source {
         Source::Builtin(name) => format!("builtin:{name}"),
@@ -113,12 +113,16 @@ fn in_force(plugin: &Arc<Plugin>, records: &[Record]) -> Value {
         "on_fault": if plugin.fails_open() { "open" } else { "closed" },
         "code_bytes": plugin.code_bytes(),
         "memory_limit_bytes": plugin.limits().memory,
-        "versions": all_of(records),
+        "versions": all_of(admin, records),
     })
 }
 
-fn all_of(records: &[Record]) -> Vec<Value> {
-    records.iter().map(Record::json).collect()
+fn all_of(admin: &Admin, records: &[Record]) -> Vec<Value> {
+    let exchanges = |plugin: &Arc<Plugin>| admin.core.finishing.holding(plugin);
+    records
+        .iter()
+        .map(|record| record.json(exchanges))
+        .collect()
 }
 
 /// Components in the plugin folder, by the names that they would have.

@@ -111,6 +111,8 @@ pub struct Record {
     pub state: State,
     /// Since when, in milliseconds since 1970.
     pub since_ms: u64,
+    /// The generation of the configuration with which it went live; `None` if it never did.
+    pub generation: Option<u64>,
     /// Itself, as long as somebody has it.
     plugin: Weak<Plugin>,
 }
@@ -122,6 +124,7 @@ impl Record {
             component: component.to_owned(),
             state,
             since_ms: unix_ms(),
+            generation: None,
             plugin: Weak::new(),
         }
     }
@@ -132,9 +135,10 @@ impl Record {
     }
 
     /// It is live from now on, if it was not before.
-    pub(super) fn lives(&mut self, plugin: &Arc<Plugin>) {
+    pub(super) fn lives(&mut self, plugin: &Arc<Plugin>, generation: u64) {
         self.plugin = Arc::downgrade(plugin);
         if !matches!(self.state, State::Live) {
+            self.generation = Some(generation);
             self.set(State::Live);
         }
     }
@@ -166,15 +170,18 @@ impl Record {
         }
     }
 
-    /// As the admin interface shows it. Times are in milliseconds.
+    /// As the admin interface shows it; `exchanges` counts those that hold a version. Times are in milliseconds.
     #[must_use]
-    pub fn json(&self) -> Value {
-        let figures = self.plugin().map(|plugin| figures(plugin.figures()));
+    pub fn json(&self, exchanges: impl Fn(&Arc<Plugin>) -> usize) -> Value {
+        let figures = self
+            .plugin()
+            .map(|plugin| figures(&plugin, exchanges(&plugin)));
         json!({
             "version_id": self.version,
             "component": self.component,
             "state": self.word(),
             "since_ms": self.since_ms,
+            "generation": self.generation,
             "rejected": self.rejection().map(Rejection::json),
             "figures": figures,
         })
@@ -192,13 +199,21 @@ fn cut(mut text: String) -> String {
     text
 }
 
-fn figures(figures: Figures) -> Value {
+fn figures(plugin: &Plugin, exchanges: usize) -> Value {
     let Figures {
         calls,
         time,
         faults,
         instances,
-    } = figures;
+    } = plugin.figures();
     let ms = (time.as_secs_f64() * 1e6).round() / 1e3;
-    json!({"calls": calls, "faults": faults, "instances": instances, "ms": ms})
+    json!({
+        "exchanges": exchanges,
+        "calls": calls,
+        "faults": faults,
+        "instances": instances,
+        "ms": ms,
+        "instance_bytes": plugin.instance_bytes(),
+        "code_bytes": plugin.code_bytes(),
+    })
 }

@@ -85,6 +85,14 @@ impl Finishing {
         lock(&self.retired).replace(before, after, drain, Instant::now());
     }
 
+    /// How many exchanges hold this plugin version, or may yet need it.
+    #[must_use]
+    pub fn holding(&self, version: &Arc<Plugin>) -> usize {
+        let version = [Arc::downgrade(version)];
+        let slots = self.live();
+        slots.iter().filter(|slot| slot.holds_any(&version)).count()
+    }
+
     /// Checks periodically for exchanges that exceed a limit while nobody polls them, for those that hold a plugin version that
     /// has had its time, and for those that must stop but were being polled.
     async fn keep(&self, write_timeout: Duration) {
