@@ -139,6 +139,10 @@ listen = "{admin}"
 token = "{TOKEN}"
 [plugins]
 cache = "./cache"
+[state]
+dir = "./state"
+[swap]
+rollback = "2s"
 [[listener]]
 listen = "{clients}"
 [upstream.main]

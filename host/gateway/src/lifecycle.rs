@@ -131,6 +131,8 @@ impl Gateway {
             origin,
             kept,
         ));
+        // What the last process has left.
+        control.tidy().await;
         let gateway = Self {
             addresses,
             admin: admin_listener.as_ref().map(Listener::address),

@@ -301,12 +301,21 @@ impl Control {
             }
             // Before a rollback can have its say.
             self.note_applied(&kept);
-            let used = in_force.components();
             drop(in_force);
-            let (versions, names) = (versions.clone(), plugins.into_keys().collect());
-            off_the_workers(move || versions.tidy(&names, used)).await;
+            self.tidy().await;
             return Ok(kept);
         }
+    }
+
+    /// Forgets what nobody can go back to. Nothing may be loaded meanwhile.
+    pub(crate) async fn tidy(&self) {
+        let (names, used) = {
+            let in_force = self.in_force.lock().await;
+            let names = in_force.plugins.keys().cloned().collect();
+            (names, in_force.components())
+        };
+        let versions = self.supply.versions.clone();
+        off_the_workers(move || versions.tidy(&names, used)).await;
     }
 
     /// Puts what is prepared into force, with its listeners.
