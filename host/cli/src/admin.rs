@@ -31,7 +31,7 @@ const TOKEN: &str = "SLUICEGATE_ADMIN_TOKEN";
 /// Which gateway is asked.
 #[derive(Debug, Args)]
 pub(super) struct Gateway {
-    /// The configuration of the gateway, whose [admin] says where it is and what the token is.
+    /// The configuration of the gateway. Its section `admin` says where it is and what the token is.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where its admin interface is. The configuration is not read then; the token is what SLUICEGATE_ADMIN_TOKEN says.

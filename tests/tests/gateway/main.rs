@@ -53,6 +53,7 @@ mod slow;
 mod streams;
 mod swaps;
 mod transport;
+mod unwatched;
 mod upstreams;
 mod vendors;
 mod versions;

@@ -169,3 +169,27 @@ fn existing(folder: &Path) -> PathBuf {
         Some(_) | None => PathBuf::from("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, Flag};
+
+    use super::*;
+
+    #[test]
+    fn lost_events_count_and_those_of_other_files_do_not() {
+        let names: BTreeSet<OsString> = ["gate.toml".into()].into();
+        let event = |kind, path: Option<&str>| Event {
+            kind,
+            paths: path.into_iter().map(PathBuf::from).collect(),
+            attrs: notify::event::EventAttributes::default(),
+        };
+        let created = EventKind::Create(CreateKind::File);
+        assert!(matters(&event(created, Some("/a/gate.toml")), &names));
+        assert!(matters(&event(created, Some("/a/..data")), &names));
+        assert!(!matters(&event(created, Some("/a/other.toml")), &names));
+        // The system's queue was full: it names no file.
+        let lost = event(EventKind::Other, None).set_flag(Flag::Rescan);
+        assert!(matters(&lost, &names));
+    }
+}
