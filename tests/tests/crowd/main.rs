@@ -119,18 +119,19 @@ async fn crowd(kind: Kind) {
     let (proxy, admin) = served.addresses().await;
     let mut clients: Vec<Raw> = Vec::new();
     let address = proxy.address();
+    let running = "sluicegate_requests_in_flight";
     while clients.len() < EXCHANGES {
         let mut opening = JoinSet::new();
         for _ in 0..100.min(EXCHANGES - clients.len()) {
             opening.spawn(client(address, kind));
         }
         clients.extend(opening.join_all().await);
+        // Before the next ones come: only 256 can wait to be admitted, and the machine may be slow.
+        eventually("these exchanges", async || {
+            (metric(&admin, running).await >= clients.len() as f64).then_some(())
+        })
+        .await;
     }
-    let running = "sluicegate_requests_in_flight";
-    eventually("all exchanges", async || {
-        (metric(&admin, running).await >= EXCHANGES as f64).then_some(())
-    })
-    .await;
     if !matches!(kind, Kind::Uploading) {
         eventually("all requests at the model server", async || {
             (upstream.requests().len() >= EXCHANGES).then_some(())
