@@ -1,11 +1,12 @@
 //! A system that gives no notifications of files: they are looked at instead.
 
+use std::cell::Cell;
 use std::fs;
 use std::process::Command;
 
 use serde_json::json;
 use sluicegate_tests::served::{self, Served};
-use sluicegate_tests::{Script, Setup, Upstream, eventually};
+use sluicegate_tests::{Client, Script, Setup, Upstream, eventually};
 
 use crate::command::PROGRAM;
 
@@ -43,13 +44,22 @@ async fn without_inotify_a_change_is_found_all_the_same() {
             "-Ur", "sh", "-c", WITHOUT, what, PROGRAM, "serve", "-c", file_name,
         ];
         let mut served = Served::start(served::program("unshare", &arguments));
-        let (client, _) = served.addresses().await;
+        // One comes before the other.
+        let (polled, address) = (Cell::new(false), Cell::new(None));
         served
-            .line("the warning", |line| {
+            .line("the warning, and that it serves", |line| {
                 let text = line["msg"].as_str().unwrap_or_default();
-                line["level"] == "warn" && text.contains("polled")
+                if line["level"] == "warn" && text.contains("polled") {
+                    polled.set(true);
+                }
+                if text == "serving" {
+                    let listen = line["listen"].as_str();
+                    address.set(listen.and_then(|listen| listen.parse().ok()));
+                }
+                polled.get() && address.get().is_some()
             })
             .await;
+        let client = Client::new(address.get().expect("an address"));
         let from = async || client.get("/x").await.json()["from"].clone();
         assert_eq!(from().await, "one");
         fs::write(&file, text(&two)).expect("written");
