@@ -25,7 +25,7 @@ mod stalls;
 
 use health::Watch;
 pub use plugins::Component;
-pub(crate) use plugins::load_first;
+pub(crate) use plugins::{load_first, used_instead};
 use stalls::Mender;
 
 /// What every exchange begins with.

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sluicegate_plugin_host::{Builtins, Loader};
+use sluicegate_plugin_host::{Builtins, Loader, Plugin};
 use sluicegate_telemetry::metrics::Metrics;
 
 use crate::journal::Journal;
-use crate::versions::Versions;
+use crate::versions::{Rejection, Versions};
 
 /// What it takes to make plugins. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +32,18 @@ impl Supply {
             metrics: Arc::new(Metrics::new()),
             versions: Arc::new(Versions::open(state, Arc::new(Journal::default()))),
         }
+    }
+}
+
+impl Supply {
+    /// This version may not be used from now on.
+    pub(crate) async fn reject(&self, plugin: &Arc<Plugin>, rejection: Rejection) {
+        let (versions, plugin) = (self.versions.clone(), plugin.clone());
+        off_the_workers(move || {
+            let (name, version) = (plugin.name(), plugin.version());
+            versions.reject(name, version, plugin.component(), rejection);
+        })
+        .await;
     }
 }
 

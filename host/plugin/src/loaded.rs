@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use sluicegate_contract::{Exports, Manifest};
 
 use super::engine::Engine;
-use super::hash;
 use super::image::Image;
 use super::outcome::Outcome;
 use super::owner::{Figures, Owner};
@@ -39,12 +38,6 @@ impl Plugin {
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.image.hash
-    }
-
-    /// Whether this configuration and this component would make the same version: nothing of them has changed.
-    #[must_use]
-    pub fn is(&self, plugin: &config::Plugin, component: &[u8]) -> bool {
-        self.made_of == *plugin && self.version == hash::version(plugin, component)
     }
 
     /// Which version it is: a hash as [`version`](super::version) gives it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Control;
 use super::in_force::{InForce, Proved, WayBack};
-use crate::snapshot::{self, load_first};
+use crate::snapshot::{self, load_first, used_instead};
 use crate::supply::off_the_workers;
 use crate::versions::Rejection;
 use sluicegate_config::{Config, Problem, Problems};
@@ -188,12 +188,8 @@ impl Control {
             .await?;
         // A restart is to find it again.
         self.save(Proved::of(before).into_iter().collect()).await;
-        let version = &before.version()[..12];
         let problem = rejection.problem(format!("plugin.{}.source", plugin.name()));
-        self.note_rollback(Problem {
-            message: format!("{}; version {version} is used instead", problem.message),
-            ..problem
-        });
+        self.note_rollback(used_instead(problem, before));
         Ok(())
     }
 
@@ -237,14 +233,8 @@ impl Control {
             Vec::new(),
         );
         let prepared = prepared.map_err(Error::Problems)?;
-        let (versions, plugin) = (self.supply.versions.clone(), plugin.clone());
-        let rejection = rejection.clone();
-        let reject = move || {
-            let (name, version) = (plugin.name(), plugin.version());
-            versions.reject(name, version, plugin.component(), rejection);
-        };
         // Before it is replaced: a reload that has prepared it already then sees that it must not.
-        off_the_workers(reject).await;
+        self.supply.reject(plugin, rejection.clone()).await;
         self.start(config, prepared, in_force);
         Ok(())
     }

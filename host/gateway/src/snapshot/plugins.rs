@@ -84,7 +84,9 @@ async fn load_one(
     let problems = match &rejected {
         Some(rejection) => vec![rejection.problem(format!("{key}.source"))],
         None => {
-            if let Some(before) = before.filter(|before| before.is(configured, &bytes)) {
+            let is_same =
+                |it: &&Arc<Plugin>| it.made_with() == configured && it.version() == version;
+            if let Some(before) = before.filter(is_same) {
                 return Ok(unchanged(before));
             }
             match load_version(configured, &version, bytes.clone(), supply).await {
@@ -111,8 +113,7 @@ async fn load_one(
                 problem.message
             )
         } else {
-            let short = &used[..12];
-            format!("{}; version {short} is used instead", problem.message)
+            return used_instead(problem, &instead.plugin);
         };
         Problem { message, ..problem }
     });
@@ -120,6 +121,15 @@ async fn load_one(
         kept: why,
         ..instead
     })
+}
+
+/// A problem because of which another version of a plugin is used, with that said.
+pub(crate) fn used_instead(problem: Problem, plugin: &Plugin) -> Problem {
+    let version = &plugin.version()[..12];
+    Problem {
+        message: format!("{}; version {version} is used instead", problem.message),
+        ..problem
+    }
 }
 
 fn unchanged(plugin: &Arc<Plugin>) -> Loaded {
@@ -237,12 +247,7 @@ pub(super) async fn does_not_fit(
     let first = problems.0.first()?;
     let rejection = Rejection::by_place(&format!("{} {}", first.key, first.message), &first.mend);
     let problem = rejection.problem(format!("plugin.{}.source", plugin.name()));
-    let (versions, plugin) = (supply.versions.clone(), plugin.clone());
-    off_the_workers(move || {
-        let (name, version) = (plugin.name(), plugin.version());
-        versions.reject(name, version, plugin.component(), rejection);
-    })
-    .await;
+    supply.reject(plugin, rejection).await;
     Some(problem)
 }
 

@@ -11,8 +11,8 @@ use sluicegate_telemetry::clock::unix_ms;
 /// Why a version may not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
-    /// Where it failed: a stage of loading, `place` for one that does not fit where it is used, `traffic` for one that was rolled back by itself, `operator` for one that was rolled
-    /// back by hand.
+    /// Where it failed: a stage of loading, `place` for one that does not fit where it is used, `traffic` for one that was rolled
+    /// back by itself, `operator` for one that was rolled back by hand.
     pub stage: String,
     /// Why.
     pub reason: String,
