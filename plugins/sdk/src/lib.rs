@@ -50,8 +50,9 @@
 //!   send its own response, the `Err` is a [`Stop`]: a fault or a [`Reply`].
 //! - `None` from a phase leaves its input as it is, and costs no copy.
 //! - [`testing`] runs a plugin natively through its phases, in the order and by the rules of the gateway.
-//! - [`json`] helps to write fast adapters; [`log`], [`clock`] and [`random`] are available to every plugin.
+//! - [`chat`] reads canonical responses; [`json`] helps to write fast adapters; [`log`], [`clock`] and [`random`] are available to every plugin.
 
+pub mod chat;
 pub mod clock;
 pub mod json;
 pub mod log;
