@@ -65,6 +65,17 @@ struct List {
 #[derive(Deserialize)]
 struct Named {
     id: String,
+    /// What it can do, if the proxy knows. Of any type: other servers may have something else under this name.
+    #[serde(default)]
+    capabilities: serde_json::Value,
+}
+
+impl Named {
+    /// Whether it can chat, as far as is known.
+    fn can_chat(&self) -> bool {
+        let words = self.capabilities.as_array();
+        words.is_none_or(|words| words.iter().any(|it| it == "completion" || it == "chat"))
+    }
 }
 
 impl Health {
@@ -169,6 +180,7 @@ fn read(status: u16, body: &[u8], default: Option<&str>) -> (State, Option<Vec<M
             let mut models: Vec<Model> = list
                 .data
                 .into_iter()
+                .filter(Named::can_chat)
                 .take(MODELS)
                 .map(|named| Model {
                     id: named.id,
@@ -242,6 +254,16 @@ mod tests {
             [("a:7b".into(), false), ("b".into(), true)]
         );
         assert_eq!(names(read(200, LIST, Some("c")).1)[0], ("c".into(), true));
+    }
+
+    #[test]
+    fn a_model_that_cannot_chat_is_not_offered() {
+        let list = br#"{"data":[{"id":"e","capabilities":["embedding"]},{"id":"c","capabilities":["completion","vision"]},
+            {"id":"o","capabilities":{"embedding":true}},{"id":"n","capabilities":[]}]}"#;
+        assert_eq!(
+            names(read(200, list, None).1),
+            [("c".into(), true), ("o".into(), false)]
+        );
     }
 
     #[test]

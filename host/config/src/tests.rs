@@ -105,7 +105,14 @@ fn default_has_no_problems_and_no_warnings() {
     let paths: Vec<String> = config.routes.iter().map(|r| r.path.to_string()).collect();
     assert_eq!(
         paths,
-        ["/v1/chat/completions", "/v1/models", "/v1/models/*"]
+        [
+            "/v1/chat/completions",
+            "/v1/chat/completions/input_tokens",
+            "/v1/completions",
+            "/v1/embeddings",
+            "/v1/models",
+            "/v1/models/*"
+        ]
     );
     let chat = config.chat.expect("on");
     assert_eq!(chat.listen.to_string(), "127.0.0.1:18789");

@@ -6,7 +6,7 @@
 //! 2. **Request phases**: gates and request heads, first stage to last; then [`Exchange::admit`]; then the body, for the
 //!    stages that want to see it.
 //! 3. **Freeze**: from here on the request does not change, and the model that it asks for says who can serve it. Each attempt works
-//!    on a copy of it.
+//!    on a copy of it. A request for the list of models ends here: the gateway knows it.
 //! 4. **Attempts**: model servers are asked, one after the other, until one of them decides the exchange.
 //! 5. **Relay**: the response goes through the stages, last to first, and to the client as it arrives.
 //! 6. **Close**: `closing`, the record, observers.
@@ -35,6 +35,7 @@ mod deadlines;
 mod delivery;
 mod halt;
 mod head;
+mod listing;
 mod recent;
 mod record;
 mod request;
@@ -166,6 +167,7 @@ impl Exchange {
         let body = self.request_body().await;
         // Also if a stage stopped, so that the notes say what was asked for.
         let body = self.freeze(body)?;
+        self.list_models()?;
         self.route_by_model()?;
         let response = self.attempts(body).await?;
         self.relay(response).await

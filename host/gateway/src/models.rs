@@ -1,9 +1,15 @@
-//! Routing by model: which upstreams serve the model that a request asks for.
+//! Models: which upstreams serve the model that a request asks for, and which models there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sluicegate_config::{Model, ModelPattern};
+
+pub mod ask;
+pub mod listing;
+
+/// The canonical path of the list of models; a model's own is below it.
+pub const LIST: &str = "/v1/models";
 
 /// How many names an error suggests.
 const SUGGESTED: usize = 3;
@@ -20,6 +26,8 @@ pub struct Served {
 /// All models that are routed; without any, the route's upstream gets every request.
 #[derive(Debug, Default)]
 pub struct Models {
+    /// The names that are no patterns, in the order of the configuration.
+    names: Vec<String>,
     exact: HashMap<String, Arc<[Served]>>,
     /// Those with the most literal characters first.
     patterns: Vec<(ModelPattern, Arc<[Served]>)>,
@@ -41,6 +49,7 @@ impl Models {
             let served = served.collect();
             match model.name.exact() {
                 Some(name) => {
+                    all.names.push(name.to_owned());
                     all.exact.insert(name.to_owned(), served);
                 }
                 None => all.patterns.push((model.name.clone(), served)),
@@ -55,6 +64,19 @@ impl Models {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    /// The upstreams that serve a model, each once, in the order of the configuration.
+    fn upstreams(&self) -> Vec<Arc<str>> {
+        let mut upstreams: Vec<Arc<str>> = Vec::new();
+        let named = self.names.iter().filter_map(|name| self.exact.get(name));
+        let patterns = self.patterns.iter().map(|(_, served)| served);
+        for served in named.chain(patterns).flat_map(|served| served.iter()) {
+            if !upstreams.contains(&served.upstream) {
+                upstreams.push(served.upstream.clone());
+            }
+        }
+        upstreams
     }
 
     /// Who serves a model, in the order in which they are asked.

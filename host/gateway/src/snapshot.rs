@@ -18,12 +18,14 @@ use sluicegate_upstream::Upstream;
 
 mod exposure;
 mod health;
+mod listers;
 mod places;
 mod plugins;
 mod routes;
 mod stalls;
 
 use health::Watch;
+use listers::Lister;
 pub use plugins::Component;
 pub(crate) use plugins::{load_first, used_instead};
 use stalls::Mender;
@@ -57,6 +59,8 @@ pub struct Snapshot {
     observers: HashMap<String, Observer>,
     /// What looks after the targets.
     pub tasks: Arc<Tasks>,
+    /// What asks the targets for their models. Not among the tasks, which exchanges hold: it holds adapters.
+    listers: Vec<Arc<Lister>>,
 }
 
 /// Adapters by the name of their upstream.
@@ -284,6 +288,7 @@ impl Prepared {
             .collect();
         let menders = stalls::mend_all(upstreams.values(), workers, previous);
         let watches = health::watch_all(&config, &upstreams, &adapters, workers, previous);
+        let listers = listers::start_all(&upstreams, &adapters, workers, previous);
         let mut routes = Routes::default();
         for configured in &config.routes {
             let route = routes::route(&config, configured, &plugins, &observers, metrics);
@@ -319,6 +324,7 @@ impl Prepared {
             admin: config.admin,
             observers,
             tasks: Arc::new(Tasks { watches, menders }),
+            listers,
         }
     }
 }

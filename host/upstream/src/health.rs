@@ -68,6 +68,7 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
             }
             target.set_server_info(server);
             target.set_info(info);
+            target.checks.send_replace(());
         }
         Err(error) => {
             let beyond_connection = match error {
@@ -77,6 +78,7 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
             target.set_state(State::Down(error.to_string()), beyond_connection);
             target.set_server_info(ServerInfo::default());
             target.set_info(None);
+            target.set_models(None);
         }
     }
 }

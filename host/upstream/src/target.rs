@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
@@ -14,6 +15,7 @@ use tokio_util::either::Either;
 
 use super::client::connection::{Connection, Stream};
 use super::error::{self, describe};
+use super::models::ListedModel;
 use super::server_info::ServerInfo;
 use super::stall::Stalls;
 use sluicegate_config as config;
@@ -89,6 +91,9 @@ pub struct Target {
     state: Mutex<Known>,
     server_info: Mutex<ServerInfo>,
     info: Mutex<Option<Bytes>>,
+    models: Mutex<Option<Arc<[ListedModel]>>>,
+    /// Learns of each health check that found the server up.
+    pub(super) checks: watch::Sender<()>,
     pub(super) metrics: Arc<TargetMetrics>,
 }
 
@@ -127,6 +132,8 @@ impl Target {
             }),
             server_info: Mutex::default(),
             info: Mutex::default(),
+            models: Mutex::default(),
+            checks: watch::Sender::new(()),
         })
     }
 
@@ -264,6 +271,26 @@ impl Target {
         self.lock_info().clone()
     }
 
+    /// Waits for health checks that find the server up.
+    #[must_use]
+    pub fn checks(&self) -> watch::Receiver<()> {
+        self.checks.subscribe()
+    }
+
+    /// The models that it listed beside the last health check; `None` if that is not known, or if it is down.
+    #[must_use]
+    pub fn models(&self) -> Option<Arc<[ListedModel]>> {
+        if self.is_down() {
+            return None;
+        }
+        self.lock_models().clone()
+    }
+
+    /// Notes the models that it lists now.
+    pub fn set_models(&self, new: Option<Arc<[ListedModel]>>) {
+        *self.lock_models() = new;
+    }
+
     pub(super) fn set_info(&self, new: Option<Bytes>) {
         *self.lock_info() = new;
     }
@@ -278,6 +305,10 @@ impl Target {
 
     fn lock_info(&self) -> MutexGuard<'_, Option<Bytes>> {
         self.info.lock().expect("no panic while the lock is held")
+    }
+
+    fn lock_models(&self) -> MutexGuard<'_, Option<Arc<[ListedModel]>>> {
+        self.models.lock().expect("no panic while the lock is held")
     }
 
     fn lock_server_info(&self) -> MutexGuard<'_, ServerInfo> {

@@ -30,6 +30,15 @@ struct Tag<'a> {
     model: Option<Text<'a>>,
     #[serde(borrow)]
     modified_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    details: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    context_length: Option<u64>,
 }
 
 impl Tag<'_> {
@@ -120,7 +129,28 @@ fn write(out: &mut String, id: &str, tag: &Tag<'_>) {
     );
     out.push_str(",\"owned_by\":");
     json::push_str(out, owner(id));
+    let details = tag.details.map(|raw| serde_json::from_str(raw.get()));
+    if let Some(Ok(Details {
+        context_length: Some(length),
+    })) = details
+    {
+        out.push_str(",\"context_length\":");
+        json::push_u64(out, length);
+    }
+    if let Some(capabilities) = capabilities(tag) {
+        out.push_str(",\"capabilities\":");
+        out.push_str(capabilities);
+    }
     out.push('}');
+}
+
+/// What a model can do, in Ollama's words, as JSON. Its list says `completion` alone of models that can do more too, which would
+/// be wrong; so only a list that says something else counts, such as `embedding`.
+fn capabilities<'a>(tag: &Tag<'a>) -> Option<&'a str> {
+    let list = tag.capabilities?.get();
+    let words: Vec<String> = serde_json::from_str(list).ok()?;
+    let says_more = words.iter().any(|word| word != "completion");
+    says_more.then_some(list)
 }
 
 /// The namespace of a name: `library` for `qwen3:32b`, `someone` for `someone/model` and `hf.co/someone/model`.

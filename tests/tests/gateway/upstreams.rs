@@ -84,6 +84,7 @@ async fn a_server_that_is_no_ollama_is_up_and_nothing_more_is_known() {
             "reason": null,
             "version": null,
             "loaded": null,
+            "models": null,
         })
     );
     gateway.shutdown().await;

@@ -38,6 +38,8 @@ fn target(target: &Target) -> serde_json::Value {
         "reason": reason,
         "version": facts.version,
         "loaded": facts.loaded,
+        // How many it lists; null if that is not known.
+        "models": target.models().map(|models| models.len()),
     })
 }
 

@@ -18,6 +18,7 @@ use super::halt::Halt;
 use super::record::Record;
 use super::{Core, Exchange, head};
 use crate::failure::{Failure, Kind};
+use crate::models::Served;
 use crate::pipeline::{self, Limits, PipelineRun, Stop};
 use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
@@ -136,35 +137,45 @@ impl Exchange {
     /// # Errors
     /// 404 for a model that nobody serves.
     pub(super) fn route_by_model(&mut self) -> Result<(), Failure> {
-        let context = &self.context;
-        let pinned = context.upstream != self.record.route.upstream;
-        if pinned
-            || self.models.is_empty()
-            || !canonical::is_canonical(&context.method, &context.path)
+        if !self.is_routed_by_model()
+            || !canonical::is_canonical(&self.context.method, &self.context.path)
         {
             return Ok(());
         }
         // Whether a request without a model is served is up to the adapter.
-        let name = context.note("model");
+        let name = self.context.note("model");
         let Some(name) = name.and_then(|json| serde_json::from_str::<String>(json).ok()) else {
             return Ok(());
         };
-        let Some(served) = self.models.find(&name) else {
-            let message = if name.len() > NAME_BYTES {
-                "There is no model with such a long name.".to_owned()
-            } else {
-                let nearest = self.models.nearest(&name).join("`, `");
-                format!("There is no model `{name}`. The nearest are `{nearest}`.")
-            };
-            return Err(Failure::refused(
-                StatusCode::NOT_FOUND,
-                "model_not_found".to_owned(),
-                message,
-                Some("model".to_owned()),
-            ));
-        };
-        self.served_by = Some(served.clone());
+        self.served_by = Some(self.serving(&name)?);
         Ok(())
+    }
+
+    /// Whether the model decides which upstream is asked: no stage has chosen one.
+    pub(super) fn is_routed_by_model(&self) -> bool {
+        !self.models.is_empty() && self.context.upstream == self.record.route.upstream
+    }
+
+    /// Who serves a model.
+    ///
+    /// # Errors
+    /// 404 if nobody does.
+    pub(super) fn serving(&self, name: &str) -> Result<Arc<[Served]>, Failure> {
+        if let Some(served) = self.models.find(name) {
+            return Ok(served.clone());
+        }
+        let message = if name.len() > NAME_BYTES {
+            "There is no model with such a long name.".to_owned()
+        } else {
+            let nearest = self.models.nearest(name).join("`, `");
+            format!("There is no model `{name}`. The nearest are `{nearest}`.")
+        };
+        Err(Failure::refused(
+            StatusCode::NOT_FOUND,
+            "model_not_found".to_owned(),
+            message,
+            Some("model".to_owned()),
+        ))
     }
 
     /// Reads the request body. One that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other

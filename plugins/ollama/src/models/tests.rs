@@ -33,6 +33,43 @@ fn every_named_model_is_listed() {
 }
 
 #[test]
+fn what_a_model_can_do_is_listed_where_the_server_is_right_about_it() {
+    let listed = |tag: &Value| {
+        let tags = serde_json::to_vec(&json!({"models": [tag]})).expect("JSON");
+        let entry = value(list(&tags))["data"][0].clone();
+        (
+            entry.get("capabilities").cloned(),
+            entry.get("context_length").cloned(),
+        )
+    };
+    for (capabilities, seen) in [
+        (json!(["embedding"]), Some(json!(["embedding"]))),
+        (
+            json!(["completion", "vision"]),
+            Some(json!(["completion", "vision"])),
+        ),
+        // It also says so of models that can call tools or think.
+        (json!(["completion"]), None),
+        (json!([]), None),
+        (json!(null), None),
+        (json!({"completion": true}), None),
+        (json!([1]), None),
+    ] {
+        let tag = json!({"name": "m", "capabilities": capabilities, "details": {"context_length": 40960}});
+        assert_eq!(listed(&tag), (seen, Some(json!(40_960))), "{capabilities}");
+    }
+    for details in [
+        json!(null),
+        json!({}),
+        json!({"context_length": "x"}),
+        json!(7),
+    ] {
+        let tag = json!({"name": "m", "details": details});
+        assert_eq!(listed(&tag), (None, None), "{details}");
+    }
+}
+
+#[test]
 fn no_models_are_an_empty_list() {
     // Ollama's own layer sends `"data": null` here, which strict clients cannot read.
     for tags in [r#"{"models":null}"#, r#"{"models":[]}"#, "{}"] {

@@ -1,0 +1,92 @@
+//! What keeps the lists of models up to date: after each health check that finds a target up, its adapter asks it for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicegate_upstream::target::State;
+use sluicegate_upstream::{Target, Upstream};
+use tokio_util::sync::DropGuard;
+
+use super::{Adapters, Snapshot, Workers};
+use crate::models::ask::Asker;
+
+/// How long a list may take. Arbitrary; that of a hosted provider takes one second.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks one target as long as this exists.
+#[derive(Debug)]
+pub(super) struct Lister {
+    target: Arc<Target>,
+    asker: Asker,
+    stop: Option<DropGuard>,
+}
+
+impl Drop for Lister {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // Without health checks, nobody would notice that it is out of date.
+        self.target.set_models(None);
+    }
+}
+
+/// Begins to ask all targets that have health checks and an adapter; what asks them already for the `previous` snapshot goes on.
+pub(super) fn start_all(
+    upstreams: &HashMap<Arc<str>, Arc<Upstream>>,
+    adapters: &Adapters,
+    workers: &Workers,
+    previous: Option<&Snapshot>,
+) -> Vec<Arc<Lister>> {
+    let mut listers = Vec::new();
+    for (name, upstream) in upstreams {
+        let checked = upstream.health.as_ref().and_then(|_| adapters.get(name));
+        let Some(adapter) = checked else {
+            continue;
+        };
+        let asker = Asker {
+            adapter: adapter.clone(),
+            key: upstream.key.clone(),
+            upstream: name.clone(),
+            connect: upstream.timeout.connect,
+        };
+        for target in &upstream.targets {
+            let same =
+                |it: &&Arc<Lister>| Arc::ptr_eq(&it.target, target) && it.asker.is_same(&asker);
+            let mut before = previous.iter().flat_map(|previous| &previous.listers);
+            listers.push(match before.find(same) {
+                Some(before) => before.clone(),
+                None => Arc::new(start(target.clone(), asker.clone(), workers)),
+            });
+        }
+    }
+    listers
+}
+
+fn start(target: Arc<Target>, asker: Asker, workers: &Workers) -> Lister {
+    let stop = workers.drain.child_token();
+    let (asked, stopped) = ((target.clone(), asker.clone()), stop.clone());
+    workers.watching.spawn(async move {
+        let (target, asker) = asked;
+        stopped.run_until_cancelled(keep(&target, &asker)).await
+    });
+    Lister {
+        target,
+        asker,
+        stop: Some(stop.drop_guard()),
+    }
+}
+
+/// Keeps the list of a target up to date until dropped.
+async fn keep(target: &Arc<Target>, asker: &Asker) {
+    let mut checks = target.checks();
+    if target.state() == State::Unknown && checks.changed().await.is_err() {
+        return;
+    }
+    loop {
+        let asked = tokio::time::timeout(TIMEOUT, asker.ask(target)).await;
+        target.set_models(asked.unwrap_or_default());
+        if checks.changed().await.is_err() {
+            return;
+        }
+    }
+}
