@@ -1,11 +1,14 @@
 //! One attempt: its endpoint, and what each phase does.
 
+use sluicegate_openai_api::embeddings as of_openai;
+use sluicegate_openai_api::request::Endpoint;
+use sluicegate_openai_api::response::{Identity, Object};
 use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, log};
 
 use crate::config::Settings;
 use crate::request;
-use crate::response::{Ending, Identity, Stream, complete};
-use crate::{failure, models};
+use crate::response::{Ending, Shown, Stream, complete};
+use crate::{embeddings, failure, models};
 
 /// The seconds after which a client may try again if a busy or unreachable server gives no number; arbitrary.
 const RETRY_AFTER: &str = "2";
@@ -25,18 +28,20 @@ enum Task {
     /// No request phase has run.
     #[default]
     Unknown,
-    /// A chat whose body has not arrived yet.
-    Asked,
-    Chat(Box<Chat>),
+    /// A request whose body has not arrived yet.
+    Asked(Endpoint),
+    Text(Box<Text>),
+    /// The model's name as JSON text, if the response will have another one.
+    Embeddings(Option<String>),
     Models,
     Model(String),
 }
 
 #[derive(Debug)]
-struct Chat {
+struct Text {
+    endpoint: Endpoint,
     identity: Identity,
-    /// Whether a chunk with the usage is wanted in a stream.
-    usage: bool,
+    shown: Shown,
     streams: bool,
     response: Response,
 }
@@ -57,35 +62,30 @@ impl State {
     /// 404 `not_found` for a path without a counterpart in Ollama's API.
     pub fn request_head(&mut self, ctx: &Context<'_>) -> Result<RequestPlan, Fault> {
         let path = ctx.path();
-        let plan = match path.strip_prefix("/v1/") {
-            Some("chat/completions") => {
-                self.task = Task::Asked;
-                ctx.set_path("/api/chat")?;
-                ctx.set("content-type", "application/json")?;
-                RequestPlan::Whole
-            }
-            Some("models") => {
-                self.task = Task::Models;
-                ctx.set_path("/api/tags")?;
-                RequestPlan::Skip
-            }
-            Some(rest) => match rest.strip_prefix("models/").filter(|id| !id.is_empty()) {
-                Some(id) => {
-                    self.task = Task::Model(id.to_owned());
-                    ctx.set_path("/api/tags")?;
-                    RequestPlan::Skip
-                }
-                None => return Err(unknown(&path)),
-            },
-            None => return Err(unknown(&path)),
-        };
+        let rest = path.strip_prefix("/v1/").unwrap_or_default();
         if !ctx.query().is_empty() {
             ctx.set_query("")?;
         }
-        Ok(plan)
+        if let Some(endpoint) = Endpoint::of(rest) {
+            self.task = Task::Asked(endpoint);
+            ctx.set_path(match endpoint {
+                Endpoint::Chat => "/api/chat",
+                Endpoint::Completions => "/api/generate",
+                Endpoint::Embeddings => "/v1/embeddings",
+            })?;
+            ctx.set("content-type", "application/json")?;
+            return Ok(RequestPlan::Whole);
+        }
+        self.task = match rest.strip_prefix("models/") {
+            Some(id) if !id.is_empty() => Task::Model(id.to_owned()),
+            None if rest == "models" => Task::Models,
+            Some(_) | None => return Err(unknown(&path)),
+        };
+        ctx.set_path("/api/tags")?;
+        Ok(RequestPlan::Skip)
     }
 
-    /// The request body of a chat.
+    /// The request body.
     ///
     /// # Errors
     /// 400, which names the parameter.
@@ -94,27 +94,43 @@ impl State {
         ctx: &Context<'_>,
         body: &[u8],
         settings: &Settings,
-    ) -> Result<Vec<u8>, Fault> {
-        let translated = request::translate(body, settings)?;
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let Task::Asked(endpoint) = self.task else {
+            return Ok(None);
+        };
+        if endpoint == Endpoint::Embeddings {
+            self.task = Task::Embeddings(embeddings::check(ctx, body)?);
+            // Ollama takes no byte order mark, which some tools put before JSON.
+            return Ok(body.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec));
+        }
+        let translated = request::translate(endpoint, body, settings)?;
         if !translated.ignored.is_empty() {
             log::debug("unknown request parameters were left out")
                 .field("parameters", &translated.ignored)
                 .write();
         }
-        self.task = Task::Chat(Box::new(Chat {
+        self.task = Task::Text(Box::new(Text {
+            endpoint,
             identity: Identity {
+                object: match endpoint {
+                    Endpoint::Chat => Object::Chat,
+                    Endpoint::Completions | Endpoint::Embeddings => Object::Text,
+                },
                 id: ctx.id(),
                 received_ms: ctx.received_ms(),
                 // The name that the client used, even if this upstream has another one.
                 model: ctx.note_json("model").unwrap_or(translated.model),
-                reasoning: (!translated.hides_thoughts).then(|| settings.reasoning_field.name()),
             },
-            // A client that wants one JSON response gets the usage in it: `aggregate` takes it from the stream.
-            usage: translated.include_usage || !translated.stream,
+            shown: Shown {
+                thoughts: (!translated.hides_thoughts).then(|| settings.reasoning_field.name()),
+                // A client that wants one JSON response gets the usage in it: `aggregate` takes it from the stream.
+                usage: translated.include_usage || !translated.stream,
+                echo: translated.echo,
+            },
             streams: translated.upstream_stream,
             response: Response::Pending,
         }));
-        Ok(translated.body)
+        Ok(Some(translated.body))
     }
 
     /// The response head.
@@ -128,20 +144,24 @@ impl State {
             return Err(failure::of_response(status, b""));
         }
         match &mut self.task {
-            Task::Unknown | Task::Asked => return Ok(ResponsePlan::Skip),
+            Task::Unknown | Task::Asked(_) => return Ok(ResponsePlan::Skip),
             Task::Models | Task::Model(_) => {}
-            Task::Chat(chat) if status >= 300 => chat.response = Response::Failed,
-            Task::Chat(chat) => {
+            Task::Embeddings(_) if status >= 300 => {}
+            Task::Embeddings(_) if !is_json(ctx) => return Err(failure::nonsense()),
+            Task::Embeddings(None) => return Ok(ResponsePlan::Skip),
+            Task::Embeddings(Some(_)) => {}
+            Task::Text(text) if status >= 300 => text.response = Response::Failed,
+            Task::Text(text) => {
                 if !is_json(ctx) {
                     return Err(failure::nonsense());
                 }
-                if chat.streams {
-                    chat.response = Response::Stream(Stream::new(&chat.identity, chat.usage));
+                if text.streams {
+                    text.response = Response::Stream(Stream::new(&text.identity, &text.shown));
                     ctx.set("content-type", "text/event-stream; charset=utf-8")?;
                     ctx.set("cache-control", "no-cache")?;
                     return Ok(ResponsePlan::Sse);
                 }
-                chat.response = Response::Whole;
+                text.response = Response::Whole;
             }
         }
         ctx.set("content-type", "application/json")?;
@@ -159,18 +179,40 @@ impl State {
     ) -> Result<Option<Vec<u8>>, Fault> {
         if self.status >= 300 {
             let fault = failure::of_response(self.status, body);
-            return Err(with_retry_after(ctx, fault));
+            return Err(with_retry_after(ctx, self.in_its_terms(fault)));
         }
         Ok(match &self.task {
             Task::Models => Some(models::list(body)?),
             Task::Model(id) => Some(models::find(body, id)?),
-            Task::Chat(chat) => {
-                let (body, ending) = complete(&chat.identity, body)?;
+            Task::Embeddings(model) => {
+                let (body, usage) = of_openai::named(body, model.as_deref())?;
+                if let Some(usage) = usage {
+                    ctx.set_note_json("usage", usage)?;
+                }
+                Some(body)
+            }
+            Task::Text(text) => {
+                let (body, ending) = complete(&text.identity, &text.shown, body)
+                    .map_err(|fault| self.in_its_terms(fault))?;
                 note(ctx, &ending)?;
                 Some(body)
             }
-            Task::Unknown | Task::Asked => None,
+            Task::Unknown | Task::Asked(_) => None,
         })
+    }
+
+    /// The fault with the name that the text for the model has in this request.
+    fn in_its_terms(&self, fault: Fault) -> Fault {
+        let endpoint = match &self.task {
+            Task::Asked(endpoint) => Some(*endpoint),
+            Task::Text(text) => Some(text.endpoint),
+            Task::Embeddings(_) => Some(Endpoint::Embeddings),
+            Task::Unknown | Task::Models | Task::Model(_) => None,
+        };
+        match fault.param.as_deref() {
+            Some("messages") => fault.param(Endpoint::of_text(endpoint)),
+            Some(_) | None => fault,
+        }
     }
 
     /// Lines of the stream.
@@ -190,6 +232,7 @@ impl State {
         let mut out = Vec::with_capacity(batch.len() + 4);
         for line in batch {
             if let Err(fault) = stream.push(&line.data, &mut out) {
+                let fault = self.in_its_terms(fault);
                 // Events before it in the same batch must not be lost: how lines are divided into batches must not matter. So
                 // they end the body, and the fault follows at its end.
                 if out.is_empty() {
@@ -241,11 +284,13 @@ impl State {
 
 fn stream(task: &mut Task) -> Option<&mut Stream> {
     match task {
-        Task::Chat(chat) => match &mut chat.response {
+        Task::Text(text) => match &mut text.response {
             Response::Stream(stream) => Some(stream),
             Response::Pending | Response::Failed | Response::Whole => None,
         },
-        Task::Unknown | Task::Asked | Task::Models | Task::Model(_) => None,
+        Task::Unknown | Task::Asked(_) | Task::Embeddings(_) | Task::Models | Task::Model(_) => {
+            None
+        }
     }
 }
 

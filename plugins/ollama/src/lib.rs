@@ -1,18 +1,20 @@
-//! The `ollama` adapter: serves OpenAI's chat API from Ollama's native API.
+//! The `ollama` adapter: serves OpenAI's API from Ollama's native API.
 //!
 //! | the client asks | Ollama is asked |
 //! | --- | --- |
 //! | `POST /v1/chat/completions` | `POST /api/chat` |
+//! | `POST /v1/completions` | `POST /api/generate` |
+//! | `POST /v1/embeddings` | the same |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | `GET /api/tags` |
 //!
 //! It belongs to an upstream: the stages of a route see OpenAI's JSON and chunks. With `stream = "always"` (the default) it
 //! also produces a stream for a client that wants one JSON response, which the stage `aggregate` then makes.
 //!
-//! It sets the notes `usage` and `finish`. If a stream is cut, by either side, `usage` counts what had arrived, with
+//! It sets the notes `usage` and `finish`, but not for embeddings, whose response it does not see. If a stream is cut, by either side, `usage` counts what had arrived, with
 //! `"partial": true`.
 //!
 //! This file only connects it to the gateway: [`request`] translates the request, [`response`] the response, [`failure`]
-//! errors, [`models`] the list of models; [`exchange`] combines them.
+//! errors, [`models`] the list of models, [`embeddings`] what is special about them; [`exchange`] combines them.
 
 use sluicegate_plugin::{
     Closing, Context, Event, EventStage, Fault, Manifest, Plugin, RequestPlan, RequestStage,
@@ -20,6 +22,7 @@ use sluicegate_plugin::{
 };
 
 pub mod config;
+pub mod embeddings;
 pub mod exchange;
 pub mod failure;
 pub mod keep_alive;
@@ -42,7 +45,7 @@ impl Plugin for Ollama {
         Manifest::new(
             "ollama",
             env!("CARGO_PKG_VERSION"),
-            "Serves OpenAI's chat API from Ollama's native API",
+            "Serves OpenAI's API from Ollama's native API",
         )
         .config(include_str!("config.schema.json"))
         .adapter("ollama")
@@ -68,7 +71,7 @@ impl RequestStage for Ollama {
         ctx: &Context<'_>,
         body: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Stop> {
-        Ok(Some(state.request_body(ctx, &body, &self.0)?))
+        Ok(state.request_body(ctx, &body, &self.0)?)
     }
 }
 

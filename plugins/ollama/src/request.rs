@@ -1,11 +1,14 @@
-//! Translates OpenAI's `POST /v1/chat/completions` to Ollama's `POST /api/chat`.
+//! Translates OpenAI's `POST /v1/chat/completions` to Ollama's `POST /api/chat`, and `POST /v1/completions` to
+//! `POST /api/generate`.
 //!
 //! One pass over the body with borrowed values: texts go into Ollama's request as they are, with their escapes. What Ollama
 //! cannot do is a 400 that names the parameter; it is never ignored silently.
 //!
 //! # Source
-//! OpenAI API reference (document 2.3.0), "Create chat completion"; Ollama source, `api/types.go` and `openai/openai.go`.
+//! OpenAI API reference (document 2.3.0), "Create chat completion" and "Create completion"; Ollama source, `api/types.go` and `openai/openai.go`.
 
+use serde_json::value::RawValue;
+use sluicegate_openai_api::request::Endpoint;
 use sluicegate_plugin::Fault;
 
 use crate::config::{Overflow, Settings, Stream};
@@ -16,6 +19,7 @@ mod content;
 mod message;
 mod options;
 mod parameters;
+mod prompt;
 mod thinking;
 mod tools;
 mod unmapped;
@@ -26,7 +30,7 @@ use parameters::Parameters;
 /// A request for Ollama, and what the response needs to know.
 #[derive(Debug)]
 pub struct Translated {
-    /// The body for `/api/chat`.
+    /// The body.
     pub body: Vec<u8>,
     /// The model's name as JSON text.
     pub model: String,
@@ -38,6 +42,8 @@ pub struct Translated {
     pub include_usage: bool,
     /// Whether the client does not want to see what the model thinks.
     pub hides_thoughts: bool,
+    /// What comes before the text of a completion, as a JSON string.
+    pub echo: Option<String>,
     /// Unknown parameters, which were left out.
     pub ignored: Vec<String>,
 }
@@ -46,11 +52,21 @@ pub struct Translated {
 ///
 /// # Errors
 /// 400, which names the parameter.
-pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> {
+pub fn translate(
+    endpoint: Endpoint,
+    body: &[u8],
+    settings: &Settings,
+) -> Result<Translated, Fault> {
     let body = body::read(body)?;
-    let parameters = Parameters::read(&body, settings)?;
-    let (Some(model), Some(messages)) = (parameters.model, &body.messages) else {
-        return Err(missing(parameters.model.is_none(), body.messages.is_none()));
+    let parameters = Parameters::read(endpoint, &body, settings)?;
+    let is_chat = endpoint == Endpoint::Chat;
+    let (text, is_there) = if is_chat {
+        ("messages", body.messages.is_some())
+    } else {
+        ("prompt", parameters.prompt.is_given())
+    };
+    let Some(model) = parameters.model.filter(|_| is_there) else {
+        return Err(missing(parameters.model, text));
     };
     let upstream_stream = parameters.stream || settings.stream == Stream::Always;
 
@@ -67,8 +83,13 @@ pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> 
     if settings.overflow == Overflow::Error {
         out.push_str(",\"truncate\":false,\"shift\":false");
     }
-    out.push_str(",\"messages\":");
-    message::write_all(&mut out, messages)?;
+    match &body.messages {
+        Some(messages) if is_chat => {
+            out.push_str(",\"messages\":");
+            message::write_all(&mut out, messages)?;
+        }
+        Some(_) | None => parameters.prompt.write(&mut out),
+    }
     parameters.write(&mut out, settings);
     out.push('}');
 
@@ -79,17 +100,17 @@ pub fn translate(body: &[u8], settings: &Settings) -> Result<Translated, Fault> 
         upstream_stream,
         include_usage: parameters.include_usage,
         hides_thoughts: parameters.thinking.is_hidden,
+        echo: parameters.prompt.echoed(),
         ignored: parameters.ignored,
     })
 }
 
-fn missing(model: bool, messages: bool) -> Fault {
-    let (what, param) = match (model, messages) {
-        (true, true) => ("parameters: `model` and `messages`", "model"),
-        (true, false) => ("parameter: `model`", "model"),
-        (false, _) => ("parameter: `messages`", "messages"),
-    };
-    Fault::bad_request(format!("Missing required {what}."))
-        .code("missing_required_parameter")
-        .param(param)
+/// The fault of a request without a model's name, or without `text`.
+fn missing(model: Option<&RawValue>, text: &str) -> Fault {
+    let param = if model.is_some() { text } else { "model" };
+    Fault::bad_request(format!(
+        "Missing required parameter: `{param}`. `model` and `{text}` are required."
+    ))
+    .code("missing_required_parameter")
+    .param(param)
 }

@@ -1,45 +1,89 @@
 //! Translates Ollama's responses to OpenAI's: the lines of a stream, or one object.
 //!
 //! # Source
-//! Ollama source, `api/types.go` (`ChatResponse`); OpenAI API reference (document 2.3.0), "Chat completion object" and
-//! "Chat completion chunk object".
+//! Ollama source, `api/types.go` (`ChatResponse`, `GenerateResponse`); OpenAI API reference (document 2.3.0), "Chat completion
+//! object", "Chat completion chunk object" and "Completion object".
+
+use sluicegate_openai_api::response::{Identity, Object};
+use sluicegate_plugin::{Event, Fault};
 
 mod completion;
 mod frame;
 mod line;
 mod stream;
+mod text;
 mod tools;
 
-pub use completion::complete;
 pub use line::Ending;
-pub use stream::Stream;
 
-/// What all responses of one exchange share.
+/// What is shown of a response.
 #[derive(Clone, Debug)]
-pub struct Identity {
-    /// The request id.
-    pub id: String,
-    /// When the exchange began, in milliseconds since 1970.
-    pub received_ms: u64,
-    /// The model's name as JSON text, as the client wrote it.
-    pub model: String,
+pub struct Shown {
     /// The member that carries thoughts: `reasoning` or `reasoning_content`; `None` if they are left out.
-    pub reasoning: Option<&'static str>,
+    pub thoughts: Option<&'static str>,
+    /// Whether a chunk with the usage is wanted in a stream.
+    pub usage: bool,
+    /// What comes before the text of a completion, as a JSON string.
+    pub echo: Option<String>,
 }
 
-impl Identity {
-    /// Appends the members that come before `choices`, and `"choices":[`.
-    fn write_head(&self, out: &mut String, object: &str) {
-        use sluicegate_plugin::json;
+/// The state of one stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// Of a chat.
+    Chat(Box<stream::Stream>),
+    /// Of a completion.
+    Text(Box<text::Stream>),
+}
 
-        out.push_str("{\"id\":\"chatcmpl-");
-        json::push_escaped(out, self.id.strip_prefix("req_").unwrap_or(&self.id));
-        out.push_str("\",\"object\":\"");
-        out.push_str(object);
-        out.push_str("\",\"created\":");
-        json::push_u64(out, self.received_ms / 1000);
-        out.push_str(",\"model\":");
-        out.push_str(&self.model);
-        out.push_str(",\"choices\":[");
+impl Stream {
+    /// A stream at its beginning.
+    pub fn new(identity: &Identity, shown: &Shown) -> Self {
+        match identity.object {
+            Object::Chat => Self::Chat(Box::new(stream::Stream::new(identity, shown))),
+            Object::Text => Self::Text(Box::new(text::Stream::new(identity, shown))),
+        }
+    }
+
+    /// Takes a line and appends its chunks.
+    ///
+    /// # Errors
+    /// Ollama's own error in mid-stream, or 502 `upstream_invalid` for an invalid line.
+    pub fn push(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
+        match self {
+            Self::Chat(stream) => stream.push(data, out),
+            Self::Text(stream) => stream.push(data, out),
+        }
+    }
+
+    /// How the response ended; `None` before its `done` line.
+    pub fn ending(&self) -> Option<Ending> {
+        match self {
+            Self::Chat(stream) => stream.ending(),
+            Self::Text(stream) => stream.ending(),
+        }
+    }
+
+    /// The number of lines with text so far, about one per token.
+    pub fn lines(&self) -> u64 {
+        match self {
+            Self::Chat(stream) => stream.lines(),
+            Self::Text(stream) => stream.lines(),
+        }
+    }
+}
+
+/// Translates a whole response to a `chat.completion` or a `text_completion`.
+///
+/// # Errors
+/// Ollama's own error, 502 `upstream_truncated` if the response is not complete, or 502 `upstream_invalid`.
+pub fn complete(
+    identity: &Identity,
+    shown: &Shown,
+    data: &[u8],
+) -> Result<(Vec<u8>, Ending), Fault> {
+    match identity.object {
+        Object::Chat => completion::complete(identity, shown, data),
+        Object::Text => text::complete(identity, shown, data),
     }
 }

@@ -43,7 +43,7 @@ impl Endpoint {
     }
 
     /// The parameter with the text for the model.
-    pub(crate) fn of_text(endpoint: Option<Self>) -> &'static str {
+    pub fn of_text(endpoint: Option<Self>) -> &'static str {
         match endpoint {
             Some(Self::Chat) | None => "messages",
             Some(Self::Completions) => "prompt",

@@ -137,7 +137,7 @@ enum Delta<'a> {
 
 impl Identity {
     /// Appends the members that come before `choices`, and `"choices":[`.
-    fn write_head(&self, out: &mut String, is_chunk: bool) {
+    pub fn write_head(&self, out: &mut String, is_chunk: bool) {
         use sluicegate_plugin::json;
 
         let (prefix, object) = match (self.object, is_chunk) {

@@ -39,6 +39,7 @@ mod loading;
 mod marked;
 mod models;
 mod nginx;
+mod ollama_api;
 mod ollama_habits;
 mod onion;
 mod operators;

@@ -68,9 +68,9 @@ const SHAPES: [Shape; 33] = [
     unsupported("", " does not support completion", "model"),
     unsupported("", " does not support insert", "model"),
     unsupported("", " does not support embedding", "model"),
-    unsupported("this server does not support embeddings", "", "model"),
     unsupported("logprobs is not supported with tools", "", "logprobs"),
     invalid("top_logprobs must be between ", "top_logprobs"),
+    invalid("invalid input type", "input"),
     invalid("invalid format: ", "response_format"),
     invalid("failed to create grammar", "response_format"),
     invalid("failed to parse grammar", "response_format"),
@@ -96,6 +96,9 @@ const SHAPES: [Shape; 33] = [
     too_long("context size has been exceeded"),
 ];
 
+/// How the model runner speaks of a model that generates text and is asked for embeddings.
+const NO_EMBEDDINGS: &str = "this server does not support embeddings";
+
 /// The beginnings of texts for a model's output that could not be parsed.
 const UNREADABLE: [&str; 2] = [
     "the model produced output that does not match ",
@@ -118,6 +121,11 @@ pub(super) fn fault(text: &str, kind: Option<&str>) -> Option<Fault> {
                 "The model wrote a tool call, or other output, that Ollama could not read: {text}"
             ),
         ));
+    }
+    if lower.starts_with(NO_EMBEDDINGS) {
+        let message =
+            "This model generates text; it has no embeddings. Ask a model for embeddings.";
+        return Some(Fault::new(400, "unsupported_value", message).param("model"));
     }
     if let Some(option) = bad_option(text) {
         return client(400, "invalid_type", &format!("options.{option}"));

@@ -4,19 +4,21 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluicegate_openai_api::request::Endpoint;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{Kind, Members};
 
 use super::body::Body;
 use super::check::{self, Path, boolean, integer, kind, number, unsupported};
 use super::options::Options;
+use super::prompt::Prompt;
 use super::thinking::Thinking;
 use super::tools::{self, ToolChoice};
 use super::{unmapped, value};
 use crate::config::{Sampling, Settings};
 
-/// The limit above which Ollama returns an error (Ollama source, `server/routes.go`).
-const TOP_LOGPROBS: i64 = 20;
+/// The most tokens of a completion that does not say: OpenAI's default, and vLLM's.
+const COMPLETION_TOKENS: &str = "16";
 
 /// The parameters of a request, checked.
 #[derive(Debug, Default)]
@@ -25,6 +27,9 @@ pub(super) struct Parameters<'a> {
     pub(super) stream: bool,
     pub(super) include_usage: bool,
     pub(super) ignored: Vec<String>,
+    /// What a completion has in place of messages.
+    pub(super) prompt: Prompt<'a>,
+    is_chat: bool,
     stream_options: bool,
     /// OpenAI's parameters under Ollama's names.
     options: Vec<(&'static str, Cow<'a, str>)>,
@@ -58,10 +63,20 @@ impl<'a> Parameters<'a> {
     ///
     /// # Errors
     /// 400 for the first one that is wrong, or that Ollama cannot honour.
-    pub(super) fn read(body: &'a Body<'a>, settings: &Settings) -> Result<Self, Fault> {
-        let mut parameters = Self::default();
+    pub(super) fn read(
+        endpoint: Endpoint,
+        body: &'a Body<'a>,
+        settings: &Settings,
+    ) -> Result<Self, Fault> {
+        let mut parameters = Self {
+            is_chat: endpoint == Endpoint::Chat,
+            ..Self::default()
+        };
         for (name, raw) in &body.parameters {
-            let known = parameters.standard(name, raw)?
+            let is_prompts = !parameters.is_chat
+                && parameters.prompt.take(name, raw, &mut parameters.ignored)?;
+            let known = is_prompts
+                || parameters.standard(name, raw)?
                 || (parameters.thinking).take(name, raw, &mut parameters.ignored)?
                 || parameters.extension(name, raw, settings)?
                 || unmapped::accept(name, raw)?;
@@ -102,7 +117,7 @@ impl<'a> Parameters<'a> {
             }
             "logprobs" => self.logprobs = boolean(at, raw)?,
             "top_logprobs" => {
-                let count = integer(at, raw, 0..=TOP_LOGPROBS)?;
+                let count = integer(at, raw, 0..=value::TOP_LOGPROBS)?;
                 self.top_logprobs = (count != "0").then_some(count);
             }
             "response_format" => self.format = value::format(raw)?,
@@ -179,6 +194,7 @@ impl<'a> Parameters<'a> {
                 "absent unless `stream` is true",
             ));
         }
+        self.prompt.agree()?;
         if self.top_logprobs.is_some() && !self.logprobs {
             return Err(check::invalid(
                 Path::of("top_logprobs"),
@@ -216,17 +232,24 @@ impl<'a> Parameters<'a> {
         if let Some(format) = self.format.or(self.native_format) {
             member(",\"format\":", format);
         }
-        let think = self.think.or(self.thinking.think());
-        if let Some(think) = think.or(settings.think.as_deref()) {
+        let think = if self.is_chat {
+            let asked = self.think.or(self.thinking.think());
+            asked.or(settings.think.as_deref())
+        } else {
+            // The text of a completion is all that the model writes; nothing is split off.
+            Some("false")
+        };
+        if let Some(think) = think {
             member(",\"think\":", think);
         }
         if let Some(keep_alive) = self.keep_alive.or(settings.keep_alive.as_deref()) {
             member(",\"keep_alive\":", keep_alive);
         }
-        if self.logprobs {
+        if self.logprobs || self.prompt.logprobs.is_some() {
             member(",\"logprobs\":", "true");
         }
-        if let Some(count) = self.top_logprobs {
+        let of_prompt = self.prompt.logprobs.filter(|count| *count != "0");
+        if let Some(count) = self.top_logprobs.or(of_prompt) {
             member(",\"top_logprobs\":", count);
         }
         self.options(settings).write(out);
@@ -252,6 +275,9 @@ impl<'a> Parameters<'a> {
         if settings.sampling == Sampling::Openai {
             options.default_to("temperature", "1");
             options.default_to("top_p", "1");
+            if !self.is_chat {
+                options.default_to("num_predict", COMPLETION_TOKENS);
+            }
         }
         options
     }

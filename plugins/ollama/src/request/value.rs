@@ -11,6 +11,9 @@ use crate::keep_alive;
 /// No model has a longer name; it would fill notes and logs.
 const MODEL_NAME_BYTES: usize = 512;
 
+/// The limit above which Ollama returns an error (Ollama source, `server/routes.go`).
+pub(super) const TOP_LOGPROBS: i64 = 20;
+
 #[derive(Deserialize)]
 struct ResponseFormat<'a> {
     #[serde(borrow)]

@@ -1,22 +1,22 @@
-//! A whole response, if Ollama was not asked to stream.
+//! The whole response of a chat, if Ollama was not asked to stream.
 
+use sluicegate_openai_api::response::Identity;
 use sluicegate_openai_api::{Logprobs, NO_LOGPROBS};
 use sluicegate_plugin::Fault;
 
 use super::line::{Ending, Line, Message};
-use super::{Identity, tools};
-use crate::failure;
+use super::{Shown, tools};
 
 /// Translates a response to a `chat.completion`.
 ///
 /// # Errors
 /// Ollama's own error, 502 `upstream_truncated` if the response is not complete, or 502 `upstream_invalid`.
-pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), Fault> {
-    let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
-    let line = Line::read(text)?;
-    if !line.done {
-        return Err(failure::truncated());
-    }
+pub(super) fn complete(
+    identity: &Identity,
+    shown: &Shown,
+    data: &[u8],
+) -> Result<(Vec<u8>, Ending), Fault> {
+    let line = Line::read_whole(data)?;
     let empty = Message::default();
     let message = line.message.as_ref().unwrap_or(&empty);
     let logprobs = match line.logprobs(message, &mut Logprobs::default())? {
@@ -28,9 +28,9 @@ pub fn complete(identity: &Identity, data: &[u8]) -> Result<(Vec<u8>, Ending), F
     let ending = line.ending(!calls.is_empty());
 
     let mut out = String::with_capacity(data.len() + 384);
-    identity.write_head(&mut out, "chat.completion");
+    identity.write_head(&mut out, false);
     out.push_str("{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-    let thoughts = identity.reasoning.zip(message.thinking());
+    let thoughts = shown.thoughts.zip(message.thinking());
     let says_something_else = thoughts.is_some() || !calls.is_empty();
     let without = if says_something_else { "null" } else { "\"\"" };
     out.push_str(message.content().unwrap_or(without));

@@ -1,4 +1,4 @@
-//! One object of Ollama's chat API: a line of a stream, or the whole response.
+//! One object of Ollama's APIs for chats and for prompts: a line of a stream, or the whole response.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,6 +15,9 @@ pub(super) struct Line<'a> {
     pub(super) created_at: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) message: Option<Message<'a>>,
+    /// The text after a prompt.
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
     #[serde(default)]
     pub(super) done: bool,
     #[serde(borrow)]
@@ -22,7 +25,7 @@ pub(super) struct Line<'a> {
     prompt_eval_count: Option<u64>,
     eval_count: Option<u64>,
     #[serde(borrow)]
-    logprobs: Option<&'a RawValue>,
+    pub(super) logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -47,6 +50,11 @@ pub(super) enum Only<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// The text after a prompt as a raw JSON string; `None` if it is empty.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        filled(self.response)
+    }
+
     /// Whether the line has log probabilities, of whatever text.
     pub(super) fn has_logprobs(&self) -> bool {
         self.logprobs.is_some()
@@ -67,6 +75,20 @@ impl<'a> Line<'a> {
         so_far
             .of(message.content(), message.thinking().is_some(), tokens)
             .map_err(|_| failure::nonsense())
+    }
+
+    /// Reads the whole response.
+    ///
+    /// # Errors
+    /// As [`Line::read`]; 502 `upstream_truncated` if it is not complete.
+    pub(super) fn read_whole(data: &'a [u8]) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(data).map_err(|_| failure::nonsense())?;
+        let line = Self::read(text)?;
+        if line.done {
+            Ok(line)
+        } else {
+            Err(failure::truncated())
+        }
     }
 
     /// Reads a line.

@@ -1,4 +1,4 @@
-//! A stream: turns each line into the chunks that OpenAI's clients expect.
+//! A stream of a chat: turns each line into the chunks that OpenAI's clients expect.
 //!
 //! The order is role, deltas, finish, usage if wanted, `[DONE]`. The end marker comes only after Ollama's `done` line. A
 //! stream that ends without it has been cut, and only the missing marker tells the client so.
@@ -7,11 +7,12 @@
 //! so a line of content costs one scan and one copy; see also [`frame`](super::frame).
 
 use sluicegate_openai_api::Logprobs;
+use sluicegate_openai_api::response::Identity;
 use sluicegate_plugin::{Event, Fault};
 
 use super::frame::Frame;
 use super::line::{Ending, Line, Message, Only};
-use super::{Identity, tools};
+use super::{Shown, tools};
 
 const OPEN_CHOICE: &str = "{\"index\":0,\"delta\":";
 const OPEN_CONTENT: &str = "{\"content\":";
@@ -22,7 +23,7 @@ const END_CHOICE: &str = ",\"finish_reason\":null}]}";
 /// [`END_DELTA`] after the quote that ends a text.
 const END_TEXT: &str = "\"},\"finish_reason\":null}]}";
 
-/// The state of one stream.
+/// The state of a chat's stream.
 #[derive(Debug)]
 pub struct Stream {
     /// Everything up to the delta's value.
@@ -40,15 +41,15 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream at its beginning. `usage` says whether a chunk with the usage is wanted.
-    pub fn new(identity: &Identity, usage: bool) -> Self {
+    /// A stream at its beginning.
+    pub fn new(identity: &Identity, shown: &Shown) -> Self {
         let mut prefix = String::with_capacity(192);
-        identity.write_head(&mut prefix, "chat.completion.chunk");
+        identity.write_head(&mut prefix, true);
         prefix.push_str(OPEN_CHOICE);
         Self {
             prefix,
-            open_reasoning: identity.reasoning.map(|name| ["{\"", name, "\":"].concat()),
-            usage,
+            open_reasoning: shown.thoughts.map(|name| ["{\"", name, "\":"].concat()),
+            usage: shown.usage,
             opened: false,
             calls: 0,
             lines: 0,

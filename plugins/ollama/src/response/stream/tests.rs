@@ -1,5 +1,7 @@
 //! The fast path and the slow path produce the same, for any line.
 
+use sluicegate_openai_api::response::Object;
+
 use super::*;
 
 /// Lines as Ollama sends them (Ollama source, `api/types.go`), and some that it does not send but whose parts look alike.
@@ -23,12 +25,17 @@ type Outcome = (Result<(), Fault>, Vec<Event>, Option<Ending>, u64, u64);
 
 fn stream() -> Stream {
     let identity = Identity {
+        object: Object::Chat,
         id: "req_a".to_owned(),
         received_ms: 1_767_225_600_000,
         model: "\"m\"".to_owned(),
-        reasoning: Some("reasoning"),
     };
-    Stream::new(&identity, true)
+    let shown = Shown {
+        thoughts: Some("reasoning"),
+        usage: true,
+        echo: None,
+    };
+    Stream::new(&identity, &shown)
 }
 
 fn take(stream: &mut Stream, line: &str) -> Outcome {
