@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use sluicegate_openai_api::config::{ReasoningField, Streaming};
 
 use crate::keep_alive;
 
@@ -9,10 +10,11 @@ use crate::keep_alive;
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    stream: Stream,
+    stream: Streaming,
     sampling: Sampling,
     context_overflow: Overflow,
     reasoning_field: ReasoningField,
+    think_tags: bool,
     extensions: bool,
     keep_alive: Option<Value>,
     num_ctx: Option<u64>,
@@ -23,10 +25,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            stream: Stream::Always,
+            stream: Streaming::Always,
             sampling: Sampling::Openai,
             context_overflow: Overflow::Error,
             reasoning_field: ReasoningField::Reasoning,
+            think_tags: true,
             extensions: true,
             keep_alive: None,
             num_ctx: None,
@@ -34,16 +37,6 @@ impl Default for Config {
             options: Map::new(),
         }
     }
-}
-
-/// Whether Ollama is asked to stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stream {
-    /// Always: then stalls are noticed, and the model stops when the client leaves.
-    Always,
-    /// As the client asked.
-    AsClient,
 }
 
 /// The default of `temperature` and `top_p`.
@@ -66,37 +59,19 @@ pub enum Overflow {
     Truncate,
 }
 
-/// The member that carries a model's thoughts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReasoningField {
-    /// `reasoning`
-    Reasoning,
-    /// `reasoning_content`
-    ReasoningContent,
-}
-
-impl ReasoningField {
-    /// The member's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reasoning => "reasoning",
-            Self::ReasoningContent => "reasoning_content",
-        }
-    }
-}
-
 /// The settings made from the configuration.
 #[derive(Debug)]
 pub struct Settings {
     /// Whether Ollama is asked to stream.
-    pub stream: Stream,
+    pub stream: Streaming,
     /// The default of `temperature` and `top_p`.
     pub sampling: Sampling,
     /// What happens to a conversation that is too long.
     pub overflow: Overflow,
     /// The member that carries a model's thoughts.
     pub reasoning_field: ReasoningField,
+    /// Whether thoughts between `<think>` and `</think>` are split off the content.
+    pub think_tags: bool,
     /// Whether a request may use Ollama's own parameters.
     pub extensions: bool,
     /// The default of `keep_alive` as JSON.
@@ -143,6 +118,7 @@ impl Settings {
             sampling: config.sampling,
             overflow: config.context_overflow,
             reasoning_field: config.reasoning_field,
+            think_tags: config.think_tags,
             extensions: config.extensions,
             keep_alive: keep_alive.transpose()?,
             think: think.transpose()?,
@@ -180,11 +156,11 @@ mod tests {
     #[test]
     fn an_empty_configuration_has_the_documented_defaults() {
         let settings = settings(json!({})).expect("good");
-        assert_eq!(settings.stream, Stream::Always);
+        assert_eq!(settings.stream, Streaming::Always);
         assert_eq!(settings.sampling, Sampling::Openai);
         assert_eq!(settings.overflow, Overflow::Error);
-        assert_eq!(settings.reasoning_field.name(), "reasoning");
-        assert!(settings.extensions);
+        assert_eq!(settings.reasoning_field.names(), ["reasoning"]);
+        assert!(settings.extensions && settings.think_tags);
         assert_eq!((settings.keep_alive, settings.think), (None, None));
     }
 

@@ -122,7 +122,13 @@ impl State {
                 model: ctx.note_json("model").unwrap_or(translated.model),
             },
             shown: Shown {
-                thoughts: (!translated.hides_thoughts).then(|| settings.reasoning_field.name()),
+                thoughts: if translated.hides_thoughts {
+                    &[]
+                } else {
+                    settings.reasoning_field.names()
+                },
+                marks: settings.think_tags,
+                forced: translated.forced,
                 // A client that wants one JSON response gets the usage in it: `aggregate` takes it from the stream.
                 usage: translated.include_usage || !translated.stream,
                 echo: translated.echo,

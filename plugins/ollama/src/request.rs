@@ -8,14 +8,17 @@
 //! OpenAI API reference (document 2.3.0), "Create chat completion" and "Create completion"; Ollama source, `api/types.go` and `openai/openai.go`.
 
 use serde_json::value::RawValue;
+use sluicegate_openai_api::config::Streaming;
 use sluicegate_openai_api::request::Endpoint;
 use sluicegate_plugin::Fault;
 
-use crate::config::{Overflow, Settings, Stream};
+use crate::config::{Overflow, Settings};
 
 mod body;
 mod check;
+mod choice;
 mod content;
+mod forced;
 mod message;
 mod options;
 mod parameters;
@@ -25,7 +28,10 @@ mod tools;
 mod unmapped;
 mod value;
 
+use choice::Tools;
 use parameters::Parameters;
+
+use crate::response::Forced;
 
 /// A request for Ollama, and what the response needs to know.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub struct Translated {
     pub include_usage: bool,
     /// Whether the client does not want to see what the model thinks.
     pub hides_thoughts: bool,
+    /// The call that the text becomes.
+    pub forced: Option<Forced>,
     /// What comes before the text of a completion, as a JSON string.
     pub echo: Option<String>,
     /// Unknown parameters, which were left out.
@@ -68,7 +76,7 @@ pub fn translate(
     let Some(model) = parameters.model.filter(|_| is_there) else {
         return Err(missing(parameters.model, text));
     };
-    let upstream_stream = parameters.stream || settings.stream == Stream::Always;
+    let upstream_stream = parameters.stream || settings.stream == Streaming::Always;
 
     // Messages are most of a request; little is added.
     let mut out = String::with_capacity(body.length + 512);
@@ -83,10 +91,15 @@ pub fn translate(
     if settings.overflow == Overflow::Error {
         out.push_str(",\"truncate\":false,\"shift\":false");
     }
+    let forced = match &parameters.tools {
+        Tools::Forced(forced) => Some(forced),
+        Tools::None | Tools::Offered(_) => None,
+    };
     match &body.messages {
         Some(messages) if is_chat => {
             out.push_str(",\"messages\":");
-            message::write_all(&mut out, messages)?;
+            let instruction = forced.map(|forced| &*forced.instruction);
+            message::write_all(&mut out, messages, instruction)?;
         }
         Some(_) | None => parameters.prompt.write(&mut out),
     }
@@ -100,6 +113,10 @@ pub fn translate(
         upstream_stream,
         include_usage: parameters.include_usage,
         hides_thoughts: parameters.thinking.is_hidden,
+        forced: forced.map(|forced| match &forced.only {
+            Some(name) => Forced::Only(name.clone()),
+            None => Forced::Choice,
+        }),
         echo: parameters.prompt.echoed(),
         ignored: parameters.ignored,
     })

@@ -8,19 +8,27 @@ use sluicegate_openai_api::response::{Identity, Object};
 use sluicegate_plugin::{Event, Fault};
 
 mod completion;
+mod delta;
+mod forced;
 mod frame;
 mod line;
+mod message;
 mod stream;
 mod text;
 mod tools;
 
+pub use forced::Forced;
 pub use line::Ending;
 
 /// What is shown of a response.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// The member that carries thoughts: `reasoning` or `reasoning_content`; `None` if they are left out.
-    pub thoughts: Option<&'static str>,
+    /// The members that carry thoughts; none if they are left out.
+    pub thoughts: &'static [&'static str],
+    /// Whether thoughts may be in the content, between `<think>` and `</think>`.
+    pub marks: bool,
+    /// The call that the text becomes.
+    pub forced: Option<Forced>,
     /// Whether a chunk with the usage is wanted in a stream.
     pub usage: bool,
     /// What comes before the text of a completion, as a JSON string.

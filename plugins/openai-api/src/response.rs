@@ -14,7 +14,7 @@ mod completion;
 mod finish;
 mod logprobs;
 mod part;
-mod split;
+pub mod split;
 mod stops;
 mod stream;
 mod usage;

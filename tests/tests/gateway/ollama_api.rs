@@ -1,11 +1,11 @@
-//! What Ollama offers beside chats, through OpenAI's API: completions of a prompt, embeddings.
+//! What Ollama offers beside chats, through OpenAI's API: completions of a prompt, embeddings, forced calls.
 
 use hyper::Method;
 use serde_json::{Value, json};
 use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Gateway, Script, Setup, Upstream};
 
-use crate::common::assert_error;
+use crate::common::{assert_error, question, with};
 
 const COMPLETIONS: &str = "/v1/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
@@ -150,5 +150,59 @@ async fn embeddings_pass_as_ollama_sends_them() {
         assert!(param.starts_with("input"), "{error}");
     }
     assert_eq!(upstream.requests().len(), 2);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_forced_call_is_the_form_of_ollamas_text_and_comes_back_as_a_call() {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}});
+    let texts = [
+        "{\"name\": \"get",
+        "_weather\", \"parameters\": {\"city\": ",
+        "\"Oslo\"}",
+        "}",
+    ];
+    let mut lines = vec![ollama::thinking("I must.\n")];
+    lines.extend(ollama::stream(&texts));
+    let upstream = Upstream::always(Script::ndjson(&lines)).await;
+    let gateway = gateway(&upstream, "").await;
+    let asked = with(
+        question(),
+        "tools",
+        json!([tool("get_weather"), tool("get_time")]),
+    );
+    let asked = with(asked, "tool_choice", json!("required"));
+
+    let choice = gateway.client().chat(&asked).await.json()["choices"][0].clone();
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    let message = &choice["message"];
+    assert_eq!(message["reasoning"], "I must.\n");
+    let function = json!({"name": "get_weather", "arguments": "{\"city\": \"Oslo\"}"});
+    assert_eq!(message["tool_calls"][0]["function"], function);
+    let sent = upstream.next_request().await.json();
+    assert_eq!(sent.get("tools"), None);
+    let names: Vec<&Value> = sent["format"]["anyOf"]
+        .as_array()
+        .expect("a choice")
+        .iter()
+        .map(|option| &option["properties"]["name"]["const"])
+        .collect();
+    assert_eq!(names, ["get_weather", "get_time"]);
+    assert_eq!(sent["messages"][0]["role"], "system");
+
+    let asked = with(asked, "stream", json!(true));
+    let chat = gateway.client().chat(&asked).await.streamed_chat();
+    assert_eq!(
+        (chat.done, chat.finish_reason.as_deref(), &*chat.content),
+        (true, Some("tool_calls"), "")
+    );
+    let pieces: String = chat
+        .chunks
+        .iter()
+        .filter_map(|chunk| {
+            chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str()
+        })
+        .collect();
+    assert_eq!(pieces, "{\"city\": \"Oslo\"}");
     gateway.shutdown().await;
 }

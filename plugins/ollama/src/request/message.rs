@@ -9,11 +9,18 @@ use super::check::{self, Path};
 use super::content::{self, Absent};
 use super::tools::{self, Calls};
 
-/// Appends all messages as an array.
+/// What a system message begins with.
+const SYSTEM: &str = "{\"role\":\"system\",\"content\":\"";
+
+/// Appends all messages as an array. An `instruction` comes first, in the system message; some templates take only one.
 ///
 /// # Errors
 /// 400 with the path of the wrong value, such as `messages[2].content[0].image_url`.
-pub(super) fn write_all(out: &mut String, messages: &[Message<'_>]) -> Result<(), Fault> {
+pub(super) fn write_all(
+    out: &mut String,
+    messages: &[Message<'_>],
+    instruction: Option<&str>,
+) -> Result<(), Fault> {
     if messages.is_empty() {
         return Err(check::invalid(
             Path::of("messages"),
@@ -22,12 +29,29 @@ pub(super) fn write_all(out: &mut String, messages: &[Message<'_>]) -> Result<()
     }
     let list = Path::of("messages");
     let mut calls = Calls::default();
+    out.push('[');
+    let start = out.len();
     for (index, message) in messages.iter().enumerate() {
-        out.push(if index == 0 { '[' } else { ',' });
+        if index > 0 {
+            out.push(',');
+        }
         write(out, list.index(index), message, &mut calls)?;
         out.push('}');
     }
     out.push(']');
+    if let Some(instruction) = instruction {
+        let mut text = String::with_capacity(instruction.len() + 64);
+        if out[start..].starts_with(SYSTEM) {
+            json::push_escaped(&mut text, instruction);
+            text.push_str("\\n\\n");
+            out.insert_str(start + SYSTEM.len(), &text);
+        } else {
+            text.push_str(SYSTEM);
+            json::push_escaped(&mut text, instruction);
+            text.push_str("\"},");
+            out.insert_str(start, &text);
+        }
+    }
     Ok(())
 }
 

@@ -10,11 +10,12 @@ use sluicegate_plugin::json::{Kind, Members};
 
 use super::body::Body;
 use super::check::{self, Path, boolean, integer, kind, number, unsupported};
+use super::choice::{ToolChoice, Tools};
 use super::options::Options;
 use super::prompt::Prompt;
 use super::thinking::Thinking;
-use super::tools::{self, ToolChoice};
-use super::{unmapped, value};
+use super::tools::{self, Tool};
+use super::{choice, unmapped, value};
 use crate::config::{Sampling, Settings};
 
 /// The most tokens of a completion that does not say: OpenAI's default, and vLLM's.
@@ -44,8 +45,10 @@ pub(super) struct Parameters<'a> {
     format: Option<&'a str>,
     /// Ollama's own `format`.
     native_format: Option<&'a str>,
-    tools: Option<&'a RawValue>,
-    tool_choice: ToolChoice,
+    raw_tools: Option<&'a RawValue>,
+    offered: Vec<Tool<'a>>,
+    tool_choice: ToolChoice<'a>,
+    pub(super) tools: Tools<'a>,
     parallel_off: bool,
     keep_alive: Option<&'a str>,
     think: Option<&'a str>,
@@ -121,8 +124,11 @@ impl<'a> Parameters<'a> {
                 self.top_logprobs = (count != "0").then_some(count);
             }
             "response_format" => self.format = value::format(raw)?,
-            "tools" => self.tools = tools::offered(raw)?,
-            "tool_choice" => self.tool_choice = tools::choice(raw)?,
+            "tools" => {
+                self.offered = tools::offered(raw)?;
+                self.raw_tools = Some(raw);
+            }
+            "tool_choice" => self.tool_choice = choice::read(raw)?,
             "parallel_tool_calls" => self.parallel_off = !boolean(at, raw)?,
             _ => return Ok(false),
         }
@@ -207,17 +213,32 @@ impl<'a> Parameters<'a> {
                 "absent where `response_format` is given",
             ));
         }
-        if self.tool_choice == ToolChoice::None {
-            // Ollama has no such switch; a model that sees no tools cannot call any.
-            self.tools = None;
-        }
-        if self.parallel_off && self.tools.is_some() {
-            return Err(unsupported(
+        let offered = std::mem::take(&mut self.offered);
+        self.tools = Tools::of(self.raw_tools, offered, &self.tool_choice)?;
+        match &self.tools {
+            Tools::Offered(_) if self.parallel_off => Err(unsupported(
                 Path::of("parallel_tool_calls"),
                 "Ollama cannot keep a model from calling several tools at once; `parallel_tool_calls` must not be false.",
-            ));
+            )),
+            Tools::Forced(_) if self.format.is_some() || self.native_format.is_some() => {
+                Err(unsupported(
+                    Path::of(if self.format.is_some() {
+                        "response_format"
+                    } else {
+                        "format"
+                    }),
+                    "Ollama forces a call by the form of the text, which can have only one form; send either a `tool_choice` \
+                     that forces a call, or the form of the text.",
+                ))
+            }
+            // The text becomes a call, which has no log probabilities.
+            Tools::Forced(_) => {
+                self.logprobs = false;
+                self.top_logprobs = None;
+                Ok(())
+            }
+            Tools::None | Tools::Offered(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Appends the members made from the parameters, each with a comma before it.
@@ -226,10 +247,15 @@ impl<'a> Parameters<'a> {
             out.push_str(name);
             out.push_str(value);
         };
-        if let Some(tools) = self.tools {
-            member(",\"tools\":", tools.get());
-        }
-        if let Some(format) = self.format.or(self.native_format) {
+        let format = match &self.tools {
+            Tools::Forced(forced) => Some(&*forced.format),
+            Tools::Offered(tools) => {
+                member(",\"tools\":", tools);
+                self.format.or(self.native_format)
+            }
+            Tools::None => self.format.or(self.native_format),
+        };
+        if let Some(format) = format {
             member(",\"format\":", format);
         }
         let think = if self.is_chat {

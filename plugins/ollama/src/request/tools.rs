@@ -8,18 +8,20 @@ use sluicegate_plugin::json::{self, Kind};
 
 use super::check::{self, Path, unsupported};
 
-/// Whether the model may call tools.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum ToolChoice {
-    /// The model decides.
-    #[default]
-    Auto,
-    /// The model must not call any.
-    None,
+/// A tool that is offered.
+#[derive(Debug)]
+pub(super) struct Tool<'a> {
+    /// The whole tool.
+    pub(super) raw: &'a RawValue,
+    pub(super) function: &'a RawValue,
+    /// A JSON string.
+    pub(super) name: &'a RawValue,
+    /// An object.
+    pub(super) parameters: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Tool<'a> {
+struct RawTool<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -34,55 +36,42 @@ struct Function<'a> {
     parameters: Option<&'a RawValue>,
 }
 
-/// Checks `tools`; Ollama has the same shape, so the text is used as it is. `None` for an empty list.
-pub(super) fn offered(raw: &RawValue) -> Result<Option<&RawValue>, Fault> {
+/// Checks `tools`.
+pub(super) fn offered(raw: &RawValue) -> Result<Vec<Tool<'_>>, Fault> {
     let list = Path::of("tools");
     let tools = check::array(list, raw)?;
-    for (at, tool) in tools.iter().enumerate() {
-        let at = list.index(at);
-        let tool: Tool<'_> = check::object(at, tool)?;
-        let kind = tool
-            .r#type
-            .ok_or_else(|| check::missing(at.member("type")))?;
-        let kind = check::text(at.member("type"), kind)?;
-        if kind != "function" {
-            let message = format!("Ollama knows only tools of the type `function`, not `{kind}`.");
-            return Err(unsupported(at.member("type"), &message));
-        }
-        let function = tool
-            .function
-            .ok_or_else(|| check::missing(at.member("function")))?;
-        let at = at.member("function");
-        let function: Function<'_> = check::object(at, function)?;
-        let name = function
-            .name
-            .ok_or_else(|| check::missing(at.member("name")))?;
-        check::kind(at.member("name"), name, Kind::String)?;
-        if let Some(parameters) = function.parameters {
-            check::kind(at.member("parameters"), parameters, Kind::Object)?;
-        }
-    }
-    Ok((!tools.is_empty()).then_some(raw))
+    let tools = tools.iter().enumerate();
+    tools.map(|(at, raw)| tool(list.index(at), raw)).collect()
 }
 
-/// Reads `tool_choice`.
-///
-/// # Errors
-/// 400 for a choice that forces a call: Ollama cannot make a model call a tool.
-pub(super) fn choice(raw: &RawValue) -> Result<ToolChoice, Fault> {
-    let at = Path::of("tool_choice");
-    match (Kind::of(raw), raw.get()) {
-        (_, "\"auto\"") => Ok(ToolChoice::Auto),
-        (_, "\"none\"") => Ok(ToolChoice::None),
-        (_, "\"required\"") | (Kind::Object, _) => Err(unsupported(
-            at,
-            "Ollama cannot force a model to call a tool, or restrict it to some; `tool_choice` must be `auto` or `none`.",
-        )),
-        (Kind::String, _) => Err(check::invalid(at, "`auto`, `none` or `required`")),
-        (Kind::Null | Kind::Bool | Kind::Number | Kind::Array, _) => {
-            Err(check::wrong_type(at, "a string or an object", raw))
-        }
+fn tool<'a>(at: Path<'_>, raw: &'a RawValue) -> Result<Tool<'a>, Fault> {
+    let tool: RawTool<'_> = check::object(at, raw)?;
+    let kind = tool
+        .r#type
+        .ok_or_else(|| check::missing(at.member("type")))?;
+    let kind = check::text(at.member("type"), kind)?;
+    if kind != "function" {
+        let message = format!("Ollama knows only tools of the type `function`, not `{kind}`.");
+        return Err(unsupported(at.member("type"), &message));
     }
+    let raw_function = tool
+        .function
+        .ok_or_else(|| check::missing(at.member("function")))?;
+    let at = at.member("function");
+    let function: Function<'_> = check::object(at, raw_function)?;
+    let name = function
+        .name
+        .ok_or_else(|| check::missing(at.member("name")))?;
+    check::kind(at.member("name"), name, Kind::String)?;
+    if let Some(parameters) = function.parameters {
+        check::kind(at.member("parameters"), parameters, Kind::Object)?;
+    }
+    Ok(Tool {
+        raw,
+        function: raw_function,
+        name,
+        parameters: function.parameters,
+    })
 }
 
 /// A call in an assistant message.

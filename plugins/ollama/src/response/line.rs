@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sluicegate_openai_api::Logprobs;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Text};
 
@@ -60,21 +59,10 @@ impl<'a> Line<'a> {
         self.logprobs.is_some()
     }
 
-    /// The log probabilities of the content; `None` if there are none.
-    ///
-    /// # Errors
-    /// 502 `upstream_invalid` if they are not a list of tokens.
-    pub(super) fn logprobs(
-        &self,
-        message: &Message<'_>,
-        so_far: &mut Logprobs,
-    ) -> Result<Option<String>, Fault> {
-        let Some(tokens) = self.logprobs else {
-            return Ok(None);
-        };
-        so_far
-            .of(message.content(), message.thinking().is_some(), tokens)
-            .map_err(|_| failure::nonsense())
+    /// Whether the line has a text, of whatever kind.
+    pub(super) fn has_text(&self) -> bool {
+        let message = self.message.as_ref();
+        message.is_some_and(|it| it.thinking().is_some() || it.content().is_some())
     }
 
     /// Reads the whole response.

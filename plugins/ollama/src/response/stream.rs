@@ -6,12 +6,13 @@
 //! The beginning of a chunk is the same for the whole stream and is made once. Texts go into a chunk as they are in the line,
 //! so a line of content costs one scan and one copy; see also [`frame`](super::frame).
 
-use sluicegate_openai_api::Logprobs;
 use sluicegate_openai_api::response::Identity;
 use sluicegate_plugin::{Event, Fault};
 
+use super::delta::Delta;
 use super::frame::Frame;
-use super::line::{Ending, Line, Message, Only};
+use super::line::{Ending, Line, Only};
+use super::message::Reader;
 use super::{Shown, tools};
 
 const OPEN_CHOICE: &str = "{\"index\":0,\"delta\":";
@@ -28,13 +29,12 @@ const END_TEXT: &str = "\"},\"finish_reason\":null}]}";
 pub struct Stream {
     /// Everything up to the delta's value.
     prefix: String,
-    /// `{"reasoning":` or the like, as the first member of a delta; `None` if thoughts are left out.
-    open_reasoning: Option<String>,
+    /// The members that carry thoughts; none if they are left out.
+    thoughts: &'static [&'static str],
     usage: bool,
     opened: bool,
-    calls: u64,
+    reader: Reader,
     lines: u64,
-    logprobs: Logprobs,
     ending: Option<Ending>,
     /// The frame of the last plain line that was parsed.
     frame: Option<Box<Frame>>,
@@ -48,12 +48,11 @@ impl Stream {
         prefix.push_str(OPEN_CHOICE);
         Self {
             prefix,
-            open_reasoning: shown.thoughts.map(|name| ["{\"", name, "\":"].concat()),
+            thoughts: shown.thoughts,
             usage: shown.usage,
             opened: false,
-            calls: 0,
+            reader: Reader::new(shown),
             lines: 0,
-            logprobs: Logprobs::default(),
             ending: None,
             frame: None,
         }
@@ -87,29 +86,19 @@ impl Stream {
         }
         let line = Line::read(data)?;
         self.open(out);
-        if let Some(frame) = Frame::of(data, &line, |only| self.around(only)) {
+        let mut calls = self.reader.calls();
+        let deltas = self.reader.take(&line)?;
+        if self.reader.is_plain()
+            && let Some(frame) = Frame::of(data, &line, |only| self.around(only))
+        {
             self.frame = Some(Box::new(frame));
         }
-        let empty = Message::default();
-        let message = line.message.as_ref().unwrap_or(&empty);
-        let logprobs = line.logprobs(message, &mut self.logprobs)?;
-        let (thinking, content) = (message.thinking(), message.content());
-        self.lines += u64::from(thinking.is_some() || content.is_some());
-        if let (Some(open), Some(thoughts)) = (&self.open_reasoning, thinking) {
-            out.push(self.chunk(&[open, thoughts, END_DELTA]));
-        }
-        match (content, &logprobs) {
-            (Some(text), Some(list)) => {
-                out.push(self.chunk(&[OPEN_CONTENT, text, OPEN_LOGPROBS, list, END_CHOICE]));
-            }
-            (Some(text), None) => out.push(self.chunk(&[OPEN_CONTENT, text, END_DELTA])),
-            (None, _) => {}
-        }
-        for call in tools::read(message.tool_calls)? {
-            out.push(self.call(&call));
+        self.lines += u64::from(line.has_text());
+        for delta in deltas {
+            out.extend(self.delta(delta, &mut calls));
         }
         if line.done {
-            self.finish(line.ending(self.calls > 0), out);
+            self.finish(self.reader.ending(&line), out);
         }
         Ok(())
     }
@@ -132,15 +121,44 @@ impl Stream {
         }
     }
 
-    fn call(&mut self, call: &tools::Call<'_>) -> Event {
-        let mut delta = String::with_capacity(256);
-        delta.push_str("{\"tool_calls\":[{\"index\":");
-        sluicegate_plugin::json::push_u64(&mut delta, self.calls);
-        delta.push(',');
-        tools::write(&mut delta, call);
-        delta.push_str("}]");
-        self.calls += 1;
-        self.chunk(&[&delta, END_DELTA])
+    /// The chunk of a delta; `None` if it is left out. `calls` counts the calls.
+    fn delta(&self, delta: Delta<'_>, calls: &mut u64) -> Option<Event> {
+        let mut members = String::new();
+        match delta {
+            Delta::Content(text, Some(list)) => {
+                let parts = [OPEN_CONTENT, &text, OPEN_LOGPROBS, &list, END_CHOICE];
+                return Some(self.chunk(&parts));
+            }
+            Delta::Content(text, None) => {
+                return Some(self.chunk(&[OPEN_CONTENT, &text, END_DELTA]));
+            }
+            Delta::Thoughts(_) if self.thoughts.is_empty() => return None,
+            Delta::Thoughts(text) => {
+                for name in self.thoughts {
+                    members.push_str(if members.is_empty() { "{\"" } else { ",\"" });
+                    members.push_str(name);
+                    members.push_str("\":");
+                    members.push_str(&text);
+                }
+            }
+            Delta::Call {
+                id,
+                name,
+                arguments,
+            } => {
+                open_call(&mut members, *calls);
+                *calls += 1;
+                tools::write(&mut members, &id, &name, &arguments);
+                members.push_str("}]");
+            }
+            Delta::Arguments(text) => {
+                open_call(&mut members, calls.saturating_sub(1));
+                members.push_str("\"function\":{\"arguments\":\"");
+                members.push_str(&text);
+                members.push_str("\"}}]");
+            }
+        }
+        Some(self.chunk(&[&members, END_DELTA]))
     }
 
     fn finish(&mut self, ending: Ending, out: &mut Vec<Event>) {
@@ -154,13 +172,15 @@ impl Stream {
         out.push(Event::data("[DONE]"));
     }
 
-    /// A chunk with only a text, without that text: its quotes and what is around them. `None` if the text is left out.
+    /// A chunk with only a text, without that text: its quotes and what is around them. `None` if the text is left out, or is in
+    /// it twice.
     fn around(&self, only: Only<'_>) -> Option<(String, &'static str)> {
-        let open = match only {
-            Only::Content(_) => OPEN_CONTENT,
-            Only::Thinking(_) => self.open_reasoning.as_deref()?,
+        let open = match (only, self.thoughts) {
+            (Only::Content(_), _) => OPEN_CONTENT.to_owned(),
+            (Only::Thinking(_), [name]) => ["{\"", name, "\":"].concat(),
+            (Only::Thinking(_), _) => return None,
         };
-        Some(([&self.prefix, open, "\""].concat(), END_TEXT))
+        Some(([&self.prefix, &*open, "\""].concat(), END_TEXT))
     }
 
     /// A chunk from the parts of its delta and what follows.
@@ -176,6 +196,13 @@ impl Stream {
         }
         Event::data(data)
     }
+}
+
+/// Appends a delta up to the members of this call.
+fn open_call(out: &mut String, at: u64) {
+    out.push_str("{\"tool_calls\":[{\"index\":");
+    sluicegate_plugin::json::push_u64(out, at);
+    out.push(',');
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Tool calls: Ollama's arguments are an object, OpenAI's are a text that holds one.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicegate_plugin::json::{self, Kind};
 use sluicegate_plugin::{Fault, random};
 
+use super::delta::Delta;
 use crate::failure;
 
 /// A call from Ollama: complete, never in fragments.
@@ -32,30 +35,50 @@ pub(super) fn read(raw: Option<&RawValue>) -> Result<Vec<Call<'_>>, Fault> {
     serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())
 }
 
+impl<'a> Call<'a> {
+    /// The call as the client sees it.
+    pub(super) fn delta(&self) -> Delta<'a> {
+        Delta::Call {
+            id: match self.id {
+                Some(id) if Kind::of(id) == Kind::String && id.get() != "\"\"" => {
+                    Cow::Borrowed(id.get())
+                }
+                // Older servers send no id, but the client needs one to refer to the call.
+                Some(_) | None => Cow::Owned(new_id()),
+            },
+            name: Cow::Borrowed(self.function.name.get()),
+            arguments: match self.function.arguments {
+                Some(arguments) => match json::string_inner(arguments) {
+                    // If a server sends text already, it stays text.
+                    Some(inner) => Cow::Borrowed(inner),
+                    None => {
+                        let mut out = String::with_capacity(arguments.get().len() + 16);
+                        json::push_escaped(&mut out, arguments.get());
+                        Cow::Owned(out)
+                    }
+                },
+                None => Cow::Borrowed("{}"),
+            },
+        }
+    }
+}
+
+/// A new id as a JSON string.
+pub(super) fn new_id() -> String {
+    format!("\"call_{}\"", random::id(24))
+}
+
 /// Appends the members of a call, without braces around them: `"id":…,"type":"function","function":{…}`.
-pub(super) fn write(out: &mut String, call: &Call<'_>) {
-    out.push_str("\"id\":");
-    match call.id {
-        Some(id) if Kind::of(id) == Kind::String && id.get() != "\"\"" => {
-            out.push_str(id.get());
-        }
-        // Older servers send no id, but the client needs one to refer to the call.
-        Some(_) | None => {
-            out.push_str("\"call_");
-            out.push_str(&random::id(24));
-            out.push('"');
-        }
+pub(super) fn write(out: &mut String, id: &str, name: &str, arguments: &str) {
+    for text in [
+        "\"id\":",
+        id,
+        ",\"type\":\"function\",\"function\":{\"name\":",
+        name,
+        ",\"arguments\":\"",
+        arguments,
+        "\"}",
+    ] {
+        out.push_str(text);
     }
-    out.push_str(",\"type\":\"function\",\"function\":{\"name\":");
-    out.push_str(call.function.name.get());
-    out.push_str(",\"arguments\":");
-    match call.function.arguments {
-        // If a server sends text already, it stays text.
-        Some(arguments) if Kind::of(arguments) == Kind::String => {
-            out.push_str(arguments.get());
-        }
-        Some(arguments) => json::push_str(out, arguments.get()),
-        None => out.push_str("\"{}\""),
-    }
-    out.push('}');
 }

@@ -42,6 +42,11 @@ pub struct Logprobs {
 }
 
 impl Logprobs {
+    /// Whether there are tokens of which it is not known yet what they belong to.
+    pub fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// The log probabilities of a record's content as `{"content":[…],"refusal":null}`; `None` if it has no content.
     ///
     /// `content` is the content as a raw JSON string, `thinks` whether the record has thoughts, and `tokens` the list of tokens.

@@ -12,7 +12,7 @@ const CLOSE: &str = "</think>";
 
 /// The state of one text.
 #[derive(Debug)]
-pub(super) struct Split {
+pub struct Split {
     state: State,
     /// What may be a part of a mark.
     held: String,
@@ -33,7 +33,7 @@ enum State {
 
 /// What follows the text that is pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// Perhaps more text.
     More,
     /// The end of the response.
@@ -44,9 +44,11 @@ pub(super) enum Next {
 
 /// Texts as JSON strings; `None` if there is nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Texts<'a> {
-    pub(super) thoughts: Option<Cow<'a, str>>,
-    pub(super) content: Option<Cow<'a, str>>,
+pub struct Texts<'a> {
+    /// What the model thinks.
+    pub thoughts: Option<Cow<'a, str>>,
+    /// What it says.
+    pub content: Option<Cow<'a, str>>,
 }
 
 impl Texts<'_> {
@@ -62,7 +64,7 @@ impl Texts<'_> {
 
 impl Split {
     /// `marks` says whether marks in the text are looked for.
-    pub(super) fn new(marks: bool) -> Self {
+    pub fn new(marks: bool) -> Self {
         Self {
             state: if marks { State::Start } else { State::Content },
             held: String::new(),
@@ -77,13 +79,25 @@ impl Split {
         }
     }
 
+    /// Looks for no mark any more, unless the text has begun with a part of one.
+    pub fn leave(&mut self) {
+        if self.state == State::Start && self.held.is_empty() {
+            self.state = State::Content;
+        }
+    }
+
+    /// Whether the rest is content.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Content
+    }
+
     /// Whether what comes is thoughts.
-    pub(super) fn is_thinking(&self) -> bool {
+    pub fn is_thinking(&self) -> bool {
         matches!(self.state, State::Opened | State::Thinking)
     }
 
     /// Takes the next part of the text, a JSON string.
-    pub(super) fn push<'a>(&mut self, raw: &'a str, next: Next) -> Texts<'a> {
+    pub fn push<'a>(&mut self, raw: &'a str, next: Next) -> Texts<'a> {
         if self.state == State::Content {
             return Texts {
                 thoughts: None,

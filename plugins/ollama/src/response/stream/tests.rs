@@ -31,7 +31,9 @@ fn stream() -> Stream {
         model: "\"m\"".to_owned(),
     };
     let shown = Shown {
-        thoughts: Some("reasoning"),
+        thoughts: &["reasoning"],
+        marks: true,
+        forced: None,
         usage: true,
         echo: None,
     };
@@ -41,7 +43,13 @@ fn stream() -> Stream {
 fn take(stream: &mut Stream, line: &str) -> Outcome {
     let mut out = Vec::new();
     let result = stream.push(line, &mut out);
-    (result, out, stream.ending, stream.lines, stream.calls)
+    (
+        result,
+        out,
+        stream.ending,
+        stream.lines,
+        stream.reader.calls(),
+    )
 }
 
 /// Takes `line` after `first`, once with the frame of `first` and once without any. Returns whether the fast path took it.

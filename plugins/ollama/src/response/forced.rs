@@ -1,0 +1,404 @@
+//! A call that was forced by the form of the text: the text becomes the call, as it arrives.
+//!
+//! Of the choice of one of several tools, the name is read first; only the value of `parameters` becomes the arguments. A text
+//! of another form, from a model that does not keep to it, is content.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_plugin::json::{self, Kind};
+
+/// What is kept of a choice that is written in another order. Arbitrary; beyond it the text is content.
+const HELD_BYTES: usize = 1024 * 1024;
+
+/// The tool that must be called.
+#[derive(Clone, Debug)]
+pub enum Forced {
+    /// This one, its name as a JSON string.
+    Only(String),
+    /// One of several.
+    Choice,
+}
+
+/// What a part of the text is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The beginning of the call, with the name as a JSON string.
+    Call(String),
+    /// A part of its arguments.
+    Arguments(String),
+    /// Content.
+    Text(String),
+}
+
+/// The state of the text.
+#[derive(Debug)]
+pub(super) struct Call {
+    state: State,
+    /// What may be the part of a choice before its arguments, or a choice in another order.
+    held: String,
+    is_called: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing but blanks has come. The name of the only tool.
+    Only(String),
+    /// Before the arguments of a choice.
+    Choice,
+    Arguments(Value),
+    /// After the arguments.
+    After,
+    /// A choice in another order, which is read at its end.
+    Unordered,
+    /// The text is content.
+    Content,
+}
+
+impl Call {
+    pub(super) fn new(forced: &Forced) -> Self {
+        Self {
+            state: match forced {
+                Forced::Only(name) => State::Only(name.clone()),
+                Forced::Choice => State::Choice,
+            },
+            held: String::new(),
+            is_called: false,
+        }
+    }
+
+    /// The reason for the end, where the server gave this one. A call that is not complete ends with `length`.
+    pub(super) fn finish(&self, given: &'static str) -> &'static str {
+        match (self.is_called, &self.state) {
+            (false, _) => given,
+            (true, State::After) => "tool_calls",
+            (true, _) => "length",
+        }
+    }
+
+    /// Takes the next part of the text.
+    pub(super) fn push(&mut self, text: &str, out: &mut Vec<Part>) {
+        match &mut self.state {
+            State::Only(name) => {
+                let begun = text.trim_start();
+                if begun.starts_with('{') {
+                    let name = std::mem::take(name);
+                    self.call(name, begun, out);
+                } else if !begun.is_empty() {
+                    self.state = State::Content;
+                    out.push(Part::Text(begun.to_owned()));
+                }
+            }
+            State::Choice => {
+                self.held.push_str(text);
+                self.choose(out);
+            }
+            State::Arguments(value) => {
+                let end = value.end(text);
+                let arguments = &text[..end.unwrap_or(text.len())];
+                if !arguments.is_empty() {
+                    out.push(Part::Arguments(arguments.to_owned()));
+                }
+                if end.is_some() {
+                    self.state = State::After;
+                }
+            }
+            State::After => {}
+            State::Unordered => {
+                self.held.push_str(text);
+                if self.held.len() > HELD_BYTES {
+                    self.give_up(out);
+                }
+            }
+            State::Content => out.push(Part::Text(text.to_owned())),
+        }
+    }
+
+    /// Takes the end of the text. `is_cut` says that it was cut by length.
+    pub(super) fn end(&mut self, is_cut: bool, out: &mut Vec<Part>) {
+        match self.state {
+            State::Choice | State::Unordered => {
+                if let Some((name, arguments)) = unordered(&self.held) {
+                    out.push(Part::Call(name));
+                    out.push(Part::Arguments(arguments));
+                    self.is_called = true;
+                    self.state = State::After;
+                } else if !is_cut {
+                    self.give_up(out);
+                }
+            }
+            State::Only(_) | State::Arguments(_) | State::After | State::Content => {}
+        }
+    }
+
+    /// Begins the call. `arguments` is what has come of them.
+    fn call(&mut self, name: String, arguments: &str, out: &mut Vec<Part>) {
+        self.is_called = true;
+        out.push(Part::Call(name));
+        self.state = State::Arguments(Value::default());
+        self.push(arguments, out);
+    }
+
+    fn choose(&mut self, out: &mut Vec<Part>) {
+        match Head::of(&self.held) {
+            Head::Incomplete if self.held.len() <= HELD_BYTES => {}
+            Head::Complete(name, arguments) => {
+                let (name, arguments) = (name.to_owned(), arguments.to_owned());
+                self.held.clear();
+                self.call(name, &arguments, out);
+            }
+            Head::Other if self.held.trim_start().starts_with('{') => {
+                self.state = State::Unordered;
+            }
+            Head::Incomplete | Head::Other => self.give_up(out),
+        }
+    }
+
+    /// What has been held is content.
+    fn give_up(&mut self, out: &mut Vec<Part>) {
+        self.state = State::Content;
+        let held = std::mem::take(&mut self.held);
+        if !held.trim().is_empty() {
+            out.push(Part::Text(held));
+        }
+    }
+}
+
+/// A choice up to its arguments.
+enum Head<'a> {
+    Incomplete,
+    /// The name as a JSON string, and what has come of the arguments.
+    Complete(&'a str, &'a str),
+    /// In another order.
+    Other,
+}
+
+impl<'a> Head<'a> {
+    fn of(text: &'a str) -> Self {
+        let (mut rest, mut name) = (text, "");
+        for word in ["{", "\"name\"", ":", "", ",", "\"parameters\"", ":"] {
+            rest = rest.trim_start();
+            if word.is_empty() {
+                match string(rest) {
+                    Some((found, after)) => (name, rest) = (found, after),
+                    None if rest.is_empty() || rest.starts_with('"') => return Self::Incomplete,
+                    None => return Self::Other,
+                }
+            } else if let Some(after) = rest.strip_prefix(word) {
+                rest = after;
+            } else if word.starts_with(rest) {
+                return Self::Incomplete;
+            } else {
+                return Self::Other;
+            }
+        }
+        match rest.trim_start() {
+            "" => Self::Incomplete,
+            arguments => Self::Complete(name, arguments),
+        }
+    }
+}
+
+/// The JSON string at the beginning of a text, and what follows; `None` if there is none that is complete.
+fn string(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix('"')?;
+    let mut is_escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, char)| {
+        let is_end = *char == '"' && !is_escaped;
+        is_escaped = *char == '\\' && !is_escaped;
+        is_end
+    });
+    end.map(|(at, _)| text.split_at(at + 1))
+}
+
+/// Finds the end of a JSON value whose text arrives in parts, without blanks before it.
+#[derive(Debug, Default)]
+struct Value {
+    depth: u64,
+    is_string: bool,
+    is_escaped: bool,
+}
+
+impl Value {
+    /// Where the value ends in the next part of its text.
+    fn end(&mut self, text: &str) -> Option<usize> {
+        for (at, byte) in text.bytes().enumerate() {
+            if self.is_string {
+                self.is_string = self.is_escaped || byte != b'"';
+                self.is_escaped = byte == b'\\' && !self.is_escaped;
+                if !self.is_string && self.depth == 0 {
+                    return Some(at + 1);
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.is_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' if self.depth > 0 => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        return Some(at + 1);
+                    }
+                }
+                // After a number or a word.
+                b'}' | b']' | b',' | b' ' | b'\n' | b'\r' | b'\t' if self.depth == 0 => {
+                    return Some(at);
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// A choice in any order: the name as a JSON string, and the arguments.
+fn unordered(text: &str) -> Option<(String, String)> {
+    #[derive(Deserialize)]
+    struct Chosen<'a> {
+        #[serde(borrow)]
+        name: &'a RawValue,
+        #[serde(borrow, alias = "arguments")]
+        parameters: &'a RawValue,
+    }
+
+    let chosen: Chosen<'_> = serde_json::from_str(text).ok()?;
+    let is_text = Kind::of(chosen.name) == Kind::String;
+    let arguments = match json::text(chosen.parameters) {
+        Some(text) => text,
+        None => Cow::Borrowed(chosen.parameters.get()),
+    };
+    is_text.then(|| (chosen.name.get().to_owned(), arguments.into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The name, the arguments, the content and the finish reason of a text that is cut into parts.
+    fn read(parts: &[&str], forced: &Forced, is_cut: bool) -> [String; 4] {
+        let mut call = Call::new(forced);
+        let mut out = Vec::new();
+        for part in parts {
+            call.push(part, &mut out);
+        }
+        call.end(is_cut, &mut out);
+        let [mut name, mut arguments, mut text] = [const { String::new() }; 3];
+        for part in out {
+            match part {
+                Part::Call(said) => {
+                    assert_eq!(name, "", "a call begins once, and before its arguments");
+                    assert_eq!(arguments, "");
+                    name = said;
+                }
+                Part::Arguments(more) => arguments += &more,
+                Part::Text(more) => text += &more,
+            }
+        }
+        let given = if is_cut { "length" } else { "stop" };
+        [name, arguments, text, call.finish(given).to_owned()]
+    }
+
+    /// The same for every division of the text into three.
+    #[track_caller]
+    fn assert_read(text: &str, forced: &Forced, is_cut: bool, expected: [&str; 4]) {
+        let ends: Vec<usize> = (0..=text.len())
+            .filter(|&at| text.is_char_boundary(at))
+            .collect();
+        for &one in &ends {
+            for &two in ends.iter().filter(|&&two| two >= one) {
+                let parts = [&text[..one], &text[one..two], &text[two..]];
+                assert_eq!(read(&parts, forced, is_cut), expected, "{parts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_the_only_tool_are_the_text() {
+        let only = Forced::Only("\"f\"".to_owned());
+        for (text, is_cut, expected) in [
+            (
+                "\n {\"a\": \"}\\\"é\", \"b\": [{}]} \n",
+                false,
+                [
+                    "\"f\"",
+                    "{\"a\": \"}\\\"é\", \"b\": [{}]}",
+                    "",
+                    "tool_calls",
+                ],
+            ),
+            ("{}", true, ["\"f\"", "{}", "", "tool_calls"]),
+            ("{\"a\": \"x", true, ["\"f\"", "{\"a\": \"x", "", "length"]),
+            ("{\"a\": 1", false, ["\"f\"", "{\"a\": 1", "", "length"]),
+            ("I will not", false, ["", "", "I will not", "stop"]),
+            (" ", true, ["", "", "", "length"]),
+        ] {
+            assert_read(text, &only, is_cut, expected);
+        }
+    }
+
+    #[test]
+    fn a_choice_is_taken_apart() {
+        for (text, is_cut, expected) in [
+            (
+                "{\"name\": \"f\", \"parameters\": {\"a\": \"{é\"} }",
+                false,
+                ["\"f\"", "{\"a\": \"{é\"}", "", "tool_calls"],
+            ),
+            (
+                "\n{ \"name\":\"a\\\"b\" ,\"parameters\":\n{}}",
+                false,
+                ["\"a\\\"b\"", "{}", "", "tool_calls"],
+            ),
+            (
+                "{\"name\":\"f\",\"parameters\":12}",
+                false,
+                ["\"f\"", "12", "", "tool_calls"],
+            ),
+            (
+                "{\"name\":\"f\",\"parameters\":\"x\"}",
+                false,
+                ["\"f\"", "\"x\"", "", "tool_calls"],
+            ),
+            (
+                "{\"name\":\"f\",\"parameters\":{\"a\"",
+                true,
+                ["\"f\"", "{\"a\"", "", "length"],
+            ),
+            ("{\"name\":\"f\",\"para", true, ["", "", "", "length"]),
+            ("", true, ["", "", "", "length"]),
+            (
+                "{\"parameters\":{\"a\":1},\"name\":\"f\"}",
+                false,
+                ["\"f\"", "{\"a\":1}", "", "tool_calls"],
+            ),
+            (
+                "{\"name\":\"f\",\"arguments\":\"{}\"}",
+                false,
+                ["\"f\"", "{}", "", "tool_calls"],
+            ),
+            ("{\"no\": 1}", false, ["", "", "{\"no\": 1}", "stop"]),
+            ("No.", false, ["", "", "No.", "stop"]),
+            ("{\"name\": 1}", false, ["", "", "{\"name\": 1}", "stop"]),
+        ] {
+            assert_read(text, &Forced::Choice, is_cut, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut call = Call::new(&Forced::Choice);
+        let mut out = Vec::new();
+        call.push("{\"other\": \"", &mut out);
+        let part = "x".repeat(1000);
+        for _ in 0..2000 {
+            call.push(&part, &mut out);
+        }
+        assert!(call.held.is_empty());
+        let texts = out.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Call(_) | Part::Arguments(_) => panic!("{part:?}"),
+        });
+        assert_eq!(texts.sum::<usize>(), 11 + 2_000_000);
+    }
+}
