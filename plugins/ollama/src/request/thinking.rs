@@ -51,6 +51,7 @@ impl Thinking {
                         "enable_thinking" | "thinking" => {
                             self.others = Some(switch(at.member(name), raw)?);
                         }
+                        "reasoning_effort" => self.others = effort(at.member(name), raw)?,
                         _ => ignored.push(format!("chat_template_kwargs.{name}")),
                     }
                 }
