@@ -1,21 +1,54 @@
-//! Decides how a checked request is answered. Pure: no IO, no clock; randomness is an argument.
+//! What a simulated model says to a request that its vendor has checked. Pure: no IO, no clock; randomness is an argument.
 
 use serde_json::{Value, json};
 
-use super::catalog::{self, Model};
 use super::command::{self, Command, Failing};
-use super::options::{self, Options};
-use super::request::{Message, Request};
+use super::conversation::{Message, Tool};
 use super::text::{self, Language};
 use super::tools::{self, Call};
+
+/// What is asked of the model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) messages: &'a [Message],
+    pub(super) tools: &'a [Tool],
+    pub(super) choice: Choice<'a>,
+    /// Whether the model reasons, and may.
+    pub(super) thinks: bool,
+    pub(super) format: Format<'a>,
+    /// The most tokens; `None`: no limit.
+    pub(super) limit: Option<usize>,
+    pub(super) stop: &'a [String],
+    /// Whether the text keeps the stop sequence that ended it.
+    pub(super) keeps_stop: bool,
+    /// Makes the numbers of tool calls.
+    pub(super) seed: u64,
+}
+
+/// Which tools are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice<'a> {
+    /// Those that the question mentions.
+    Auto,
+    /// At least one.
+    Required,
+    /// This one, whatever the question.
+    Named(&'a str),
+}
+
+/// The form of the text.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Format<'a> {
+    Free,
+    Json,
+    Schema(&'a Value),
+}
 
 /// What the server does with a request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Decision {
     /// Generate.
     Text(Generation),
-    /// No messages: only load the model, or unload it with `keep_alive: 0`. Never a stream.
-    Load { num_ctx: Option<u64> },
     /// An error document of this status.
     Status(u16),
     /// A 502 with an HTML page, as from a reverse proxy in front of a model server.
@@ -25,35 +58,41 @@ pub(super) enum Decision {
 }
 
 /// A generation, from its first token to its end.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Generation {
     pub(super) chunks: Vec<Chunk>,
     pub(super) ending: Ending,
+    /// The stop sequence that ended it.
+    pub(super) stopped_by: Option<String>,
     /// Tokens of the prompt, estimated.
     pub(super) prompt_tokens: u64,
-    /// How many alternatives each token gets; `None` without `logprobs`.
-    pub(super) logprobs: Option<usize>,
-    pub(super) num_ctx: Option<u64>,
     /// A slow model: 20 times the wait, one tenth of the pace.
     pub(super) slow: bool,
 }
 
-/// One line of the stream: what a model generates in one step.
+/// What a model generates in one step.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Chunk {
     Thinking(String),
     Content(String),
     Calls(Vec<Call>),
+    /// A call that breaks off; `arguments` is the beginning of their JSON text.
+    Broken {
+        name: String,
+        arguments: String,
+    },
 }
 
 /// What follows the last chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The last line, with this `done_reason`.
+    /// The end of the answer, for this reason: `stop` or `length`.
     Done(&'static str),
-    /// An error line.
+    /// The model's process is stopped.
+    Abort,
+    /// An error in mid-stream.
     ErrorLine,
-    /// The end of the body, without a last line.
+    /// The end of the body, without a proper last part.
     Truncate,
     /// The connection breaks.
     Reset,
@@ -61,113 +100,28 @@ pub(super) enum Ending {
     Stall,
 }
 
-/// Why Ollama refuses a request after decoding it.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Error {
-    #[error("model is required")]
-    ModelRequired,
-    #[error("model '{name}' not found")]
-    ModelNotFound { name: String },
-    #[error("\"{name}\" does not support thinking")]
-    NoThinking { name: String },
-    #[error("this model is missing data required for image input")]
-    NoVision,
-    #[error("invalid format: {format:?}; expected \"json\" or a valid JSON Schema object")]
-    Format { format: String },
-    #[error(transparent)]
-    Options(#[from] options::Error),
-}
-
-impl Error {
-    /// The HTTP status. As with Ollama, a mistake of the client is not always a 4xx.
-    pub(super) fn status(&self) -> u16 {
-        match self {
-            Self::ModelRequired | Self::NoThinking { .. } => 400,
-            Self::ModelNotFound { .. } => 404,
-            Self::NoVision | Self::Format { .. } | Self::Options(_) => 500,
-        }
-    }
-}
-
 /// How many tokens precede a failure in mid-stream; arbitrary.
-const BEFORE_FAILURE: usize = 12;
+pub(super) const BEFORE_FAILURE: usize = 12;
 
-/// The model that a request names.
-///
-/// # Errors
-/// `ModelRequired`, `ModelNotFound`.
-pub(super) fn model(name: &str) -> Result<&'static Model, Error> {
-    if name.is_empty() {
-        return Err(Error::ModelRequired);
-    }
-    catalog::find(name).ok_or_else(|| Error::ModelNotFound {
-        name: name.to_owned(),
-    })
-}
-
-/// Decides what to answer; `seed` makes the ids of tool calls.
-///
-/// # Errors
-/// See [`Error`], in the order in which Ollama checks.
-pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Decision, Error> {
-    if request.think == Some(true) && !model.can("thinking") {
-        let name = request.model.clone();
-        return Err(Error::NoThinking { name });
-    }
-    let options = options::read(&request.options)?;
-    if request.messages.is_empty() {
-        let num_ctx = options.num_ctx;
-        return Ok(Decision::Load { num_ctx });
-    }
-    let format = Format::of(&request.format)?;
-    let images = request.messages.last().map_or(0, |message| message.images);
-    if images > 0 && !model.can("vision") {
-        return Err(Error::NoVision);
-    }
-    let asked = Question::of(&request.messages);
-    let command = asked.command();
+/// Decides what to answer.
+pub(super) fn answer(asked: &Asked<'_>) -> Decision {
+    let question = Question::of(asked.messages);
+    let command = question.command();
     let (mut chunks, ending) = match command {
-        Some(Command::Error(Failing::Status(status))) => return Ok(Decision::Status(status)),
-        Some(Command::Error(Failing::Html)) => return Ok(Decision::Html),
-        Some(Command::Error(Failing::Empty)) => return Ok(Decision::Empty),
-        Some(command) => commanded(command, &asked, request, model),
-        None => (
-            ordinary(&asked, request, model, format, images, seed),
-            Ending::Done("stop"),
-        ),
+        Some(Command::Error(Failing::Status(status))) => return Decision::Status(status),
+        Some(Command::Error(Failing::Html)) => return Decision::Html,
+        Some(Command::Error(Failing::Empty)) => return Decision::Empty,
+        Some(command) => commanded(command, &question, asked),
+        None => (ordinary(&question, asked), Ending::Done("stop")),
     };
-    let ending = cut(&mut chunks, ending, &options);
-    Ok(Decision::Text(Generation {
+    let (ending, stopped_by) = cut(&mut chunks, ending, asked);
+    Decision::Text(Generation {
         chunks,
         ending,
-        prompt_tokens: prompt_tokens(request),
-        logprobs: request.logprobs,
-        num_ctx: options.num_ctx,
+        stopped_by,
+        prompt_tokens: prompt_tokens(asked),
         slow: command == Some(Command::Slow),
-    }))
-}
-
-/// What the request's `format` asks for.
-#[derive(Debug, Clone, Copy)]
-enum Format<'a> {
-    Free,
-    Json,
-    Schema(&'a Value),
-}
-
-impl<'a> Format<'a> {
-    fn of(value: &'a Value) -> Result<Self, Error> {
-        match value {
-            Value::Null => Ok(Self::Free),
-            Value::String(name) if name.is_empty() => Ok(Self::Free),
-            Value::String(name) if name == "json" => Ok(Self::Json),
-            Value::Object(_) => Ok(Self::Schema(value)),
-            Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-                let format = value.to_string();
-                Err(Error::Format { format })
-            }
-        }
-    }
+    })
 }
 
 /// The question in a conversation.
@@ -177,6 +131,8 @@ struct Question<'a> {
     language: Language,
     /// The number of the user's messages.
     turn: usize,
+    /// The images of the last message.
+    images: usize,
     /// The results of tools at the end of the conversation.
     results: Vec<(&'a str, &'a str)>,
 }
@@ -199,6 +155,7 @@ impl<'a> Question<'a> {
             text,
             language: Language::of(text),
             turn: users().count().max(1),
+            images: messages.last().map_or(0, |message| message.images),
             results,
         }
     }
@@ -211,11 +168,10 @@ impl<'a> Question<'a> {
 
 fn commanded(
     command: Command<'_>,
-    asked: &Question<'_>,
-    request: &Request,
-    model: &Model,
+    question: &Question<'_>,
+    asked: &Asked<'_>,
 ) -> (Vec<Chunk>, Ending) {
-    let language = asked.language;
+    let language = question.language;
     let stop = Ending::Done("stop");
     match command {
         Command::Help => (content(super::HINTS), stop),
@@ -225,7 +181,7 @@ fn commanded(
         Command::Markdown => (content(text::MARKDOWN), stop),
         Command::Slow => (content(&text::slow(language)), stop),
         Command::Think => {
-            let mut chunks = thinking(asked, request, model, true);
+            let mut chunks = thinking(question, asked, true);
             chunks.extend(content(&text::after_thinking(language)));
             (chunks, stop)
         }
@@ -233,6 +189,8 @@ fn commanded(
             let mut chunks = content(text::failing(language));
             chunks.truncate(BEFORE_FAILURE);
             let ending = match failing {
+                Failing::Call => return (broken_call(question, asked), stop),
+                Failing::Abort => Ending::Abort,
                 Failing::Mid => Ending::ErrorLine,
                 Failing::Reset => Ending::Reset,
                 Failing::Stall => Ending::Stall,
@@ -246,47 +204,84 @@ fn commanded(
     }
 }
 
-fn ordinary(
-    asked: &Question<'_>,
-    request: &Request,
-    model: &Model,
-    format: Format<'_>,
-    images: usize,
-    seed: u64,
-) -> Vec<Chunk> {
-    let language = asked.language;
-    let mut chunks = thinking(asked, request, model, false);
-    if asked.results.is_empty() {
-        let calls = tools::calls(&request.tools, asked.text, language, seed);
-        if !calls.is_empty() {
-            chunks.push(Chunk::Calls(calls));
-            return chunks;
-        }
+fn ordinary(question: &Question<'_>, asked: &Asked<'_>) -> Vec<Chunk> {
+    let language = question.language;
+    let mut chunks = thinking(question, asked, false);
+    let calls = called(question, asked);
+    if !calls.is_empty() {
+        chunks.push(Chunk::Calls(calls));
+        return chunks;
     }
     let answer = || {
-        if asked.results.is_empty() {
-            text::answer(asked.text, asked.turn, images, language)
+        if question.results.is_empty() {
+            text::answer(question.text, question.turn, question.images, language)
         } else {
-            text::tool_answer(&asked.results, language)
+            text::tool_answer(&question.results, language)
         }
     };
-    let text = match format {
+    let text = match asked.format {
         Format::Free => answer(),
         Format::Json => {
             json!({"simulated": true, "language": language.code(), "answer": answer()}).to_string()
         }
-        Format::Schema(schema) => super::sample::instance(schema, asked.text, language).to_string(),
+        Format::Schema(schema) => {
+            super::sample::instance(schema, question.text, language).to_string()
+        }
     };
     chunks.extend(content(&text));
     chunks
 }
 
-/// Reasoning, if the model can reason and the request does not forbid it.
-fn thinking(asked: &Question<'_>, request: &Request, model: &Model, long: bool) -> Vec<Chunk> {
-    if !model.can("thinking") || request.think == Some(false) {
+/// The calls of tools; a model that must call one does so even after a result.
+fn called(question: &Question<'_>, asked: &Asked<'_>) -> Vec<Call> {
+    let call = |tools: &[Tool]| tools::calls(tools, question.text, question.language, asked.seed);
+    let made = || {
+        if question.results.is_empty() {
+            call(asked.tools)
+        } else {
+            Vec::new()
+        }
+    };
+    let forced = |tool: Option<&Tool>| {
+        let tool = tool.map(|tool| tools::call(tool, question.text, question.language, asked.seed));
+        tool.into_iter().collect()
+    };
+    match asked.choice {
+        Choice::Auto => made(),
+        Choice::Required => {
+            let calls = made();
+            if calls.is_empty() {
+                return forced(asked.tools.first());
+            }
+            calls
+        }
+        Choice::Named(name) => forced(asked.tools.iter().find(|tool| tool.name == name)),
+    }
+}
+
+/// A call of the first tool that breaks off in its arguments.
+fn broken_call(question: &Question<'_>, asked: &Asked<'_>) -> Vec<Chunk> {
+    let Some(tool) = asked.tools.first() else {
+        return content("Offer a tool for a call that breaks off.");
+    };
+    let call = tools::call(tool, question.text, question.language, asked.seed);
+    let mut arguments = call.arguments_text();
+    // At least the closing brace is missing.
+    let end = (1..arguments.len() * 3 / 4).rev();
+    let end = end.into_iter().find(|&end| arguments.is_char_boundary(end));
+    arguments.truncate(end.unwrap_or(1));
+    vec![Chunk::Broken {
+        name: call.name,
+        arguments,
+    }]
+}
+
+/// Reasoning, if there is any.
+fn thinking(question: &Question<'_>, asked: &Asked<'_>, long: bool) -> Vec<Chunk> {
+    if !asked.thinks {
         return Vec::new();
     }
-    let text = text::thinking(asked.text, long, asked.language);
+    let text = text::thinking(question.text, long, question.language);
     text::tokens(&text)
         .into_iter()
         .map(Chunk::Thinking)
@@ -306,60 +301,119 @@ fn long(count: usize) -> Vec<Chunk> {
         .collect()
 }
 
-/// Applies `stop` and `num_predict`. A failure after the point where they cut does not happen.
-fn cut(chunks: &mut Vec<Chunk>, ending: Ending, options: &Options) -> Ending {
-    let stopped = stop_at(chunks, &options.stop);
-    match options.num_predict {
-        Some(limit) if chunks.len() > limit => {
-            chunks.truncate(limit);
-            Ending::Done("length")
-        }
-        _ if stopped => Ending::Done("stop"),
-        _ => ending,
+/// Applies the stop sequences and the limit. A failure after the point where they cut does not happen.
+fn cut(chunks: &mut Vec<Chunk>, ending: Ending, asked: &Asked<'_>) -> (Ending, Option<String>) {
+    let stopped_by = stop_at(chunks, asked.stop, asked.keeps_stop);
+    if asked.limit.is_some_and(|limit| cut_at(chunks, limit)) {
+        return (Ending::Done("length"), None);
     }
+    let ending = stopped_by.as_ref().map_or(ending, |_| Ending::Done("stop"));
+    (ending, stopped_by)
 }
 
-/// Cuts the content before the first stop text; returns whether there was one.
-fn stop_at(chunks: &mut Vec<Chunk>, stop: &[String]) -> bool {
+/// Cuts the content before or behind the first stop sequence; returns the one that was found.
+fn stop_at(chunks: &mut Vec<Chunk>, stop: &[String], keeps: bool) -> Option<String> {
     let whole: String = chunks
         .iter()
         .filter_map(|chunk| match chunk {
             Chunk::Content(text) => Some(text.as_str()),
-            Chunk::Thinking(_) | Chunk::Calls(_) => None,
+            Chunk::Thinking(_) | Chunk::Calls(_) | Chunk::Broken { .. } => None,
         })
         .collect();
-    let found = stop.iter().filter(|stop| !stop.is_empty());
-    let Some(end) = found.filter_map(|stop| whole.find(stop.as_str())).min() else {
-        return false;
-    };
-    let mut left = end;
+    let given = stop.iter().filter(|stop| !stop.is_empty());
+    let found = given.filter_map(|stop| Some((whole.find(stop.as_str())?, stop)));
+    let (start, stop) = found.min_by_key(|(start, _)| *start)?;
+    let mut left = if keeps { start + stop.len() } else { start };
     chunks.retain_mut(|chunk| {
         let Chunk::Content(text) = chunk else {
             return true;
         };
         let kept = left.min(text.len());
-        // `end` is a character boundary of the whole, so `kept` is one of this chunk.
+        // The end is a character boundary of the whole, so `kept` is one of this chunk.
         text.truncate(kept);
         left -= kept;
         kept > 0
     });
-    true
+    Some(stop.clone())
 }
 
-fn prompt_tokens(request: &Request) -> u64 {
+/// Cuts behind this many tokens, also inside of a call; returns whether there were more.
+fn cut_at(chunks: &mut Vec<Chunk>, limit: usize) -> bool {
+    let mut left = limit;
+    for at in 0..chunks.len() {
+        let tokens = chunks[at].tokens();
+        if tokens <= left {
+            left -= tokens;
+            continue;
+        }
+        let parts = match &chunks[at] {
+            Chunk::Calls(calls) => broken_off(calls, left),
+            Chunk::Broken { .. } | Chunk::Thinking(_) | Chunk::Content(_) => Vec::new(),
+        };
+        chunks.truncate(at);
+        chunks.extend(parts);
+        return true;
+    }
+    false
+}
+
+/// The calls that fit, and the beginning of the next one.
+fn broken_off(calls: &[Call], limit: usize) -> Vec<Chunk> {
+    let mut left = limit;
+    let mut fitting = Vec::new();
+    for call in calls {
+        let tokens = call.tokens();
+        if tokens <= left {
+            left -= tokens;
+            fitting.push(call.clone());
+            continue;
+        }
+        let mut chunks = Vec::new();
+        if !fitting.is_empty() {
+            chunks.push(Chunk::Calls(fitting));
+        }
+        if left > 0 {
+            let arguments = text::tokens(&call.arguments_text());
+            let shown = left.saturating_sub(Call::TOKENS_BEFORE);
+            chunks.push(Chunk::Broken {
+                name: call.name.clone(),
+                arguments: arguments.into_iter().take(shown).collect(),
+            });
+        }
+        return chunks;
+    }
+    vec![Chunk::Calls(fitting)]
+}
+
+impl Chunk {
+    /// Tokens that the model wrote for it.
+    pub(super) fn tokens(&self) -> usize {
+        match self {
+            Self::Thinking(_) | Self::Content(_) => 1,
+            Self::Calls(calls) => calls.iter().map(Call::tokens).sum(),
+            Self::Broken { arguments, .. } => Call::TOKENS_BEFORE + text::tokens(arguments).len(),
+        }
+    }
+}
+
+impl Generation {
+    /// Tokens that the model wrote.
+    pub(super) fn tokens(&self) -> usize {
+        self.chunks.iter().map(Chunk::tokens).sum()
+    }
+}
+
+fn prompt_tokens(asked: &Asked<'_>) -> u64 {
     // A few tokens of template around each message, and the tools in the prompt; both arbitrary.
-    let messages: usize = request
+    let messages: usize = asked
         .messages
         .iter()
         .map(|message| text::tokens(&message.content).len() + 4)
         .sum();
-    let tools: usize = request
+    let tools: usize = asked
         .tools
         .iter()
         .map(|tool| text::tokens(&tool.description).len() + 30)
         .sum();
     (messages + tools) as u64
 }
-
-#[cfg(test)]
-mod tests;

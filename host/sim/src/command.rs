@@ -21,6 +21,10 @@ pub(super) enum Failing {
     Html,
     Empty,
     Mid,
+    /// The model's process is stopped in mid-answer.
+    Abort,
+    /// The model's tool call breaks off.
+    Call,
     Truncate,
     Reset,
     Stall,
@@ -62,6 +66,8 @@ fn failing(rest: &str) -> Failing {
         "html" => Failing::Html,
         "empty" => Failing::Empty,
         "mid" => Failing::Mid,
+        "abort" => Failing::Abort,
+        "call" => Failing::Call,
         "truncate" => Failing::Truncate,
         "reset" => Failing::Reset,
         "stall" => Failing::Stall,
@@ -100,6 +106,8 @@ mod tests {
             ("/error html", Command::Error(Failing::Html)),
             ("/error empty", Command::Error(Failing::Empty)),
             ("/error mid", Command::Error(Failing::Mid)),
+            ("/error abort", Command::Error(Failing::Abort)),
+            ("/error call", Command::Error(Failing::Call)),
             ("/error truncate", Command::Error(Failing::Truncate)),
             ("/error reset", Command::Error(Failing::Reset)),
             ("/error stall", Command::Error(Failing::Stall)),

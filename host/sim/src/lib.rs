@@ -1,11 +1,11 @@
-//! A simulated Ollama, for people who want to try the gateway without a model server.
+//! Simulated model servers, for people who want to try the gateway without a model server, and for tests.
 //!
-//! It speaks Ollama's native API and has those of Ollama's habits that matter to a gateway: NDJSON with `stream` on by
-//! default, error texts and statuses word for word, the checks of `Host` and `Origin`, `think`, `format`, `tools`,
-//! `keep_alive`. The answers are canned, in the language of the question (Chinese or English), and say so themselves.
+//! There are an Ollama, a vLLM and a TGI ([`Vendor`]). Each speaks its own API, with those of its habits that matter to a gateway,
+//! and is never kinder than the real server. The answers are canned, in the language of the question (Chinese or English), and
+//! say so themselves; they are the same from every vendor.
 //!
-//! Not simulated: the routes under `/v1`, embeddings, `/api/generate`, model management, CORS headers, and acceptance of
-//! the machine's own name as `Host`.
+//! Not simulated: Ollama's routes under `/v1`, its model management and its CORS header fields, and acceptance of the machine's
+//! own name as `Host`; vLLM's other APIs (`/v1/responses`, `/v1/messages`); images that a server fetches.
 //!
 //! What a user message can ask for by beginning with one of these words:
 //!
@@ -19,39 +19,49 @@
 //! | `/slow` | a slow model: 20 times the usual wait, then a tenth of the usual pace |
 //! | `/error N` | the HTTP status `N` (400 to 599) with an error document |
 //! | `/error html`, `/error empty` | a 502 with an HTML page; a 403 without a body |
-//! | `/error mid` | an error line in mid-stream |
-//! | `/error truncate` | the stream ends cleanly, but without its last line |
+//! | `/error mid` | an error in mid-stream |
+//! | `/error abort` | the model's process is stopped in mid-stream |
+//! | `/error call` | with tools: a call that breaks off in its arguments |
+//! | `/error truncate` | the stream ends cleanly, but without its last part |
 //! | `/error reset` | the connection breaks in mid-stream |
 //! | `/error stall` | the stream stops for ever, the connection stays open |
 //!
-//! `answer` and the modules below it decide what to send, without IO or clock; `http` and `stream` send it.
+//! `answer` and the modules below it decide what a model says, without IO or clock. Each vendor has a module with its checks of a
+//! request and its wire format.
 
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 mod answer;
+mod body;
 mod catalog;
 mod command;
-mod go_duration;
-mod http;
-mod loaded;
-mod options;
-mod origin;
-mod request;
+mod conversation;
+mod events;
+mod ollama;
+mod openai;
+mod pace;
+mod probability;
 mod sample;
-mod slots;
-mod stream;
+#[cfg(test)]
+mod testing;
 mod text;
 mod tools;
-mod wire;
+mod vector;
+mod vllm;
+
+use body::Reply;
+pub use pace::Pace;
 
 /// What to try; the `demo` command prints it.
 pub const HINTS: &str = "\
@@ -63,8 +73,10 @@ Models: demo, qwen3:32b (reasons before it answers). Ask in English or Chinese, 
   /slow                      a slow model
   /error 500                 an HTTP error, any status from 400 to 599
   /error html | empty        an HTML page, an empty 403
-  /error mid | truncate      an error line, or a missing last line, in mid-stream
+  /error mid | abort         an error, or a model that is stopped, in mid-stream
+  /error truncate            a stream without its end
   /error reset | stall       a broken connection, or silence, in mid-stream
+  /error call                with tools: a call that breaks off
 With `tools`, mention a tool (\"what is the weather in Oslo?\"). With `response_format`, the answer is JSON.
 ";
 
@@ -74,39 +86,47 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a failed `accept`, to avoid a busy loop on a machine without free descriptors; arbitrary.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How fast the simulated models are.
-///
-/// # Units
-/// Each is a wait; zero means none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Loading a model that is not in memory.
-    pub load: Duration,
-    /// Reading the prompt: from the request to the first token.
-    pub first_token: Duration,
-    /// From one token to the next.
-    pub token: Duration,
+/// Whose API is simulated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Vendor {
+    /// Ollama, by its native API.
+    #[default]
+    Ollama,
+    /// vLLM, by OpenAI's API.
+    Vllm,
 }
 
-impl Pace {
-    /// About 30 tokens a second, as a person sees it from a large model on one good graphics card.
-    pub const HUMAN: Self = Self {
-        load: Duration::from_millis(600),
-        first_token: Duration::from_millis(250),
-        token: Duration::from_millis(33),
-    };
+impl Vendor {
+    /// Serves this vendor's API on `listener`, without end, to everybody. As [`serve`] for Ollama.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    ///
+    /// # Cancel safety
+    /// As [`serve`].
+    pub async fn serve(self, listener: TcpListener, pace: Pace) -> io::Result<()> {
+        self.serve_to(listener, pace, None).await
+    }
 
-    /// No waiting at all, for tests.
-    pub const FULL_SPEED: Self = Self {
-        load: Duration::ZERO,
-        first_token: Duration::ZERO,
-        token: Duration::ZERO,
-    };
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self::HUMAN
+    /// As [`Vendor::serve`], to those who have this key. Ollama has no keys and serves everybody.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    ///
+    /// # Cancel safety
+    /// As [`serve`].
+    pub async fn serve_to(
+        self,
+        listener: TcpListener,
+        pace: Pace,
+        key: Option<String>,
+    ) -> io::Result<()> {
+        let server = match self {
+            Self::Ollama => return serve(listener, pace).await,
+            Self::Vllm => Server::Vllm(vllm::Server::new(pace, key)),
+        };
+        run(listener, server).await;
+        Ok(())
     }
 }
 
@@ -115,6 +135,36 @@ impl Default for Pace {
 pub struct Quirks {
     /// Each model has one slot, which is lost when every n-th client that leaves between two lines has left.
     pub leak_every: Option<NonZeroU32>,
+}
+
+/// What one server is.
+#[derive(Debug)]
+enum Server {
+    Ollama(ollama::http::Server),
+    Vllm(vllm::Server),
+}
+
+impl Server {
+    async fn respond(&self, request: Request<Incoming>) -> Reply {
+        let head_only = request.method() == Method::HEAD;
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let id = request.headers().get("x-request-id").cloned();
+        let reply = match self {
+            Self::Ollama(server) => ollama::http::respond(server, request).await,
+            Self::Vllm(server) => server.respond(request).await,
+        };
+        let id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("");
+        let status = reply.as_ref().map_or(0, |reply| reply.status().as_u16());
+        tracing::info!(request_id = id, %method, path, status, "simulated model server");
+        reply.map(|reply| {
+            if head_only {
+                body::without_body(reply)
+            } else {
+                reply
+            }
+        })
+    }
 }
 
 /// Serves Ollama's API on `listener`, without end.
@@ -139,7 +189,13 @@ pub async fn serve(listener: TcpListener, pace: Pace) -> io::Result<()> {
 /// As [`serve`].
 pub async fn serve_with(listener: TcpListener, pace: Pace, quirks: Quirks) -> io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
-    let server = Arc::new(http::Server::new(pace, loopback, quirks));
+    let server = ollama::http::Server::new(pace, loopback, quirks);
+    run(listener, Server::Ollama(server)).await;
+    Ok(())
+}
+
+async fn run(listener: TcpListener, server: Server) {
+    let server = Arc::new(server);
     // The set owns the connections: they end with this future.
     let mut connections = JoinSet::new();
     loop {
@@ -147,18 +203,7 @@ pub async fn serve_with(listener: TcpListener, pace: Pace, quirks: Quirks) -> io
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
                     let server = Arc::clone(&server);
-                    connections.spawn(async move {
-                        // Without it a token may wait for the acknowledgement of the previous one; a failure has no other
-                        // effect.
-                        let _ = socket.set_nodelay(true);
-                        let service = service_fn(move |request| http::respond(Arc::clone(&server), request));
-                        // The client has left, or it is our own `/error reset`.
-                        let _ = http1::Builder::new()
-                            .timer(TokioTimer::new())
-                            .header_read_timeout(HEAD_TIMEOUT)
-                            .serve_connection(TokioIo::new(socket), service)
-                            .await;
-                    });
+                    connections.spawn(connection(server, socket));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the simulated model server could not accept a connection");
@@ -170,5 +215,14 @@ pub async fn serve_with(listener: TcpListener, pace: Pace, quirks: Quirks) -> io
     }
 }
 
-#[cfg(test)]
-mod tests;
+async fn connection(server: Arc<Server>, socket: TcpStream) {
+    // Without it a token may wait for the acknowledgement of the previous one; a failure has no other effect.
+    let _ = socket.set_nodelay(true);
+    let service = service_fn(|request| server.respond(request));
+    // The client has left, or it is our own `/error reset`.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(socket), service)
+        .await;
+}

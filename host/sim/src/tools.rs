@@ -2,16 +2,60 @@
 
 use serde_json::{Map, Value};
 
-use super::request::Tool;
+use super::conversation::Tool;
 use super::sample;
-use super::text::Language;
+use super::text::{self, Language};
 
-/// A tool call, complete as Ollama gives it.
+/// A tool call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Call {
-    pub(super) id: String,
+    /// Another one for each call; the vendors make their ids of it.
+    pub(super) number: u64,
     pub(super) name: String,
     pub(super) arguments: Map<String, Value>,
+}
+
+impl Call {
+    /// Tokens before the arguments: the mark of a call and its name. Arbitrary, near to what models write.
+    pub(super) const TOKENS_BEFORE: usize = 8;
+
+    /// The arguments as models write them: JSON with a space behind each colon and comma.
+    pub(super) fn arguments_text(&self) -> String {
+        let mut text = String::new();
+        spaced(&mut text, &Value::Object(self.arguments.clone()));
+        text
+    }
+
+    /// Tokens that the model wrote for it.
+    pub(super) fn tokens(&self) -> usize {
+        Self::TOKENS_BEFORE + text::tokens(&self.arguments_text()).len()
+    }
+}
+
+fn spaced(text: &mut String, value: &Value) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string());
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { ", " });
+                spaced(text, item);
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            text.push('{');
+            for (at, (name, value)) in members.iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { ", " });
+                text.push_str(&Value::String(name.clone()).to_string());
+                text.push_str(": ");
+                spaced(text, value);
+            }
+            text.push('}');
+        }
+    }
 }
 
 /// Words of tool names that do not tell the tool's purpose.
@@ -54,12 +98,17 @@ pub(super) fn calls(tools: &[Tool], question: &str, language: Language, seed: u6
         .iter()
         // Halved, so that incrementing it cannot overflow.
         .zip((seed >> 1)..)
-        .map(|(tool, seed)| Call {
-            id: id(seed),
-            name: tool.name.clone(),
-            arguments: arguments(tool, question, language),
-        })
+        .map(|(tool, number)| call(tool, question, language, number))
         .collect()
+}
+
+/// A call of this tool.
+pub(super) fn call(tool: &Tool, question: &str, language: Language, number: u64) -> Call {
+    Call {
+        number,
+        name: tool.name.clone(),
+        arguments: arguments(tool, question, language),
+    }
 }
 
 fn arguments(tool: &Tool, question: &str, language: Language) -> Map<String, Value> {
@@ -108,19 +157,6 @@ fn name_words(name: &str) -> Vec<String> {
     words
 }
 
-/// `call_` and eight characters, as Ollama makes them.
-fn id(seed: u64) -> String {
-    const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut rest = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut id = String::from("call_");
-    for _ in 0..8 {
-        let digit = usize::try_from(rest % 36).unwrap_or_default();
-        id.push(char::from(ALPHABET[digit]));
-        rest /= 36;
-    }
-    id
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -163,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_have_arguments_from_the_question_and_ids_of_their_own() {
+    fn calls_have_arguments_from_the_question_and_numbers_of_their_own() {
         let made = calls(
             &[tool("weather"), tool("mail")],
             "weather in Rome by mail",
@@ -171,8 +207,8 @@ mod tests {
             7,
         );
         assert_eq!(made[0].arguments["city"], "Rome");
-        assert_ne!(made[0].id, made[1].id);
-        assert_eq!(made[0].id.len(), 13);
+        assert_ne!(made[0].number, made[1].number);
+        assert_eq!(made[0].arguments_text(), r#"{"city": "Rome"}"#);
         let no_object = Tool {
             parameters: json!(null),
             ..tool("mail")

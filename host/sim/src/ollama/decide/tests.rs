@@ -1,17 +1,24 @@
+use serde_json::json;
+
 use super::*;
+use crate::answer::{BEFORE_FAILURE, Chunk, Ending, Generation};
+use crate::tools::Call;
 
 fn request(value: &Value) -> Request {
     Request::parse(value.to_string().as_bytes()).expect("a legal request")
 }
 
-fn decide_on(value: &Value) -> Result<Decision, Error> {
+fn decide_on(value: &Value) -> Result<Decided, Error> {
     let request = request(value);
     decide(&request, model(&request.model)?, 1)
 }
 
 fn generation(value: &Value) -> Generation {
     match decide_on(value) {
-        Ok(Decision::Text(generation)) => generation,
+        Ok(Decided::Chat {
+            decision: Decision::Text(generation),
+            ..
+        }) => generation,
         other => panic!("not a text: {other:?}"),
     }
 }
@@ -23,7 +30,7 @@ fn ask(name: &str, question: &str) -> Generation {
 fn said(generation: &Generation) -> String {
     let contents = generation.chunks.iter().filter_map(|chunk| match chunk {
         Chunk::Content(text) => Some(text.as_str()),
-        Chunk::Thinking(_) | Chunk::Calls(_) => None,
+        Chunk::Thinking(_) | Chunk::Calls(_) | Chunk::Broken { .. } => None,
     });
     contents.collect()
 }
@@ -31,7 +38,7 @@ fn said(generation: &Generation) -> String {
 fn thought(generation: &Generation) -> String {
     let thoughts = generation.chunks.iter().filter_map(|chunk| match chunk {
         Chunk::Thinking(text) => Some(text.as_str()),
-        Chunk::Content(_) | Chunk::Calls(_) => None,
+        Chunk::Content(_) | Chunk::Calls(_) | Chunk::Broken { .. } => None,
     });
     thoughts.collect()
 }
@@ -39,7 +46,7 @@ fn thought(generation: &Generation) -> String {
 fn called(generation: &Generation) -> Vec<&Call> {
     let calls = generation.chunks.iter().filter_map(|chunk| match chunk {
         Chunk::Calls(calls) => Some(calls),
-        Chunk::Content(_) | Chunk::Thinking(_) => None,
+        Chunk::Content(_) | Chunk::Thinking(_) | Chunk::Broken { .. } => None,
     });
     calls.flatten().collect()
 }
@@ -63,7 +70,11 @@ fn only_a_model_that_can_think_thinks_and_only_if_it_may() {
             &json!({"model": model, "think": think, "messages": [{"role": "user", "content": "hm"}]}),
         )
     };
-    let Ok(Decision::Text(quiet)) = think("qwen3:32b", json!(false)) else {
+    let Ok(Decided::Chat {
+        decision: Decision::Text(quiet),
+        ..
+    }) = think("qwen3:32b", json!(false))
+    else {
         panic!("thinking can be turned off");
     };
     assert_eq!(thought(&quiet), "");
@@ -108,7 +119,7 @@ fn refusals_have_the_words_and_statuses_of_ollama() {
 #[test]
 fn no_messages_load_the_model() {
     let body = json!({"model": "demo", "options": {"num_ctx": 9}});
-    assert_eq!(decide_on(&body), Ok(Decision::Load { num_ctx: Some(9) }));
+    assert_eq!(decide_on(&body), Ok(Decided::Load { num_ctx: Some(9) }));
 }
 
 #[test]
@@ -171,7 +182,11 @@ fn commands_do_as_documented() {
         assert_eq!(failing.chunks.len(), BEFORE_FAILURE);
     }
     let answer = |question: &str| {
-        decide_on(&json!({"model": "demo", "messages": [{"role": "user", "content": question}]}))
+        let asked = json!({"model": "demo", "messages": [{"role": "user", "content": question}]});
+        match decide_on(&asked) {
+            Ok(Decided::Chat { decision, .. }) => Ok(decision),
+            other => Err(other),
+        }
     };
     assert_eq!(answer("/error 429"), Ok(Decision::Status(429)));
     assert_eq!(answer("/error html"), Ok(Decision::Html));
@@ -214,5 +229,5 @@ fn stop_and_num_predict_cut_the_answer() {
 fn a_conversation_without_a_user_is_answered_too() {
     let body = json!({"model": "demo", "messages": [{"role": "system", "content": "be brief"}]});
     assert!(said(&generation(&body)).contains("be brief"));
-    assert_ne!(Format::of(&json!(1)).map(|_| ()), Ok(()));
+    assert_ne!(format(&json!(1)).map(|_| ()), Ok(()));
 }

@@ -1,38 +1,15 @@
 //! The server over real connections, at full speed.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 
-use super::*;
-
-/// Nothing here takes this long unless it hangs.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-struct Demo {
-    address: SocketAddr,
-    /// Dropped with the rest: that ends the server.
-    _server: JoinSet<io::Result<()>>,
-}
-
-/// A response: its head, and its body without its framing.
-struct Response {
-    status: u16,
-    head: String,
-    body: String,
-    /// The body came to its proper end.
-    complete: bool,
-}
+use crate::testing::{DEADLINE, Demo, Response, parse};
+use crate::{Pace, Quirks, serve_with};
 
 impl Response {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).expect("a JSON body")
-    }
-
     fn lines(&self) -> Vec<Value> {
         self.body
             .lines()
@@ -57,49 +34,10 @@ async fn demo_at(pace: Pace) -> Demo {
 }
 
 async fn demo_with(pace: Pace, quirks: Quirks) -> Demo {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let mut server = JoinSet::new();
-    server.spawn(serve_with(listener, pace, quirks));
-    Demo {
-        address,
-        _server: server,
-    }
+    Demo::of(move |listener| serve_with(listener, pace, quirks)).await
 }
 
 impl Demo {
-    /// Sends a request with these header lines and reads to the end of the connection.
-    async fn send(&self, line: &str, fields: &str, body: &str) -> Response {
-        let request = format!(
-            "{line} HTTP/1.1\r\n{fields}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let exchange = async {
-            let mut socket = TcpStream::connect(self.address)
-                .await
-                .expect("a connection");
-            socket.write_all(request.as_bytes()).await.expect("a write");
-            let mut bytes = Vec::new();
-            // A broken connection is a result too.
-            let _ = socket.read_to_end(&mut bytes).await;
-            bytes
-        };
-        let bytes = tokio::time::timeout(DEADLINE, exchange)
-            .await
-            .expect("a response in time");
-        parse(&bytes)
-    }
-
-    async fn get(&self, path: &str) -> Response {
-        self.send(&format!("GET {path}"), "host: localhost\r\n", "")
-            .await
-    }
-
-    async fn post(&self, path: &str, body: &str) -> Response {
-        self.send(&format!("POST {path}"), "host: localhost\r\n", body)
-            .await
-    }
-
     async fn chat(&self, message: &str, more: Value) -> Response {
         let mut body = json!({"model": "demo", "messages": [{"role": "user", "content": message}]});
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
@@ -174,48 +112,6 @@ impl Asked {
         read.expect("an end in time").expect("a read");
         parse(&bytes)
     }
-}
-
-fn parse(bytes: &[u8]) -> Response {
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    let Some((head, rest)) = text.split_once("\r\n\r\n") else {
-        return Response {
-            status: 0,
-            head: text,
-            body: String::new(),
-            complete: false,
-        };
-    };
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .expect("a status");
-    let (body, complete) = if head.contains("transfer-encoding: chunked") {
-        unchunk(rest)
-    } else {
-        (rest.to_owned(), true)
-    };
-    Response {
-        status,
-        head: head.to_owned(),
-        body,
-        complete,
-    }
-}
-
-fn unchunk(mut rest: &str) -> (String, bool) {
-    let mut body = String::new();
-    while let Some((size, data)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).expect("a chunk size");
-        if size == 0 {
-            return (body, true);
-        }
-        let Some(chunk) = data.get(..size) else { break };
-        body.push_str(chunk);
-        rest = data.get(size + 2..).unwrap_or("");
-    }
-    (body, false)
 }
 
 #[tokio::test]
@@ -361,7 +257,7 @@ async fn the_small_documents_are_those_of_ollama() {
         .iter()
         .map(|m| &m["name"])
         .collect();
-    assert_eq!(names, ["demo", "qwen3:32b"]);
+    assert_eq!(names, ["demo", "qwen3:32b", "embed"]);
     let head = demo.send("HEAD /api/tags", "host: localhost\r\n", "").await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert!(!head.head.contains("content-length: 0"));

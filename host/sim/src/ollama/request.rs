@@ -6,8 +6,9 @@
 use serde_json::{Map, Value};
 
 use super::go_duration::{self, KeepAlive};
+use crate::conversation::{Message, Tool};
 
-/// A decoded chat request; `answer` decides whether the model can serve it.
+/// A decoded chat request; `decide` decides whether the model can serve it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Request {
     pub(super) model: String,
@@ -20,23 +21,6 @@ pub(super) struct Request {
     pub(super) think: Option<bool>,
     /// How many alternatives each token gets; `None` without `logprobs`.
     pub(super) logprobs: Option<usize>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Message {
-    /// In lower case.
-    pub(super) role: String,
-    pub(super) content: String,
-    pub(super) images: usize,
-    pub(super) tool_name: String,
-}
-
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Tool {
-    pub(super) name: String,
-    pub(super) description: String,
-    /// The JSON Schema of the arguments.
-    pub(super) parameters: Value,
 }
 
 /// A body that Ollama answers with 400.

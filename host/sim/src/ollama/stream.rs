@@ -4,35 +4,33 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::time::Instant;
 
-use super::Pace;
-use super::answer::{Chunk, Ending, Generation};
+use super::request::Request;
 use super::slots::Held;
 use super::wire::{self, Line, Logprob, Message, Metrics};
-
-/// The body of every response.
-pub(super) type Body = UnsyncBoxBody<Bytes, Error>;
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    /// Breaks the connection, on request.
-    #[error("the connection breaks, as the message asked")]
-    Reset,
-}
+use crate::Pace;
+use crate::answer::{Chunk, Ending, Generation};
+use crate::body::{Body, Error};
+use crate::pace::wait;
 
 /// The text of the error line or, without a stream, of the error document.
 const RUNNER_ERROR: &str =
     "an error was encountered while running the model: simulated, as the message asked";
+
+/// The text of the error if the model's call breaks off.
+const BROKEN_CALL: &str = "llama-server chat error: map[code:500 message:The model produced output that does not match the \
+                           expected format: simulated, as the message asked type:server_error]";
 
 /// A running generation.
 pub(super) struct Run {
     /// As the client wrote it.
     model: String,
     generation: Generation,
+    /// How many alternatives each token gets; `None` without `logprobs`.
+    logprobs: Option<usize>,
     pace: Pace,
     next: usize,
     started: Instant,
@@ -45,25 +43,24 @@ pub(super) struct Run {
 impl Run {
     /// Waits until the first token is there: for loading the model if it is `cold`, and for reading the prompt.
     pub(super) async fn start(
-        model: String,
+        request: &Request,
         generation: Generation,
         pace: Pace,
         cold: bool,
         slot: Option<Held>,
     ) -> Self {
         let started = Instant::now();
-        let (prompt_factor, token_factor) = if generation.slow { (20, 10) } else { (1, 1) };
         let pace = Pace {
             load: if cold { pace.load } else { Duration::ZERO },
-            first_token: pace.first_token * prompt_factor,
-            token: pace.token * token_factor,
+            ..pace.of(generation.slow)
         };
         wait(pace.load).await;
         let load = started.elapsed();
         wait(pace.first_token).await;
         Self {
-            model,
+            model: request.model.clone(),
             generation,
+            logprobs: request.logprobs,
             pace,
             next: 0,
             started,
@@ -92,7 +89,7 @@ impl Run {
         let done_reason = match self.generation.ending {
             Ending::Done(reason) => Some(reason),
             Ending::Truncate => None,
-            Ending::ErrorLine => return Err(Failure::Runner(RUNNER_ERROR)),
+            Ending::ErrorLine | Ending::Abort => return Err(Failure::Runner(RUNNER_ERROR)),
             Ending::Reset => return Err(Failure::Connection(Error::Reset)),
             Ending::Stall => std::future::pending().await,
         };
@@ -102,6 +99,11 @@ impl Run {
                 Chunk::Content(text) => content.push_str(text),
                 Chunk::Thinking(text) => thinking.push_str(text),
                 Chunk::Calls(made) => calls.extend_from_slice(made),
+                Chunk::Broken { .. } if done_reason == Some("stop") => {
+                    return Err(Failure::Runner(BROKEN_CALL));
+                }
+                // Cut by the limit: nothing is left of it.
+                Chunk::Broken { .. } => {}
             }
         }
         Ok(wire::go_json(&Line {
@@ -132,6 +134,11 @@ impl Run {
             Chunk::Thinking(text) => Message::new("", text, &[]),
             Chunk::Content(text) => Message::new(text, "", &[]),
             Chunk::Calls(calls) => Message::new("", "", calls),
+            Chunk::Broken { .. } if self.generation.ending == Ending::Done("stop") => {
+                return Some((Ok(frame(wire::error(BROKEN_CALL))), None));
+            }
+            // Cut by the limit: nothing is left of it.
+            Chunk::Broken { .. } => Message::new("", "", &[]),
         };
         let line = frame(wire::go_json(&Line {
             model: &self.model,
@@ -166,7 +173,7 @@ impl Run {
                 }));
                 Some((Ok(line), None))
             }
-            Ending::ErrorLine => Some((Ok(frame(wire::error(RUNNER_ERROR))), None)),
+            Ending::ErrorLine | Ending::Abort => Some((Ok(frame(wire::error(RUNNER_ERROR))), None)),
             Ending::Truncate => None,
             Ending::Reset => {
                 // The server flushes only when the body is pending: without this, the lines before the break could be lost
@@ -179,10 +186,10 @@ impl Run {
     }
 
     fn logprob<'a>(&self, chunk: &'a Chunk) -> Option<Logprob<'a>> {
-        let alternatives = self.generation.logprobs?;
+        let alternatives = self.logprobs?;
         match chunk {
             Chunk::Content(token) => Some(Logprob::of(token, alternatives)),
-            Chunk::Thinking(_) | Chunk::Calls(_) => None,
+            Chunk::Thinking(_) | Chunk::Calls(_) | Chunk::Broken { .. } => None,
         }
     }
 
@@ -193,7 +200,7 @@ impl Run {
             load_duration: nanoseconds(self.load),
             prompt_eval_count: self.generation.prompt_tokens,
             prompt_eval_duration: nanoseconds(self.first_token.saturating_sub(self.load)),
-            eval_count: self.generation.chunks.len() as u64,
+            eval_count: self.generation.tokens() as u64,
             eval_duration: nanoseconds(total.saturating_sub(self.first_token)),
         }
     }
@@ -207,23 +214,9 @@ pub(super) enum Failure {
     Connection(Error),
 }
 
-/// A complete body.
-pub(super) fn whole(text: impl Into<Bytes>) -> Body {
-    Full::new(text.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
-}
-
 fn frame(mut line: String) -> Frame<Bytes> {
     line.push('\n');
     Frame::data(line.into())
-}
-
-async fn wait(time: Duration) {
-    // A timer waits for at least a millisecond: full speed must not use it.
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
-    }
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -1,39 +1,37 @@
-//! The routes of the simulated server: request in, response out. What a chat says is decided in `answer`.
+//! The routes of the simulated Ollama: request in, response out. What a chat says is decided in `decide`.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use super::answer::{self, Decision, Generation};
-use super::catalog::{self, Model};
+use super::catalog;
+use super::decide::{self, Decided};
 use super::go_duration::KeepAlive;
 use super::loaded::Loaded;
 use super::origin;
 use super::request;
 use super::slots::{Held, Slots};
-use super::stream::{self, Body, Failure, Run};
+use super::stream::{Failure, Run};
 use super::wire::{self, Line, Message, Metrics};
-use super::{Pace, Quirks};
+use crate::answer::{Decision, Generation};
+use crate::body::{self, Body, Reply, Unread, empty, html, response, status};
+use crate::catalog::Model;
+use crate::{Pace, Quirks};
 
 /// The version in `/api/version`: one that has everything that is simulated, marked as simulated.
 const VERSION: &str = "0.13.0-simulated";
 
-/// The largest request body. It is above the gateway's limit, so that the gateway's limit applies.
-const MAX_BODY: usize = 64 << 20;
-
 const JSON: &str = "application/json; charset=utf-8";
 const NDJSON: &str = "application/x-ndjson";
 const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html";
 
 /// What all connections share.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     pace: Pace,
     /// Listening on a loopback address: foreign `Host` fields are refused.
     loopback: bool,
@@ -43,7 +41,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(pace: Pace, loopback: bool, quirks: Quirks) -> Self {
+    pub(crate) fn new(pace: Pace, loopback: bool, quirks: Quirks) -> Self {
         Self {
             pace,
             loopback,
@@ -76,30 +74,13 @@ impl Server {
     }
 }
 
-/// A response, or the end of the connection without one.
-type Reply = Result<Response<Body>, stream::Error>;
-
 /// Answers one request.
-pub(super) async fn respond(server: Arc<Server>, request: Request<Incoming>) -> Reply {
-    let head_only = request.method() == Method::HEAD;
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let id = request.headers().get("x-request-id").cloned();
-    let reply = if passes(request.headers(), server.loopback) {
-        route(&server, request).await
+pub(crate) async fn respond(server: &Server, request: Request<Incoming>) -> Reply {
+    if passes(request.headers(), server.loopback) {
+        route(server, request).await
     } else {
         Ok(empty(StatusCode::FORBIDDEN))
-    };
-    let id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("");
-    let status = reply.as_ref().map_or(0, |reply| reply.status().as_u16());
-    tracing::info!(request_id = id, %method, path, status, "simulated model server");
-    reply.map(|reply| {
-        if head_only {
-            without_body(reply)
-        } else {
-            reply
-        }
-    })
+    }
 }
 
 /// Ollama's order: the origin first, then the host.
@@ -157,8 +138,8 @@ async fn show(request: Request<Incoming>) -> Response<Body> {
     });
     match name {
         Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
-        Ok(name) => match answer::model(&name) {
-            Ok(model) => document(StatusCode::OK, wire::go_json(&model.show())),
+        Ok(name) => match decide::model(&name) {
+            Ok(model) => document(StatusCode::OK, wire::go_json(&catalog::show(model))),
             Err(error) => refuse(status(error.status()), &error.to_string()),
         },
     }
@@ -175,21 +156,11 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
     };
     // Without randomness from the system the ids of tool calls repeat, which is harmless here.
     let seed = getrandom::u64().unwrap_or_default();
-    let decided = answer::model(&request.model)
-        .and_then(|model| Ok((model, answer::decide(&request, model, seed)?)));
+    let decided = decide::model(&request.model)
+        .and_then(|model| Ok((model, decide::decide(&request, model, seed)?)));
     match decided {
         Err(error) => Ok(refuse(status(error.status()), &error.to_string())),
-        Ok((_, Decision::Status(code))) => {
-            let message = format!("simulated error {code}, as the message asked");
-            Ok(refuse(status(code), &message))
-        }
-        Ok((_, Decision::Html)) => Ok(respond_with(
-            StatusCode::BAD_GATEWAY,
-            HTML,
-            "<html><body><h1>502 Bad Gateway</h1></body></html>\n",
-        )),
-        Ok((_, Decision::Empty)) => Ok(empty(StatusCode::FORBIDDEN)),
-        Ok((model, Decision::Load { num_ctx })) => {
+        Ok((model, Decided::Load { num_ctx })) => {
             if is_unload(&request) {
                 server.unload(model);
             } else {
@@ -197,8 +168,17 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
             }
             Ok(document(StatusCode::OK, load(&request)))
         }
-        Ok((model, Decision::Text(generation))) => {
-            let cold = server.touch(model, request.keep_alive, generation.num_ctx);
+        Ok((model, Decided::Chat { decision, num_ctx })) => {
+            let generation = match decision {
+                Decision::Text(generation) => generation,
+                Decision::Status(code) => {
+                    let message = format!("simulated error {code}, as the message asked");
+                    return Ok(refuse(status(code), &message));
+                }
+                Decision::Html => return Ok(html()),
+                Decision::Empty => return Ok(empty(StatusCode::FORBIDDEN)),
+            };
+            let cold = server.touch(model, request.keep_alive, num_ctx);
             let slot = match &server.slots {
                 Some(slots) => Some(slots.take(model.name).await),
                 None => None,
@@ -215,10 +195,9 @@ async fn generate(
     cold: bool,
     slot: Option<Held>,
 ) -> Reply {
-    let stream = request.stream;
     // Like Ollama, not even the head is sent before the first token.
-    let run = Run::start(request.model, generation, pace, cold, slot).await;
-    if stream {
+    let run = Run::start(&request, generation, pace, cold, slot).await;
+    if request.stream {
         return Ok(response(StatusCode::OK, NDJSON, run.into_lines()));
     }
     match run.into_document().await {
@@ -247,20 +226,14 @@ fn load(request: &request::Request) -> String {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "it is limited")]
 async fn read(request: Request<Incoming>) -> Result<bytes::Bytes, Response<Body>> {
-    match Limited::new(request.into_body(), MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(refuse(
+    body::read(request).await.map_err(|error| match error {
+        Unread::TooLarge => refuse(
             StatusCode::PAYLOAD_TOO_LARGE,
             "http: request body too large",
-        )),
-        Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
-    }
-}
-
-fn status(code: u16) -> StatusCode {
-    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        ),
+        Unread::Broken(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    })
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response<Body> {
@@ -268,39 +241,9 @@ fn refuse(status: StatusCode, message: &str) -> Response<Body> {
 }
 
 fn document(status: StatusCode, json: String) -> Response<Body> {
-    response(status, JSON, stream::whole(json))
+    response(status, JSON, body::whole(json))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
-    respond_with(status, TEXT, text)
-}
-
-fn respond_with(status: StatusCode, kind: &'static str, text: &'static str) -> Response<Body> {
-    response(status, kind, stream::whole(text))
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(stream::whole(""));
-    *response.status_mut() = status;
-    response
-}
-
-fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static(kind);
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-/// The same head, with the length of the omitted body.
-fn without_body(response: Response<Body>) -> Response<Body> {
-    let length = hyper::body::Body::size_hint(response.body()).exact();
-    let mut response = response.map(|_| stream::whole(""));
-    if let Some(length) = length {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, length.into());
-    }
-    response
+    response(status, TEXT, body::whole(text))
 }

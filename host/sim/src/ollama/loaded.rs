@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::catalog::Model;
+use super::catalog;
 use super::go_duration::KeepAlive;
 use super::wire;
+use crate::catalog::Model;
 
 /// The end of "for ever": the largest `time.Duration` of Go, which Ollama shows in this case.
 const FOREVER: Duration = Duration::from_hours(292 * 365 * 24);
@@ -64,9 +65,8 @@ impl Loaded {
             .entries
             .iter()
             .map(|entry| {
-                entry
-                    .model
-                    .running(&wire::timestamp(entry.expires), entry.num_ctx)
+                let expires = wire::timestamp(entry.expires);
+                catalog::running(entry.model, &expires, entry.num_ctx)
             })
             .collect();
         json!({ "models": models })
@@ -75,8 +75,8 @@ impl Loaded {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::MODELS;
     use super::*;
+    use crate::catalog::MODELS;
 
     fn names(loaded: &mut Loaded, now: SystemTime) -> Vec<String> {
         let list = loaded.list(now);

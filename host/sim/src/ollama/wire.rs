@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::tools::Call;
+use crate::probability;
+use crate::tools::Call;
 
 /// A line of a stream, or the whole response without a stream.
 #[derive(Debug, Serialize)]
@@ -35,7 +36,7 @@ pub(super) struct Message<'a> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ToolCall<'a> {
-    id: &'a str,
+    id: String,
     function: Function<'a>,
 }
 
@@ -93,7 +94,7 @@ impl<'a> Message<'a> {
             .iter()
             .enumerate()
             .map(|(index, call)| ToolCall {
-                id: &call.id,
+                id: id(call.number),
                 function: Function {
                     index,
                     name: &call.name,
@@ -113,23 +114,12 @@ impl<'a> Message<'a> {
 impl<'a> Logprob<'a> {
     /// A made-up probability for a token, with `alternatives`; the first one is the token itself.
     pub(super) fn of(token: &'a str, alternatives: usize) -> Self {
-        // Arbitrary, but the same for the same token.
-        let spread = token
-            .bytes()
-            .fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
-        let logprob = -f64::from(spread) / 256.0;
-        let step = |rank: usize| f64::from(u32::try_from(rank).unwrap_or(u32::MAX)) * 1.5;
-        let others = [
-            "~", "?", "!", "-", "+", "*", "/", "=", "#", "%", "^", "|", ";", ":", ",", ".", "(",
-            ")", "[",
-        ];
-        let top_logprobs = std::iter::once(token)
-            .chain(others)
-            .take(alternatives)
-            .enumerate()
-            .map(|(rank, token)| Alternative {
+        let (logprob, all) = probability::of(token, alternatives);
+        let top_logprobs = all
+            .into_iter()
+            .map(|(token, logprob)| Alternative {
                 token,
-                logprob: logprob - step(rank),
+                logprob,
                 bytes: token.as_bytes(),
             })
             .collect();
@@ -140,6 +130,19 @@ impl<'a> Logprob<'a> {
             top_logprobs,
         }
     }
+}
+
+/// `call_` and eight characters, as Ollama makes them.
+fn id(number: u64) -> String {
+    const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut rest = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut id = String::from("call_");
+    for _ in 0..8 {
+        let digit = usize::try_from(rest % 36).unwrap_or_default();
+        id.push(char::from(ALPHABET[digit]));
+        rest /= 36;
+    }
+    id
 }
 
 /// JSON as Go's encoder writes it by default: `<`, `>`, `&` and the two line separators escaped.
@@ -248,7 +251,7 @@ mod tests {
     #[test]
     fn a_full_line_has_everything() {
         let calls = [Call {
-            id: "call_1".into(),
+            number: 1,
             name: "f".into(),
             arguments: Map::new(),
         }];
@@ -268,7 +271,7 @@ mod tests {
         assert_eq!(
             value["message"],
             json!({"role": "assistant", "content": "", "thinking": "hm",
-                "tool_calls": [{"id": "call_1", "function": {"index": 0, "name": "f", "arguments": {}}}]})
+                "tool_calls": [{"id": id(1), "function": {"index": 0, "name": "f", "arguments": {}}}]})
         );
         assert_eq!(value["eval_count"], 3);
         assert_eq!(value["done_reason"], "stop");
@@ -277,5 +280,12 @@ mod tests {
         assert_eq!(value["logprobs"][0]["top_logprobs"][0]["token"], "é");
         assert_eq!(Logprob::of("a", 20).top_logprobs.len(), 20);
         assert!(Logprob::of("a", 0).top_logprobs.is_empty());
+    }
+
+    #[test]
+    fn ids_of_calls_are_those_of_ollama() {
+        assert_eq!(id(7).len(), 13);
+        assert!(id(7).starts_with("call_"));
+        assert_ne!(id(7), id(8));
     }
 }
