@@ -3,7 +3,8 @@
 use sluicegate_openai_api::embeddings as of_openai;
 use sluicegate_openai_api::request::Endpoint;
 use sluicegate_openai_api::response::{Identity, Object};
-use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, log};
+use sluicegate_openai_api::tokens;
+use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, Stop, log};
 
 use crate::config::Settings;
 use crate::request;
@@ -33,6 +34,8 @@ enum Task {
     Text(Box<Text>),
     /// The model's name as JSON text, if the response will have another one.
     Embeddings(Option<String>),
+    /// Tokens that are to be counted.
+    Count,
     Models,
     Model(String),
 }
@@ -76,6 +79,10 @@ impl State {
             ctx.set("content-type", "application/json")?;
             return Ok(RequestPlan::Whole);
         }
+        if rest == tokens::PATH {
+            self.task = Task::Count;
+            return Ok(RequestPlan::Whole);
+        }
         self.task = match rest.strip_prefix("models/") {
             Some(id) if !id.is_empty() => Task::Model(id.to_owned()),
             None if rest == "models" => Task::Models,
@@ -88,15 +95,20 @@ impl State {
     /// The request body.
     ///
     /// # Errors
-    /// 400, which names the parameter.
+    /// 400, which names the parameter; the response, if Ollama is not asked.
     pub fn request_body(
         &mut self,
         ctx: &Context<'_>,
         body: &[u8],
         settings: &Settings,
-    ) -> Result<Option<Vec<u8>>, Fault> {
-        let Task::Asked(endpoint) = self.task else {
-            return Ok(None);
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let endpoint = match self.task {
+            Task::Asked(endpoint) => endpoint,
+            // Ollama does not count.
+            Task::Count => return Err(tokens::estimate(body)?.into()),
+            Task::Unknown | Task::Text(_) | Task::Embeddings(_) | Task::Models | Task::Model(_) => {
+                return Ok(None);
+            }
         };
         if endpoint == Endpoint::Embeddings {
             self.task = Task::Embeddings(embeddings::check(ctx, body)?);
@@ -150,7 +162,7 @@ impl State {
             return Err(failure::of_response(status, b""));
         }
         match &mut self.task {
-            Task::Unknown | Task::Asked(_) => return Ok(ResponsePlan::Skip),
+            Task::Unknown | Task::Asked(_) | Task::Count => return Ok(ResponsePlan::Skip),
             Task::Models | Task::Model(_) => {}
             Task::Embeddings(_) if status >= 300 => {}
             Task::Embeddings(_) if !is_json(ctx) => return Err(failure::nonsense()),
@@ -203,7 +215,7 @@ impl State {
                 note(ctx, &ending)?;
                 Some(body)
             }
-            Task::Unknown | Task::Asked(_) => None,
+            Task::Unknown | Task::Asked(_) | Task::Count => None,
         })
     }
 
@@ -213,7 +225,7 @@ impl State {
             Task::Asked(endpoint) => Some(*endpoint),
             Task::Text(text) => Some(text.endpoint),
             Task::Embeddings(_) => Some(Endpoint::Embeddings),
-            Task::Unknown | Task::Models | Task::Model(_) => None,
+            Task::Unknown | Task::Count | Task::Models | Task::Model(_) => None,
         };
         match fault.param.as_deref() {
             Some("messages") => fault.param(Endpoint::of_text(endpoint)),
@@ -294,9 +306,12 @@ fn stream(task: &mut Task) -> Option<&mut Stream> {
             Response::Stream(stream) => Some(stream),
             Response::Pending | Response::Failed | Response::Whole => None,
         },
-        Task::Unknown | Task::Asked(_) | Task::Embeddings(_) | Task::Models | Task::Model(_) => {
-            None
-        }
+        Task::Unknown
+        | Task::Asked(_)
+        | Task::Embeddings(_)
+        | Task::Count
+        | Task::Models
+        | Task::Model(_) => None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `POST /v1/chat/completions` | `POST /api/chat` |
 //! | `POST /v1/completions` | `POST /api/generate` |
 //! | `POST /v1/embeddings` | the same |
+//! | `POST /v1/chat/completions/input_tokens` | nothing; the response is an estimate |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | `GET /api/tags` |
 //!
 //! It belongs to an upstream: the stages of a route see OpenAI's JSON and chunks. With `stream = "always"` (the default) it
@@ -71,7 +72,7 @@ impl RequestStage for Ollama {
         ctx: &Context<'_>,
         body: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Stop> {
-        Ok(state.request_body(ctx, &body, &self.0)?)
+        state.request_body(ctx, &body, &self.0)
     }
 }
 

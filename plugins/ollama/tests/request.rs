@@ -191,3 +191,21 @@ fn unknown_parameters_are_logged_once_and_only_by_name() {
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].fields(), r#"{"parameters":["frob","nic"]}"#);
 }
+
+#[test]
+fn tokens_are_estimated_without_asking_ollama() {
+    let bench = bench(&Map::new());
+    let path = "/v1/chat/completions/input_tokens";
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hello 你好"}]});
+    let outcome = bench
+        .send(Request::post(path).json(&body))
+        .expect_err("a reply");
+    assert_eq!((outcome.status, &outcome.sent), (200, &None));
+    assert_eq!(outcome.json(), json!({"input_tokens": 8}));
+    assert_eq!(
+        outcome.header("x-sluicegate-estimate").as_deref(),
+        Some("true")
+    );
+    let fault = refusal(bench.send(Request::post(path).json(&json!({"model": "m"}))));
+    assert_eq!(fault.param.as_deref(), Some("messages"));
+}

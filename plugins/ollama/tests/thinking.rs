@@ -17,10 +17,10 @@ fn ask(members: &Value) -> Request {
     Request::post("/v1/chat/completions").json(&request)
 }
 
-#[test]
-fn every_name_becomes_think() {
+/// Members of a request, the `think` that Ollama gets, and whether the client is not shown the thoughts.
+fn names() -> Vec<(Value, Value, bool)> {
     let nothing = Value::Null;
-    for (members, think, is_hidden) in [
+    vec![
         (json!({}), nothing.clone(), false),
         (json!({"reasoning_effort": "none"}), json!(false), false),
         (json!({"reasoning_effort": "minimal"}), json!("low"), false),
@@ -107,7 +107,12 @@ fn every_name_becomes_think() {
             json!(false),
             false,
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn every_name_becomes_think() {
+    for (members, think, is_hidden) in names() {
         let done = json!({"message": {"content": "a", "thinking": "b"}, "done": true}).to_string();
         let outcome = bench(json!({})).run(ask(&members), &Response::ndjson([done]));
         let sent = outcome.sent.as_ref().expect("sent").json();

@@ -1,12 +1,13 @@
 //! One attempt: its endpoint, and what each phase does.
 
-use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, log};
+use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, Stop, log};
 
 use crate::Vendor;
 use crate::config::{Settings, Streaming};
 use crate::request::stream_options::StreamOptions;
 use crate::request::{Body, Endpoint, media, thinking};
 use crate::response::{Ending, Identity, Object, Shown, Stream, complete};
+use crate::tokens::{self, Counter};
 use crate::{embeddings, failure, models};
 
 /// The seconds after which a client may try again if a busy or unreachable server gives no number; arbitrary.
@@ -32,6 +33,8 @@ enum Task {
     Text(Box<Text>),
     /// The model's name as JSON text.
     Embeddings(Option<String>),
+    /// Tokens that are to be counted: how the server does it.
+    Count(Option<Counter>),
     Models,
     Model(String),
 }
@@ -88,6 +91,16 @@ impl State {
             ctx.set("content-type", "application/json")?;
             return Ok(RequestPlan::Whole);
         }
+        if rest == tokens::PATH {
+            is_method(ctx, "POST")?;
+            let counter = vendor.counter();
+            if let Some(counter) = counter {
+                ctx.set_path(counter.path)?;
+                ctx.set("content-type", "application/json")?;
+            }
+            self.task = Task::Count(counter);
+            return Ok(RequestPlan::Whole);
+        }
         self.task = match rest.strip_prefix("models/") {
             Some(id) if !id.is_empty() => Task::Model(id.to_owned()),
             None if rest == "models" => Task::Models,
@@ -105,15 +118,20 @@ impl State {
     /// The request body.
     ///
     /// # Errors
-    /// 400, which names the parameter.
+    /// 400, which names the parameter; the response, if no server is asked.
     pub fn request_body(
         &mut self,
         ctx: &Context<'_>,
         body: &[u8],
         vendor: &impl Vendor,
-    ) -> Result<Option<Vec<u8>>, Fault> {
-        let Task::Asked(endpoint) = self.task else {
-            return Ok(None);
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let endpoint = match self.task {
+            Task::Asked(endpoint) => endpoint,
+            Task::Count(None) => return Err(tokens::estimate(body)?.into()),
+            Task::Count(Some(counter)) => return Ok(Some(count(body, counter, vendor)?)),
+            Task::Unknown | Task::Text(_) | Task::Embeddings(_) | Task::Models | Task::Model(_) => {
+                return Ok(None);
+            }
         };
         let mut body = Body::read(body)?;
         if let Some(messages) = body.get("messages") {
@@ -129,7 +147,7 @@ impl State {
             self.task = Task::Embeddings(model);
             return Ok(Some(body.write()));
         }
-        self.text(ctx, vendor, endpoint, body, model).map(Some)
+        Ok(Some(self.text(ctx, vendor, endpoint, body, model)?))
     }
 
     /// The request body of a chat or a completion.
@@ -203,7 +221,7 @@ impl State {
         }
         match &mut self.task {
             Task::Unknown | Task::Asked(_) => return Ok(ResponsePlan::Skip),
-            Task::Models | Task::Model(_) | Task::Embeddings(_) => {}
+            Task::Models | Task::Model(_) | Task::Embeddings(_) | Task::Count(_) => {}
             Task::Text(text) if status >= 300 && !text.may_recover(ctx) => {
                 text.response = Response::Failed;
             }
@@ -250,13 +268,15 @@ impl State {
                 Task::Asked(endpoint) => Some(*endpoint),
                 Task::Text(text) => Some(text.endpoint),
                 Task::Embeddings(_) => Some(Endpoint::Embeddings),
+                Task::Count(_) => Some(Endpoint::Chat),
             };
             let fault = failure::of_response(endpoint, self.status, body);
             return Err(with_retry_after(ctx, fault));
         }
         let length = vendor.context_length(ctx);
         Ok(match &self.task {
-            Task::Unknown | Task::Asked(_) => None,
+            Task::Unknown | Task::Asked(_) | Task::Count(None) => None,
+            Task::Count(Some(counter)) => Some(counter.response(body)?),
             Task::Models => Some(models::list(body, length)?),
             Task::Model(id) => Some(models::find(body, id, length)?),
             Task::Embeddings(model) => {
@@ -349,10 +369,26 @@ fn stream(task: &mut Task) -> Option<&mut Stream> {
             Response::Stream(stream) => Some(stream),
             Response::Pending | Response::Failed | Response::Whole => None,
         },
-        Task::Unknown | Task::Asked(_) | Task::Embeddings(_) | Task::Models | Task::Model(_) => {
-            None
-        }
+        Task::Unknown
+        | Task::Asked(_)
+        | Task::Embeddings(_)
+        | Task::Count(_)
+        | Task::Models
+        | Task::Model(_) => None,
     }
+}
+
+/// The request body for a server that counts the tokens of a chat.
+fn count(body: &[u8], counter: Counter, vendor: &impl Vendor) -> Result<Vec<u8>, Fault> {
+    let mut body = Body::read(body)?;
+    tokens::messages(&body)?;
+    if let Some(messages) = body.get("messages") {
+        media::check(messages, &vendor.settings().media)?;
+    }
+    thinking::translate(&mut body, vendor.settings().thinking)?;
+    vendor.request(Endpoint::Chat, &mut body)?;
+    counter.only(&mut body);
+    Ok(body.write())
 }
 
 /// What stands before the endpoint. A path in the target's address may be a prefix of its own, which the gateway adds.

@@ -3,6 +3,7 @@
 //! | the client asks | the server is asked |
 //! | --- | --- |
 //! | `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` | the same, behind the server's prefix |
+//! | `POST /v1/chat/completions/input_tokens` | how it counts, if it can; else the response is an estimate |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | `GET` of its list of models |
 //!
 //! All of these servers speak OpenAI's API, but none speaks it well. Here a client gets from each of them: the role once and
@@ -13,7 +14,7 @@
 //! An adapter implements [`Vendor`], and [`adapter!`] does the rest:
 //!
 //! - [`request`] changes the request, [`response`] the response, [`failure`] errors, [`models`] and [`embeddings`] what they
-//!   say; [`exchange`] combines them.
+//!   say; [`tokens`] counts; [`exchange`] combines them.
 //! - The notes `usage` and `finish` are set. If a stream is cut, by either side, `usage` counts what had arrived, with
 //!   `"partial": true`.
 
@@ -26,12 +27,14 @@ pub mod request;
 pub mod response;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod tokens;
 
 pub use response::{Habits, Logprobs, NO_LOGPROBS, Translate};
 
 use config::Settings;
 use request::{Body, Endpoint};
 use sluicegate_plugin::{Context, Fault};
+use tokens::Counter;
 
 /// The rules of a kind of model server.
 pub trait Vendor {
@@ -51,6 +54,11 @@ pub trait Vendor {
     /// Whether the server would refuse this request, or serve it badly, if it were asked for a stream. The response to a client
     /// that wants a stream is then made of one object.
     fn is_only_whole(&self, body: &Body<'_>) -> bool;
+
+    /// How it counts the tokens of a chat; `None` if it does not.
+    fn counter(&self) -> Option<Counter> {
+        None
+    }
 
     /// The length of its models' context in tokens, if the server tells it elsewhere than in its list of models.
     fn context_length(&self, ctx: &Context<'_>) -> Option<u64> {
@@ -78,7 +86,7 @@ macro_rules! adapter {
                 ctx: &::sluicegate_plugin::Context<'_>,
                 body: Vec<u8>,
             ) -> Result<Option<Vec<u8>>, ::sluicegate_plugin::Stop> {
-                Ok(state.request_body(ctx, &body, self)?)
+                state.request_body(ctx, &body, self)
             }
         }
 

@@ -51,3 +51,16 @@ fn a_configuration_that_cannot_be_is_refused() {
         assert!(error.contains(part), "{error}");
     }
 }
+
+#[test]
+fn tokens_are_estimated_without_asking_the_server() {
+    let bench = Bench::<Openai>::load(json!({})).expect("loads");
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hello"}]});
+    let request = Request::post("/v1/chat/completions/input_tokens").json(&body);
+    let outcome = bench.send(request).expect_err("a reply");
+    assert_eq!(outcome.json(), json!({"input_tokens": 6}));
+    assert_eq!(
+        outcome.header("x-sluicegate-estimate").as_deref(),
+        Some("true")
+    );
+}

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `POST /v1/chat/completions` | the same; with a `template` in the configuration, `POST /generate_stream` or `/generate` |
 //! | `POST /v1/completions` | the same |
+//! | `POST /v1/chat/completions/input_tokens` | `POST /chat_tokenize`, if it has a chat template |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | `GET /v1/models` |
 //!
 //! Responses, errors and thoughts are those of every such server, see [`sluicegate_openai_api`]. Of TGI alone are requests in a
@@ -14,10 +15,12 @@
 //! TGI 3.3 source, `router/src/lib.rs`, `router/src/server.rs`, `router/src/validation.rs`; and its behaviour.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
 use sluicegate_openai_api::exchange::State;
 use sluicegate_openai_api::request::thinking::Dialect;
 use sluicegate_openai_api::request::{Body, Endpoint, unsupported};
+use sluicegate_openai_api::tokens::Counter;
 use sluicegate_openai_api::{Habits, Translate, Vendor, adapter};
 use sluicegate_plugin::{Context, Fault, Manifest, Plugin};
 
@@ -130,6 +133,19 @@ impl Vendor for Tgi {
         }
         request::hide_links(body);
         Ok(habits)
+    }
+
+    fn counter(&self) -> Option<Counter> {
+        // A model without a chat template cannot count a chat.
+        self.template.is_none().then_some(Counter {
+            path: "/chat_tokenize",
+            members: &["model", "messages", "tools", "tool_choice", "tool_prompt"],
+            member: "tokenize_response",
+            count: |raw| {
+                let tokens: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+                Some(tokens.len() as u64)
+            },
+        })
     }
 
     fn is_only_whole(&self, body: &Body<'_>) -> bool {

@@ -12,6 +12,7 @@ use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
 use sluicegate_openai_api::exchange::State;
 use sluicegate_openai_api::request::thinking::Dialect;
 use sluicegate_openai_api::request::{Body, Endpoint};
+use sluicegate_openai_api::tokens::Counter;
 use sluicegate_openai_api::{Habits, Vendor, adapter};
 use sluicegate_plugin::{Fault, Manifest, Plugin, log};
 
@@ -115,6 +116,21 @@ impl Vendor for Vllm {
             Endpoint::Embeddings => {}
         }
         Ok(Habits::default())
+    }
+
+    fn counter(&self) -> Option<Counter> {
+        Some(Counter {
+            path: "/tokenize",
+            members: &[
+                "model",
+                "messages",
+                "tools",
+                "chat_template",
+                "chat_template_kwargs",
+            ],
+            member: "count",
+            count: |raw| raw.get().parse().ok(),
+        })
     }
 
     fn is_only_whole(&self, body: &Body<'_>) -> bool {

@@ -1,4 +1,4 @@
-//! What Ollama offers beside chats, through OpenAI's API: completions of a prompt, embeddings, forced calls.
+//! What Ollama offers beside chats, through OpenAI's API: completions of a prompt, embeddings, forced calls, thoughts in the content.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -204,5 +204,24 @@ async fn a_forced_call_is_the_form_of_ollamas_text_and_comes_back_as_a_call() {
         })
         .collect();
     assert_eq!(pieces, "{\"city\": \"Oslo\"}");
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn thoughts_that_ollama_leaves_in_the_content_are_split_off() {
+    let texts = ["<th", "ink>\nHm.", "\n</", "think>", "\n\n", "Yes"];
+    let upstream = Upstream::always(Script::ndjson(&ollama::stream(&texts))).await;
+    let gateway = gateway(&upstream, "reasoning-field = \"both\"").await;
+    let asked = with(question(), "enable_thinking", json!(true));
+    let choice = gateway.client().chat(&asked).await.json()["choices"][0].clone();
+    let message = &choice["message"];
+    for name in ["reasoning", "reasoning_content"] {
+        assert_eq!(message[name], "Hm.\n");
+    }
+    assert_eq!(message["content"], "Yes");
+    assert_eq!(upstream.next_request().await.json()["think"], true);
+    let asked = with(asked, "stream", json!(true));
+    let chat = gateway.client().chat(&asked).await.streamed_chat();
+    assert_eq!((chat.content.as_str(), chat.done), ("Yes", true));
     gateway.shutdown().await;
 }

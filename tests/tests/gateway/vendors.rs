@@ -226,3 +226,43 @@ async fn a_text_in_place_of_a_call_is_a_response_though_tgi_calls_it_an_error() 
     }
     gateway.shutdown().await;
 }
+
+#[tokio::test]
+async fn tokens_are_counted_by_the_server_or_estimated() {
+    let path = "/v1/chat/completions/input_tokens";
+    let counted = json!({"count": 9, "tokenize_response": [{"id": 1}, {"id": 2}]});
+    let asked = with(question(), "tools", weather());
+    for (adapter, target, expected) in [
+        ("vllm", Some("/tokenize"), Some(9)),
+        ("tgi", Some("/chat_tokenize"), Some(2)),
+        ("openai", None, None),
+        ("ollama", None, None),
+    ] {
+        let upstream = Upstream::always(Script::json(200, &counted)).await;
+        let gateway = Setup::before(&upstream)
+            .stages("", "")
+            .adapter(adapter)
+            .route("/v1/*", r#"["auth", "aggregate"]"#, "")
+            .start()
+            .await;
+        let response = gateway.client().post(path, &asked).await;
+        assert_eq!(response.status, 200, "{adapter}: {}", response.text());
+        let tokens = response.json()["input_tokens"].as_u64().expect("a number");
+        let estimated = response.header("x-sluicegate-estimate");
+        match target {
+            Some(target) => {
+                assert_eq!((Some(tokens), estimated), (expected, ""), "{adapter}");
+                let sent = upstream.next_request().await;
+                assert_eq!(sent.target, target);
+                let sent = sent.json();
+                assert_eq!(sent["messages"], asked["messages"]);
+                assert!(sent["tools"].is_array() && sent.get("stream").is_none());
+            }
+            None => {
+                assert!(tokens > 20 && estimated == "true", "{adapter}: {tokens}");
+                assert!(upstream.requests().is_empty(), "{adapter}");
+            }
+        }
+        gateway.shutdown().await;
+    }
+}
