@@ -1,6 +1,7 @@
 //! Server-sent events of a generation, at its pace.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -63,11 +64,13 @@ impl Close {
 
 type Events = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Error>> + Send>>;
 
-/// A stream whose head is sent at once, as vLLM and TGI do even while a request waits for others.
+/// A stream whose head is sent at once, as vLLM and TGI do even while a request waits for others. `keep_alive` is the time
+/// between comments while it is silent for ever.
 pub(super) fn stream_of(
     events: impl Iterator<Item = Event> + Send + 'static,
     pace: Pace,
     close: Close,
+    keep_alive: Option<Duration>,
 ) -> Body {
     struct Run<I> {
         events: I,
@@ -95,7 +98,13 @@ pub(super) fn stream_of(
                 tokio::task::yield_now().await;
                 Some((Err(Error::Reset), None))
             }
-            (None, Close::Stall) => std::future::pending().await,
+            (None, Close::Stall) => match keep_alive {
+                Some(time) => {
+                    tokio::time::sleep(time).await;
+                    Some((Ok(Frame::data(":\n\n".into())), Some(run)))
+                }
+                None => std::future::pending().await,
+            },
         }
     });
     let frames: Events = Box::pin(frames);

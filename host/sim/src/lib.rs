@@ -56,6 +56,7 @@ mod sample;
 #[cfg(test)]
 mod testing;
 mod text;
+mod tgi;
 mod tools;
 mod vector;
 mod vllm;
@@ -94,6 +95,8 @@ pub enum Vendor {
     Ollama,
     /// vLLM, by OpenAI's API.
     Vllm,
+    /// TGI, by its own API and the one that is like OpenAI's.
+    Tgi,
 }
 
 impl Vendor {
@@ -124,6 +127,7 @@ impl Vendor {
         let server = match self {
             Self::Ollama => return serve(listener, pace).await,
             Self::Vllm => Server::Vllm(vllm::Server::new(pace, key)),
+            Self::Tgi => Server::Tgi(tgi::Server::new(pace, key)),
         };
         run(listener, server).await;
         Ok(())
@@ -142,6 +146,7 @@ pub struct Quirks {
 enum Server {
     Ollama(ollama::http::Server),
     Vllm(vllm::Server),
+    Tgi(tgi::Server),
 }
 
 impl Server {
@@ -153,6 +158,7 @@ impl Server {
         let reply = match self {
             Self::Ollama(server) => ollama::http::respond(server, request).await,
             Self::Vllm(server) => server.respond(request).await,
+            Self::Tgi(server) => server.respond(request).await,
         };
         let id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("");
         let status = reply.as_ref().map_or(0, |reply| reply.status().as_u16());

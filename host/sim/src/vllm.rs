@@ -166,7 +166,7 @@ impl Server {
         let ending = answer.ending();
         if streams {
             let close = Close::of(ending);
-            let body = events::stream_of(answer.events(), pace, close);
+            let body = events::stream_of(answer.events(), pace, close, None);
             return Ok(events::ok(EVENTS, body));
         }
         if ending == answer::Ending::ErrorLine {
@@ -197,7 +197,7 @@ impl Server {
         let ending = answer.ending();
         if streams {
             let close = Close::of(ending);
-            let body = events::stream_of(answer.events(), pace, close);
+            let body = events::stream_of(answer.events(), pace, close, None);
             return Ok(events::ok(EVENTS, body));
         }
         if ending == answer::Ending::ErrorLine {
