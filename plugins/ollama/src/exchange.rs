@@ -1,6 +1,7 @@
 //! One attempt: its endpoint, and what each phase does.
 
 use sluicegate_openai_api::embeddings as of_openai;
+use sluicegate_openai_api::failure::http::with_retry_after;
 use sluicegate_openai_api::request::Endpoint;
 use sluicegate_openai_api::response::{Identity, Object};
 use sluicegate_openai_api::tokens;
@@ -10,9 +11,6 @@ use crate::config::Settings;
 use crate::request;
 use crate::response::{Ending, Shown, Stream, complete};
 use crate::{embeddings, failure, models};
-
-/// The seconds after which a client may try again if a busy or unreachable server gives no number; arbitrary.
-const RETRY_AFTER: &str = "2";
 
 /// The state of an attempt.
 #[derive(Debug, Default)]
@@ -339,20 +337,6 @@ fn is_json(ctx: &Context<'_>) -> bool {
     ]
     .iter()
     .any(|known| kind.eq_ignore_ascii_case(known))
-}
-
-/// The fault, with the server's `retry-after` if a retry may help.
-fn with_retry_after(ctx: &Context<'_>, fault: Fault) -> Fault {
-    let hint = ctx.get("retry-after");
-    let after = match fault.status {
-        503 => Some(hint.unwrap_or_else(|| RETRY_AFTER.into())),
-        413 | 429 => hint,
-        _ => None,
-    };
-    match after {
-        Some(after) => fault.field("retry-after", after),
-        None => fault,
-    }
 }
 
 fn note(ctx: &Context<'_>, ending: &Ending) -> Result<(), Fault> {

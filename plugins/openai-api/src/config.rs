@@ -40,6 +40,36 @@ impl ReasoningField {
     }
 }
 
+/// The keys that all these adapters have.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Common {
+    stream: Streaming,
+    reasoning_field: ReasoningField,
+    think_tags: Option<bool>,
+    media_hosts: Option<Vec<String>>,
+}
+
+impl Common {
+    /// The settings made from them; `media` is from where media are fetched if the configuration does not say. What an adapter
+    /// decides itself is as most do.
+    ///
+    /// # Errors
+    /// For what is not the name of a host.
+    pub fn settings(self, media: Hosts) -> Result<Settings, String> {
+        Ok(Settings {
+            streaming: self.stream,
+            reasoning_field: self.reasoning_field,
+            think_tags: self.think_tags.unwrap_or(true),
+            thinking: Dialect::AsSent,
+            media: self.media_hosts.map_or(Ok(media), hosts)?,
+            prefix: "/v1".to_owned(),
+            base_is_prefix: false,
+            hidden: &[],
+        })
+    }
+}
+
 /// What an adapter's configuration and its vendor decide.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -65,7 +95,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// For what is not the name of a host.
-pub fn hosts(list: Vec<String>) -> Result<Hosts, String> {
+fn hosts(list: Vec<String>) -> Result<Hosts, String> {
     if list == ["*"] {
         return Ok(Hosts::All);
     }

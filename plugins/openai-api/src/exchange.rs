@@ -4,14 +4,12 @@ use sluicegate_plugin::{Context, Event, Fault, RequestPlan, ResponsePlan, Stop, 
 
 use crate::Vendor;
 use crate::config::{Settings, Streaming};
+use crate::failure::http::with_retry_after;
 use crate::request::stream_options::StreamOptions;
 use crate::request::{Body, Endpoint, media, thinking};
 use crate::response::{Ending, Identity, Object, Shown, Stream, complete};
 use crate::tokens::{self, Counter};
 use crate::{embeddings, failure, models};
-
-/// The seconds after which a client may try again if a busy or unreachable server gives no number; arbitrary.
-const RETRY_AFTER: &str = "2";
 
 /// The state of an attempt.
 #[derive(Debug, Default)]
@@ -432,20 +430,6 @@ fn form(ctx: &Context<'_>) -> Result<Form, Fault> {
         Ok(Form::Json)
     } else {
         Err(failure::nonsense())
-    }
-}
-
-/// The fault, with the server's `retry-after` if a retry may help.
-fn with_retry_after(ctx: &Context<'_>, fault: Fault) -> Fault {
-    let hint = ctx.get("retry-after");
-    let after = match fault.status {
-        503 => Some(hint.unwrap_or_else(|| RETRY_AFTER.into())),
-        413 | 429 => hint,
-        _ => None,
-    };
-    match after {
-        Some(after) => fault.field("retry-after", after),
-        None => fault,
     }
 }
 

@@ -5,30 +5,23 @@
 //! status. The response may also come from a proxy before the server, with a page or JSON of its own. In that case only the
 //! status decides.
 
-use std::borrow::Cow;
+use sluicegate_plugin::Fault;
 
-use sluicegate_plugin::{Fault, log, without_internals};
-
+pub mod http;
 mod said;
 mod shape;
 
+pub use http::truncated;
+
+use http::{clipped, unavailable};
 use said::Said;
 
 use crate::request::Endpoint;
 
-/// The code for a refusal of the gateway's own key.
-const UNAUTHORIZED: &str = "upstream_unauthorized";
-
-/// A longer text is a page or a dump, not a message for a person.
-const MESSAGE_BYTES: usize = 1000;
-
 /// A response with a status of 300 or more.
 pub fn of_response(endpoint: Option<Endpoint>, status: u16, body: &[u8]) -> Fault {
     if status < 400 {
-        return Fault::upstream(
-            "upstream_configuration",
-            "The model server responded with a redirect. Check the upstream's address in the gateway's configuration.",
-        );
+        return http::redirected();
     }
     mapped(
         endpoint,
@@ -51,14 +44,6 @@ pub fn nonsense() -> Fault {
     )
 }
 
-/// A response that ended too early.
-pub fn truncated() -> Fault {
-    Fault::upstream(
-        "upstream_truncated",
-        "The model server ended its response before it was complete.",
-    )
-}
-
 /// A server that gave the response up; another one may do better.
 pub fn gave_up() -> Fault {
     unavailable("The model server stopped before its response was complete.")
@@ -66,30 +51,18 @@ pub fn gave_up() -> Fault {
 
 /// An error without a word about its cause.
 pub fn unexplained() -> Fault {
-    Fault::upstream(
-        "upstream_error",
-        "The model server failed, and did not say why.",
-    )
-}
-
-fn unavailable(message: &str) -> Fault {
-    Fault::new(503, "upstream_unavailable", message)
+    http::failed("")
 }
 
 fn mapped(endpoint: Option<Endpoint>, status: u16, said: Said) -> Fault {
-    // It is about the gateway's key, not the client's: a 401 would mislead the client.
     if matches!(status, 401..=403 | 407) {
-        return Fault::upstream(
-            UNAUTHORIZED,
-            "The model server, or a proxy before it, does not accept the gateway's own key. Check `key` of the upstream in \
-             the gateway's configuration.",
-        );
+        return http::unauthorized();
     }
     if let Some(fault) = shape::fault(endpoint, status, &said) {
         return fault;
     }
     let text = clipped(&said.text);
-    let fault = by_status(endpoint, status, &said, text);
+    let fault = by_status(endpoint, status, &said, &text);
     let fault = match said.code {
         Some(code) if (400..500).contains(&status) && fault.status < 500 => fault.code(code),
         Some(_) | None => fault,
@@ -100,9 +73,8 @@ fn mapped(endpoint: Option<Endpoint>, status: u16, said: Said) -> Fault {
     }
 }
 
-fn by_status(endpoint: Option<Endpoint>, status: u16, said: &Said, text: String) -> Fault {
-    let is_silent = text.is_empty();
-    let or = |default: &str| if is_silent { default.to_owned() } else { text };
+fn by_status(endpoint: Option<Endpoint>, status: u16, said: &Said, text: &str) -> Fault {
+    let or = |default: &'static str| if text.is_empty() { default } else { text };
     match status {
         404 if said.is_own && said.is_about_a_model() => {
             Fault::not_found("model_not_found", or("The model does not exist.")).param("model")
@@ -117,29 +89,13 @@ fn by_status(endpoint: Option<Endpoint>, status: u16, said: &Said, text: String)
                  configuration, and the adapter's `prefix` if it has one.",
             ),
         },
-        413 => Fault::new(
-            413,
-            "body_too_large",
-            or("The request is larger than the model server, or a proxy before it, accepts."),
-        ),
-        429 => Fault::new(
-            429,
-            "rate_limit_exceeded",
-            or("The model server, or a proxy before it, has too many requests."),
-        ),
+        413 => http::too_large(text),
+        429 => http::too_many(text),
         503 if said.is_own => Fault::new(503, "upstream_busy", or("The model server is busy.")),
-        // Cloudflare uses 520 to 530 for a server that it cannot reach.
-        408 | 424 | 502..=504 | 520..=530 => {
-            unavailable("A proxy before the model server cannot reach it at the moment.")
-        }
-        400..=499 => Fault::bad_request(or(
-            "The model server, or a proxy before it, does not accept this request.",
-        ))
-        .code(said.kind_of_mistake()),
-        _ => Fault::upstream(
-            "upstream_error",
-            or("The model server failed, and did not say why."),
-        ),
+        424 => http::unreachable(),
+        _ if http::is_unreachable(status) => http::unreachable(),
+        400..=499 => http::refused(text).code(said.kind_of_mistake()),
+        _ => http::failed(text),
     }
 }
 
@@ -156,18 +112,4 @@ fn unsupported(endpoint: Endpoint, by_model: bool) -> Fault {
     Fault::bad_request(format!("{who} does not offer {what}."))
         .code("unsupported_value")
         .param("model")
-}
-
-/// Makes a text for the client, who is not the operator.
-fn clipped(text: &str) -> String {
-    let text = text[..text.floor_char_boundary(MESSAGE_BYTES)].trim();
-    match without_internals(text) {
-        Cow::Borrowed(text) => text.to_owned(),
-        Cow::Owned(without) => {
-            log::warn("the client gets a shortened message of the model server")
-                .field("said", text)
-                .write();
-            without
-        }
-    }
 }

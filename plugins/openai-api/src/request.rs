@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind, Members};
@@ -74,19 +73,7 @@ impl<'a> Body<'a> {
     /// # Errors
     /// 400 `invalid_json`, which says what is wrong and where.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
-        if bytes.trim_ascii().is_empty() {
-            return Err(invalid_json(
-                "The request has no body; a JSON object is expected.",
-            ));
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let at = error.valid_up_to();
-            invalid_json(format!(
-                "The request body is not UTF-8: byte {at} is not text."
-            ))
-        })?;
-        // Some tools put a byte order mark before JSON.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text_of(bytes)?;
         let Members(members) = serde_json::from_str(text).map_err(|error| explain(text, &error))?;
         if members.len() > MOST_MEMBERS {
             let most = format!("The request body has more than {MOST_MEMBERS} members.");
@@ -189,14 +176,36 @@ impl<'a> Body<'a> {
     }
 }
 
-fn explain(text: &str, error: &serde_json::Error) -> Fault {
-    match (error.classify(), serde_json::from_str::<&RawValue>(text)) {
-        (Category::Data, Ok(raw)) => {
+/// The JSON text of a body.
+///
+/// # Errors
+/// 400 `invalid_json` if it is empty, or not UTF-8.
+pub fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(invalid_json(
+            "The request has no body; a JSON object is expected.",
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        invalid_json(format!(
+            "The request body is not UTF-8: byte {at} is not text."
+        ))
+    })?;
+    // Some tools put a byte order mark before JSON.
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The fault of a body that could not be read: 400 `invalid_json`, which says what is wrong and where.
+pub fn explain(text: &str, error: &serde_json::Error) -> Fault {
+    match serde_json::from_str::<&RawValue>(text) {
+        Err(_) => invalid_json(format!("The request body is not JSON: {error}.")),
+        Ok(raw) if Kind::of(raw) == Kind::Object => {
+            invalid_json(format!("The request body cannot be read: {error}."))
+        }
+        Ok(raw) => {
             let kind = Kind::of(raw).with_article();
             invalid_json(format!("The request body must be an object, not {kind}."))
-        }
-        (Category::Data | Category::Syntax | Category::Eof | Category::Io, _) => {
-            invalid_json(format!("The request body is not JSON: {error}."))
         }
     }
 }

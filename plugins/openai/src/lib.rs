@@ -4,7 +4,7 @@
 //! This file has its configuration; what it does is in [`sluicegate_openai_api`].
 
 use serde::Deserialize;
-use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
+use sluicegate_openai_api::config::{Common, Settings};
 use sluicegate_openai_api::exchange::State;
 use sluicegate_openai_api::request::Body;
 use sluicegate_openai_api::request::media::Hosts;
@@ -17,22 +17,17 @@ use sluicegate_plugin::{Manifest, Plugin};
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     prefix: String,
-    stream: Streaming,
-    reasoning_field: ReasoningField,
-    think_tags: bool,
     thinking: Thinking,
-    media_hosts: Option<Vec<String>>,
+    #[serde(flatten)]
+    common: Common,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             prefix: "/v1".to_owned(),
-            stream: Streaming::Always,
-            reasoning_field: ReasoningField::Reasoning,
-            think_tags: true,
             thinking: Thinking::AsSent,
-            media_hosts: None,
+            common: Common::default(),
         }
     }
 }
@@ -80,18 +75,14 @@ impl Plugin for Openai {
             );
         }
         Ok(Self(Settings {
-            streaming: config.stream,
-            reasoning_field: config.reasoning_field,
-            think_tags: config.think_tags,
             thinking: match config.thinking {
                 Thinking::AsSent => Dialect::AsSent,
                 Thinking::ReasoningEffort => Dialect::Effort,
                 Thinking::ChatTemplate => Dialect::Template,
             },
-            media: config.media_hosts.map_or(Ok(Hosts::All), hosts)?,
             prefix,
             base_is_prefix: true,
-            hidden: &[],
+            ..config.common.settings(Hosts::All)?
         }))
     }
 }

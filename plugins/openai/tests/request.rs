@@ -64,3 +64,17 @@ fn tokens_are_estimated_without_asking_the_server() {
         Some("true")
     );
 }
+
+#[test]
+fn the_keys_of_all_adapters_and_no_others_are_known() {
+    let keys = json!({"stream": "as-client", "reasoning-field": "both", "think-tags": false, "media-hosts": ["a.test"]});
+    assert!(Bench::<Openai>::load(keys).is_ok());
+    for (wrong, part) in [
+        (json!({"streem": "always"}), "streem"),
+        (json!({"stream": "sometimes"}), "sometimes"),
+        (json!({"media-hosts": ["http://a.test/"]}), "media-hosts"),
+    ] {
+        let error = Bench::<Openai>::load(wrong).expect_err("refused");
+        assert!(error.contains(part), "{error}");
+    }
+}

@@ -16,8 +16,9 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
+use sluicegate_openai_api::config::{Common, Settings, Streaming};
 use sluicegate_openai_api::exchange::State;
+use sluicegate_openai_api::request::media::Hosts;
 use sluicegate_openai_api::request::thinking::Dialect;
 use sluicegate_openai_api::request::{Body, Endpoint, unsupported};
 use sluicegate_openai_api::tokens::Counter;
@@ -34,10 +35,8 @@ use native::Template;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    stream: Streaming,
-    reasoning_field: ReasoningField,
-    think_tags: Option<bool>,
-    media_hosts: Vec<String>,
+    #[serde(flatten)]
+    common: Common,
     lora_adapters: Vec<String>,
     template: Option<Template>,
 }
@@ -74,15 +73,10 @@ impl Plugin for Tgi {
         }
         Ok(Self {
             settings: Settings {
-                streaming: config.stream,
-                reasoning_field: config.reasoning_field,
-                think_tags: config.think_tags.unwrap_or(true),
                 // TGI has no say in how much a model thinks.
                 thinking: Dialect::AsSent,
-                media: hosts(config.media_hosts)?,
-                prefix: "/v1".to_owned(),
-                base_is_prefix: false,
                 hidden: &["system_fingerprint"],
+                ..config.common.settings(Hosts::Listed(Vec::new()))?
             },
             lora_adapters: config.lora_adapters,
             template: config.template,

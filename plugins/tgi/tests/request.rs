@@ -16,3 +16,17 @@ fn a_template_has_a_place_for_every_text() {
     let error = Bench::<Tgi>::load(json!({"template": template})).expect_err("refused");
     assert!(error.contains("template.assistant"), "{error}");
 }
+
+#[test]
+fn the_keys_of_all_adapters_and_no_others_are_known() {
+    let keys = json!({"stream": "as-client", "reasoning-field": "both", "think-tags": false, "media-hosts": ["a.test"]});
+    assert!(Bench::<Tgi>::load(keys).is_ok());
+    for (wrong, part) in [
+        (json!({"streem": "always"}), "streem"),
+        (json!({"stream": "sometimes"}), "sometimes"),
+        (json!({"media-hosts": ["http://a.test/"]}), "media-hosts"),
+    ] {
+        let error = Bench::<Tgi>::load(wrong).expect_err("refused");
+        assert!(error.contains(part), "{error}");
+    }
+}

@@ -8,8 +8,9 @@
 //! vLLM 0.32 source, `vllm/entrypoints/openai/chat_completion/protocol.py`, `completion/protocol.py`; and its behaviour.
 
 use serde::Deserialize;
-use sluicegate_openai_api::config::{ReasoningField, Settings, Streaming, hosts};
+use sluicegate_openai_api::config::{Common, Settings};
 use sluicegate_openai_api::exchange::State;
+use sluicegate_openai_api::request::media::Hosts;
 use sluicegate_openai_api::request::thinking::Dialect;
 use sluicegate_openai_api::request::{Body, Endpoint};
 use sluicegate_openai_api::tokens::Counter;
@@ -22,10 +23,8 @@ pub mod request;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    stream: Streaming,
-    reasoning_field: ReasoningField,
-    think_tags: Option<bool>,
-    media_hosts: Vec<String>,
+    #[serde(flatten)]
+    common: Common,
     allow: Vec<String>,
 }
 
@@ -80,14 +79,9 @@ impl Plugin for Vllm {
         };
         Ok(Self {
             settings: Settings {
-                streaming: config.stream,
-                reasoning_field: config.reasoning_field,
-                think_tags: config.think_tags.unwrap_or(true),
                 thinking: Dialect::Template,
-                media: hosts(config.media_hosts)?,
-                prefix: "/v1".to_owned(),
-                base_is_prefix: false,
                 hidden,
+                ..config.common.settings(Hosts::Listed(Vec::new()))?
             },
             guarded,
         })

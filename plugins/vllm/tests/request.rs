@@ -33,3 +33,17 @@ fn only_names_of_guarded_parameters_can_be_allowed() {
         "{error}"
     );
 }
+
+#[test]
+fn the_keys_of_all_adapters_and_no_others_are_known() {
+    let keys = json!({"stream": "as-client", "reasoning-field": "both", "think-tags": false, "media-hosts": ["a.test"]});
+    assert!(Bench::<Vllm>::load(keys).is_ok());
+    for (wrong, part) in [
+        (json!({"streem": "always"}), "streem"),
+        (json!({"stream": "sometimes"}), "sometimes"),
+        (json!({"media-hosts": ["http://a.test/"]}), "media-hosts"),
+    ] {
+        let error = Bench::<Vllm>::load(wrong).expect_err("refused");
+        assert!(error.contains(part), "{error}");
+    }
+}

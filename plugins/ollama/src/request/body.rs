@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
+use sluicegate_openai_api::request;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{Kind, Members, Text};
 
@@ -111,44 +111,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnObject<'a> {
 /// # Errors
 /// 400 that says whether the body is empty, not UTF-8, not JSON, or of the wrong shape, and where.
 pub(super) fn read(bytes: &[u8]) -> Result<Body<'_>, Fault> {
-    if bytes.trim_ascii().is_empty() {
-        return Err(invalid_json(
-            "The request has no body; a JSON object is expected.",
-        ));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        invalid_json(format!(
-            "The request body is not UTF-8: byte {at} is not text."
-        ))
-    })?;
-    // Some tools put a byte order mark before JSON.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut body: Body<'_> = serde_json::from_str(text).map_err(|error| explain(text, &error))?;
+    let text = request::text_of(bytes)?;
+    let mut body: Body<'_> = serde_json::from_str(text)
+        .map_err(|error| misshapen(text).unwrap_or_else(|| request::explain(text, &error)))?;
     body.length = text.len();
     Ok(body)
 }
 
-/// The fault of a body that could not be read.
-fn explain(text: &str, error: &serde_json::Error) -> Fault {
-    match error.classify() {
-        Category::Syntax | Category::Eof | Category::Io => {
-            invalid_json(format!("The request body is not JSON: {error}."))
-        }
-        Category::Data => misshapen(text)
-            .unwrap_or_else(|| invalid_json(format!("The request body cannot be read: {error}."))),
-    }
-}
-
-/// Checks the expected shapes: an object, `messages` an array, each message an object.
+/// Checks the shape of the messages: an array of objects. `None` if nothing is wrong with it.
 fn misshapen(text: &str) -> Option<Fault> {
-    let whole: &RawValue = serde_json::from_str(text).ok()?;
-    if Kind::of(whole) != Kind::Object {
-        let kind = Kind::of(whole).with_article();
-        return Some(invalid_json(format!(
-            "The request body must be an object, not {kind}."
-        )));
-    }
     let Members(members) = serde_json::from_str(text).ok()?;
     let (_, messages) = members
         .into_iter()
@@ -170,8 +141,4 @@ fn misshapen(text: &str) -> Option<Fault> {
         "an object",
         messages[at],
     ))
-}
-
-fn invalid_json(message: impl Into<String>) -> Fault {
-    Fault::bad_request(message).code("invalid_json")
 }
