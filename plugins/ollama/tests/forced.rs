@@ -149,6 +149,28 @@ fn references_go_on_pointing_to_their_schema() {
 }
 
 #[test]
+fn a_schema_of_any_depth_is_moved_or_refused() {
+    let deep = |layers: usize| {
+        let (open, close) = ("{\"not\":".repeat(layers), "}".repeat(layers));
+        let schema = format!("{open}{{\"$ref\":\"#\"}}{close}");
+        let tool = format!(
+            "{{\"type\":\"function\",\"function\":{{\"name\":\"f\",\"parameters\":{schema}}}}}"
+        );
+        let body = format!(
+            "{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],\"tools\":[{tool},{tool}],\"tool_choice\":\"required\"}}"
+        );
+        bench(json!({})).send(Request::post("/v1/chat/completions").body(body))
+    };
+    let sent = deep(98).expect("sent");
+    let text = String::from_utf8(sent.body).expect("text");
+    assert!(text.contains("{\"$ref\":\"#/$defs/0\"}") && text.contains("{\"$ref\":\"#/$defs/1\"}"));
+    for layers in [100, 100_000] {
+        let fault = deep(layers).expect_err("refused").fault.expect("a fault");
+        assert_eq!((fault.status, fault.param.as_deref()), (400, Some("tools")));
+    }
+}
+
+#[test]
 fn tools_that_may_be_called_are_only_offered() {
     let tools = [tool("f", &city()), tool("g", &city())];
     let allowed =

@@ -167,7 +167,7 @@ impl<'a> Tools<'a> {
             }
         };
         if is_forced {
-            return Ok(Self::Forced(Forced::of(&tools)));
+            return Forced::of(&tools).map(Self::Forced);
         }
         let raw: Vec<&str> = tools.iter().map(|tool| tool.raw.get()).collect();
         Ok(Self::Offered(format!("[{}]", raw.join(",")).into()))

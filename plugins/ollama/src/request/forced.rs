@@ -9,12 +9,16 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind, Members};
 
 use super::tools::Tool;
 
 /// The schema of a function without parameters.
 const NOTHING: &str = "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}";
+
+/// The most layers of a schema with references. Arbitrary; written by hand or made of types, few have ten.
+const LAYERS: u8 = 100;
 
 /// How a forced call is asked for.
 #[derive(Debug)]
@@ -29,8 +33,11 @@ pub(super) struct Forced {
 
 impl Forced {
     /// A call of one of these tools; there is at least one.
-    pub(super) fn of(tools: &[Tool<'_>]) -> Self {
-        match tools {
+    ///
+    /// # Errors
+    /// 400 for a schema with references that has too many layers.
+    pub(super) fn of(tools: &[Tool<'_>]) -> Result<Self, Fault> {
+        Ok(match tools {
             [tool] => Self {
                 format: tool.parameters().into(),
                 instruction: format!(
@@ -41,11 +48,11 @@ impl Forced {
                 only: Some(tool.name.get().to_owned()),
             },
             [..] => Self {
-                format: choice(tools),
+                format: choice(tools)?,
                 instruction: instruction(tools),
                 only: None,
             },
-        }
+        })
     }
 }
 
@@ -72,7 +79,7 @@ impl<'a> Tool<'a> {
 }
 
 /// The schema of a choice.
-fn choice(tools: &[Tool<'_>]) -> String {
+fn choice(tools: &[Tool<'_>]) -> Result<String, Fault> {
     let (mut defined, mut options) = (String::new(), String::new());
     for (at, tool) in tools.iter().enumerate() {
         let schema = tool.parameters();
@@ -82,7 +89,7 @@ fn choice(tools: &[Tool<'_>]) -> String {
             let place = format!("#/$defs/{at}");
             defined.push_str(if defined.is_empty() { "" } else { "," });
             defined.push_str(&format!("\"{at}\":"));
-            write_moved(&mut defined, schema, &place);
+            write_moved(&mut defined, schema, &place, LAYERS)?;
             parameters = Cow::Owned(format!("{{\"$ref\":\"{place}\"}}"));
         }
         options.push_str(if options.is_empty() { "" } else { "," });
@@ -92,15 +99,19 @@ fn choice(tools: &[Tool<'_>]) -> String {
             tool.name
         ));
     }
-    if defined.is_empty() {
+    Ok(if defined.is_empty() {
         format!("{{\"anyOf\":[{options}]}}")
     } else {
         format!("{{\"$defs\":{{{defined}}},\"anyOf\":[{options}]}}")
-    }
+    })
 }
 
-/// Appends a schema whose references count from `place` instead of the root. Layers are as many as the parser takes.
-fn write_moved(out: &mut String, schema: &str, place: &str) {
+/// Appends a schema whose references count from `place` instead of the root.
+fn write_moved(out: &mut String, schema: &str, place: &str, layers: u8) -> Result<(), Fault> {
+    let Some(layers) = layers.checked_sub(1) else {
+        let message = format!("The schema of a tool has more than {LAYERS} layers.");
+        return Err(Fault::bad_request(message).param("tools"));
+    };
     match serde_json::from_str::<&RawValue>(schema).map(Kind::of) {
         Ok(Kind::Object) => {
             let Members(members) = serde_json::from_str(schema).unwrap_or_default();
@@ -115,7 +126,7 @@ fn write_moved(out: &mut String, schema: &str, place: &str) {
                     Some(target) if target.starts_with('#') => {
                         json::push_str(out, &[place, &target[1..]].concat());
                     }
-                    Some(_) | None => write_moved(out, raw.get(), place),
+                    Some(_) | None => write_moved(out, raw.get(), place, layers)?,
                 }
             }
             out.push('}');
@@ -127,10 +138,11 @@ fn write_moved(out: &mut String, schema: &str, place: &str) {
                 if at > 0 {
                     out.push(',');
                 }
-                write_moved(out, raw.get(), place);
+                write_moved(out, raw.get(), place, layers)?;
             }
             out.push(']');
         }
         Ok(Kind::Null | Kind::Bool | Kind::Number | Kind::String) | Err(_) => out.push_str(schema),
     }
+    Ok(())
 }
