@@ -34,8 +34,27 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::start`].
     pub async fn start_on(configuration: &str, loader: &Loader) -> anyhow::Result<Self> {
+        Self::start_with(configuration, &|_| None, loader).await
+    }
+
+    /// As [`Gateway::start`], with an environment.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub async fn start_in(
+        configuration: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(configuration, env, loader()).await
+    }
+
+    async fn start_with(
+        configuration: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        loader: &Loader,
+    ) -> anyhow::Result<Self> {
         logs::capture();
-        let config = config::parse(configuration, Path::new("."), &|_| None)
+        let config = config::parse(configuration, Path::new("."), env)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
         let inner =
             lifecycle::Gateway::start(Origin::fixed(config), loader, builtin::PLUGINS).await?;

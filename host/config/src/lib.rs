@@ -36,6 +36,7 @@ use self::plugin::Plugins;
 use self::reader::{Context, Table, Value};
 
 mod address;
+mod browser;
 mod chat;
 mod folders;
 mod listener;
@@ -52,6 +53,7 @@ pub mod units;
 mod upstream;
 
 pub use self::address::Target;
+pub use self::browser::{Coding, Cors};
 pub use self::chat::{Chat, ChatLimits, User};
 pub use self::folders::Folders;
 pub use self::listener::{Listener, Tls};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::browser::{self, Coding, Cors};
 use super::problem::nearest;
 use super::reader::{Table, Text};
 use super::secret::{self, Secret};
@@ -20,6 +21,10 @@ pub struct Server {
     /// How often the files of the configuration are looked at for changes of which no notification came; default 30 s, `None`: they
     /// are read again on request only.
     pub reload: Option<Duration>,
+    /// The content codings of request bodies that are decoded; default all that are known.
+    pub codings: Vec<Coding>,
+    /// Which pages of other origins may use the gateway; `None`: none that needs to read a response.
+    pub cors: Option<Cors>,
     /// What clients and model servers may cost.
     pub limits: Limits,
 }
@@ -30,6 +35,8 @@ impl Default for Server {
             drain_timeout: Duration::from_secs(30),
             heartbeat: Some(Duration::from_secs(15)),
             reload: Some(Duration::from_secs(30)),
+            codings: Coding::ALL.to_vec(),
+            cors: None,
             limits: Limits::default(),
         }
     }
@@ -133,6 +140,8 @@ pub(super) fn server(root: &Table<'_>) -> Server {
             .duration_or_off("heartbeat")
             .unwrap_or(default.heartbeat),
         reload: table.duration_or_off("reload").unwrap_or(default.reload),
+        codings: browser::codings(&table),
+        cors: browser::cors(&table.section("cors")),
         limits: limits(&table.section("limits")),
     };
     table.finish();

@@ -31,6 +31,7 @@ mod admission;
 mod attempt;
 mod client;
 mod connection;
+mod cors;
 mod deadlines;
 mod delivery;
 mod halt;
@@ -151,6 +152,8 @@ struct Exchange {
     deadlines: Deadlines,
     /// The client's request body, until it is read.
     body: Option<Limited>,
+    /// The content coding of that.
+    coding: Option<config::Coding>,
     /// Whether the client waits for a go-ahead before it sends its body.
     expects_continue: bool,
     /// The permit for everything that the exchange holds, once it is past the gates. Dropped last, when all of that is given

@@ -64,18 +64,11 @@ impl Hosts {
     /// # Errors
     /// [`Foreign`].
     pub fn check(&self, uri: &Uri, fields: &HeaderMap) -> Result<(), Foreign> {
-        if self.names.iter().any(|name| name == "*") {
+        self.check_host(uri, fields)?;
+        if self.has_all() {
             return Ok(());
         }
-        let target = uri.authority().map(Authority::as_str);
-        let hosts = || target.into_iter().chain(values(fields, &header::HOST));
-        for host in hosts() {
-            let name = name(host);
-            if !is_address(name) && !is_loopback(name) && !self.has(name) {
-                let (host, key) = (host.to_owned(), self.key);
-                return Err(Foreign::Host { host, key });
-            }
-        }
+        let hosts = || hosts(uri, fields);
         for origin in values(fields, &header::ORIGIN) {
             let known = match origin.split_once("://") {
                 None => false,
@@ -95,10 +88,38 @@ impl Hosts {
         Ok(())
     }
 
+    /// Checks the host alone.
+    ///
+    /// # Errors
+    /// [`Foreign::Host`].
+    pub fn check_host(&self, uri: &Uri, fields: &HeaderMap) -> Result<(), Foreign> {
+        if self.has_all() {
+            return Ok(());
+        }
+        for host in hosts(uri, fields) {
+            let name = name(host);
+            if !is_address(name) && !is_loopback(name) && !self.has(name) {
+                let (host, key) = (host.to_owned(), self.key);
+                return Err(Foreign::Host { host, key });
+            }
+        }
+        Ok(())
+    }
+
+    fn has_all(&self) -> bool {
+        self.names.iter().any(|name| name == "*")
+    }
+
     fn has(&self, name: &str) -> bool {
         let mut names = self.names.iter();
         names.any(|own| own.eq_ignore_ascii_case(name))
     }
+}
+
+/// The hosts that a request names, in its target and in `Host`.
+fn hosts<'a>(uri: &'a Uri, fields: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+    let target = uri.authority().map(Authority::as_str);
+    target.into_iter().chain(values(fields, &header::HOST))
 }
 
 /// The values of a field; a value that is not text becomes `?`, which is never a known host.

@@ -77,6 +77,12 @@ impl Budget {
     pub fn new(may_keep: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
         Self(Box::new(may_keep))
     }
+
+    /// Whether that many bytes of the body may be kept in all.
+    #[must_use]
+    pub fn may_keep(&self, bytes: usize) -> bool {
+        (self.0)(bytes)
+    }
 }
 
 impl std::fmt::Debug for Budget {
@@ -116,6 +122,12 @@ impl Limited {
     /// Sets the budget that limits how much of the body is kept.
     pub fn set_budget(&mut self, budget: Budget) {
         self.budget = Some(budget);
+    }
+
+    /// The budget, for somebody else who keeps what is read.
+    #[must_use]
+    pub fn take_budget(&mut self) -> Option<Budget> {
+        self.budget.take()
     }
 
     /// The announced length of the rest of the body, if there is one.
@@ -167,7 +179,7 @@ impl Limited {
 
     fn check_budget(&self, bytes: usize) -> Result<(), Error> {
         match &self.budget {
-            Some(Budget(may_keep)) if !may_keep(bytes) => Err(Error::NoMemory),
+            Some(budget) if !budget.may_keep(bytes) => Err(Error::NoMemory),
             Some(_) | None => Ok(()),
         }
     }

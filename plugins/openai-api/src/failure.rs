@@ -104,12 +104,14 @@ fn unsupported(endpoint: Endpoint, by_model: bool) -> Fault {
         Endpoint::Embeddings => "embeddings",
         Endpoint::Completions | Endpoint::Chat => "completions of a prompt",
     };
-    let who = if by_model {
-        "This model"
+    if by_model {
+        Fault::bad_request(format!("This model does not offer {what}."))
+            .code("unsupported_value")
+            .param("model")
     } else {
-        "The model server"
-    };
-    Fault::bad_request(format!("{who} does not offer {what}."))
-        .code("unsupported_value")
-        .param("model")
+        Fault::not_found(
+            "not_found",
+            format!("The model server does not offer {what}."),
+        )
+    }
 }

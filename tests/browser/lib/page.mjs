@@ -36,6 +36,8 @@ const ARGS = [
   '--disable-component-update',
   '--disable-sync',
   '--lang=en-US',
+  // Sites of the tests' own.
+  '--host-resolver-rules=MAP *.test 127.0.0.1',
 ];
 
 export const fake = new FakeModel();
@@ -99,6 +101,17 @@ export async function open(t, { width = 1280, height = 800, theme = 'light', lan
   if (login) await logIn(context);
   const page = await another(t, context);
   if (login) await online(page);
+  return page;
+}
+
+/** A page of another site, in a profile of its own. @param {import('node:test').TestContext} t @param {string} url */
+export async function elsewhere(t, url) {
+  const context = await browser.newContext();
+  contexts.push(context);
+  const page = await context.newPage();
+  page.setDefaultTimeout(TIMEOUT);
+  t.after(() => page.close());
+  await page.goto(url);
   return page;
 }
 

@@ -84,7 +84,10 @@ async fn the_page_in_the_browser_does_what_its_tests_promise() -> anyhow::Result
     let copy = Copy::make()?;
     copy.install().await?;
     let (_held, model_server) = shared_port()?;
+    let (_held_too, pages) = shared_port()?;
+    let listed = format!("http://listed.test:{}", pages.port());
     let gateway = Setup::before_url(&format!("http://{model_server}"))
+        .section(&format!("[server.cors]\norigins = [{listed:?}]"))
         // The suites come with a model server each: it must be found again soon.
         .upstream(r#"health = { path = "/api/version", interval = "1s" }"#)
         .chat()
@@ -102,6 +105,11 @@ async fn the_page_in_the_browser_does_what_its_tests_promise() -> anyhow::Result
             .env("SLUICE_CHAT_TOKEN", TOKEN)
             .env("SLUICE_CHAT_OTHER_TOKEN", OTHER_TOKEN)
             .env("SLUICE_FAKE_PORT", model_server.port().to_string())
+            .env(
+                "SLUICE_GATEWAY_URL",
+                format!("http://{}", gateway.address()),
+            )
+            .env("SLUICE_PAGES_PORT", pages.port().to_string())
             .env("CHROMIUM", &chromium);
         if let Err(error) = copy.run(&name, node, SUITE_DEADLINE).await {
             failures.push(format!("{error:#}"));

@@ -208,10 +208,11 @@ async fn an_unknown_content_type_is_no_reason_to_refuse() {
     }
     let response = gateway
         .client()
-        .with("content-encoding", "gzip")
+        .with("content-encoding", "br")
         .chat(&question())
         .await;
     assert_error(&response, 415, "unsupported_coding");
+    assert_eq!(response.header("accept-encoding"), "gzip, zstd");
     let response = gateway
         .client()
         .with("content-encoding", "identity")

@@ -205,7 +205,7 @@ async fn what_the_client_itself_does_wrong_is_rewritten() {
     assert_eq!(slow.json()["was"]["error"]["code"], "request_timeout");
 
     // These are refused before any stage has run: the front alone sees them.
-    let coded = client.clone().with("content-encoding", "gzip");
+    let coded = client.clone().with("content-encoding", "br");
     let coded = coded
         .with(guest::FIELD, "check=trap")
         .post("/x", &json!({}))

@@ -39,7 +39,7 @@ pub(super) fn request_id(fields: &HeaderMap) -> Arc<str> {
 /// Checks the gateway's own rules for a request head.
 ///
 /// # Errors
-/// [`Kind::HeadTooLarge`], [`Kind::InvalidRequest`] or [`Kind::UnsupportedCoding`].
+/// [`Kind::HeadTooLarge`] or [`Kind::InvalidRequest`].
 pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failure> {
     let fields = &parts.headers;
     let bytes: usize = fields
@@ -60,12 +60,6 @@ pub(super) fn check(parts: &request::Parts, limits: &Limits) -> Result<(), Failu
         return Err(Failure::new(
             Kind::InvalidRequest,
             "The only transfer coding that is accepted is `chunked`.",
-        ));
-    }
-    if !is_only(fields, &header::CONTENT_ENCODING, b"identity") {
-        return Err(Failure::new(
-            Kind::UnsupportedCoding,
-            "A request body must not have a content coding. Send it uncompressed.",
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use sluicegate_contract::{Context, Identity, canonical};
@@ -16,7 +16,7 @@ use super::connection::{ConnectionHandle, Held};
 use super::deadlines::Deadlines;
 use super::halt::Halt;
 use super::record::Record;
-use super::{Core, Exchange, head};
+use super::{Core, Exchange, cors, head};
 use crate::failure::{Failure, Kind};
 use crate::models::Served;
 use crate::pipeline::{self, Limits, PipelineRun, Stop};
@@ -29,6 +29,7 @@ use sluicegate_telemetry::clock::unix_ms;
 use sluicegate_upstream::body::{Budget, Limited};
 
 pub(super) mod body;
+mod coding;
 
 /// How long the rest of a request body is read and discarded before an early response, so that a client that is still sending
 /// sees the response and not a reset connection.
@@ -51,21 +52,40 @@ impl Exchange {
         let id = head::request_id(request.headers());
         let (mut parts, incoming) = request.into_parts();
 
-        let limits = &snapshot.server.limits;
-        let check_host = |hosts: &Arc<Hosts>| hosts.check(&parts.uri, &parts.headers).err();
+        let server = &snapshot.server;
+        let limits = &server.limits;
+        let page = cors::allowed(server.cors.as_ref(), &parts.headers);
+        let check_host = |hosts: &Arc<Hosts>| match page {
+            Some(_) => hosts.check_host(&parts.uri, &parts.headers).err(),
+            None => hosts.check(&parts.uri, &parts.headers).err(),
+        };
         let foreign = client.hosts.as_ref().and_then(check_host);
         let foreign = foreign.map(|foreign| Failure::new(Kind::Foreign, foreign.to_string()));
         let ambiguous = head::normalize_path(&mut parts.uri).err();
         let illegal = head::check(&parts, limits).err();
+        let (coding, coded) = match coding::of(&parts.headers, &server.codings) {
+            Ok(coding) => (coding, None),
+            Err(failure) => (None, Some(failure)),
+        };
         let is_foreign = foreign.is_some();
-        let refused = foreign.or(illegal).or(ambiguous).map(Stop::from);
+        let refused = foreign.or(illegal).or(coded).or(ambiguous).map(Stop::from);
+        let asks = server
+            .cors
+            .as_ref()
+            .filter(|_| page.is_some() && refused.is_none());
+        let preflight = asks.and_then(|cors| cors::preflight(&parts, cors, &snapshot.routes));
         let (route, refused) = match find_route(snapshot, &parts) {
             // A foreign page or host learns nothing about the routes.
             _ if is_foreign => (snapshot.unmatched.clone(), refused),
+            _ if preflight.is_some() => (snapshot.unmatched.clone(), preflight.map(Stop::Reply)),
             Ok(route) => (route, refused),
             Err(stop) => (snapshot.unmatched.clone(), refused.or(Some(stop))),
         };
         parts.method = method;
+        if coding.is_some() {
+            // What follows sees the decoded body.
+            parts.headers.remove(CONTENT_ENCODING);
+        }
         let path = parts.uri.path().to_owned();
         let identity = Identity {
             id,
@@ -73,12 +93,15 @@ impl Exchange {
             route: route.label.clone(),
             client: client.address,
         };
-        let context = Context::new(
+        let mut context = Context::new(
             identity,
             parts,
             route.upstream.clone(),
             snapshot.upstream_names.clone(),
         );
+        context
+            .response_fields
+            .extend(page.into_iter().flat_map(cors::fields));
         let mut stages = PipelineRun::new(&route.pipeline, Limits::of(limits));
         if route.pipeline.has_front() {
             stages.show_front_alone();
@@ -106,6 +129,7 @@ impl Exchange {
             adapter: None,
             deadlines: Deadlines::new(),
             expects_continue,
+            coding,
         };
         (exchange, refused)
     }
@@ -187,6 +211,15 @@ impl Exchange {
         if let Some(admitted) = self.admitted.clone() {
             body.set_budget(Budget::new(move |bytes| admitted.set_bytes(bytes).is_ok()));
         }
+        if let Some(coding) = self.coding {
+            let limit = self.server.limits.request_body;
+            let decoded = coding::decode(&mut body, coding, limit);
+            let decoded = self.client.unless_gone(decoded).await?;
+            if decoded.is_err() {
+                self.keep_for_later(body);
+            }
+            return Ok(RequestBody::Kept(decoded?));
+        }
         let wanted = self.stages.wants_body();
         if !wanted && body.announced() == Some(0) {
             return Ok(RequestBody::Kept(Bytes::new()));
@@ -206,14 +239,19 @@ impl Exchange {
                 Ok(RequestBody::Stream(Some(Box::new(body))))
             }
             Err(error) => {
-                if let Some(admitted) = &self.admitted {
-                    // The bytes that were read are dropped, and the rest will be. Less always fits.
-                    let _ = admitted.set_bytes(0);
-                }
-                self.body = Some(body);
+                self.keep_for_later(body);
                 Err(unreadable(error).into())
             }
         }
+    }
+
+    /// The rest of a body that could not be read is discarded before the response.
+    fn keep_for_later(&mut self, body: Limited) {
+        if let Some(admitted) = &self.admitted {
+            // The bytes that were read are dropped, and the rest will be. Less always fits.
+            let _ = admitted.set_bytes(0);
+        }
+        self.body = Some(body);
     }
 
     /// Reads what is left of the request body before an early response.

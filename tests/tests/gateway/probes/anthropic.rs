@@ -190,7 +190,7 @@ async fn errors_from_before_the_model_server_come_in_the_dialect() {
         let response = client(&gateway).post(PATH, &long).await;
         assert_error(&response, 413, "request_too_large");
         // The gateway, before any stage has run.
-        let coded = client(&gateway).with("content-encoding", "gzip");
+        let coded = client(&gateway).with("content-encoding", "br");
         assert_error(&coded.post(PATH, &body).await, 415, "invalid_request_error");
         let fat = client(&gateway).with("x-fat", &"x".repeat(9000));
         assert_error(&fat.post(PATH, &body).await, 431, "invalid_request_error");
