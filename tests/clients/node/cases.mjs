@@ -21,6 +21,14 @@ const WEATHER = {
     parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
   },
 };
+const MAIL = {
+  type: 'function',
+  function: {
+    name: 'send_mail',
+    description: 'Sends a mail.',
+    parameters: { type: 'object', properties: { subject: { type: 'string' } }, required: ['subject'] },
+  },
+};
 const SCHEMA = {
   type: 'json_schema',
   json_schema: {
@@ -62,6 +70,44 @@ const failing = async (call) => {
     };
   }
   return { class: null };
+};
+
+const chosen = async (request) => {
+  const chunks = await collect(await completions.create({ stream: true, ...request }));
+  return chunks.flatMap((chunk) => chunk.choices.slice(0, 1));
+};
+
+const joined = (choices, field) => choices.map((choice) => choice.delta[field] ?? '').join('');
+const reasons = (choices) => choices.map((choice) => choice.finish_reason).filter(Boolean);
+
+// The calls of a stream, put together as a client does: by their index.
+const streamedCalls = async (request) => {
+  const choices = await chosen(request);
+  const calls = new Map();
+  let isWellBegun = true;
+  for (const delta of choices.flatMap((choice) => choice.delta.tool_calls ?? [])) {
+    if (!calls.has(delta.index)) {
+      calls.set(delta.index, [delta.function.name, '']);
+      isWellBegun &&= Boolean(delta.id && delta.type === 'function' && delta.function.name)
+        && typeof delta.function.arguments === 'string';
+    }
+    calls.get(delta.index)[1] += delta.function.arguments ?? '';
+  }
+  return {
+    calls: [...calls.values()].map(([name, text]) => [name, JSON.parse(text)]),
+    is_well_begun: isWellBegun,
+    finish_reasons: reasons(choices),
+  };
+};
+
+// An exception of a case that may also have an answer.
+const unless = async (call) => {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof OpenAI.APIError)) throw error;
+    return { class: error.constructor.name, code: error.code ?? null };
+  }
 };
 
 const streamedFailure = async (word) => {
@@ -205,6 +251,149 @@ const CASES = {
     return { is_parsed: typeof answer.choices[0].message.parsed?.name === 'string' };
   },
 
+  async tools_parallel() {
+    const messages = user('The weather in Oslo, by mail, please.');
+    const answer = await completions.create({ model: 'demo', messages, tools: [WEATHER, MAIL] });
+    const calls = answer.choices[0].message.tool_calls;
+    return {
+      names: calls.map((call) => call.function.name),
+      ids: new Set(calls.map((call) => call.id)).size,
+      finish_reason: answer.choices[0].finish_reason,
+    };
+  },
+
+  tools_stream() {
+    const messages = user('The weather in Oslo, by mail, please.');
+    return streamedCalls({ model: 'demo', messages, tools: [WEATHER, MAIL] });
+  },
+
+  async tools_not_chosen() {
+    const answer = await completions.create({ model: 'demo', messages: user('Hello'), tools: [WEATHER] });
+    const { message, finish_reason } = answer.choices[0];
+    return { calls: (message.tool_calls ?? []).length, says: message.content.includes('simulated'), finish_reason };
+  },
+
+  async tools_not_chosen_stream() {
+    const choices = await chosen({ model: 'demo', messages: user('Hello'), tools: [WEATHER] });
+    return {
+      calls: choices.flatMap((choice) => choice.delta.tool_calls ?? []).length,
+      says: joined(choices, 'content').includes('simulated'),
+      finish_reasons: reasons(choices),
+    };
+  },
+
+  // A call that breaks off: an answer that says it was cut, or an error; never a call that counts as one.
+  tools_broken() {
+    return unless(async () => {
+      const answer = await completions.create({ model: 'demo', messages: user('/error call'), tools: [WEATHER] });
+      const { message, finish_reason } = answer.choices[0];
+      return {
+        calls: (message.tool_calls ?? []).length, leaks: (message.content ?? '').includes('tool_call'), finish_reason,
+      };
+    });
+  },
+
+  tools_broken_stream() {
+    return unless(async () => {
+      const choices = await chosen({ model: 'demo', messages: user('/error call'), tools: [WEATHER] });
+      return { leaks: joined(choices, 'content').includes('tool_call'), finish_reasons: reasons(choices) };
+    });
+  },
+
+  async tools_required() {
+    const messages = user('Hello');
+    const answer = await completions.create({ model: 'demo', messages, tools: [WEATHER], tool_choice: 'required' });
+    const { message, finish_reason } = answer.choices[0];
+    return { names: (message.tool_calls ?? []).map((call) => call.function.name), finish_reason };
+  },
+
+  async tools_named_stream() {
+    const named = { type: 'function', function: { name: 'send_mail' } };
+    const request = { model: 'demo', messages: user('Hello'), tools: [WEATHER, MAIL], tool_choice: named };
+    const found = await streamedCalls(request);
+    return { ...found, calls: found.calls.map(([name]) => name) };
+  },
+
+  async reasoning_stream() {
+    const choices = await chosen({ model: 'qwen3:32b', messages: user('Hello') });
+    const [thoughts, content] = [joined(choices, 'reasoning'), joined(choices, 'content')];
+    const first = (field) => choices.findIndex((choice) => choice.delta[field]);
+    return {
+      reasons: thoughts.includes('simulation'),
+      says: content.includes('simulated'),
+      has_tags: (content + thoughts).includes('think>'),
+      thinks_first: first('content') > first('reasoning'),
+      begins_with_a_blank: /^\s/.test(content),
+    };
+  },
+
+  async reasoning_off() {
+    const request = { model: 'qwen3:32b', messages: user('Hello'), reasoning_effort: 'none' };
+    const { message } = (await completions.create(request)).choices[0];
+    return {
+      reasons: Boolean(message.reasoning),
+      says: message.content.includes('simulated'),
+      has_tags: message.content.includes('think>'),
+    };
+  },
+
+  async json_schema_stream() {
+    const choices = await chosen({ model: 'demo', messages: user('Somebody, please.'), response_format: SCHEMA });
+    return { keys: Object.keys(JSON.parse(joined(choices, 'content'))).sort() };
+  },
+
+  async logprobs() {
+    const request = { model: 'qwen3:32b', messages: user('Hello'), logprobs: true, top_logprobs: 2 };
+    const { message, logprobs } = (await completions.create(request)).choices[0];
+    const tokens = logprobs.content.map((entry) => entry.token).join('');
+    return {
+      is_of_the_content: tokens.trim() === message.content.trim(),
+      alternatives: [...new Set(logprobs.content.map((entry) => entry.top_logprobs.length))].sort(),
+    };
+  },
+
+  async logprobs_stream() {
+    const request = { model: 'qwen3:32b', messages: user('Hello'), logprobs: true, top_logprobs: 1 };
+    const choices = await chosen(request);
+    const tokens = choices.flatMap((choice) => choice.logprobs?.content ?? []).map((entry) => entry.token).join('');
+    return { is_of_the_content: tokens.trim() === joined(choices, 'content').trim() };
+  },
+
+  async stop_text() {
+    const answer = await completions.create({ model: 'demo', messages: user('/echo one two three'), stop: 'two' });
+    const { message, finish_reason } = answer.choices[0];
+    return { content: message.content, finish_reason };
+  },
+
+  async stop_text_stream() {
+    const choices = await chosen({ model: 'demo', messages: user('/echo one two three'), stop: ['two'] });
+    return { content: joined(choices, 'content'), finish_reasons: reasons(choices) };
+  },
+
+  async many_tokens() {
+    const answer = await completions.create({ model: 'demo', messages: user('/long 3000'), max_tokens: 1100 });
+    const { message, finish_reason } = answer.choices[0];
+    const words = message.content.split(/\s+/).filter(Boolean).length;
+    return { finish_reason, completion_tokens: answer.usage.completion_tokens, words };
+  },
+
+  // Every default, sent as a value.
+  async defaults_of_openai() {
+    const answer = await completions.create({
+      model: 'demo', messages: user('/echo ok'), temperature: 1, top_p: 1, n: 1, presence_penalty: 0,
+      frequency_penalty: 0, logit_bias: {}, logprobs: false, parallel_tool_calls: true,
+      response_format: { type: 'text' }, user: 'somebody', store: false, service_tier: 'auto', tools: [],
+    });
+    return { content: answer.choices[0].message.content };
+  },
+
+  async greedy() {
+    const answer = await completions.create({
+      model: 'demo', messages: user('/echo ok'), temperature: 0, seed: -1, presence_penalty: 0.5,
+    });
+    return { content: answer.choices[0].message.content };
+  },
+
   async models() {
     const list = await client.models.list();
     const retrieved = await client.models.retrieve('qwen3:32b');
@@ -220,8 +409,13 @@ const CASES = {
     return failing(() => completions.create({ model: 'demo', messages: [] }));
   },
 
-  two_choices() {
-    return failing(() => completions.create({ model: 'demo', messages: user('hi'), n: 2 }));
+  async two_choices() {
+    const contents = [];
+    const found = await failing(async () => {
+      const answer = await completions.create({ model: 'demo', messages: user('/echo hi'), n: 2 });
+      contents.push(...answer.choices.map((choice) => choice.message.content));
+    });
+    return { ...found, contents };
   },
 
   unknown_model() {
@@ -250,6 +444,89 @@ const CASES = {
 
   truncated_stream() {
     return streamedFailure('truncate');
+  },
+
+  failed_before_a_stream() {
+    return failing(() => chosen({ model: 'demo', messages: user('/error 500') }));
+  },
+
+  overload() {
+    return failing(() => completions.create({ model: 'demo', messages: user('/error 429') }));
+  },
+
+  overload_in_a_stream() {
+    return failing(() => chosen({ model: 'demo', messages: user('/error 429') }));
+  },
+
+  page_of_a_proxy() {
+    return failing(() => completions.create({ model: 'demo', messages: user('/error html') }));
+  },
+
+  stopped_server() {
+    return streamedFailure('abort');
+  },
+
+  async completion() {
+    const answer = await client.completions.create({ model: 'demo', prompt: '/echo Hello big world' });
+    const [choice] = answer.choices;
+    return {
+      object: answer.object,
+      model: answer.model,
+      text: choice.text,
+      finish_reason: choice.finish_reason,
+      usage_adds_up: addsUp(answer.usage),
+    };
+  },
+
+  async completion_stream() {
+    const request = { model: 'demo', prompt: '/echo Hello big world', stream: true };
+    const chunks = await collect(await client.completions.create(request));
+    const choices = chunks.flatMap((chunk) => chunk.choices);
+    return {
+      text: choices.map((choice) => choice.text).join(''),
+      finish_reasons: reasons(choices),
+      has_usage: chunks.some((chunk) => chunk.usage),
+      ids: new Set(chunks.map((chunk) => chunk.id)).size,
+    };
+  },
+
+  async completion_limit() {
+    const chunks = await collect(await client.completions.create({
+      model: 'demo', prompt: '/long 50', max_tokens: 5, stream: true, stream_options: { include_usage: true },
+    }));
+    const choices = chunks.flatMap((chunk) => chunk.choices);
+    return { finish_reasons: reasons(choices), completion_tokens: chunks.at(-1).usage.completion_tokens };
+  },
+
+  embeddings() {
+    return unless(async () => {
+      const answer = await client.embeddings.create({ model: 'embed', input: ['one', 'two'] });
+      const floats = await client.embeddings.create({ model: 'embed', input: 'one', encoding_format: 'float' });
+      const [decoded, plain] = [answer.data[0].embedding, floats.data[0].embedding];
+      return {
+        object: answer.object,
+        model: answer.model,
+        indexes: answer.data.map((entry) => entry.index),
+        dimensions: [...new Set(answer.data.map((entry) => entry.embedding.length))].sort(),
+        is_the_same_as_floats: decoded.every((value, at) => Math.abs(value - plain[at]) < 1e-6),
+        counts: answer.usage.prompt_tokens > 0,
+      };
+    });
+  },
+
+  embeddings_short() {
+    return unless(async () => {
+      const answer = await client.embeddings.create({ model: 'embed', input: 'one', dimensions: 8 });
+      return { dimensions: answer.data[0].embedding.length };
+    });
+  },
+
+  embeddings_of_a_chat_model() {
+    return failing(() => client.embeddings.create({ model: 'demo', input: 'one' }));
+  },
+
+  embeddings_of_nothing() {
+    return failing(() => client.embeddings.create({ model: 'embed', input: [] }));
   },
 };
 

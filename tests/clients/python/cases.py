@@ -21,6 +21,14 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+MAIL = {
+    "type": "function",
+    "function": {
+        "name": "send_mail",
+        "description": "Sends a mail.",
+        "parameters": {"type": "object", "properties": {"subject": {"type": "string"}}, "required": ["subject"]},
+    },
+}
 SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -218,7 +226,13 @@ def no_messages():
 
 
 def two_choices():
-    return failing(lambda: client.chat.completions.create(model="demo", messages=user("hi"), n=2))
+    found = []
+
+    def ask():
+        answer = client.chat.completions.create(model="demo", messages=user("/echo hi"), n=2)
+        found.extend(choice.message.content for choice in answer.choices)
+
+    return {**failing(ask), "contents": found}
 
 
 def unknown_model():
@@ -260,10 +274,313 @@ def truncated_stream():
     return streamed_failure("truncate")
 
 
+def chosen(answer):
+    return [choice for chunk in answer for choice in chunk.choices[:1]]
+
+
+def streamed_calls(**more):
+    """The calls of a stream, put together as a client does: by their index."""
+    calls = {}
+    reasons = []
+    starts = []
+    for choice in chosen(client.chat.completions.create(stream=True, **more)):
+        for delta in choice.delta.tool_calls or []:
+            if delta.index not in calls:
+                starts.append([bool(delta.id), delta.type, bool(delta.function.name), delta.function.arguments is not None])
+                calls[delta.index] = [delta.function.name, ""]
+            calls[delta.index][1] += delta.function.arguments or ""
+        if choice.finish_reason:
+            reasons.append(choice.finish_reason)
+    return {
+        "calls": [[name, json.loads(arguments)] for name, arguments in calls.values()],
+        "is_well_begun": all(start == [True, "function", True, True] for start in starts),
+        "finish_reasons": reasons,
+    }
+
+
+def tools_parallel():
+    answer = client.chat.completions.create(
+        model="demo", messages=user("The weather in Oslo, by mail, please."), tools=[WEATHER, MAIL]
+    )
+    calls = answer.choices[0].message.tool_calls
+    return {
+        "names": [call.function.name for call in calls],
+        "ids": len({call.id for call in calls}),
+        "finish_reason": answer.choices[0].finish_reason,
+    }
+
+
+def tools_stream():
+    return streamed_calls(model="demo", messages=user("The weather in Oslo, by mail, please."), tools=[WEATHER, MAIL])
+
+
+def tools_not_chosen():
+    answer = client.chat.completions.create(model="demo", messages=user("Hello"), tools=[WEATHER])
+    choice = answer.choices[0]
+    return {
+        "calls": len(choice.message.tool_calls or []),
+        "says": "simulated" in choice.message.content,
+        "finish_reason": choice.finish_reason,
+    }
+
+
+def tools_not_chosen_stream():
+    choices = chosen(client.chat.completions.create(model="demo", messages=user("Hello"), tools=[WEATHER], stream=True))
+    return {
+        "calls": sum(len(choice.delta.tool_calls or []) for choice in choices),
+        "says": "simulated" in "".join(choice.delta.content or "" for choice in choices),
+        "finish_reasons": [choice.finish_reason for choice in choices if choice.finish_reason],
+    }
+
+
+def unless(call):
+    """An exception of a case that may also have an answer."""
+    try:
+        return call()
+    except openai.APIError as error:
+        return {"class": type(error).__name__, "code": error.code}
+
+
+def tools_broken():
+    """A call that breaks off: an answer that says it was cut, or an error; never a call that counts as one."""
+
+    def ask():
+        answer = client.chat.completions.create(model="demo", messages=user("/error call"), tools=[WEATHER])
+        choice = answer.choices[0]
+        return {
+            "calls": len(choice.message.tool_calls or []),
+            "leaks": "tool_call" in (choice.message.content or ""),
+            "finish_reason": choice.finish_reason,
+        }
+
+    return unless(ask)
+
+
+def tools_broken_stream():
+    def ask():
+        choices = chosen(
+            client.chat.completions.create(model="demo", messages=user("/error call"), tools=[WEATHER], stream=True)
+        )
+        return {
+            "leaks": "tool_call" in "".join(choice.delta.content or "" for choice in choices),
+            "finish_reasons": [choice.finish_reason for choice in choices if choice.finish_reason],
+        }
+
+    return unless(ask)
+
+
+def tools_required():
+    answer = client.chat.completions.create(
+        model="demo", messages=user("Hello"), tools=[WEATHER], tool_choice="required"
+    )
+    choice = answer.choices[0]
+    return {
+        "names": [call.function.name for call in choice.message.tool_calls or []],
+        "finish_reason": choice.finish_reason,
+    }
+
+
+def tools_named_stream():
+    named = {"type": "function", "function": {"name": "send_mail"}}
+    found = streamed_calls(model="demo", messages=user("Hello"), tools=[WEATHER, MAIL], tool_choice=named)
+    found["calls"] = [name for name, _ in found["calls"]]
+    return found
+
+
+def reasoning_stream():
+    choices = chosen(client.chat.completions.create(model="qwen3:32b", messages=user("Hello"), stream=True))
+    thoughts = [(choice.delta.model_extra or {}).get("reasoning") or "" for choice in choices]
+    content = [choice.delta.content or "" for choice in choices]
+    return {
+        "reasons": "simulation" in "".join(thoughts),
+        "says": "simulated" in "".join(content),
+        "has_tags": "think>" in "".join(content + thoughts),
+        "thinks_first": [bool(text) for text in content].index(True) > [bool(text) for text in thoughts].index(True),
+        "begins_with_a_blank": "".join(content)[:1].isspace(),
+    }
+
+
+def reasoning_off():
+    answer = client.chat.completions.create(model="qwen3:32b", messages=user("Hello"), reasoning_effort="none")
+    message = answer.choices[0].message
+    return {
+        "reasons": bool((message.model_extra or {}).get("reasoning")),
+        "says": "simulated" in message.content,
+        "has_tags": "think>" in message.content,
+    }
+
+
+def json_schema_stream():
+    choices = chosen(
+        client.chat.completions.create(
+            model="demo", messages=user("Somebody, please."), response_format=SCHEMA, stream=True
+        )
+    )
+    return {"keys": sorted(json.loads("".join(choice.delta.content or "" for choice in choices)))}
+
+
+def logprobs():
+    answer = client.chat.completions.create(
+        model="qwen3:32b", messages=user("Hello"), logprobs=True, top_logprobs=2
+    )
+    choice = answer.choices[0]
+    entries = choice.logprobs.content
+    return {
+        "is_of_the_content": "".join(entry.token for entry in entries).strip() == choice.message.content.strip(),
+        "alternatives": sorted({len(entry.top_logprobs) for entry in entries}),
+    }
+
+
+def logprobs_stream():
+    choices = chosen(
+        client.chat.completions.create(
+            model="qwen3:32b", messages=user("Hello"), logprobs=True, top_logprobs=1, stream=True
+        )
+    )
+    entries = [entry for choice in choices if choice.logprobs for entry in choice.logprobs.content or []]
+    content = "".join(choice.delta.content or "" for choice in choices)
+    return {"is_of_the_content": "".join(entry.token for entry in entries).strip() == content.strip()}
+
+
+def stop_text():
+    answer = client.chat.completions.create(model="demo", messages=user("/echo one two three"), stop="two")
+    choice = answer.choices[0]
+    return {"content": choice.message.content, "finish_reason": choice.finish_reason}
+
+
+def stop_text_stream():
+    choices = chosen(
+        client.chat.completions.create(model="demo", messages=user("/echo one two three"), stop=["two"], stream=True)
+    )
+    return {
+        "content": "".join(choice.delta.content or "" for choice in choices),
+        "finish_reasons": [choice.finish_reason for choice in choices if choice.finish_reason],
+    }
+
+
+def many_tokens():
+    answer = client.chat.completions.create(model="demo", messages=user("/long 3000"), max_tokens=1100)
+    choice = answer.choices[0]
+    return {
+        "finish_reason": choice.finish_reason,
+        "completion_tokens": answer.usage.completion_tokens,
+        "words": len(choice.message.content.split()),
+    }
+
+
+def defaults_of_openai():
+    """Every default, sent as a value."""
+    answer = client.chat.completions.create(
+        model="demo", messages=user("/echo ok"), temperature=1, top_p=1, n=1, presence_penalty=0, frequency_penalty=0,
+        logit_bias={}, logprobs=False, parallel_tool_calls=True, response_format={"type": "text"}, user="somebody",
+        store=False, service_tier="auto", tools=[],
+    )  # fmt: skip
+    return {"content": answer.choices[0].message.content}
+
+
+def greedy():
+    answer = client.chat.completions.create(
+        model="demo", messages=user("/echo ok"), temperature=0, seed=-1, presence_penalty=0.5
+    )
+    return {"content": answer.choices[0].message.content}
+
+
+def failed_before_a_stream():
+    return failing(lambda: list(client.chat.completions.create(model="demo", messages=user("/error 500"), stream=True)))
+
+
+def overload():
+    return failing(lambda: client.chat.completions.create(model="demo", messages=user("/error 429")))
+
+
+def overload_in_a_stream():
+    return failing(lambda: list(client.chat.completions.create(model="demo", messages=user("/error 429"), stream=True)))
+
+
+def page_of_a_proxy():
+    return failing(lambda: client.chat.completions.create(model="demo", messages=user("/error html")))
+
+
+def stopped_server():
+    return streamed_failure("abort")
+
+
+def completion():
+    answer = client.completions.create(model="demo", prompt="/echo Hello big world")
+    choice = answer.choices[0]
+    return {
+        "object": answer.object,
+        "model": answer.model,
+        "text": choice.text,
+        "finish_reason": choice.finish_reason,
+        "usage_adds_up": adds_up(answer.usage),
+    }
+
+
+def completion_stream():
+    chunks = list(client.completions.create(model="demo", prompt="/echo Hello big world", stream=True))
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    return {
+        "text": "".join(choice.text for choice in choices),
+        "finish_reasons": [choice.finish_reason for choice in choices if choice.finish_reason],
+        "has_usage": any(chunk.usage for chunk in chunks),
+        "ids": len({chunk.id for chunk in chunks}),
+    }
+
+
+def completion_limit():
+    answer = client.completions.create(
+        model="demo", prompt="/long 50", max_tokens=5, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(answer)
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    return {
+        "finish_reasons": [choice.finish_reason for choice in choices if choice.finish_reason],
+        "completion_tokens": chunks[-1].usage.completion_tokens,
+    }
+
+
+def embeddings():
+    return unless(embedded)
+
+
+def embedded():
+    answer = client.embeddings.create(model="embed", input=["one", "two"])
+    floats = client.embeddings.create(model="embed", input="one", encoding_format="float")
+    return {
+        "object": answer.object,
+        "model": answer.model,
+        "indexes": [entry.index for entry in answer.data],
+        "dimensions": sorted({len(entry.embedding) for entry in answer.data}),
+        "is_the_same_as_floats": all(
+            abs(a - b) < 1e-6 for a, b in zip(answer.data[0].embedding, floats.data[0].embedding)
+        ),
+        "counts": answer.usage.prompt_tokens > 0,
+    }
+
+
+def embeddings_short():
+    ask = client.embeddings.create
+    return unless(lambda: {"dimensions": len(ask(model="embed", input="one", dimensions=8).data[0].embedding)})
+
+
+def embeddings_of_a_chat_model():
+    return failing(lambda: client.embeddings.create(model="demo", input="one"))
+
+
+def embeddings_of_nothing():
+    return failing(lambda: client.embeddings.create(model="embed", input=[]))
+
+
 CASES = [
-    chat, chinese, nulls, limits, request_id, stream, stream_usage, stream_helper, tools, tools_helper, json_schema,
-    parse_helper, models, wrong_key, no_messages, two_choices, unknown_model, unknown_model_in_a_stream,
-    unknown_model_retrieved, failed_model_server, broken_answer, broken_stream, truncated_stream,
+    chat, chinese, nulls, limits, request_id, stream, stream_usage, stream_helper, tools, tools_helper, tools_parallel,
+    tools_stream, tools_not_chosen, tools_not_chosen_stream, tools_broken, tools_broken_stream, tools_required,
+    tools_named_stream, reasoning_stream, reasoning_off, json_schema, json_schema_stream, parse_helper, logprobs,
+    logprobs_stream, stop_text, stop_text_stream, many_tokens, defaults_of_openai, greedy, models, wrong_key, no_messages,
+    two_choices, unknown_model, unknown_model_in_a_stream, unknown_model_retrieved, failed_model_server,
+    failed_before_a_stream, overload, overload_in_a_stream, page_of_a_proxy, broken_answer, broken_stream,
+    truncated_stream, stopped_server, completion, completion_stream, completion_limit, embeddings, embeddings_short,
+    embeddings_of_a_chat_model, embeddings_of_nothing,
 ]  # fmt: skip
 
 for case in CASES:
