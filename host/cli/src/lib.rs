@@ -44,9 +44,9 @@ enum What {
     /// Runs the gateway. Without a file it serves 127.0.0.1:8080 and expects Ollama on 127.0.0.1:11434, or where
     /// OLLAMA_HOST says.
     Serve(Configured),
-    /// Runs the gateway with a simulated Ollama inside: everything works on a bare machine.
+    /// Runs the gateway with a simulated model server inside: everything works on a bare machine.
     #[cfg(feature = "demo")]
-    Demo(Configured),
+    Demo(demo::Demo),
     /// Validates a configuration, loads its plugins, and reports all problems.
     Check {
         /// The configuration to check.
@@ -154,7 +154,7 @@ impl Command {
             match self.what {
                 What::Serve(configured) => serve::serve(configured.config.as_deref()).await,
                 #[cfg(feature = "demo")]
-                What::Demo(configured) => demo::demo(configured.config.as_deref()).await,
+                What::Demo(demo) => demo.run().await,
                 What::Check { file } => check::check(&file).await,
                 What::Reload(gateway) => reload::reload(&gateway).await,
                 What::Status { gateway, json } => status::status(&gateway, json).await,

@@ -66,7 +66,7 @@ pub use pace::Pace;
 
 /// What to try; the `demo` command prints it.
 pub const HINTS: &str = "\
-Models: demo, qwen3:32b (reasons before it answers). Ask in English or Chinese, or send one of these messages:
+Models: demo, qwen3:32b (reasons before it answers; TGI has no other). Ask in English or Chinese, or send one of these messages:
   /help                      this list
   /echo TEXT                 exactly that text
   /long 500                  500 tokens
