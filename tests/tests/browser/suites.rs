@@ -87,6 +87,8 @@ async fn the_page_in_the_browser_does_what_its_tests_promise() -> anyhow::Result
     let (_held_too, pages) = shared_port()?;
     let listed = format!("http://listed.test:{}", pages.port());
     let gateway = Setup::before_url(&format!("http://{model_server}"))
+        // The rule that a configuration without keys has by itself.
+        .listener("hosts = []")
         .section(&format!("[server.cors]\norigins = [{listed:?}]"))
         // The suites come with a model server each: it must be found again soon.
         .upstream(r#"health = { path = "/api/version", interval = "1s" }"#)
