@@ -15,7 +15,7 @@ pub(super) struct Model {
 pub(super) const MODELS: [Model; 3] = [
     Model {
         name: "demo",
-        capabilities: &["completion", "tools", "vision"],
+        capabilities: &["completion", "tools", "vision", "insert"],
         context_length: 8192,
         embedding_length: 64,
     },

@@ -4,7 +4,7 @@
 //! and is never kinder than the real server. The answers are canned, in the language of the question (Chinese or English), and
 //! say so themselves; they are the same from every vendor.
 //!
-//! Not simulated: Ollama's routes under `/v1`, its model management and its CORS header fields, and acceptance of the machine's
+//! Not simulated: Ollama's routes under `/v1` but embeddings, its model management and its CORS header fields, and acceptance of the machine's
 //! own name as `Host`; vLLM's other APIs (`/v1/responses`, `/v1/messages`); images that a server fetches.
 //!
 //! What a user message can ask for by beginning with one of these words:

@@ -7,6 +7,8 @@
 
 mod catalog;
 mod decide;
+mod embed;
+mod generate;
 mod go_duration;
 pub(crate) mod http;
 mod loaded;

@@ -127,6 +127,11 @@ impl Demo {
             let kind = response.field("content-type").unwrap_or_default();
             let forms = match kind {
                 kind if kind.starts_with("text/event-stream") => runs(&response.events()),
+                kind if kind.starts_with("application/x-ndjson") => {
+                    let lines = response.body.lines();
+                    let lines = lines.map(|line| serde_json::from_str(line).expect("JSON"));
+                    runs(&lines.collect::<Vec<Value>>())
+                }
                 kind if kind.starts_with("application/json") => json!([form(&response.json())]),
                 _ => json!([]),
             };

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::catalog;
 use super::options;
-use super::request::Request;
-use crate::answer::{self, Asked, Choice, Decision, Format};
+use super::request::{self, Request};
+use super::stream::Form;
+use crate::answer::{self, Asked, Choice, Chunk, Decision, Format};
 use crate::catalog::Model;
 
 /// What the server does with a request.
@@ -27,6 +28,14 @@ pub(super) enum Error {
     ModelRequired,
     #[error("model '{name}' not found")]
     ModelNotFound { name: String },
+    #[error("\"{name}\" does not support {what}")]
+    NoText { name: String, what: &'static str },
+    #[error("registry.ollama.ai/library/{name} does not support insert")]
+    NoInsert { name: String },
+    #[error("logprobs is not supported with tools + stream")]
+    LogprobsOfTools,
+    #[error(transparent)]
+    Request(#[from] request::Error),
     #[error("\"{name}\" does not support thinking")]
     NoThinking { name: String },
     #[error("this model is missing data required for image input")]
@@ -41,7 +50,12 @@ impl Error {
     /// The HTTP status. As with Ollama, a mistake of the client is not always a 4xx.
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::ModelRequired | Self::NoThinking { .. } => 400,
+            Self::ModelRequired
+            | Self::NoThinking { .. }
+            | Self::NoText { .. }
+            | Self::NoInsert { .. }
+            | Self::LogprobsOfTools
+            | Self::Request(_) => 400,
             Self::ModelNotFound { .. } => 404,
             Self::NoVision | Self::Format { .. } | Self::Options(_) => 500,
         }
@@ -65,7 +79,20 @@ pub(super) fn model(name: &str) -> Result<&'static Model, Error> {
 ///
 /// # Errors
 /// See [`Error`], in the order in which Ollama checks.
-pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Decided, Error> {
+pub(super) fn decide(
+    request: &Request,
+    model: &Model,
+    form: Form,
+    seed: u64,
+) -> Result<Decided, Error> {
+    if !model.can("completion") {
+        let name = request.model.clone();
+        let what = match form {
+            Form::Chat => "chat",
+            Form::Completion { .. } => "generate",
+        };
+        return Err(Error::NoText { name, what });
+    }
     if request.think == Some(true) && !model.can("thinking") {
         let name = request.model.clone();
         return Err(Error::NoThinking { name });
@@ -80,7 +107,11 @@ pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Deci
     if images > 0 && !model.can("vision") {
         return Err(Error::NoVision);
     }
-    let decision = answer::answer(&Asked {
+    if request.logprobs.is_some() && !request.tools.is_empty() {
+        return Err(Error::LogprobsOfTools);
+    }
+    let has_both = !request.tools.is_empty() && !matches!(format, Format::Free);
+    let mut decision = answer::answer(&Asked {
         messages: &request.messages,
         tools: &request.tools,
         choice: Choice::Auto,
@@ -91,6 +122,17 @@ pub(super) fn decide(request: &Request, model: &Model, seed: u64) -> Result<Deci
         keeps_stop: false,
         seed,
     });
+    if let Decision::Text(generation) = &mut decision {
+        if has_both {
+            // The form is one of a call, so that nothing of it is a content.
+            generation
+                .chunks
+                .retain(|chunk| !matches!(chunk, Chunk::Content(_)));
+        }
+        if form != Form::Chat {
+            with_thoughts_inside(&mut generation.chunks);
+        }
+    }
     Ok(Decided::Chat { decision, num_ctx })
 }
 
@@ -106,6 +148,29 @@ fn format(value: &Value) -> Result<Format<'_>, Error> {
             Err(Error::Format { format })
         }
     }
+}
+
+/// Makes thoughts a part of the content, between their tags.
+fn with_thoughts_inside(chunks: &mut Vec<Chunk>) {
+    let mut thinks = false;
+    let mut inside = Vec::with_capacity(chunks.len() + 2);
+    for chunk in chunks.drain(..) {
+        let is_thought = matches!(chunk, Chunk::Thinking(_));
+        if is_thought != thinks {
+            let tag = if is_thought {
+                "<think>\n"
+            } else {
+                "\n</think>\n\n"
+            };
+            inside.push(Chunk::Content(tag.to_owned()));
+            thinks = is_thought;
+        }
+        inside.push(match chunk {
+            Chunk::Thinking(text) => Chunk::Content(text),
+            other @ (Chunk::Content(_) | Chunk::Calls(_) | Chunk::Broken { .. }) => other,
+        });
+    }
+    *chunks = inside;
 }
 
 #[cfg(test)]

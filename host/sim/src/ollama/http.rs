@@ -10,13 +10,15 @@ use serde_json::json;
 
 use super::catalog;
 use super::decide::{self, Decided};
+use super::embed;
+use super::generate;
 use super::go_duration::KeepAlive;
 use super::loaded::Loaded;
 use super::origin;
 use super::request;
 use super::slots::{Held, Slots};
-use super::stream::{Failure, Run};
-use super::wire::{self, Line, Message, Metrics};
+use super::stream::{Failure, Form, Run};
+use super::wire::{self, Line, Message, Metrics, Said};
 use crate::answer::{Decision, Generation};
 use crate::body::{self, Body, Reply, Unread, empty, html, response, status};
 use crate::catalog::Model;
@@ -100,7 +102,9 @@ async fn route(server: &Server, request: Request<Incoming>) -> Reply {
     let allowed: &[Method] = match path {
         "/" | "/api/version" | "/api/tags" => &[Method::GET, Method::HEAD],
         "/api/ps" => &[Method::GET],
-        "/api/show" | "/api/chat" => &[Method::POST],
+        "/api/show" | "/api/chat" | "/api/generate" | "/api/embed" | "/v1/embeddings" => {
+            &[Method::POST]
+        }
         _ => {
             return Ok(plain(StatusCode::NOT_FOUND, "404 page not found"));
         }
@@ -118,6 +122,18 @@ async fn route(server: &Server, request: Request<Incoming>) -> Reply {
         "/api/tags" => Ok(document(StatusCode::OK, wire::go_json(&catalog::tags()))),
         "/api/ps" => Ok(document(StatusCode::OK, wire::go_json(&server.running()))),
         "/api/show" => Ok(show(request).await),
+        "/api/embed" => Ok(embed(request, JSON, embed::native).await),
+        "/v1/embeddings" => Ok(embed(request, "application/json", embed::openai).await),
+        "/api/generate" => {
+            let body = match read(request).await {
+                Ok(body) => body,
+                Err(refusal) => return Ok(refusal),
+            };
+            match generate::read(&body) {
+                Ok((request, form)) => answer(server, request, form).await,
+                Err(error) => Ok(refuse(status(error.status()), &error.to_string())),
+            }
+        }
         _ => chat(server, request).await,
     }
 }
@@ -154,10 +170,30 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
         Ok(request) => request,
         Err(error) => return Ok(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
     };
+    answer(server, request, Form::Chat).await
+}
+
+async fn embed(
+    request: Request<Incoming>,
+    kind: &'static str,
+    made: fn(&[u8]) -> Result<serde_json::Value, embed::Refusal>,
+) -> Response<Body> {
+    let bytes = match read(request).await {
+        Ok(bytes) => bytes,
+        Err(refusal) => return refusal,
+    };
+    let (code, json) = match made(&bytes) {
+        Ok(value) => (200, value),
+        Err(refusal) => (refusal.status, refusal.body),
+    };
+    response(status(code), kind, body::whole(wire::go_json(&json)))
+}
+
+async fn answer(server: &Server, request: request::Request, form: Form) -> Reply {
     // Without randomness from the system the ids of tool calls repeat, which is harmless here.
     let seed = getrandom::u64().unwrap_or_default();
     let decided = decide::model(&request.model)
-        .and_then(|model| Ok((model, decide::decide(&request, model, seed)?)));
+        .and_then(|model| Ok((model, decide::decide(&request, model, form, seed)?)));
     match decided {
         Err(error) => Ok(refuse(status(error.status()), &error.to_string())),
         Ok((model, Decided::Load { num_ctx })) => {
@@ -166,7 +202,7 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
             } else {
                 server.touch(model, request.keep_alive, num_ctx);
             }
-            Ok(document(StatusCode::OK, load(&request)))
+            Ok(document(StatusCode::OK, load(&request, form)))
         }
         Ok((model, Decided::Chat { decision, num_ctx })) => {
             let generation = match decision {
@@ -183,20 +219,21 @@ async fn chat(server: &Server, request: Request<Incoming>) -> Reply {
                 Some(slots) => Some(slots.take(model.name).await),
                 None => None,
             };
-            generate(server.pace, request, generation, cold, slot).await
+            send(server.pace, request, form, generation, cold, slot).await
         }
     }
 }
 
-async fn generate(
+async fn send(
     pace: Pace,
     request: request::Request,
+    form: Form,
     generation: Generation,
     cold: bool,
     slot: Option<Held>,
 ) -> Reply {
     // Like Ollama, not even the head is sent before the first token.
-    let run = Run::start(&request, generation, pace, cold, slot).await;
+    let run = Run::start(&request, form, generation, pace, cold, slot).await;
     if request.stream {
         return Ok(response(StatusCode::OK, NDJSON, run.into_lines()));
     }
@@ -213,12 +250,16 @@ fn is_unload(request: &request::Request) -> bool {
 }
 
 /// The response to a request without messages.
-fn load(request: &request::Request) -> String {
+fn load(request: &request::Request, form: Form) -> String {
     let unload = is_unload(request);
     wire::go_json(&Line {
         model: &request.model,
         created_at: wire::timestamp(SystemTime::now()),
-        message: Message::new("", "", &[]),
+        said: match form {
+            Form::Chat => Said::Message(Message::new("", "", &[])),
+            Form::Completion { .. } => Said::Response(""),
+        },
+        context: &[],
         logprobs: Vec::new(),
         done: true,
         done_reason: Some(if unload { "unload" } else { "load" }),

@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use super::request::Request;
 use super::slots::Held;
-use super::wire::{self, Line, Logprob, Message, Metrics};
+use super::wire::{self, Line, Logprob, Message, Metrics, Said};
 use crate::Pace;
 use crate::answer::{Chunk, Ending, Generation};
 use crate::body::{Body, Error};
 use crate::pace::wait;
+use crate::tools::Call;
 
 /// The text of the error line or, without a stream, of the error document.
 const RUNNER_ERROR: &str =
@@ -24,11 +25,22 @@ const RUNNER_ERROR: &str =
 const BROKEN_CALL: &str = "llama-server chat error: map[code:500 message:The model produced output that does not match the \
                            expected format: simulated, as the message asked type:server_error]";
 
+/// What the model's text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Chat,
+    /// Without a template, if it is `raw`.
+    Completion {
+        raw: bool,
+    },
+}
+
 /// A running generation.
 pub(super) struct Run {
     /// As the client wrote it.
     model: String,
     generation: Generation,
+    form: Form,
     /// How many alternatives each token gets; `None` without `logprobs`.
     logprobs: Option<usize>,
     pace: Pace,
@@ -44,6 +56,7 @@ impl Run {
     /// Waits until the first token is there: for loading the model if it is `cold`, and for reading the prompt.
     pub(super) async fn start(
         request: &Request,
+        form: Form,
         generation: Generation,
         pace: Pace,
         cold: bool,
@@ -60,6 +73,7 @@ impl Run {
         Self {
             model: request.model.clone(),
             generation,
+            form,
             logprobs: request.logprobs,
             pace,
             next: 0,
@@ -109,7 +123,8 @@ impl Run {
         Ok(wire::go_json(&Line {
             model: &self.model,
             created_at: wire::timestamp(SystemTime::now()),
-            message: Message::new(&content, &thinking, &calls),
+            said: self.said(&content, &thinking, &calls),
+            context: self.context(),
             logprobs: self
                 .generation
                 .chunks
@@ -131,19 +146,20 @@ impl Run {
             wait(self.pace.token).await;
         }
         let message = match chunk {
-            Chunk::Thinking(text) => Message::new("", text, &[]),
-            Chunk::Content(text) => Message::new(text, "", &[]),
-            Chunk::Calls(calls) => Message::new("", "", calls),
+            Chunk::Thinking(text) => self.said("", text, &[]),
+            Chunk::Content(text) => self.said(text, "", &[]),
+            Chunk::Calls(calls) => self.said("", "", calls),
             Chunk::Broken { .. } if self.generation.ending == Ending::Done("stop") => {
                 return Some((Ok(frame(wire::error(BROKEN_CALL))), None));
             }
             // Cut by the limit: nothing is left of it.
-            Chunk::Broken { .. } => Message::new("", "", &[]),
+            Chunk::Broken { .. } => self.said("", "", &[]),
         };
         let line = frame(wire::go_json(&Line {
             model: &self.model,
             created_at: wire::timestamp(SystemTime::now()),
-            message,
+            said: message,
+            context: &[],
             logprobs: self.logprob(chunk).into_iter().collect(),
             done: false,
             done_reason: None,
@@ -165,7 +181,8 @@ impl Run {
                 let line = frame(wire::go_json(&Line {
                     model: &self.model,
                     created_at: wire::timestamp(SystemTime::now()),
-                    message: Message::new("", "", &[]),
+                    said: self.said("", "", &[]),
+                    context: self.context(),
                     logprobs: Vec::new(),
                     done: true,
                     done_reason: Some(reason),
@@ -185,11 +202,27 @@ impl Run {
         }
     }
 
+    fn said<'a>(&self, content: &'a str, thinking: &'a str, calls: &'a [Call]) -> Said<'a> {
+        match self.form {
+            Form::Chat => Said::Message(Message::new(content, thinking, calls)),
+            Form::Completion { .. } => Said::Response(content),
+        }
+    }
+
+    fn context(&self) -> &'static [u32] {
+        match self.form {
+            Form::Chat | Form::Completion { raw: true } => &[],
+            Form::Completion { raw: false } => &[1, 2, 3],
+        }
+    }
+
     fn logprob<'a>(&self, chunk: &'a Chunk) -> Option<Logprob<'a>> {
         let alternatives = self.logprobs?;
         match chunk {
-            Chunk::Content(token) => Some(Logprob::of(token, alternatives)),
-            Chunk::Thinking(_) | Chunk::Calls(_) | Chunk::Broken { .. } => None,
+            Chunk::Content(token) | Chunk::Thinking(token) => {
+                Some(Logprob::of(token, alternatives))
+            }
+            Chunk::Calls(_) | Chunk::Broken { .. } => None,
         }
     }
 

@@ -451,3 +451,109 @@ async fn one_slot_serves_one_request_after_the_other() {
     assert_eq!(first.rest().await.lines().len(), 51);
     assert_eq!(demo.ask().await.rest().await.lines().len(), 51);
 }
+
+/// What a recording of a real server looks like: names of members and kinds of values, not the values.
+#[tokio::test]
+async fn every_response_has_the_form_of_the_real_one() {
+    demo()
+        .await
+        .is_like(include_str!("tests/recorded.json"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_completion_says_what_the_prompt_asks_for() {
+    let demo = demo().await;
+    let ask = async |body: Value| demo.post("/api/generate", &body.to_string()).await;
+    let whole = json!({"model": "demo", "prompt": "/echo a b", "raw": true, "stream": false});
+    assert_eq!(ask(whole).await.json()["response"], "a b");
+    let stream = ask(json!({"model": "qwen3:32b", "prompt": "Hello", "raw": true}))
+        .await
+        .lines();
+    let said: String = stream
+        .iter()
+        .filter_map(|line| line["response"].as_str())
+        .collect();
+    assert!(said.starts_with("<think>\n") && said.contains("</think>"));
+    assert_eq!(stream.last().expect("a line")["done_reason"], "stop");
+    let limited = json!({"model": "demo", "prompt": "/long 9", "stream": false, "options": {"num_predict": 4}});
+    assert_eq!(ask(limited).await.json()["done_reason"], "length");
+    let between =
+        |model: &str| json!({"model": model, "prompt": "/echo a", "suffix": "b", "stream": false});
+    assert_eq!(ask(between("demo")).await.json()["response"], "a");
+    assert_eq!(ask(between("qwen3:32b")).await.status, 400);
+    assert_eq!(
+        ask(json!({"model": "embed", "prompt": "a"})).await.status,
+        400
+    );
+    let failing = json!({"model": "demo", "prompt": "/error mid", "raw": true, "stream": false});
+    assert_eq!(ask(failing).await.status, 500);
+}
+
+#[tokio::test]
+async fn embeddings_come_from_both_apis_and_from_one_model() {
+    let demo = demo().await;
+    let native = async |body: Value| demo.post("/api/embed", &body.to_string()).await;
+    let two = native(json!({"model": "embed", "input": ["a", "b"], "dimensions": 4}))
+        .await
+        .json();
+    let lengths: Vec<_> = two["embeddings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|vector| vector.as_array().map(Vec::len))
+        .collect();
+    assert_eq!(lengths, [Some(4), Some(4)]);
+    for empty in [json!(""), json!([])] {
+        let none = native(json!({"model": "embed", "input": empty})).await;
+        assert_eq!((none.status, &none.json()["embeddings"]), (200, &json!([])));
+    }
+    assert_eq!(
+        native(json!({"model": "demo", "input": "a"})).await.status,
+        501
+    );
+    let openai = async |body: Value| demo.post("/v1/embeddings", &body.to_string()).await;
+    let base64 = openai(
+        json!({"model": "embed", "input": "a", "encoding_format": "base64", "dimensions": 4}),
+    )
+    .await;
+    // Four numbers of four bytes.
+    assert_eq!(
+        base64.json()["data"][0]["embedding"].as_str().map(str::len),
+        Some(24)
+    );
+    let none = openai(json!({"model": "embed", "input": ""})).await;
+    assert_eq!((none.status, &none.json()["data"]), (200, &json!([])));
+    assert_eq!(
+        openai(json!({"model": "embed", "input": []})).await.status,
+        400
+    );
+    assert_eq!(
+        openai(json!({"model": "demo", "input": "a"})).await.status,
+        501
+    );
+    assert_eq!(
+        openai(json!({"model": "nope", "input": "a"})).await.status,
+        404
+    );
+    let chat = json!({"model": "embed", "messages": [{"role": "user", "content": "a"}]});
+    assert_eq!(demo.post("/api/chat", &chat.to_string()).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_schema_is_followed_in_the_order_of_the_alphabet_and_not_beside_tools() {
+    let demo = demo().await;
+    let schema = json!({"type": "object", "properties": {"name": {"const": "n"}, "arguments": {"const": "a"}},
+        "required": ["name", "arguments"]});
+    let alone = demo.chat("Hello", json!({"format": schema})).await;
+    assert_eq!(alone.text(), r#"{"arguments":"a","name":"n"}"#);
+    let tool = json!({"type": "function", "function": {"name": "x", "parameters": {}}});
+    let beside = demo
+        .chat("Hello", json!({"format": schema, "tools": [tool]}))
+        .await;
+    assert_eq!((beside.status, beside.text().as_str()), (200, ""));
+    let logprobs = demo
+        .chat("Hello", json!({"logprobs": true, "tools": [tool]}))
+        .await;
+    assert_eq!(logprobs.status, 400);
+}

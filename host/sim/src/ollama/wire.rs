@@ -13,14 +13,26 @@ use crate::tools::Call;
 pub(super) struct Line<'a> {
     pub(super) model: &'a str,
     pub(super) created_at: String,
-    pub(super) message: Message<'a>,
+    #[serde(flatten)]
+    pub(super) said: Said<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) logprobs: Vec<Logprob<'a>>,
     pub(super) done: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) done_reason: Option<&'static str>,
+    /// The tokens of the conversation, which a completion ends with.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) context: &'static [u32],
     #[serde(flatten)]
     pub(super) metrics: Metrics,
+}
+
+/// What the model says, as a chat or as a completion has it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Said<'a> {
+    Message(Message<'a>),
+    Response(&'a str),
 }
 
 #[derive(Debug, Serialize)]
@@ -235,7 +247,8 @@ mod tests {
         let line = Line {
             model: "m",
             created_at: "t".into(),
-            message: Message::new("a<b>&\u{2028}\u{2029}", "", &[]),
+            context: &[],
+            said: Said::Message(Message::new("a<b>&\u{2028}\u{2029}", "", &[])),
             logprobs: Vec::new(),
             done: false,
             done_reason: None,
@@ -258,7 +271,8 @@ mod tests {
         let line = Line {
             model: "m",
             created_at: "t".into(),
-            message: Message::new("", "hm", &calls),
+            context: &[],
+            said: Said::Message(Message::new("", "hm", &calls)),
             logprobs: vec![Logprob::of("é", 2)],
             done: true,
             done_reason: Some("stop"),

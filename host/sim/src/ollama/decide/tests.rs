@@ -10,7 +10,7 @@ fn request(value: &Value) -> Request {
 
 fn decide_on(value: &Value) -> Result<Decided, Error> {
     let request = request(value);
-    decide(&request, model(&request.model)?, 1)
+    decide(&request, model(&request.model)?, Form::Chat, 1)
 }
 
 fn generation(value: &Value) -> Generation {
