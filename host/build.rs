@@ -15,11 +15,12 @@ use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
-const PLUGINS: [&str; 8] = [
+const PLUGINS: [&str; 9] = [
     "access-log",
     "aggregate",
     "auth",
     "ollama",
+    "ollama-api",
     "openai",
     "rewrite",
     "tgi",
