@@ -389,3 +389,20 @@ fn a_client_that_leaves_is_no_error() {
     let outcome = bench().run(asked("/api/chat"), &response);
     assert_eq!((outcome.fault, outcome.events.len()), (None, 1));
 }
+
+#[test]
+fn an_event_that_breaks_off_is_an_error_wherever_that_is() {
+    let call = json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}});
+    let event = delta(&json!({"content": "é\"", "reasoning": "r", "tool_calls": [call]}));
+    for at in (1..event.len()).filter(|&at| event.is_char_boundary(at)) {
+        let outcome = bench().run(asked("/api/chat"), &Response::sse([&event[..at]]));
+        let fault = outcome.fault.as_ref().expect("a failure");
+        assert_eq!(
+            (&*fault.code, outcome.rendered),
+            ("upstream_invalid", true),
+            "{}",
+            &event[..at]
+        );
+        assert_eq!(lines(&outcome), [json!({"error": fault.message})]);
+    }
+}

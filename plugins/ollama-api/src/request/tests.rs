@@ -356,3 +356,20 @@ fn a_model_is_shown_by_its_path_and_no_other_path_can_be_asked() {
         assert_eq!(fault.status, 404);
     }
 }
+
+#[test]
+fn a_body_that_breaks_off_is_refused_wherever_that_is() {
+    let text = json!({
+        "model": "m", "stream": true, "format": {"type": "object"}, "options": {"stop": ["é"]}, "think": "low",
+        "messages": [{"role": "user", "content": "Hi \"\u{2028}", "images": ["/9j/"]},
+            {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": [1, null]}}}]}],
+    })
+    .to_string();
+    assert!(chat(&text, &settings()).is_ok());
+    for at in (0..text.len()).filter(|&at| text.is_char_boundary(at)) {
+        for translate in [chat as Translate, generate, embed, embedding, show] {
+            let fault = translate(&text[..at], &settings()).expect_err(&text[..at]);
+            assert_eq!(fault.status, 400);
+        }
+    }
+}
