@@ -20,7 +20,7 @@
 
 use sluicegate_plugin::{
     Context, Event, EventStage, Fault, Manifest, Plugin, Reply, RequestPlan, RequestStage,
-    ResponsePlan, ResponseStage, Stop, clock,
+    ResponsePlan, ResponseStage, Stop, clock, log,
 };
 
 pub mod date;
@@ -142,11 +142,17 @@ impl ResponseStage for OllamaApi {
             state.turn.task,
             Task::Chat | Task::Generate | Task::Completion
         );
-        Ok(if is_stream && is_text {
-            ResponsePlan::Ndjson
-        } else {
-            ResponsePlan::Whole
-        })
+        if !is_stream || !is_text {
+            return Ok(ResponsePlan::Whole);
+        }
+        if status < 400 && ctx.note("stream") == Some(false) {
+            // Clients would read only its first line.
+            log::error("a stream came for a client that wants one response: the pipeline needs `aggregate` behind `ollama-api`")
+                .write();
+            let message = "The model server's response is a stream, although none was asked for.";
+            return Err(Fault::upstream("upstream_invalid", message).into());
+        }
+        Ok(ResponsePlan::Ndjson)
     }
 
     fn response_body(

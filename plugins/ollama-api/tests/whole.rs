@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluicegate_ollama_api::OllamaApi;
-use sluicegate_plugin::testing::{Bench, Outcome, Request, Response, set_clock};
+use sluicegate_plugin::testing::{Bench, Outcome, Request, Response, set_clock, take_logs};
 
 /// 2026-08-01T09:26:40.007Z
 const NOW_MS: u64 = 1_785_576_400_007;
@@ -418,4 +418,14 @@ fn a_whole_response_to_a_wanted_stream_is_its_only_line() {
         (&body["message"]["content"], &body["done"]),
         (&json!("Hello"), &json!(true))
     );
+}
+
+#[test]
+fn a_stream_that_nobody_made_one_response_of_is_an_error_and_says_what_is_missing() {
+    take_logs();
+    let outcome = bench().run(chat(&json!({})), &Response::sse(["{}", "[DONE]"]));
+    error(&outcome, 502);
+    let lines = take_logs();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].message.contains("`aggregate`"));
 }
