@@ -15,13 +15,14 @@ use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
-const PLUGINS: [&str; 9] = [
+const PLUGINS: [&str; 10] = [
     "access-log",
     "aggregate",
     "auth",
     "ollama",
     "ollama-api",
     "openai",
+    "responses",
     "rewrite",
     "tgi",
     "vllm",

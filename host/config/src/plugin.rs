@@ -22,13 +22,14 @@ pub(super) use self::unconfigured::add_unconfigured;
 pub use self::unconfigured::in_folder;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
-pub const BUILTINS: [&str; 8] = [
+pub const BUILTINS: [&str; 9] = [
     "auth",
     "rewrite",
     "ollama",
     "vllm",
     "tgi",
     "openai",
+    "responses",
     "aggregate",
     "access-log",
 ];
