@@ -52,6 +52,7 @@ mod probes;
 mod proxied;
 mod readiness;
 mod reload;
+mod responses_front;
 mod rules;
 mod slow;
 mod streams;
