@@ -15,9 +15,10 @@ use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
-const PLUGINS: [&str; 10] = [
+const PLUGINS: [&str; 11] = [
     "access-log",
     "aggregate",
+    "anthropic",
     "auth",
     "ollama",
     "ollama-api",

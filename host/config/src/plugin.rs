@@ -22,13 +22,15 @@ pub(super) use self::unconfigured::add_unconfigured;
 pub use self::unconfigured::in_folder;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
-pub const BUILTINS: [&str; 9] = [
+pub const BUILTINS: [&str; 11] = [
     "auth",
     "rewrite",
     "ollama",
     "vllm",
     "tgi",
     "openai",
+    "anthropic",
+    "ollama-api",
     "responses",
     "aggregate",
     "access-log",

@@ -1,0 +1,184 @@
+//! Requests: what goes on as a canonical request, and what is refused.
+
+use serde_json::{Value, json};
+use sluicegate_anthropic::Anthropic;
+use sluicegate_plugin::testing::{Bench, Outcome, Request, Sent};
+
+fn bench(config: Value) -> Bench<Anthropic> {
+    Bench::load(config).expect("it loads")
+}
+
+fn send(path: &str, body: &Value) -> Result<Sent, Box<Outcome>> {
+    bench(json!({})).send(Request::post(path).json(body))
+}
+
+/// A request with these parameters besides the least that a request has.
+fn with(parameters: &Value) -> Value {
+    let mut body =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    for (name, value) in parameters.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    body
+}
+
+fn fixtures(text: &str) -> Vec<Value> {
+    let Ok(Value::Array(cases)) = serde_json::from_str(text) else {
+        panic!("the fixtures are a list");
+    };
+    assert!(!cases.is_empty());
+    cases
+}
+
+#[test]
+fn every_message_becomes_canonical() {
+    for case in fixtures(include_str!("fixtures/messages.json")) {
+        let body = with(&case["request"]);
+        let sent = send("/v1/messages", &body).expect("taken").json();
+        assert_eq!(sent["messages"], case["messages"], "{}", case["case"]);
+    }
+}
+
+#[test]
+fn every_parameter_becomes_canonical() {
+    for case in fixtures(include_str!("fixtures/parameters.json")) {
+        let config = case.get("config").cloned().unwrap_or_else(|| json!({}));
+        let request = Request::post("/v1/messages").json(&with(&case["request"]));
+        let mut sent = bench(config).send(request).expect("taken").json();
+        let sent = sent.as_object_mut().expect("an object");
+        for (name, value) in with(&json!({})).as_object().expect("an object") {
+            let found = sent.remove(name);
+            if case["request"].get(name).is_none() {
+                assert_eq!(found.as_ref(), Some(value), "{}", case["case"]);
+            }
+        }
+        assert_eq!(json!(sent), case["sent"], "{}", case["case"]);
+    }
+}
+
+#[test]
+fn every_refusal_says_what_to_mend() {
+    for case in fixtures(include_str!("fixtures/refusals.json")) {
+        let mut body = with(&case["request"]);
+        body.as_object_mut()
+            .expect("an object")
+            .retain(|_, value| *value != "absent");
+        let outcome = send("/v1/messages", &body).expect_err("refused");
+        let fault = outcome.fault.expect("a fault");
+        assert_eq!(fault.status, 400, "{}", case["request"]);
+        let at = case["at"].as_str().expect("a place");
+        assert_eq!(fault.param.as_deref(), Some(at), "{fault}");
+        assert!(fault.message.starts_with(&format!("{at}: ")), "{fault}");
+        let says = case["says"].as_str().expect("a part of the message");
+        assert!(fault.message.contains(says), "{fault}");
+    }
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    for (body, says) in [
+        (&b""[..], "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (b"{\"model\":\"m\"", "EOF"),
+        (
+            b"{\"model\":\"m\",\"model\":\"n\"}",
+            "duplicate field `model`",
+        ),
+        (b"{\"model\":\"\xff\"}", "UTF-8"),
+    ] {
+        let request = Request::post("/v1/messages").body(body);
+        let outcome = bench(json!({})).send(request).expect_err("refused");
+        let fault = outcome.fault.expect("a fault");
+        assert_eq!((fault.status, &*fault.code), (400, "invalid_json"));
+        assert!(fault.message.contains(says), "{fault}");
+    }
+    let marked = format!("\u{feff} {}", with(&json!({})));
+    let request = Request::post("/v1/messages").body(marked);
+    let sent = bench(json!({})).send(request).expect("taken");
+    assert_eq!(sent.json()["model"], "m");
+}
+
+#[test]
+fn the_head_becomes_canonical() {
+    let request = Request::post("/v1/messages?beta=true")
+        .header("anthropic-version", "2023-06-01")
+        .header("anthropic-beta", "interleaved-thinking-2025-05-14")
+        .header("anthropic-dangerous-direct-browser-access", "true")
+        .header("x-api-key", "sk")
+        .json(&with(&json!({})));
+    let sent = bench(json!({})).send(request).expect("taken");
+    assert_eq!(
+        (sent.path.as_str(), sent.query.as_str()),
+        ("/v1/chat/completions", "")
+    );
+    let names: Vec<&str> = sent.fields.iter().map(|field| &*field.name).collect();
+    assert!(
+        !names.iter().any(|name| name.starts_with("anthropic-")),
+        "{names:?}"
+    );
+    assert!(names.contains(&"x-api-key"));
+    assert_eq!(
+        sent.header("content-type").as_deref(),
+        Some("application/json")
+    );
+}
+
+#[test]
+fn counting_takes_the_same_request_without_a_limit() {
+    let mut body =
+        with(&json!({"stream": true, "system": "S", "tools": [{"name": "f", "input_schema": {}}]}));
+    body["max_tokens"] = Value::Null;
+    let sent = send("/v1/messages/count_tokens?beta=true", &body).expect("taken");
+    assert_eq!(sent.path, "/v1/chat/completions/input_tokens");
+    let expected = json!({"model": "m", "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]});
+    assert_eq!(sent.json(), expected);
+}
+
+#[test]
+fn models_are_asked_without_a_body() {
+    for path in ["/v1/models", "/v1/models/m"] {
+        let target = format!("{path}?limit=20");
+        let sent = bench(json!({})).send(Request::get(&target)).expect("taken");
+        let found = (
+            sent.method.as_str(),
+            sent.path.as_str(),
+            sent.query.as_str(),
+        );
+        assert_eq!(found, ("GET", path, ""));
+    }
+    for (request, status) in [
+        (Request::post("/v1/messages/batches"), 404),
+        (Request::get("/v1/messages"), 405),
+    ] {
+        let outcome = bench(json!({})).send(request).expect_err("refused");
+        assert_eq!(outcome.fault.expect("a fault").status, status);
+    }
+}
+
+#[test]
+fn escapes_are_kept_as_they_are() {
+    let text = r#"{"model":"m","max_tokens":9,"system":[{"type":"text","text":"a\u00e9\"\n"},{"type":"text","text":"\ud83d\ude00"}],
+        "messages":[{"role":"user","content":[{"type":"text","text":"\\"},{"type":"text","text":"\u2028"}]},
+        {"role":"assistant","content":[{"type":"tool_use","id":"t\"","name":"f","input":{"a":"\"\\\n é"}}]}]}"#;
+    let request = Request::post("/v1/messages").body(text);
+    let sent = bench(json!({})).send(request).expect("taken").json();
+    assert_eq!(sent["messages"][0]["content"], "aé\"\n\n\n😀");
+    assert_eq!(sent["messages"][1]["content"], "\\\n\n\u{2028}");
+    let call = &sent["messages"][2]["tool_calls"][0];
+    assert_eq!(call["id"], "t\"");
+    let arguments = call["function"]["arguments"].as_str().expect("a text");
+    let arguments: Value = serde_json::from_str(arguments).expect("JSON");
+    assert_eq!(arguments, json!({"a": "\"\\\n é"}));
+}
+
+#[test]
+fn only_known_words_configure_it() {
+    for config in [
+        json!({"thinking": "no"}),
+        json!({"thoughts": "never"}),
+        json!({"thought": "always"}),
+    ] {
+        assert!(Bench::<Anthropic>::load(config).is_err());
+    }
+}
