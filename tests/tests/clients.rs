@@ -9,7 +9,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sluicegate_sim::{Pace, Vendor};
 use sluicegate_tests::clients::{Installed, Language};
-use sluicegate_tests::{Gateway, program};
+use sluicegate_tests::upstream::closed_port;
+use sluicegate_tests::{Gateway, Script, Upstream, program};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -23,6 +24,55 @@ async fn the_python_client_understands_every_answer_of_every_vendor() -> anyhow:
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_client_understands_every_answer_of_every_vendor() -> anyhow::Result<()> {
     understands(Language::Node).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_sees_nothing_of_the_model_servers_that_fail_before_another() -> anyhow::Result<()>
+{
+    let language = Language::Python;
+    if let Some(missing) = language.missing_program() {
+        return program::skip(&format!(
+            "{missing} is not installed, so the {language:?} client cannot be tested"
+        ));
+    }
+    let client = language
+        .install(Path::new(env!("CARGO_TARGET_TMPDIR")))
+        .await?;
+    let (_kept, closed) = closed_port();
+    let gone = format!("http://{closed}");
+    let busy = Upstream::always(Script::json(503, &json!({"error": "server busy"}))).await;
+    let limited = json!({"error": {"message": "too many", "type": "TooManyRequests", "param": null, "code": 429}});
+    let limited = Upstream::always(Script::json(429, &limited)).await;
+    // What stands where Ollama and vLLM should be; behind them is a TGI.
+    let (one, two, three) = tokio::try_join!(
+        Box::pin(behind(&client, &gone, &busy.url())),
+        Box::pin(behind(&client, &busy.url(), &limited.url())),
+        Box::pin(behind(&client, &limited.url(), &gone)),
+    )?;
+    let differences = [one, two, three].concat();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    for upstream in [&busy, &limited] {
+        assert!(!upstream.requests().is_empty());
+    }
+    Ok(())
+}
+
+/// What the client finds otherwise than with a TGI alone, where an Ollama and a vLLM at these addresses are asked before it.
+async fn behind(client: &Installed, ollama: &str, vllm: &str) -> anyhow::Result<Vec<String>> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let tgi = format!("http://{}", listener.local_addr()?);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Vendor::Tgi.serve(listener, Pace::FULL_SPEED));
+    let before = format!(
+        "[upstream.first]\nadapter = \"ollama\"\ntargets = [\"{ollama}\"]\n\
+         [upstream.second]\nadapter = \"vllm\"\ntargets = [\"{vllm}\"]\n"
+    );
+    let toml = configuration(&tgi, Vendor::Tgi).replace(
+        "upstream = \"main\"",
+        "upstream = \"first\"\nfallback = [\"second\", \"main\"]",
+    );
+    let what = format!("behind {ollama} and {vllm}");
+    compare(client, &(toml + &before), &what, &expected(Vendor::Tgi)).await
 }
 
 async fn understands(language: Language) -> anyhow::Result<()> {
@@ -56,26 +106,36 @@ async fn differences(client: &Installed, vendor: Vendor) -> anyhow::Result<Vec<S
     let model_server = format!("http://{}", listener.local_addr()?);
     let mut tasks = JoinSet::new();
     tasks.spawn(vendor.serve(listener, Pace::FULL_SPEED));
-    let gateway = Gateway::start(&configuration(&model_server, vendor)).await?;
-    let mut found = client
+    let toml = configuration(&model_server, vendor);
+    compare(client, &toml, &format!("{vendor:?}"), &expected(vendor)).await
+}
+
+/// Where what the client finds through a gateway is not what is expected.
+async fn compare(
+    client: &Installed,
+    toml: &str,
+    what: &str,
+    expected: &BTreeMap<&'static str, Value>,
+) -> anyhow::Result<Vec<String>> {
+    let gateway = Gateway::start(toml).await?;
+    let found = client
         .run(&format!("http://{}", gateway.address()), KEY)
         .await?;
-    found.retain(|case, _| !later(vendor).contains(&case.as_str()));
-    let expected = expected(vendor);
     let mut differences: Vec<String> = expected
         .iter()
         .filter(|(case, facts)| !found.get(**case).is_some_and(|found| has(found, facts)))
         .map(|(case, facts)| {
             let found = found.get(*case).unwrap_or(&Value::Null);
-            format!("{vendor:?}, {case}\n  expected {facts}\n  found    {found}")
+            format!("{what}, {case}\n  expected {facts}\n  found    {found}")
         })
         .collect();
     let unknown = found
         .iter()
         .filter(|(case, _)| !expected.contains_key(case.as_str()));
-    differences.extend(unknown.map(|(case, found)| {
-        format!("{vendor:?}, {case}\n  expected nothing\n  found    {found}")
-    }));
+    differences
+        .extend(unknown.map(|(case, found)| {
+            format!("{what}, {case}\n  expected nothing\n  found    {found}")
+        }));
     gateway.shutdown().await;
     Ok(differences)
 }
@@ -125,26 +185,6 @@ fn has(found: &Value, facts: &Value) -> bool {
         .all(|(name, fact)| found.get(name) == Some(fact))
 }
 
-/// Cases that an adapter is not ready for: what is found is not looked at.
-fn later(vendor: Vendor) -> &'static [&'static str] {
-    match vendor {
-        Vendor::Ollama => &[
-            "completion",
-            "completion_limit",
-            "completion_stream",
-            "embeddings",
-            "embeddings_of_a_chat_model",
-            "embeddings_of_nothing",
-            "embeddings_short",
-            "logprobs",
-            "logprobs_stream",
-            "tools_named_stream",
-            "tools_required",
-        ],
-        Vendor::Vllm | Vendor::Tgi => &[],
-    }
-}
-
 /// What the client must find in each case, whatever its language.
 fn expected(vendor: Vendor) -> BTreeMap<&'static str, Value> {
     let mut expected = texts();
@@ -157,9 +197,6 @@ fn expected(vendor: Vendor) -> BTreeMap<&'static str, Value> {
         Vendor::Vllm => of_vllm(),
         Vendor::Tgi => of_tgi(),
     });
-    for case in later(vendor) {
-        expected.remove(case);
-    }
     expected
 }
 
