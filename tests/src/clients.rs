@@ -1,7 +1,8 @@
-//! The official OpenAI clients of Python and Node.js: installing them, and running the scripts under `tests/clients`.
+//! The official OpenAI clients of Python and Node.js, and frameworks that use them: installing them, and running the scripts
+//! under `tests/clients`.
 //!
 //! The scripts ask the gateway and print, a line of JSON for each case, what their client made of the responses. They judge
-//! nothing: the expected results are in the test, once for both languages.
+//! nothing: the expected results are in the test, once for all.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,29 +21,35 @@ const INSTALL_DEADLINE: Duration = Duration::from_mins(10);
 /// How long a script may run.
 const RUN_DEADLINE: Duration = Duration::from_mins(3);
 
-/// Which client.
+/// Which client, by its language and by what is built on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
+pub enum Client {
     /// `openai` from PyPI.
     Python,
     /// `openai` from npm.
     Node,
+    /// LangChain from PyPI.
+    LangchainPython,
+    /// LangChain from npm.
+    LangchainNode,
+    /// The Vercel AI SDK from npm.
+    AiSdk,
 }
 
 /// An installed client with its script.
 #[derive(Debug)]
 pub struct Installed {
-    language: Language,
+    client: Client,
     program: PathBuf,
     folder: PathBuf,
 }
 
-impl Language {
+impl Client {
     /// The programs that the machine must have.
     pub const fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Python => &["python3"],
-            Self::Node => &["node", "npm"],
+            Self::Python | Self::LangchainPython => &["python3"],
+            Self::Node | Self::LangchainNode | Self::AiSdk => &["node", "npm"],
         }
     }
 
@@ -58,21 +65,25 @@ impl Language {
         match self {
             Self::Python => "python",
             Self::Node => "node",
+            Self::LangchainPython => "frameworks/python",
+            Self::LangchainNode | Self::AiSdk => "frameworks/node",
         }
     }
 
     /// The file that pins what is installed.
     const fn manifest(self) -> &'static str {
         match self {
-            Self::Python => "requirements.txt",
-            Self::Node => "package.json",
+            Self::Python | Self::LangchainPython => "requirements.txt",
+            Self::Node | Self::LangchainNode | Self::AiSdk => "package.json",
         }
     }
 
     const fn script(self) -> &'static str {
         match self {
-            Self::Python => "cases.py",
+            Self::Python | Self::LangchainPython => "cases.py",
             Self::Node => "cases.mjs",
+            Self::LangchainNode => "langchain.mjs",
+            Self::AiSdk => "ai.mjs",
         }
     }
 
@@ -93,11 +104,13 @@ impl Language {
         .await?;
         fs::copy(sources.join(self.script()), folder.join(self.script()))?;
         let program = match self {
-            Self::Python => python_of(&folder),
-            Self::Node => program::find("node").context("node is missing")?,
+            Self::Python | Self::LangchainPython => python_of(&folder),
+            Self::Node | Self::LangchainNode | Self::AiSdk => {
+                program::find("node").context("node is missing")?
+            }
         };
         Ok(Installed {
-            language: self,
+            client: self,
             program,
             folder,
         })
@@ -105,7 +118,7 @@ impl Language {
 
     async fn fetch(self, folder: &Path) -> anyhow::Result<()> {
         match self {
-            Self::Python => {
+            Self::Python | Self::LangchainPython => {
                 let python = program::find("python3").context("python3 is missing")?;
                 run(&python, &["-m", "venv", "--clear", "venv"], folder).await?;
                 let pip = [
@@ -119,7 +132,7 @@ impl Language {
                 ];
                 run(&python_of(folder), &pip, folder).await
             }
-            Self::Node => {
+            Self::Node | Self::LangchainNode | Self::AiSdk => {
                 let npm = program::find("npm").context("npm is missing")?;
                 run(
                     &npm,
@@ -140,7 +153,7 @@ impl Installed {
     pub async fn run(&self, url: &str, key: &str) -> anyhow::Result<BTreeMap<String, Value>> {
         let mut command = Command::new(&self.program);
         command
-            .arg(self.language.script())
+            .arg(self.client.script())
             .current_dir(&self.folder)
             .env("GATEWAY_URL", url)
             .env("GATEWAY_KEY", key)

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sluicegate_sim::{Pace, Vendor};
-use sluicegate_tests::clients::{Installed, Language};
+use sluicegate_tests::clients::{Client, Installed};
 use sluicegate_tests::upstream::closed_port;
 use sluicegate_tests::{Gateway, Script, Upstream, program};
 use tokio::net::TcpListener;
@@ -16,38 +16,43 @@ use tokio::task::JoinSet;
 
 const KEY: &str = "sk-of-the-test";
 
+/// What must be found of a vendor, by case.
+type Expected = BTreeMap<&'static str, Value>;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_understands_every_answer_of_every_vendor() -> anyhow::Result<()> {
-    understands(Language::Python).await
+    understands(Client::Python, expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_client_understands_every_answer_of_every_vendor() -> anyhow::Result<()> {
-    understands(Language::Node).await
+    understands(Client::Node, expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_sees_nothing_of_the_model_servers_that_fail_before_another() -> anyhow::Result<()>
 {
-    let language = Language::Python;
-    if let Some(missing) = language.missing_program() {
+    let client = Client::Python;
+    if let Some(missing) = client.missing_program() {
         return program::skip(&format!(
-            "{missing} is not installed, so the {language:?} client cannot be tested"
+            "{missing} is not installed, so the client cannot be tested"
         ));
     }
-    let client = language
+    let client = client
         .install(Path::new(env!("CARGO_TARGET_TMPDIR")))
         .await?;
     let (_kept, closed) = closed_port();
     let gone = format!("http://{closed}");
     let busy = Upstream::always(Script::json(503, &json!({"error": "server busy"}))).await;
+    let busy_url = busy.url();
     let limited = json!({"error": {"message": "too many", "type": "TooManyRequests", "param": null, "code": 429}});
     let limited = Upstream::always(Script::json(429, &limited)).await;
+    let limited_url = limited.url();
     // What stands where Ollama and vLLM should be; behind them is a TGI.
     let (one, two, three) = tokio::try_join!(
-        Box::pin(behind(&client, &gone, &busy.url())),
-        Box::pin(behind(&client, &busy.url(), &limited.url())),
-        Box::pin(behind(&client, &limited.url(), &gone)),
+        Box::pin(behind(&client, &gone, &busy_url)),
+        Box::pin(behind(&client, &busy_url, &limited_url)),
+        Box::pin(behind(&client, &limited_url, &gone)),
     )?;
     let differences = [one, two, three].concat();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -75,33 +80,55 @@ async fn behind(client: &Installed, ollama: &str, vllm: &str) -> anyhow::Result<
     compare(client, &(toml + &before), &what, &expected(Vendor::Tgi)).await
 }
 
-async fn understands(language: Language) -> anyhow::Result<()> {
-    if let Some(missing) = language.missing_program() {
+#[ignore = "installs a framework, which takes too long for every run; see the README"]
+#[tokio::test(flavor = "multi_thread")]
+async fn langchain_for_python_understands_every_vendor() -> anyhow::Result<()> {
+    understands(Client::LangchainPython, of_langchain).await
+}
+
+#[ignore = "installs a framework, which takes too long for every run; see the README"]
+#[tokio::test(flavor = "multi_thread")]
+async fn langchain_for_node_understands_every_vendor() -> anyhow::Result<()> {
+    understands(Client::LangchainNode, of_langchain).await
+}
+
+#[ignore = "installs a framework, which takes too long for every run; see the README"]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ai_sdk_understands_every_vendor() -> anyhow::Result<()> {
+    understands(Client::AiSdk, of_ai_sdk).await
+}
+
+async fn understands(client: Client, expected: fn(Vendor) -> Expected) -> anyhow::Result<()> {
+    if let Some(missing) = client.missing_program() {
         return program::skip(&format!(
-            "{missing} is not installed, so the {language:?} client cannot be tested"
+            "{missing} is not installed, so {client:?} cannot be tested"
         ));
     }
-    let client = language
+    let installed = client
         .install(Path::new(env!("CARGO_TARGET_TMPDIR")))
         .await?;
     // Boxed because each holds a whole gateway.
     let (ollama, vllm, tgi) = tokio::try_join!(
-        Box::pin(differences(&client, Vendor::Ollama)),
-        Box::pin(differences(&client, Vendor::Vllm)),
-        Box::pin(differences(&client, Vendor::Tgi)),
+        Box::pin(differences(&installed, Vendor::Ollama, expected)),
+        Box::pin(differences(&installed, Vendor::Vllm, expected)),
+        Box::pin(differences(&installed, Vendor::Tgi, expected)),
     )?;
     // All differences in one report: a client's run is too slow to fix them one by one.
     let differences = [ollama, vllm, tgi].concat();
     assert!(
         differences.is_empty(),
-        "{language:?}:\n{}",
+        "{client:?}:\n{}",
         differences.join("\n")
     );
     Ok(())
 }
 
 /// Where what the client found is not what it must find.
-async fn differences(client: &Installed, vendor: Vendor) -> anyhow::Result<Vec<String>> {
+async fn differences(
+    client: &Installed,
+    vendor: Vendor,
+    expected: fn(Vendor) -> Expected,
+) -> anyhow::Result<Vec<String>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let model_server = format!("http://{}", listener.local_addr()?);
     let mut tasks = JoinSet::new();
@@ -115,7 +142,7 @@ async fn compare(
     client: &Installed,
     toml: &str,
     what: &str,
-    expected: &BTreeMap<&'static str, Value>,
+    expected: &Expected,
 ) -> anyhow::Result<Vec<String>> {
     let gateway = Gateway::start(toml).await?;
     let found = client
@@ -186,7 +213,7 @@ fn has(found: &Value, facts: &Value) -> bool {
 }
 
 /// What the client must find in each case, whatever its language.
-fn expected(vendor: Vendor) -> BTreeMap<&'static str, Value> {
+fn expected(vendor: Vendor) -> Expected {
     let mut expected = texts();
     expected.extend(tools());
     expected.extend(failures());
@@ -200,7 +227,56 @@ fn expected(vendor: Vendor) -> BTreeMap<&'static str, Value> {
     expected
 }
 
-fn texts() -> BTreeMap<&'static str, Value> {
+/// What both languages of LangChain must find; the vendors do not differ.
+fn of_langchain(_: Vendor) -> Expected {
+    let mut expected = of_frameworks();
+    expected.extend([
+        (
+            "tools_stream",
+            json!({"calls": [["get_weather", {"city": "Oslo"}]], "invalid": 0}),
+        ),
+        ("structured_by_a_tool", json!({"is_parsed": true})),
+    ]);
+    expected
+}
+
+/// What the Vercel AI SDK must find; the vendors do not differ.
+fn of_ai_sdk(_: Vendor) -> Expected {
+    let mut expected = of_frameworks();
+    expected.extend([
+        (
+            "tools_stream",
+            json!({"calls": [["get_weather", {"city": "Oslo"}]], "tells_the_result": true}),
+        ),
+        ("structured_stream", json!({"is_parsed": true})),
+        ("required_tool", json!({"names": ["get_weather"]})),
+        ("reasoning_stream", json!({"reasons": true, "says": true})),
+        (
+            "failing",
+            json!({"name": "AI_APICallError", "has_message": true}),
+        ),
+        (
+            "failing_in_mid_stream",
+            json!({"failed": true, "says_something_before": true}),
+        ),
+    ]);
+    expected
+}
+
+fn of_frameworks() -> Expected {
+    let said = json!({"content": "Hello big world", "finish_reason": "stop", "counts": true});
+    BTreeMap::from([
+        ("text", said.clone()),
+        ("stream", said),
+        (
+            "tools",
+            json!({"calls": [["get_weather", {"city": "Oslo"}]], "tells_the_result": true}),
+        ),
+        ("structured", json!({"is_parsed": true})),
+    ])
+}
+
+fn texts() -> Expected {
     BTreeMap::from([
         (
             "chat",
@@ -266,7 +342,7 @@ fn texts() -> BTreeMap<&'static str, Value> {
     ])
 }
 
-fn tools() -> BTreeMap<&'static str, Value> {
+fn tools() -> Expected {
     BTreeMap::from([
         (
             "tools",
@@ -319,7 +395,7 @@ fn with_code(mut refusal: Value, code: &str) -> Value {
     refusal
 }
 
-fn failures() -> BTreeMap<&'static str, Value> {
+fn failures() -> Expected {
     let unknown_model = with_code(
         refusal("NotFoundError", 404, &json!("model")),
         "model_not_found",
@@ -356,7 +432,7 @@ fn failures() -> BTreeMap<&'static str, Value> {
     ])
 }
 
-fn other_endpoints() -> BTreeMap<&'static str, Value> {
+fn other_endpoints() -> Expected {
     BTreeMap::from([
         (
             "models",
@@ -392,7 +468,7 @@ fn other_endpoints() -> BTreeMap<&'static str, Value> {
     ])
 }
 
-fn of_ollama() -> BTreeMap<&'static str, Value> {
+fn of_ollama() -> Expected {
     let unreadable = json!({"class": "InternalServerError", "code": "upstream_invalid"});
     BTreeMap::from([
         // It has no answer then, only an error.
@@ -416,7 +492,7 @@ fn of_ollama() -> BTreeMap<&'static str, Value> {
     ])
 }
 
-fn of_vllm() -> BTreeMap<&'static str, Value> {
+fn of_vllm() -> Expected {
     BTreeMap::from([
         // It has them.
         (
@@ -433,7 +509,7 @@ fn of_vllm() -> BTreeMap<&'static str, Value> {
     ])
 }
 
-fn of_tgi() -> BTreeMap<&'static str, Value> {
+fn of_tgi() -> Expected {
     let no_embeddings = json!({"class": "BadRequestError", "code": "unsupported_value"});
     BTreeMap::from([
         ("no_messages", json!({"class": null})),
