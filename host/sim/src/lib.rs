@@ -48,6 +48,7 @@ mod catalog;
 mod command;
 mod conversation;
 mod events;
+mod identity;
 mod ollama;
 mod openai;
 mod pace;

@@ -7,7 +7,7 @@
 //! # Source
 //! TGI 3.3 on the wire.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -19,6 +19,7 @@ use crate::answer::{self, Asked, Decision, Ending, Generation};
 use crate::body::{self, Reply};
 use crate::catalog::{MODELS, Model};
 use crate::events::{self, Close, Event};
+use crate::identity::{now, number};
 use crate::openai;
 use crate::text;
 
@@ -183,7 +184,7 @@ impl Server {
     async fn chat(&self, chat: Chat) -> Reply {
         let streams = chat.stream;
         let form = if streams { Form::OpenAi } else { Form::Whole };
-        let generation = match decided(&chat.asked(seed()), form) {
+        let generation = match decided(&chat.asked(number()), form) {
             Ok(generation) => generation,
             Err(response) => return Ok(*response),
         };
@@ -217,7 +218,7 @@ impl Server {
         let mut generations = Vec::with_capacity(completion.prompts.len());
         for prompt in &completion.prompts {
             let question = [openai::question(prompt)];
-            match decided(&request::asked(&question, &Value::Null, seed()), form) {
+            match decided(&request::asked(&question, &Value::Null, number()), form) {
                 Ok(generation) => generations.push(generation),
                 Err(response) => return Ok(*response),
             }
@@ -270,7 +271,7 @@ impl Server {
         let form = if streams { Form::Native } else { Form::Whole };
         let question = [openai::question(&request.inputs)];
         let grammar = request.grammar.clone();
-        let generation = match decided(&request::asked(&question, &grammar, seed()), form) {
+        let generation = match decided(&request::asked(&question, &grammar, number()), form) {
             Ok(generation) => generation,
             Err(response) => return Ok(*response),
         };
@@ -456,14 +457,4 @@ fn tokenize(path: &str, bytes: &[u8]) -> Result<Value, Refusal> {
 
 fn document(value: &Value) -> Response<body::Body> {
     events::ok(JSON, body::whole(value.to_string()))
-}
-
-/// Without randomness from the system, numbers repeat, which is harmless here.
-fn seed() -> u64 {
-    getrandom::u64().unwrap_or_default()
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

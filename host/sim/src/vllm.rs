@@ -6,8 +6,6 @@
 //! # Source
 //! vLLM 0.32 on the wire, with the parsers `hermes` and `qwen3`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -19,6 +17,7 @@ use crate::body::{self, Body, Reply};
 use crate::catalog::MODELS;
 use crate::conversation::Message;
 use crate::events::{self, Close};
+use crate::identity::{now, number};
 use crate::openai;
 use crate::text;
 
@@ -151,7 +150,7 @@ impl Server {
     }
 
     async fn chat(&self, chat: Chat, id: &str) -> Reply {
-        let generation = match decided(answer::answer(&chat.asked(seed()))) {
+        let generation = match decided(answer::answer(&chat.asked(number()))) {
             Ok(generation) => generation,
             Err(response) => return Ok(*response),
         };
@@ -180,7 +179,7 @@ impl Server {
         let mut generations = Vec::with_capacity(completion.prompts.len());
         for prompt in &completion.prompts {
             let question: [Message; 1] = [openai::question(prompt)];
-            match decided(answer::answer(&completion.asked(&question, seed()))) {
+            match decided(answer::answer(&completion.asked(&question, number()))) {
                 Ok(generation) => generations.push(generation),
                 Err(response) => return Ok(*response),
             }
@@ -221,17 +220,7 @@ fn decided(decision: Decision) -> Result<Generation, Box<Response<Body>>> {
 /// The part of the id that is the request's own.
 fn identity(fields: &HeaderMap) -> String {
     let given = fields.get("x-request-id").and_then(|id| id.to_str().ok());
-    given.map_or_else(|| format!("{:016x}", seed()), str::to_owned)
-}
-
-/// Without randomness from the system ids repeat, which is harmless here.
-fn seed() -> u64 {
-    getrandom::u64().unwrap_or_default()
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
+    given.map_or_else(|| format!("{:016x}", number()), str::to_owned)
 }
 
 fn models() -> Value {

@@ -22,6 +22,7 @@ use super::wire::{self, Line, Message, Metrics, Said};
 use crate::answer::{Decision, Generation};
 use crate::body::{self, Body, Reply, Unread, empty, html, response, status};
 use crate::catalog::Model;
+use crate::identity::number;
 use crate::{Pace, Quirks};
 
 /// The version in `/api/version`: one that has everything that is simulated, marked as simulated.
@@ -190,8 +191,7 @@ async fn embed(
 }
 
 async fn answer(server: &Server, request: request::Request, form: Form) -> Reply {
-    // Without randomness from the system the ids of tool calls repeat, which is harmless here.
-    let seed = getrandom::u64().unwrap_or_default();
+    let seed = number();
     let decided = decide::model(&request.model)
         .and_then(|model| Ok((model, decide::decide(&request, model, form, seed)?)));
     match decided {

@@ -11,7 +11,13 @@ use super::written::Limits;
 use crate::answer::{Asked, Choice, Format};
 use crate::catalog::Model;
 use crate::conversation::{Message, Tool};
-use crate::{openai, text};
+use crate::openai;
+
+mod grammar;
+mod values;
+
+use grammar::ToolChoice;
+use values::{STOPS, Values, limits, stops};
 
 /// A chat.
 #[derive(Debug)]
@@ -31,13 +37,6 @@ pub(super) struct Chat {
     choice: ToolChoice,
     format: Value,
     thinks: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum ToolChoice {
-    Auto,
-    Required,
-    Named(String),
 }
 
 /// A completion.
@@ -101,115 +100,6 @@ const PARAMETERS: Expected = &[
     ("top_n_tokens", Kind::MaybeUnsigned),
 ];
 
-/// The most stop sequences.
-pub(super) const STOPS: usize = 4;
-
-/// The most likeliest tokens.
-const TOP_TOKENS: u64 = 5;
-
-/// Generated in one run; the limit of tokens is checked against the context only up to it.
-const RUN: u64 = 1024;
-
-fn stops(value: Option<&Value>) -> Vec<String> {
-    let items = value.and_then(Value::as_array).into_iter().flatten();
-    items.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// The checks of the validation, which come after those of the form.
-struct Values<'a> {
-    model: &'a Model,
-    input: &'a str,
-    most: Option<u64>,
-    temperature: Option<f64>,
-    top_p: Option<f64>,
-    frequency_penalty: Option<f64>,
-    repetition_penalty: Option<f64>,
-    stop: &'a [String],
-    top_tokens: Option<u64>,
-}
-
-impl Values<'_> {
-    fn check(&self) -> Result<(), Refusal> {
-        let refuse = |text: &str| Err(Refusal::validation(text));
-        if self.temperature.is_some_and(|value| value <= 0.0) {
-            return refuse("`temperature` must be strictly positive");
-        }
-        if self.repetition_penalty.is_some_and(|value| value <= 0.0) {
-            return refuse("`repetition_penalty` must be strictly positive");
-        }
-        if self
-            .frequency_penalty
-            .is_some_and(|value| !(-2.0..=2.0).contains(&value))
-        {
-            return refuse("`frequency_penalty` must be >= -2.0 and <= 2.0");
-        }
-        if self.top_p.is_some_and(|value| value <= 0.0 || value >= 1.0) {
-            return refuse("`top_p` must be > 0.0 and < 1.0");
-        }
-        if self.most == Some(0) {
-            return refuse("`max_new_tokens` must be strictly positive");
-        }
-        let count = self.stop.len();
-        if count > STOPS {
-            return refuse(&format!(
-                "`stop` supports up to {STOPS} stop sequences. Given: {count}"
-            ));
-        }
-        if let Some(top) = self.top_tokens.filter(|&top| top > TOP_TOKENS) {
-            return refuse(&format!(
-                "`top_n_tokens` must be >= 0 and <= {TOP_TOKENS}. Given: {top}"
-            ));
-        }
-        if self.input.is_empty() {
-            return refuse("`inputs` cannot be empty");
-        }
-        let inputs = text::tokens(self.input).len() as u64;
-        let most = self.most.unwrap_or(0).min(RUN);
-        let total = self.model.context_length;
-        if inputs + most > total {
-            return refuse(&format!(
-                "`inputs` tokens + `max_new_tokens` must be <= {total}. Given: {inputs} `inputs` tokens and {most} \
-                 `max_new_tokens`"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Those of the routes that are like OpenAI's. A temperature of 0 is taken there.
-    fn of_openai<'a>(
-        body: &Body,
-        model: &'a Model,
-        input: &'a str,
-        stop: &'a [String],
-    ) -> Values<'a> {
-        Values {
-            model,
-            input,
-            most: most(body),
-            temperature: body.float("temperature").filter(|&value| value != 0.0),
-            top_p: body.float("top_p"),
-            frequency_penalty: body.float("frequency_penalty"),
-            repetition_penalty: body.float("presence_penalty").map(|penalty| penalty + 2.0),
-            stop,
-            top_tokens: body
-                .unsigned("top_logprobs")
-                .filter(|_| body.flag("logprobs")),
-        }
-    }
-}
-
-fn most(body: &Body) -> Option<u64> {
-    let newer = body.unsigned("max_completion_tokens");
-    body.unsigned("max_tokens").or(newer)
-}
-
-fn limits(body: &Body, stop: Vec<String>) -> Limits {
-    Limits {
-        most: most(body).and_then(|most| usize::try_from(most).ok()),
-        stop,
-    }
-}
-
 /// The form that chats and completions have in common.
 fn check_common(body: &Body, needed: &str) -> Result<(), Refusal> {
     body.check(SAMPLING)?;
@@ -244,15 +134,9 @@ impl Chat {
             check_message(&body, at, message)?;
         }
         let offered = openai::list(&body.fields, "tools");
-        for (at, tool) in offered.iter().enumerate() {
-            let function = &tool["function"];
-            if function.get("parameters").is_none() && function.get("arguments").is_none() {
-                let text = format!("tools[{at}].function: missing field `arguments`");
-                return Err(body.refuse(&text).into());
-            }
-        }
+        check_tools(&body, offered)?;
         let stream = body.flag("stream");
-        let format = format(&body)?;
+        let format = grammar::format(&body)?;
         let has_tools = body.fields.get("tools").is_some_and(Value::is_array);
         let word = body.fields.get("tool_choice");
         let is_none = word.is_some_and(|word| word == "none");
@@ -260,7 +144,7 @@ impl Chat {
         if guided && !format.is_null() {
             return Err(Refusal::tool("Grammar and tools are mutually exclusive").into());
         }
-        let choice = tool_choice(word, offered, guided)?;
+        let choice = grammar::choice(word, offered, guided)?;
         let messages = conversation(list);
         let input: String = messages
             .iter()
@@ -269,7 +153,7 @@ impl Chat {
         let input = format!("{input} ");
         let stop = stops(body.fields.get("stop"));
         let values = Values::of_openai(&body, model, &input, &stop);
-        let checked = values.check().and_then(|()| check_grammar(&format));
+        let checked = values.check().and_then(|()| grammar::check(&format));
         let include_usage = body
             .fields
             .get("stream_options")
@@ -366,6 +250,17 @@ fn check_message(body: &Body, at: usize, message: &Value) -> Result<(), Refusal>
     Err(body.refuse(&text))
 }
 
+fn check_tools(body: &Body, tools: &[Value]) -> Result<(), Refusal> {
+    for (at, tool) in tools.iter().enumerate() {
+        let function = &tool["function"];
+        if function.get("parameters").is_none() && function.get("arguments").is_none() {
+            let text = format!("tools[{at}].function: missing field `arguments`");
+            return Err(body.refuse(&text));
+        }
+    }
+    Ok(())
+}
+
 /// The messages as the template shows them to the model. The results of tools have no ids there: a model tells whose they are by
 /// the calls before them, if those were not lost to a content.
 fn conversation(list: &[Value]) -> Vec<Message> {
@@ -398,57 +293,6 @@ fn next_id(list: &[Value]) -> u64 {
     let ids = openai::calls(list).into_iter();
     let highest = ids.filter_map(|(id, _)| id.parse::<u64>().ok()).max();
     highest.map_or(0, |id| id + 1)
-}
-
-fn tool_choice(word: Option<&Value>, tools: &[Value], guided: bool) -> Result<ToolChoice, Refusal> {
-    let name = match word {
-        _ if !guided => return Ok(ToolChoice::Auto),
-        None | Some(Value::Null) => return Ok(ToolChoice::Auto),
-        Some(Value::String(word)) => match word.as_str() {
-            "auto" => return Ok(ToolChoice::Auto),
-            "required" => return Ok(ToolChoice::Required),
-            name => name,
-        },
-        Some(choice) => choice["function"]["name"].as_str().unwrap_or_default(),
-    };
-    if tools.iter().any(|tool| tool["function"]["name"] == name) {
-        Ok(ToolChoice::Named(name.to_owned()))
-    } else {
-        Err(Refusal::tool(&format!("Tool with name {name} not found")))
-    }
-}
-
-fn format(body: &Body) -> Result<Value, Refusal> {
-    let Some(format) = body.fields.get("response_format") else {
-        return Ok(Value::Null);
-    };
-    if format.is_null() {
-        return Ok(Value::Null);
-    }
-    let kind = format["type"].as_str().unwrap_or_default();
-    if !["json", "json_object", "regex", "json_schema"].contains(&kind) {
-        let text = format!(
-            "response_format.type: unknown variant `{kind}`, expected one of `json`, `json_object`, `regex`, `json_schema`"
-        );
-        return Err(body.refuse(&text));
-    }
-    if format.get("value").is_none() {
-        return Err(body.refuse("response_format: missing field `value`"));
-    }
-    Ok(format.clone())
-}
-
-fn check_grammar(format: &Value) -> Result<(), Refusal> {
-    let schema = match format["type"].as_str() {
-        Some("json_schema") => &format["value"]["schema"],
-        Some("regex") | None => return Ok(()),
-        Some(_) => &format["value"],
-    };
-    if schema.get("properties").is_some() {
-        return Ok(());
-    }
-    let text = "grammar is not valid: Grammar must have a 'properties' field";
-    Err(Refusal::validation(text))
 }
 
 impl Completion {
@@ -516,7 +360,7 @@ impl Generate {
             top_tokens: unsigned("top_n_tokens"),
         };
         let grammar = parameters.get("grammar").cloned().unwrap_or_default();
-        let checked = values.check().and_then(|()| check_grammar(&grammar));
+        let checked = values.check().and_then(|()| grammar::check(&grammar));
         checked.map_err(|refusal| Checked { refusal, stream })?;
         let top = unsigned("top_n_tokens").and_then(|top| usize::try_from(top).ok());
         let request = Self {

@@ -11,7 +11,11 @@ use crate::answer::{Asked, Choice, Format};
 use crate::catalog::{MODELS, Model};
 use crate::conversation::{Message, Tool};
 use crate::openai;
-use crate::text;
+
+mod message;
+mod tools;
+
+pub(super) use tools::ToolChoice;
 
 /// What chats and completions have in common.
 #[derive(Debug)]
@@ -38,14 +42,6 @@ pub(super) struct Chat {
     format: Value,
     /// How many alternatives each token gets; `None` without `logprobs`.
     pub(super) logprobs: Option<usize>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ToolChoice {
-    Auto,
-    None,
-    Required,
-    Named(String),
 }
 
 /// A completion.
@@ -196,14 +192,14 @@ impl Chat {
             )]));
         };
         for (at, message) in list.iter().enumerate() {
-            check_message(at, message)?;
+            message::check(at, message)?;
         }
-        check_tools(&fields)?;
+        tools::check(&fields)?;
         let model = generative(&fields)?;
         let sampling = Sampling::read(&fields, model)?;
         let logprobs = chat_logprobs(&fields)?;
         let format = format(&fields)?;
-        let choice = tool_choice(&fields)?;
+        let choice = tools::choice(&fields)?;
         let calls = openai::calls(list);
         let messages = openai::messages(list, |message| {
             let id = message["tool_call_id"].as_str().unwrap_or_default();
@@ -215,7 +211,7 @@ impl Chat {
             let message = "At most 0 image(s) may be provided in one prompt.";
             return Err(Refusal::value(message, "image", &images.to_string()));
         }
-        check_length(&messages, model)?;
+        message::check_length(&messages, model)?;
         let template = fields.get("chat_template_kwargs");
         let is_off = template.is_some_and(|template| template["enable_thinking"] == false)
             || fields
@@ -257,151 +253,6 @@ impl Chat {
             stop: &self.sampling.stop,
             keeps_stop: false,
             seed,
-        }
-    }
-}
-
-fn check_message(at: usize, message: &Value) -> Result<(), Refusal> {
-    let developer = format!(".messages.{at}.ChatCompletionDeveloperMessageParam");
-    let user = format!(".messages.{at}.ChatCompletionUserMessageParam");
-    let content = format!("{developer}.content");
-    let role = format!("{developer}.role");
-    let Value::Object(fields) = message else {
-        let text = "Input should be a valid dictionary";
-        let value = printed(message);
-        return Err(Refusal::invalid(&[("dict_type", &developer, text, &value)]));
-    };
-    let Some(named) = fields.get("role").and_then(Value::as_str) else {
-        let value = printed(message);
-        let other = format!("{user}.role");
-        return Err(Refusal::invalid(&[
-            ("missing", &role, "Field required", &value),
-            ("missing", &other, "Field required", &value),
-        ]));
-    };
-    match fields.get("content") {
-        Some(Value::String(_)) => {}
-        Some(Value::Array(parts)) => check_parts(parts)?,
-        None | Some(Value::Null) if named == "assistant" => {}
-        None => {
-            let value = printed(message);
-            return Err(Refusal::invalid(&[(
-                "missing",
-                &content,
-                "Field required",
-                &value,
-            )]));
-        }
-        Some(value) => {
-            let value = printed(value);
-            let expected = "Input should be 'developer'";
-            return Err(Refusal::invalid(&[
-                (
-                    "string_type",
-                    &content,
-                    "Input should be a valid string",
-                    &value,
-                ),
-                (
-                    "iterable_type",
-                    &content,
-                    "Input should be iterable",
-                    &value,
-                ),
-                ("literal_error", &role, expected, named),
-            ]));
-        }
-    }
-    for call in openai::list(fields, "tool_calls") {
-        let arguments = &call["function"]["arguments"];
-        if !arguments.is_string() {
-            let function = ".0.ChatCompletionMessageFunctionToolCallParam.function";
-            let custom = ".0.ChatCompletionMessageCustomToolCallParam.custom";
-            return Err(Refusal::invalid(&[
-                (
-                    "string_type",
-                    function,
-                    "Input should be a valid string",
-                    &printed(arguments),
-                ),
-                ("missing", custom, "Field required", &printed(call)),
-            ]));
-        }
-    }
-    Ok(())
-}
-
-fn check_parts(parts: &[Value]) -> Result<(), Refusal> {
-    let known = ["text", "image_url", "input_text", "refusal", "thinking"];
-    let odd = parts
-        .iter()
-        .filter_map(|part| part["type"].as_str())
-        .find(|kind| !known.contains(kind));
-    let Some(odd) = odd else {
-        return Ok(());
-    };
-    let message = format!(
-        "7 validation errors for ValidatorIterator\n0.ChatCompletionContentPartTextParam.type\n  Input should be 'text' \
-         [type=literal_error, input_value='{odd}', input_type=str]"
-    );
-    Err(Refusal::bad(&message, None))
-}
-
-fn check_tools(fields: &Fields) -> Result<(), Refusal> {
-    let Some(tools) = fields.list("tools")? else {
-        return Ok(());
-    };
-    if tools.is_empty() {
-        let message = "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely. \
-                       (parameter=tools)";
-        return Err(Refusal::bad(message, Some("tools")));
-    }
-    for (at, tool) in tools.iter().enumerate() {
-        let kind = tool["type"].as_str().unwrap_or("function");
-        if kind != "function" || !tool["function"].is_object() {
-            let kind_place = format!(".tools.{at}.type");
-            let place = format!(".tools.{at}.function");
-            let value = printed(tool);
-            return Err(Refusal::invalid(&[
-                (
-                    "literal_error",
-                    &kind_place,
-                    "Input should be 'function'",
-                    kind,
-                ),
-                ("missing", &place, "Field required", &value),
-            ]));
-        }
-    }
-    Ok(())
-}
-
-fn tool_choice(fields: &Fields) -> Result<ToolChoice, Refusal> {
-    let tools = openai::list(fields.map(), "tools");
-    let bad = |message: &str| Err(Refusal::bad(message, Some("tool_choice")));
-    match fields.get("tool_choice") {
-        None => Ok(ToolChoice::Auto),
-        Some(Value::String(word)) => match word.as_str() {
-            "none" => Ok(ToolChoice::None),
-            _ if tools.is_empty() => {
-                bad("When using `tool_choice`, `tools` must be set. (parameter=tool_choice)")
-            }
-            "auto" => Ok(ToolChoice::Auto),
-            "required" => Ok(ToolChoice::Required),
-            word => bad(&format!(
-                "Invalid value for `tool_choice`: {word}! Only named tools, \"none\", \"auto\" or \"required\" are supported. \
-                 (parameter=tool_choice)"
-            )),
-        },
-        Some(choice) => {
-            let name = choice["function"]["name"].as_str().unwrap_or_default();
-            if tools.iter().any(|tool| tool["function"]["name"] == name) {
-                Ok(ToolChoice::Named(name.to_owned()))
-            } else {
-                bad(
-                    "The tool specified in `tool_choice` does not match any of the specified `tools` (parameter=tool_choice)",
-                )
-            }
         }
     }
 }
@@ -458,23 +309,6 @@ fn format(fields: &Fields) -> Result<Value, Refusal> {
         }
     }
     Ok(format.clone())
-}
-
-fn check_length(messages: &[Message], model: &Model) -> Result<(), Refusal> {
-    let tokens: usize = messages
-        .iter()
-        .map(|message| text::tokens(&message.content).len() + 4)
-        .sum();
-    let most = model.context_length;
-    if (tokens as u64) < most {
-        return Ok(());
-    }
-    let least = most + 1;
-    let message = format!(
-        "This model's maximum context length is {most} tokens. However, your prompt contains at least {least} input tokens, \
-         which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
-    );
-    Err(Refusal::value(&message, "input_tokens", &least.to_string()))
 }
 
 impl Completion {
