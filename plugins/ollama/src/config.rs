@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sluicegate_openai_api::config::{ReasoningField, Streaming};
+use sluicegate_openai_api::config::{ReasoningField, Streaming, Unsupported};
 
 use crate::keep_alive;
 
@@ -16,6 +16,7 @@ pub struct Config {
     reasoning_field: ReasoningField,
     think_tags: bool,
     extensions: bool,
+    unsupported: Unsupported,
     keep_alive: Option<Value>,
     num_ctx: Option<u64>,
     think: Option<Value>,
@@ -31,6 +32,7 @@ impl Default for Config {
             reasoning_field: ReasoningField::Reasoning,
             think_tags: true,
             extensions: true,
+            unsupported: Unsupported::Refuse,
             keep_alive: None,
             num_ctx: None,
             think: None,
@@ -74,6 +76,8 @@ pub struct Settings {
     pub think_tags: bool,
     /// Whether a request may use Ollama's own parameters.
     pub extensions: bool,
+    /// What becomes of a parameter that Ollama cannot do.
+    pub unsupported: Unsupported,
     /// The default of `keep_alive` as JSON.
     pub keep_alive: Option<String>,
     /// The default of `think` as JSON.
@@ -120,6 +124,7 @@ impl Settings {
             reasoning_field: config.reasoning_field,
             think_tags: config.think_tags,
             extensions: config.extensions,
+            unsupported: config.unsupported,
             keep_alive: keep_alive.transpose()?,
             think: think.transpose()?,
             options,
@@ -161,6 +166,7 @@ mod tests {
         assert_eq!(settings.overflow, Overflow::Error);
         assert_eq!(settings.reasoning_field.names(), ["reasoning"]);
         assert!(settings.extensions && settings.think_tags);
+        assert_eq!(settings.unsupported, Unsupported::Refuse);
         assert_eq!((settings.keep_alive, settings.think), (None, None));
     }
 

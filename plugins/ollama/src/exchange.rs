@@ -119,6 +119,7 @@ impl State {
                 .field("parameters", &translated.ignored)
                 .write();
         }
+        translated.dropped.tell(ctx)?;
         self.task = Task::Text(Box::new(Text {
             endpoint,
             identity: Identity {

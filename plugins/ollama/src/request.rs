@@ -2,7 +2,7 @@
 //! `POST /api/generate`.
 //!
 //! One pass over the body with borrowed values: texts go into Ollama's request as they are, with their escapes. What Ollama
-//! cannot do is a 400 that names the parameter; it is never ignored silently.
+//! cannot do is a 400 that names the parameter, or is left out and named in the response; it is never ignored silently.
 //!
 //! # Source
 //! OpenAI API reference (document 2.3.0), "Create chat completion" and "Create completion"; Ollama source, `api/types.go` and `openai/openai.go`.
@@ -10,6 +10,7 @@
 use serde_json::value::RawValue;
 use sluicegate_openai_api::config::Streaming;
 use sluicegate_openai_api::request::Endpoint;
+use sluicegate_openai_api::request::dropped::Dropped;
 use sluicegate_plugin::Fault;
 
 use crate::config::{Overflow, Settings};
@@ -54,6 +55,8 @@ pub struct Translated {
     pub echo: Option<String>,
     /// Unknown parameters, which were left out.
     pub ignored: Vec<String>,
+    /// Parameters that Ollama cannot do, which were left out.
+    pub dropped: Dropped,
 }
 
 /// Translates a request.
@@ -119,6 +122,7 @@ pub fn translate(
         }),
         echo: parameters.prompt.echoed(),
         ignored: parameters.ignored,
+        dropped: parameters.dropped,
     })
 }
 

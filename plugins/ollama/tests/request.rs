@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use sluicegate_ollama::Ollama;
+use sluicegate_openai_api::testing;
 use sluicegate_plugin::Fault;
-use sluicegate_plugin::testing::{Bench, Outcome, Request, Sent, take_logs};
+use sluicegate_plugin::testing::{Bench, Outcome, Request, Response, Sent, take_logs};
 
 fn fixtures(text: &str) -> Vec<Map<String, Value>> {
     serde_json::from_str(text).expect("a list of cases")
@@ -208,4 +209,13 @@ fn tokens_are_estimated_without_asking_ollama() {
     );
     let fault = refusal(bench.send(Request::post(path).json(&json!({"model": "m"}))));
     assert_eq!(fault.param.as_deref(), Some("messages"));
+}
+
+#[test]
+fn what_ollama_cannot_do_is_refused_or_dropped() {
+    let line = json!({"message": {"content": "Hi"}, "response": "Hi", "done": true, "done_reason": "stop"});
+    testing::check_unsupported::<Ollama>(
+        include_str!("fixtures/unsupported.json"),
+        &Response::ndjson([line.to_string()]),
+    );
 }

@@ -40,6 +40,17 @@ impl ReasoningField {
     }
 }
 
+/// What becomes of a parameter that the model server cannot do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unsupported {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// It is left out, where the response is still of the kind that the client asked for.
+    Drop,
+}
+
 /// The keys that all these adapters have.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -48,6 +59,7 @@ pub struct Common {
     reasoning_field: ReasoningField,
     think_tags: Option<bool>,
     media_hosts: Option<Vec<String>>,
+    unsupported: Unsupported,
 }
 
 impl Common {
@@ -59,6 +71,7 @@ impl Common {
     pub fn settings(self, media: Hosts) -> Result<Settings, String> {
         Ok(Settings {
             streaming: self.stream,
+            unsupported: self.unsupported,
             reasoning_field: self.reasoning_field,
             think_tags: self.think_tags.unwrap_or(true),
             thinking: Dialect::AsSent,
@@ -75,6 +88,8 @@ impl Common {
 pub struct Settings {
     /// Whether the model server is asked to stream.
     pub streaming: Streaming,
+    /// What becomes of a parameter that the model server cannot do.
+    pub unsupported: Unsupported,
     /// The member that carries a model's thoughts.
     pub reasoning_field: ReasoningField,
     /// Whether thoughts between `<think>` and `</think>` are split off the content.

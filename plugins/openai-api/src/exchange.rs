@@ -131,9 +131,10 @@ impl State {
                 return Ok(None);
             }
         };
-        let mut body = Body::read(body)?;
+        let settings = vendor.settings();
+        let mut body = Body::read(body)?.under(settings.unsupported);
         if let Some(messages) = body.get("messages") {
-            media::check(messages, &vendor.settings().media)?;
+            media::check(messages, &settings.media)?;
         }
         let model = match (ctx.note_json("model"), body.get("model")) {
             // The name that the client used, even if this upstream has another one.
@@ -142,6 +143,7 @@ impl State {
         };
         if endpoint == Endpoint::Embeddings {
             vendor.request(endpoint, &mut body)?;
+            body.dropped.tell(ctx)?;
             self.task = Task::Embeddings(model);
             return Ok(Some(body.write()));
         }
@@ -167,6 +169,7 @@ impl State {
                 .is_none_or(|raw| raw.get() != "\"none\"");
         let has_functions = body.has("functions");
         let habits = vendor.request(endpoint, &mut body)?;
+        body.dropped.tell(ctx)?;
         let streams = (wants_stream || settings.streaming == Streaming::Always)
             && !vendor.is_only_whole(&body);
         if let Some([whole, streamed]) = habits.paths {
@@ -378,7 +381,7 @@ fn stream(task: &mut Task) -> Option<&mut Stream> {
 
 /// The request body for a server that counts the tokens of a chat.
 fn count(body: &[u8], counter: Counter, vendor: &impl Vendor) -> Result<Vec<u8>, Fault> {
-    let mut body = Body::read(body)?;
+    let mut body = Body::read(body)?.under(vendor.settings().unsupported);
     tokens::messages(&body)?;
     if let Some(messages) = body.get("messages") {
         media::check(messages, &vendor.settings().media)?;

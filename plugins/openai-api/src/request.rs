@@ -6,6 +6,10 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind, Members};
 
+use crate::config::Unsupported;
+use dropped::Dropped;
+
+pub mod dropped;
 pub mod history;
 pub mod media;
 pub mod stop;
@@ -59,6 +63,8 @@ const MOST_MEMBERS: usize = 512;
 pub struct Body<'a> {
     members: Vec<(Cow<'a, str>, Member<'a>)>,
     length: usize,
+    /// Parameters that were left out because the model server cannot do them.
+    pub dropped: Dropped,
 }
 
 #[derive(Debug)]
@@ -82,6 +88,7 @@ impl<'a> Body<'a> {
         let mut body = Self {
             members: Vec::with_capacity(members.len() + 4),
             length: text.len(),
+            dropped: Dropped::default(),
         };
         for (name, raw) in members {
             // The last one counts, as in Python.
@@ -91,6 +98,26 @@ impl<'a> Body<'a> {
             }
         }
         Ok(body)
+    }
+
+    /// The same body under a policy for what the model server cannot do.
+    pub fn under(mut self, policy: Unsupported) -> Self {
+        self.dropped = Dropped::new(policy);
+        self
+    }
+
+    /// Leaves out a parameter that the model server cannot do.
+    ///
+    /// # Errors
+    /// 400 `unsupported_value` with this message, unless such parameters are dropped.
+    pub fn unsupported(
+        &mut self,
+        param: &'static str,
+        message: impl Into<String>,
+    ) -> Result<(), Fault> {
+        self.dropped.unsupported(param, message)?;
+        self.remove(param);
+        Ok(())
     }
 
     /// A member as the client sent it; `None` also if it has been changed.

@@ -78,3 +78,18 @@ fn the_keys_of_all_adapters_and_no_others_are_known() {
         assert!(error.contains(part), "{error}");
     }
 }
+
+#[test]
+fn the_policy_for_what_a_server_cannot_do_is_known_and_changes_nothing() {
+    testing::check_unsupported::<Openai>(
+        include_str!("fixtures/unsupported.json"),
+        &testing::hello(),
+    );
+    let body = json!({"model": "m", "messages": [], "n": 2, "logit_bias": {"1": 1}, "audio": {}});
+    let bench = Bench::<Openai>::load(json!({"unsupported": "drop"})).expect("loads");
+    let sent = bench.send(Request::post("/v1/chat/completions").json(&body));
+    let sent = sent.expect("passes").json();
+    for name in ["n", "logit_bias", "audio"] {
+        assert_eq!(sent[name], body[name]);
+    }
+}

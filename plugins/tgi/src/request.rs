@@ -3,10 +3,10 @@
 use serde_json::value::RawValue;
 use sluicegate_openai_api::request::history::{Arguments, each, with_arguments};
 use sluicegate_openai_api::request::{
-    Body, elements, members, stop, tools, unsupported, wrong_type,
+    Body, elements, media, members, stop, tools, unsupported, wrong_type,
 };
+use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
-use sluicegate_plugin::{Fault, log};
 
 mod links;
 mod message;
@@ -14,36 +14,45 @@ mod message;
 /// TGI generates in runs of this many tokens and looks at the limit only between them: 1100 tokens become 2048.
 pub const RUN: u64 = 1024;
 
+/// The most choices in OpenAI's API.
+const MOST_CHOICES: u8 = 128;
+
 /// What OpenAI generates if a completion does not say how much.
 const COMPLETION_TOKENS: u64 = 16;
 
-/// Refuses what TGI ignores though it would change the response.
+/// Refuses, or leaves out, what TGI ignores though it would change the response.
 ///
 /// # Errors
 /// 400, which names the parameter.
 pub fn refuse(body: &mut Body<'_>) -> Result<(), Fault> {
     for name in ["n", "best_of"] {
-        if body.text(name).is_some_and(|number| number != "1") {
+        let Some(text) = body.text(name) else {
+            continue;
+        };
+        let number = text.parse().unwrap_or_default();
+        if !(1..=MOST_CHOICES).contains(&number) {
+            let message = format!("`{name}` must be a whole number from 1 to {MOST_CHOICES}.");
+            return Err(Fault::bad_request(message).param(name));
+        }
+        if number > 1 {
             let message = format!(
                 "TGI sends one response per request; `{name}` must be 1. Send several requests instead."
             );
-            return Err(unsupported(name, message));
+            body.unsupported(name, message)?;
         }
         body.remove(name);
     }
     if let Some(raw) = body.get("logit_bias") {
         if !members("logit_bias", raw)?.is_empty() {
-            return Err(unsupported(
-                "logit_bias",
-                "TGI has no `logit_bias`; it must be empty.",
-            ));
+            let message = "TGI has no `logit_bias`; it must be empty.";
+            body.unsupported("logit_bias", message)?;
         }
         body.remove("logit_bias");
     }
-    for name in ["audio", "web_search_options"] {
-        if body.has(name) {
-            return Err(unsupported(name, format!("TGI has nothing like `{name}`.")));
-        }
+    media::without_sound(body)?;
+    if body.has("web_search_options") {
+        let message = "TGI has nothing like `web_search_options`.";
+        body.unsupported("web_search_options", message)?;
     }
     Ok(())
 }
@@ -67,7 +76,7 @@ pub fn sampling(body: &mut Body<'_>) -> Result<Vec<String>, Fault> {
     }
     // TGI would make a repetition penalty of it that punishes every word.
     if number(body, "presence_penalty").is_some_and(|penalty| penalty != 0.0) {
-        log::info("TGI has no presence penalty; the parameter was left out").write();
+        body.dropped.add("presence_penalty");
     }
     body.remove("presence_penalty");
     if let Some(seed) = body
@@ -85,10 +94,8 @@ pub fn sampling(body: &mut Body<'_>) -> Result<Vec<String>, Fault> {
 /// 400 for what TGI would ignore.
 pub fn completion(body: &mut Body<'_>) -> Result<(), Fault> {
     if body.says("echo", true) {
-        return Err(unsupported(
-            "echo",
-            "TGI does not repeat the prompt; `echo` must be false.",
-        ));
+        let message = "TGI does not repeat the prompt; `echo` must be false.";
+        body.unsupported("echo", message)?;
     }
     if !body.has("max_tokens") && !body.has("max_completion_tokens") {
         body.set("max_tokens", COMPLETION_TOKENS.to_string());
@@ -112,6 +119,9 @@ pub fn chat(body: &mut Body<'_>) -> Result<(), Fault> {
     }
     if body.has("tools") {
         // TGI's are those of another text.
+        if body.says("logprobs", true) {
+            body.dropped.add("logprobs");
+        }
         body.remove("logprobs");
         body.remove("top_logprobs");
     }

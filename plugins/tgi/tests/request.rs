@@ -30,3 +30,8 @@ fn the_keys_of_all_adapters_and_no_others_are_known() {
         assert!(error.contains(part), "{error}");
     }
 }
+
+#[test]
+fn what_tgi_cannot_do_is_refused_or_dropped() {
+    testing::check_unsupported::<Tgi>(include_str!("fixtures/unsupported.json"), &testing::hello());
+}

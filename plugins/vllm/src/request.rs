@@ -1,9 +1,8 @@
 //! Requests that vLLM refuses or misreads though OpenAI takes them: mended, or refused with a clear word.
 
 use sluicegate_openai_api::request::history::{Arguments, with_arguments};
-use sluicegate_openai_api::request::{Body, elements, stop, tools, unsupported};
+use sluicegate_openai_api::request::{Body, media, stop, tools};
 use sluicegate_plugin::Fault;
-use sluicegate_plugin::json;
 
 /// Parameters that a client may set only if the operator allows it.
 pub const GUARDED: [&str; 11] = [
@@ -67,24 +66,10 @@ pub fn mend_sampling(body: &mut Body<'_>) -> Result<(), Fault> {
 
 /// What vLLM ignores though it would change the response.
 fn refuse_ignored(body: &mut Body<'_>) -> Result<(), Fault> {
-    for name in ["audio", "web_search_options"] {
-        if body.has(name) {
-            return Err(unsupported(
-                name,
-                format!("The model server has nothing like `{name}`."),
-            ));
-        }
-    }
-    if let Some(raw) = body.get("modalities") {
-        let others = elements("modalities", raw)?;
-        if others
-            .iter()
-            .any(|raw| json::text(raw).as_deref() != Some("text"))
-        {
-            let message =
-                "The model server responds with text only; `modalities` must be [\"text\"].";
-            return Err(unsupported("modalities", message));
-        }
+    media::without_sound(body)?;
+    if body.has("web_search_options") {
+        let message = "The model server has nothing like `web_search_options`.";
+        body.unsupported("web_search_options", message)?;
     }
     Ok(())
 }

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicegate_openai_api::request::Endpoint;
+use sluicegate_openai_api::request::dropped::Dropped;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{Kind, Members};
 
 use super::body::Body;
-use super::check::{self, Path, boolean, integer, kind, number, unsupported};
+use super::check::{self, Path, boolean, integer, kind, number};
 use super::choice::{ToolChoice, Tools};
 use super::options::Options;
 use super::prompt::Prompt;
@@ -28,6 +29,7 @@ pub(super) struct Parameters<'a> {
     pub(super) stream: bool,
     pub(super) include_usage: bool,
     pub(super) ignored: Vec<String>,
+    pub(super) dropped: Dropped,
     /// What a completion has in place of messages.
     pub(super) prompt: Prompt<'a>,
     is_chat: bool,
@@ -73,22 +75,27 @@ impl<'a> Parameters<'a> {
     ) -> Result<Self, Fault> {
         let mut parameters = Self {
             is_chat: endpoint == Endpoint::Chat,
+            dropped: Dropped::new(settings.unsupported),
             ..Self::default()
         };
         for (name, raw) in &body.parameters {
-            let is_prompts = !parameters.is_chat
-                && parameters.prompt.take(name, raw, &mut parameters.ignored)?;
-            let known = is_prompts
-                || parameters.standard(name, raw)?
-                || (parameters.thinking).take(name, raw, &mut parameters.ignored)?
-                || parameters.extension(name, raw, settings)?
-                || unmapped::accept(name, raw)?;
-            if !known {
+            if !parameters.take(name, raw, settings)? {
                 parameters.ignored.push(name.clone().into_owned());
             }
         }
         parameters.agree()?;
         Ok(parameters)
+    }
+
+    /// Takes a parameter; `false` if it is unknown.
+    fn take(&mut self, name: &str, raw: &'a RawValue, settings: &Settings) -> Result<bool, Fault> {
+        let (ignored, dropped) = (&mut self.ignored, &mut self.dropped);
+        let is_prompts = !self.is_chat && self.prompt.take(name, raw, ignored, dropped)?;
+        Ok(is_prompts
+            || self.thinking.take(name, raw, ignored, dropped)?
+            || unmapped::accept(name, raw, dropped)?
+            || self.standard(name, raw)?
+            || self.extension(name, raw, settings)?)
     }
 
     /// Takes a parameter of OpenAI's API that has a counterpart; `false` if it is not one of these.
@@ -200,7 +207,7 @@ impl<'a> Parameters<'a> {
                 "absent unless `stream` is true",
             ));
         }
-        self.prompt.agree()?;
+        self.prompt.agree(&mut self.dropped)?;
         if self.top_logprobs.is_some() && !self.logprobs {
             return Err(check::invalid(
                 Path::of("top_logprobs"),
@@ -216,23 +223,24 @@ impl<'a> Parameters<'a> {
         let offered = std::mem::take(&mut self.offered);
         self.tools = Tools::of(self.raw_tools, offered, &self.tool_choice)?;
         match &self.tools {
-            Tools::Offered(_) if self.parallel_off => Err(unsupported(
-                Path::of("parallel_tool_calls"),
+            Tools::Offered(_) if self.parallel_off => self.dropped.unsupported(
+                "parallel_tool_calls",
                 "Ollama cannot keep a model from calling several tools at once; `parallel_tool_calls` must not be false.",
-            )),
-            Tools::Forced(_) if self.format.is_some() || self.native_format.is_some() => {
-                Err(unsupported(
-                    Path::of(if self.format.is_some() {
-                        "response_format"
-                    } else {
-                        "format"
-                    }),
-                    "Ollama forces a call by the form of the text, which can have only one form; send either a `tool_choice` \
-                     that forces a call, or the form of the text.",
-                ))
-            }
-            // The text becomes a call, which has no log probabilities.
+            ),
             Tools::Forced(_) => {
+                let form = match (self.format, self.native_format) {
+                    (Some(_), _) => Some("response_format"),
+                    (None, Some(_)) => Some("format"),
+                    (None, None) => None,
+                };
+                if let Some(form) = form {
+                    self.dropped.unsupported(
+                        form,
+                        "Ollama forces a call by the form of the text, which can have only one form; send either a \
+                         `tool_choice` that forces a call, or the form of the text.",
+                    )?;
+                }
+                // The text becomes a call, which has no log probabilities.
                 self.logprobs = false;
                 self.top_logprobs = None;
                 Ok(())

@@ -4,6 +4,7 @@
 //! says how the model is asked for what comes in between.
 
 use serde_json::value::RawValue;
+use sluicegate_openai_api::request::dropped::Dropped;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::Kind;
 
@@ -51,6 +52,7 @@ impl<'a> Prompt<'a> {
         name: &str,
         raw: &'a RawValue,
         ignored: &mut Vec<String>,
+        dropped: &mut Dropped,
     ) -> Result<bool, Fault> {
         let at = Path::of(name);
         match name {
@@ -63,10 +65,10 @@ impl<'a> Prompt<'a> {
             "logprobs" => self.logprobs = Some(integer(at, raw, 0..=TOP_LOGPROBS)?),
             "best_of" => {
                 if integer(at, raw, 1..=20)? != "1" {
-                    return Err(unsupported(
-                        at,
+                    dropped.unsupported(
+                        "best_of",
                         "Ollama writes one text for each request; `best_of` must be 1.",
-                    ));
+                    )?;
                 }
             }
             _ if OF_CHATS.contains(&name) => ignored.push(name.to_owned()),
@@ -76,12 +78,16 @@ impl<'a> Prompt<'a> {
     }
 
     /// Checks parameters that depend on each other.
-    pub(super) fn agree(&self) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// 400 for what Ollama cannot do together, if it is not dropped.
+    pub(super) fn agree(&mut self, dropped: &mut Dropped) -> Result<(), Fault> {
         if self.echo && self.logprobs.is_some() {
-            return Err(unsupported(
-                Path::of("logprobs"),
+            dropped.unsupported(
+                "logprobs",
                 "Ollama has no log probabilities of a prompt; `logprobs` must be absent where `echo` is true.",
-            ));
+            )?;
+            self.logprobs = None;
         }
         Ok(())
     }

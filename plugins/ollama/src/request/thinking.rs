@@ -1,15 +1,16 @@
 //! Whether and how much a model thinks, and whether the client wants to see it: clients have many names for that.
 //!
 //! If such a parameter were ignored, a model would think for minutes although the client asked it not to. So each of them is
-//! honoured, or is a 400.
+//! honoured, or is a 400 unless the operator wants it dropped.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
+use sluicegate_openai_api::request::dropped::Dropped;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{Kind, Members};
 
-use super::check::{self, Path, boolean, integer, kind, unsupported};
+use super::check::{self, Path, boolean, integer, kind};
 
 /// Ollama's `think` for a model that must not think.
 const OFF: &str = "false";
@@ -38,11 +39,12 @@ impl Thinking {
         name: &str,
         raw: &RawValue,
         ignored: &mut Vec<String>,
+        dropped: &mut Dropped,
     ) -> Result<bool, Fault> {
         let at = Path::of(name);
         match name {
             "reasoning_effort" => self.effort = effort(at, raw)?,
-            "reasoning" => self.reasoning(at, raw, ignored)?,
+            "reasoning" => self.reasoning(at, raw, ignored, dropped)?,
             "include_reasoning" => self.is_hidden |= !boolean(at, raw)?,
             "enable_thinking" => self.others = Some(switch(at, raw)?),
             "chat_template_kwargs" => {
@@ -56,7 +58,7 @@ impl Thinking {
                     }
                 }
             }
-            "thinking" => self.thinking(at, raw, ignored)?,
+            "thinking" => self.thinking(at, raw, ignored, dropped)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -73,6 +75,7 @@ impl Thinking {
         at: Path<'_>,
         raw: &RawValue,
         ignored: &mut Vec<String>,
+        dropped: &mut Dropped,
     ) -> Result<(), Fault> {
         let (mut effort_said, mut enabled, mut without_tokens) = (None, None, false);
         for (name, raw) in &members(at, raw)? {
@@ -82,8 +85,15 @@ impl Thinking {
                 "enabled" => enabled = Some(boolean(here, raw)?),
                 "exclude" => self.is_hidden |= boolean(here, raw)?,
                 "max_tokens" => {
-                    budget(here, raw, "use `reasoning.effort`")?;
-                    without_tokens = true;
+                    if is_budget(here, raw)? {
+                        dropped.unsupported(
+                            "reasoning.max_tokens",
+                            "Ollama cannot limit the tokens that a model thinks; `reasoning.max_tokens` must be 0 or absent, use \
+                             `reasoning.effort`.",
+                        )?;
+                    } else {
+                        without_tokens = true;
+                    }
                 }
                 // All thoughts are shown, so it is not a summary.
                 "summary" | "generate_summary" => kind(here, raw, Kind::String)?,
@@ -113,6 +123,7 @@ impl Thinking {
         at: Path<'_>,
         raw: &RawValue,
         ignored: &mut Vec<String>,
+        dropped: &mut Dropped,
     ) -> Result<(), Fault> {
         for (name, raw) in &members(at, raw)? {
             let here = at.member(name);
@@ -123,7 +134,15 @@ impl Thinking {
                     "adaptive" | "auto" => {}
                     _ => return Err(check::invalid(here, "`enabled`, `disabled` or `adaptive`")),
                 },
-                "budget_tokens" => budget(here, raw, "use `reasoning_effort`")?,
+                "budget_tokens" => {
+                    if is_budget(here, raw)? {
+                        dropped.unsupported(
+                            "thinking.budget_tokens",
+                            "Ollama cannot limit the tokens that a model thinks; `thinking.budget_tokens` must be 0 or absent, use \
+                             `reasoning_effort`.",
+                        )?;
+                    }
+                }
                 _ => ignored.push(format!("thinking.{name}")),
             }
         }
@@ -141,15 +160,9 @@ fn members<'a>(
     Ok(members)
 }
 
-/// A budget of tokens. Ollama knows only a budget of zero.
-fn budget(at: Path<'_>, raw: &RawValue, instead: &str) -> Result<(), Fault> {
-    if integer(at, raw, 0..=i64::MAX)? == "0" {
-        return Ok(());
-    }
-    let message = format!(
-        "Ollama cannot limit the tokens that a model thinks; `{at}` must be 0 or absent, {instead}."
-    );
-    Err(unsupported(at, &message))
+/// Whether a number of tokens is a budget for thoughts: zero is none at all.
+fn is_budget(at: Path<'_>, raw: &RawValue) -> Result<bool, Fault> {
+    Ok(integer(at, raw, 0..=i64::MAX)? != "0")
 }
 
 fn switch(at: Path<'_>, raw: &RawValue) -> Result<&'static str, Fault> {

@@ -1,4 +1,4 @@
-//! Images and other media that the model server would fetch itself.
+//! Images and other media: those that the model server would fetch itself, and those that it cannot make.
 //!
 //! A server fetches what a client names, from inside of the operator's network. So a remote address is accepted only if its
 //! host is listed.
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind, Members};
 
-use super::unsupported;
+use super::{Body, elements, unsupported};
 
 /// The hosts from which media may be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,27 @@ pub fn check(messages: &RawValue, hosts: &Hosts) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Refuses a response in sound, of which a text would not be a part but another kind.
+///
+/// # Errors
+/// 400 `unsupported_value`.
+pub fn without_sound(body: &Body<'_>) -> Result<(), Fault> {
+    if body.has("audio") {
+        let message = "The model server has nothing like `audio`.";
+        return Err(unsupported("audio", message));
+    }
+    let modalities = match body.get("modalities") {
+        Some(raw) => elements("modalities", raw)?,
+        None => Vec::new(),
+    };
+    let is_text = |raw: &&RawValue| json::text(raw).as_deref() == Some("text");
+    if modalities.iter().all(is_text) {
+        return Ok(());
+    }
+    let message = "The model server responds with text only; `modalities` must be [\"text\"].";
+    Err(unsupported("modalities", message))
 }
 
 fn pairs(raw: &RawValue) -> Vec<(std::borrow::Cow<'_, str>, &RawValue)> {
