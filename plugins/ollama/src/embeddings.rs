@@ -49,7 +49,8 @@ fn text(param: &str, raw: &RawValue) -> Result<(), Fault> {
         (Kind::String, _) => Ok(()),
         (Kind::Number | Kind::Array, _) => Err(unsupported(
             param,
-            "Ollama makes embeddings of texts, not of lists of tokens; `input` must be a text or an array of texts.",
+            "Ollama makes embeddings of texts, not of lists of tokens; `input` must be a text or an array of texts. (LangChain's \
+             `OpenAIEmbeddings` sends texts with `check_embedding_ctx_length=False`.)",
         )),
         (Kind::Null | Kind::Bool | Kind::Object, _) => {
             Err(wrong_type(param, "a string or an array of strings", raw))

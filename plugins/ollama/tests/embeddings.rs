@@ -56,6 +56,10 @@ fn what_ollama_would_misread_is_refused() {
         let fault = refused.fault.expect("a fault");
         let found = (fault.status, &*fault.code, fault.param.as_deref());
         assert_eq!(found, (400, code, Some(param)), "{asked}: {fault}");
+        if code == "unsupported_value" {
+            let mend = "check_embedding_ctx_length=False";
+            assert!(fault.message.contains(mend), "{fault}");
+        }
     }
     let refused = bench()
         .send(Request::post("/v1/embeddings").body("["))

@@ -31,8 +31,8 @@ enum Task {
     Text(Box<Text>),
     /// The model's name as JSON text.
     Embeddings(Option<String>),
-    /// Tokens that are to be counted: how the server does it.
-    Count(Option<Counter>),
+    /// Tokens that are to be counted: how the server does it, and an estimate if it does not.
+    Count(Option<Counter>, u64),
     Models,
     Model(String),
 }
@@ -96,7 +96,7 @@ impl State {
                 ctx.set_path(counter.path)?;
                 ctx.set("content-type", "application/json")?;
             }
-            self.task = Task::Count(counter);
+            self.task = Task::Count(counter, 0);
             return Ok(RequestPlan::Whole);
         }
         self.task = match rest.strip_prefix("models/") {
@@ -125,8 +125,12 @@ impl State {
     ) -> Result<Option<Vec<u8>>, Stop> {
         let endpoint = match self.task {
             Task::Asked(endpoint) => endpoint,
-            Task::Count(None) => return Err(tokens::estimate(body)?.into()),
-            Task::Count(Some(counter)) => return Ok(Some(count(body, counter, vendor)?)),
+            Task::Count(None, _) => return Err(tokens::estimate(body)?.into()),
+            Task::Count(Some(counter), _) => {
+                let (body, estimate) = count(body, counter, vendor)?;
+                self.task = Task::Count(Some(counter), estimate);
+                return Ok(Some(body));
+            }
             Task::Unknown | Task::Text(_) | Task::Embeddings(_) | Task::Models | Task::Model(_) => {
                 return Ok(None);
             }
@@ -222,7 +226,7 @@ impl State {
         }
         match &mut self.task {
             Task::Unknown | Task::Asked(_) => return Ok(ResponsePlan::Skip),
-            Task::Models | Task::Model(_) | Task::Embeddings(_) | Task::Count(_) => {}
+            Task::Models | Task::Model(_) | Task::Embeddings(_) | Task::Count(..) => {}
             Task::Text(text) if status >= 300 && !text.may_recover(ctx) => {
                 text.response = Response::Failed;
             }
@@ -269,15 +273,22 @@ impl State {
                 Task::Asked(endpoint) => Some(*endpoint),
                 Task::Text(text) => Some(text.endpoint),
                 Task::Embeddings(_) => Some(Endpoint::Embeddings),
-                Task::Count(_) => Some(Endpoint::Chat),
+                Task::Count(..) => Some(Endpoint::Chat),
             };
             let fault = failure::of_response(endpoint, self.status, body);
+            if let Task::Count(_, estimate) = self.task
+                && failure::is_unknown_path(self.status, &fault)
+            {
+                ctx.set_status(200)?;
+                ctx.set(tokens::ESTIMATE, "true")?;
+                return Ok(Some(tokens::document(estimate).into_bytes()));
+            }
             return Err(with_retry_after(ctx, fault));
         }
         let length = vendor.context_length(ctx);
         Ok(match &self.task {
-            Task::Unknown | Task::Asked(_) | Task::Count(None) => None,
-            Task::Count(Some(counter)) => Some(counter.response(body)?),
+            Task::Unknown | Task::Asked(_) | Task::Count(None, _) => None,
+            Task::Count(Some(counter), _) => Some(counter.response(body)?),
             Task::Models => Some(models::list(body, length)?),
             Task::Model(id) => Some(models::find(body, id, length)?),
             Task::Embeddings(model) => {
@@ -373,23 +384,23 @@ fn stream(task: &mut Task) -> Option<&mut Stream> {
         Task::Unknown
         | Task::Asked(_)
         | Task::Embeddings(_)
-        | Task::Count(_)
+        | Task::Count(..)
         | Task::Models
         | Task::Model(_) => None,
     }
 }
 
-/// The request body for a server that counts the tokens of a chat.
-fn count(body: &[u8], counter: Counter, vendor: &impl Vendor) -> Result<Vec<u8>, Fault> {
+/// The request body for a server that counts the tokens of a chat, and an estimate of them.
+fn count(body: &[u8], counter: Counter, vendor: &impl Vendor) -> Result<(Vec<u8>, u64), Fault> {
     let mut body = Body::read(body)?.under(vendor.settings().unsupported);
-    tokens::messages(&body)?;
+    let estimate = tokens::estimated(&body)?;
     if let Some(messages) = body.get("messages") {
         media::check(messages, &vendor.settings().media)?;
     }
     thinking::translate(&mut body, vendor.settings().thinking)?;
     vendor.request(Endpoint::Chat, &mut body)?;
     counter.only(&mut body);
-    Ok(body.write())
+    Ok((body.write(), estimate))
 }
 
 /// What stands before the endpoint. A path in the target's address may be a prefix of its own, which the gateway adds.

@@ -18,6 +18,9 @@ use said::Said;
 
 use crate::request::Endpoint;
 
+/// The code of a path that the server does not know.
+const UNKNOWN_PATH: &str = "upstream_configuration";
+
 /// A response with a status of 300 or more.
 pub fn of_response(endpoint: Option<Endpoint>, status: u16, body: &[u8]) -> Fault {
     if status < 400 {
@@ -42,6 +45,11 @@ pub fn nonsense() -> Fault {
         "upstream_invalid",
         "The model server's response is not what OpenAI's API defines.",
     )
+}
+
+/// Whether a response of this status, which became this fault, says that the server does not know the path or its method.
+pub(crate) fn is_unknown_path(status: u16, fault: &Fault) -> bool {
+    matches!(status, 404 | 405 | 501) && fault.code == UNKNOWN_PATH
 }
 
 /// A server that gave the response up; another one may do better.
@@ -84,7 +92,7 @@ fn by_status(endpoint: Option<Endpoint>, status: u16, said: &Said, text: &str) -
                 unsupported(endpoint, status == 501)
             }
             Some(Endpoint::Chat) | None => Fault::upstream(
-                "upstream_configuration",
+                UNKNOWN_PATH,
                 "The model server does not know the path that it was asked. Check the upstream's address in the gateway's \
                  configuration, and the adapter's `prefix` if it has one.",
             ),

@@ -1,7 +1,7 @@
 //! Counting the tokens of a chat that is not asked: `POST /v1/chat/completions/input_tokens`, with the body of a chat.
 //!
-//! The response is `{"input_tokens": 42}`. Where the server cannot count, it is an estimate, and says so by the header field
-//! `x-sluicegate-estimate: true`.
+//! The response is `{"input_tokens": 42}`. Where the server cannot count, or does not know the path, it is an estimate, and says
+//! so by the header field `x-sluicegate-estimate: true`.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::request::{Body, elements};
 pub const PATH: &str = "chat/completions/input_tokens";
 
 /// What says that the number is an estimate.
-const ESTIMATE: &str = "x-sluicegate-estimate";
+pub(crate) const ESTIMATE: &str = "x-sluicegate-estimate";
 
 /// Tokens around the text of a message: its role, and where it begins and ends.
 const OF_MESSAGE: u64 = 4;
@@ -64,7 +64,7 @@ impl Counter {
 ///
 /// # Errors
 /// 400 if there are none.
-pub(crate) fn messages<'a>(body: &Body<'a>) -> Result<Vec<&'a RawValue>, Fault> {
+fn messages<'a>(body: &Body<'a>) -> Result<Vec<&'a RawValue>, Fault> {
     let Some(raw) = body.get("messages") else {
         return Err(
             Fault::bad_request("Missing required parameter: `messages`.")
@@ -82,24 +82,32 @@ pub(crate) fn messages<'a>(body: &Body<'a>) -> Result<Vec<&'a RawValue>, Fault> 
 
 /// The response with an estimate.
 ///
-/// Of a text, four ASCII characters count as a token, and every other character as one. Each message, picture and recording
-/// has a fixed number beside its texts; tools and calls count with their JSON.
-///
 /// # Errors
 /// 400 if the body is not a chat.
 pub fn estimate(body: &[u8]) -> Result<Reply, Fault> {
-    let body = Body::read(body)?;
-    let messages = messages(&body)?;
-    let tools = [body.get("tools"), body.get("functions")];
-    let tools = tools.into_iter().flatten().map(|raw| of_text(raw.get()));
-    let messages = messages.into_iter().map(of_message);
-    let tokens = messages.chain(tools).fold(0, u64::saturating_add);
+    let tokens = estimated(&Body::read(body)?)?;
     Ok(Reply::new(200, "tokens.estimate")
         .json(document(tokens))
         .field(ESTIMATE, "true"))
 }
 
-fn document(tokens: u64) -> String {
+/// An estimate.
+///
+/// Of a text, four ASCII characters count as a token, and every other character as one. Each message, picture and recording
+/// has a fixed number beside its texts; tools and calls count with their JSON.
+///
+/// # Errors
+/// 400 if the body is not a chat.
+pub(crate) fn estimated(body: &Body<'_>) -> Result<u64, Fault> {
+    let messages = messages(body)?;
+    let tools = [body.get("tools"), body.get("functions")];
+    let tools = tools.into_iter().flatten().map(|raw| of_text(raw.get()));
+    let messages = messages.into_iter().map(of_message);
+    Ok(messages.chain(tools).fold(0, u64::saturating_add))
+}
+
+/// The response with a number.
+pub(crate) fn document(tokens: u64) -> String {
     format!("{{\"input_tokens\":{tokens}}}")
 }
 
@@ -148,7 +156,7 @@ fn of_text(text: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn estimated(body: &str) -> u64 {
+    fn told(body: &str) -> u64 {
         let reply = estimate(body.as_bytes()).expect("a chat");
         assert_eq!(reply.status, 200);
         let says = |name: &str| reply.fields.iter().any(|field| field.name == name);
@@ -186,7 +194,7 @@ mod tests {
             ),
             (r#"{"messages":[3]}"#, 4 + 1),
         ] {
-            assert_eq!(estimated(body), expected, "{body}");
+            assert_eq!(told(body), expected, "{body}");
         }
     }
 

@@ -58,3 +58,28 @@ fn what_cannot_be_counted_is_an_error() {
         .expect_err("refused");
     assert_eq!(got.fault.expect("a fault").status, 405);
 }
+
+#[test]
+fn a_server_that_does_not_know_the_path_leaves_it_to_an_estimate() {
+    let bench = Bench::<Vllm>::load(json!({})).expect("loads");
+    let asked = json!({"model": "m", "messages": [{"role": "user", "content": "Hello"}]});
+    let ask = || Request::post("/v1/chat/completions/input_tokens").json(&asked);
+    for response in [
+        Response::new(404).body("{\"detail\":\"Not Found\"}"),
+        Response::new(404),
+        Response::new(405).body("{\"detail\":\"Method Not Allowed\"}"),
+        Response::new(501).body("no"),
+    ] {
+        let outcome = bench.run(ask(), &response);
+        assert_eq!((outcome.status, &outcome.fault), (200, &None));
+        assert_eq!(outcome.json(), json!({"input_tokens": 6}));
+        let said = |name: &str| outcome.header(name).unwrap_or_default();
+        assert_eq!(said("x-sluicegate-estimate"), "true");
+        assert_eq!(said("content-type"), "application/json");
+    }
+    // The path is known, the model is not.
+    let unknown = json!({"error": {"message": "The model `m` does not exist.", "type": "NotFoundError", "param": "model", "code": 404}});
+    let response = Response::new(404).body(unknown.to_string());
+    let fault = bench.run(ask(), &response).fault.expect("a fault");
+    assert_eq!((fault.status, &*fault.code), (404, "model_not_found"));
+}
