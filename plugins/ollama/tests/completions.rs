@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sluicegate_ollama::Ollama;
+use sluicegate_openai_api::testing::{self, Framing};
 use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response};
 
 fn bench(config: Value) -> Bench<Ollama> {
@@ -190,7 +191,8 @@ fn every_batching_gives_the_same_chunks() {
         // For `aggregate`.
         (json!({}), counted),
     ] {
-        for sizes in BATCHINGS {
+        let sizes = testing::batchings(Framing::Ndjson, &lines());
+        for sizes in sizes.iter().map(Vec::as_slice).chain(BATCHINGS) {
             let response = Response::ndjson(lines()).batches(sizes);
             let outcome = bench(json!({})).run(prompt(&members), &response);
             assert_eq!(outcome.fault, None);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sluicegate_ollama::Ollama;
+use sluicegate_openai_api::testing::{self, Framing};
 use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response};
 
 fn bench(config: Value) -> Bench<Ollama> {
@@ -246,7 +247,8 @@ fn a_choice_is_streamed_as_a_call_after_the_thoughts() {
         ]
     };
     let role = json!({"role": "assistant", "content": ""});
-    for sizes in BATCHINGS {
+    let sizes = testing::batchings(Framing::Ndjson, &lines());
+    for sizes in sizes.iter().map(Vec::as_slice).chain(BATCHINGS) {
         let response = Response::ndjson(lines()).batches(sizes);
         let outcome = bench(json!({})).run(ask(&tools, &json!("required"), &json!({})), &response);
         let (found, finish) = deltas(&outcome);

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use sluicegate_ollama::Ollama;
+use sluicegate_openai_api::testing::{self, Framing};
 use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response};
 
 fn fixtures(text: &str) -> Vec<Map<String, Value>> {
@@ -74,8 +75,14 @@ fn every_stream_becomes_the_same_chunks_in_every_batching() {
             .iter()
             .map(chunk)
             .collect();
-        for sizes in BATCHINGS {
-            let response = Response::ndjson(lines(&case)).batches(sizes);
+        // Blank lines are no events.
+        let lines: Vec<String> = lines(&case)
+            .into_iter()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let sizes = testing::batchings(Framing::Ndjson, &lines);
+        for sizes in sizes.iter().map(Vec::as_slice).chain(BATCHINGS) {
+            let response = Response::ndjson(lines.clone()).batches(sizes);
             let outcome = bench.run(chat(case.get("openai")), &response);
             assert_eq!(chunks(&outcome), expected, "{name} in batches of {sizes:?}");
             // Until an event has left the adapter, a fault is a whole response.

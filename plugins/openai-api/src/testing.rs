@@ -1,5 +1,7 @@
 //! What the tests of these adapters share, in native builds only: cases of what a model server sent, and what a client must get
-//! from each of them, however its events are divided into batches and wherever the server breaks off.
+//! from each of them, however its bytes are cut, its events are divided into batches, and wherever the server breaks off.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 use sluicegate_plugin::export::Exported;
@@ -8,8 +10,10 @@ use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response, t
 
 use crate::request::dropped;
 
+mod framed;
 mod said;
 
+pub use framed::{Framing, batchings};
 pub use said::{Said, streamed, whole};
 
 /// The members of a case.
@@ -63,17 +67,23 @@ pub fn request(case: &Case) -> Request {
     Request::post(path).json(&body)
 }
 
+/// The texts of a list: strings as they are, everything else as JSON.
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().expect("a list").iter().map(text).collect()
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// The server's response.
 pub fn response(case: &Case) -> Response {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
     let status = case.get("status").and_then(Value::as_u64).unwrap_or(200);
     let status = u16::try_from(status).expect("a status");
     let mut response = match case.get("events") {
-        Some(events) => Response::sse(events.as_array().expect("a list").iter().map(text)),
+        Some(events) => Response::sse(texts(events)),
         None => Response::new(status)
             .header("content-type", "application/json")
             .body(case.get("body").map(text).unwrap_or_default()),
@@ -89,7 +99,7 @@ pub fn response(case: &Case) -> Response {
     response.status(status)
 }
 
-/// Checks every case: what the client gets, in every batching, and where the server breaks off after every event. `names` are
+/// Checks every case: what the client gets, cut at every byte, in every batching that follows from it, and where the server breaks off after every event. `names` are
 /// words that no client may see.
 ///
 /// # Panics
@@ -100,7 +110,11 @@ pub fn check<P: Exported>(fixture: &str, names: &[&str]) {
         let bench = bench::<P>(&case);
         let expected = &case["expect"];
         let mut first = None;
-        for sizes in BATCHINGS {
+        let sizes = case.get("events").map_or_else(BTreeSet::new, |events| {
+            batchings(Framing::Sse, &texts(events))
+        });
+        let sizes = sizes.iter().map(Vec::as_slice).chain(BATCHINGS);
+        for sizes in sizes {
             let outcome = bench.run(request(&case), &response(&case).batches(sizes));
             assert_eq!(
                 got(&outcome),
