@@ -121,6 +121,79 @@ fn every_stream_becomes_the_same_chunks_in_every_batching() {
     }
 }
 
+/// What Ollama sends in place of these lines to a client that wants no stream: texts, calls and tokens put together.
+fn in_one_object(lines: &[String]) -> Value {
+    let mut texts = [("content", String::new()), ("thinking", String::new())];
+    let (mut calls, mut tokens) = (Vec::new(), Vec::new());
+    for line in lines {
+        let mut line: Value = serde_json::from_str(line).expect("JSON");
+        let message = line["message"].take();
+        for (name, text) in &mut texts {
+            *text += message[*name].as_str().unwrap_or_default();
+        }
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        calls.extend(list(&message["tool_calls"]));
+        tokens.extend(list(&line["logprobs"]));
+        if line["done"] == true {
+            line["message"] = json!({"role": "assistant", "tool_calls": calls});
+            for (name, text) in texts {
+                line["message"][name] = json!(text);
+            }
+            line["logprobs"] = json!(tokens);
+            return line;
+        }
+    }
+    panic!("no end: {lines:?}");
+}
+
+#[test]
+fn one_object_says_the_same_as_the_stream() {
+    for case in fixtures(include_str!("fixtures/streams.json")) {
+        let name = case["case"].as_str().expect("a name");
+        // A text that is no token's cannot be told from thoughts where all are in one object.
+        if case.contains_key("fault") || name.starts_with("logprobs of text that was held back") {
+            continue;
+        }
+        let lines: Vec<String> = lines(&case)
+            .into_iter()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let whole = Response::json(&in_one_object(&lines));
+        let request = |stream: bool| {
+            let mut members = case.get("openai").cloned().unwrap_or_else(|| json!({}));
+            members["stream"] = json!(stream);
+            if !stream && let Some(members) = members.as_object_mut() {
+                members.remove("stream_options");
+            }
+            chat(Some(&members))
+        };
+        let mut config = case.get("config").cloned().unwrap_or_else(|| json!({}));
+        config["stream"] = json!("as-client");
+        let bench = bench(Some(&config));
+        let outcome = bench.run(request(true), &Response::ndjson(lines));
+        let (streamed, _) =
+            testing::streamed(&outcome).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let outcome = bench.run(request(false), &whole);
+        let (found, usage) = testing::whole(&outcome).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let said = |choice: &testing::Said| {
+            let mut said = choice.to_json();
+            // Ids that the server left out are drawn.
+            said["ids"] = json!(
+                choice
+                    .calls
+                    .iter()
+                    .map(|[id, ..]| !id.is_empty())
+                    .collect::<Vec<_>>()
+            );
+            said
+        };
+        assert_eq!(said(&found[&0]), said(&streamed[&0]), "{name}");
+        if let Some(expected) = case.get("usage") {
+            assert_eq!(usage.as_ref(), Some(expected), "{name}");
+        }
+    }
+}
+
 #[test]
 fn the_notes_of_the_gateway_are_left_alone() {
     let line = json!({"done": true}).to_string();
