@@ -69,8 +69,14 @@ enum Number {
 }
 
 impl Arguments {
-    /// Takes more text; gives the part of it that belongs to the object.
+    /// Takes more text; gives the part of it that belongs to the object, without the blanks before it: the official clients
+    /// fail on blanks alone.
     pub(crate) fn take<'a>(&mut self, text: &'a str) -> &'a str {
+        let text = if self.has_begun {
+            text
+        } else {
+            text.trim_ascii_start()
+        };
         for (at, byte) in text.bytes().enumerate() {
             if self.is_broken || !self.byte(byte) {
                 self.is_broken = true;
@@ -281,11 +287,11 @@ mod tests {
     #[test]
     fn an_object_is_taken_whole_and_known_to_be_complete_at_its_end() {
         for size in [1, 2, 7, 1000] {
-            assert_eq!(taken(OBJECT, size), (OBJECT.to_owned(), true));
+            assert_eq!(taken(OBJECT, size), (OBJECT.trim_start().to_owned(), true));
         }
-        let end = OBJECT.trim_end().len();
-        for at in (1..end).filter(|&at| OBJECT.is_char_boundary(at)) {
-            assert_eq!(taken(&OBJECT[..at], 3), (OBJECT[..at].to_owned(), false));
+        let object = OBJECT.trim();
+        for at in (1..object.len()).filter(|&at| object.is_char_boundary(at)) {
+            assert_eq!(taken(&object[..at], 3), (object[..at].to_owned(), false));
         }
     }
 
