@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sluicegate_plugin::chat::Streamed;
 use sluicegate_plugin::{
     Context, Event, EventStage, Fault, Manifest, Plugin, RequestPlan, RequestStage, ResponsePlan,
-    ResponseStage, Stop,
+    ResponseStage, Stop, log,
 };
 
 mod arguments;
@@ -30,6 +30,9 @@ mod wire;
 use endpoint::Endpoint;
 use message::Identity;
 use stream::Stream;
+
+/// The parameter that is left out by default.
+const BUDGET: &str = "thinking.budget_tokens";
 
 /// What the model server is told of a request's `thinking`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -128,13 +131,19 @@ impl RequestStage for Anthropic {
     fn request_body(
         &self,
         state: &mut State,
-        _: &Context<'_>,
+        ctx: &Context<'_>,
         body: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Stop> {
         let counts = state.endpoint == Endpoint::Count;
         let translated = request::translate(&body, counts, self.0.thinking)?;
         state.wants_stream = Some(translated.streams);
         state.shows_thoughts = translated.shows_thoughts || self.0.thoughts == Thoughts::Always;
+        if translated.drops_budget {
+            log::info("request parameters that few model servers can do were left out")
+                .field("parameters", &[BUDGET])
+                .write();
+            ctx.set_response_field("x-sluicegate-dropped", BUDGET)?;
+        }
         Ok(Some(translated.body.into_bytes()))
     }
 }
@@ -153,8 +162,11 @@ impl ResponseStage for Anthropic {
         match state.wants_stream.filter(|_| is_message) {
             Some(true) => Ok(ResponsePlan::Sse),
             Some(false) if is_stream => {
-                let message = "The model server's stream was not made one response: the route needs the stage `aggregate`.";
-                Err(Fault::new(500, "configuration", message).into())
+                log::error("a stream came for a client that wants one message: the pipeline needs `aggregate` behind `anthropic`")
+                    .write();
+                let message =
+                    "The model server's response is a stream, although none was asked for.";
+                Err(Fault::upstream("upstream_invalid", message).into())
             }
             Some(false) => Ok(ResponsePlan::Whole),
             None if is_stream => Ok(ResponsePlan::Sse),

@@ -27,6 +27,8 @@ pub struct Translated {
     pub streams: bool,
     /// Whether the client wants to see the thoughts of the model.
     pub shows_thoughts: bool,
+    /// Whether the client's limit of thoughts was left out.
+    pub drops_budget: bool,
 }
 
 /// The parameters that are looked at. `null` counts as absent.
@@ -107,7 +109,7 @@ pub fn translate(body: &[u8], counts: bool, thinking: Thinking) -> Result<Transl
         Some(raw) => check::object(config, raw)?,
         None => OutputConfig::default(),
     };
-    let shows_thoughts = thinking::write(&mut out, body.thinking, config.effort, thinking)?;
+    let asked = thinking::write(&mut out, body.thinking, config.effort, thinking)?;
     if let Some(raw) = body.output_format {
         format(&mut out, Path::of("output_format"), raw)?;
     } else if let Some(raw) = config.format {
@@ -124,7 +126,8 @@ pub fn translate(body: &[u8], counts: bool, thinking: Thinking) -> Result<Transl
     Ok(Translated {
         body: out,
         streams,
-        shows_thoughts,
+        shows_thoughts: asked.shows_thoughts,
+        drops_budget: asked.drops_budget,
     })
 }
 

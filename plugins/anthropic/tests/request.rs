@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluicegate_anthropic::Anthropic;
-use sluicegate_plugin::testing::{Bench, Outcome, Request, Sent};
+use sluicegate_plugin::testing::{Bench, Outcome, Request, Response, Sent, take_logs};
 
 fn bench(config: Value) -> Bench<Anthropic> {
     Bench::load(config).expect("it loads")
@@ -153,6 +153,23 @@ fn models_are_asked_without_a_body() {
     ] {
         let outcome = bench(json!({})).send(request).expect_err("refused");
         assert_eq!(outcome.fault.expect("a fault").status, status);
+    }
+}
+
+#[test]
+fn a_budget_that_is_left_out_is_told() {
+    let body = with(&json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}));
+    let response = Response::json(
+        &json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}),
+    );
+    for (config, dropped) in [("as-asked", true), ("ignore", true), ("with-budget", false)] {
+        take_logs();
+        let request = Request::post("/v1/messages").json(&body);
+        let outcome = bench(json!({"thinking": config})).run(request, &response);
+        let told = outcome.header("x-sluicegate-dropped");
+        let name = dropped.then_some("thinking.budget_tokens");
+        assert_eq!((outcome.status, told.as_deref()), (200, name), "{config}");
+        assert_eq!(take_logs().len(), usize::from(dropped));
     }
 }
 

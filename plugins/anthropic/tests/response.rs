@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluicegate_anthropic::Anthropic;
 use sluicegate_plugin::Event;
-use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response};
+use sluicegate_plugin::testing::{BATCHINGS, Bench, Outcome, Request, Response, take_logs};
 
 const PATH: &str = "/v1/messages";
 
@@ -319,12 +319,16 @@ fn a_response_that_was_not_streamed_is_a_stream_for_a_client_that_wants_one() {
 }
 
 #[test]
-fn a_stream_for_a_client_that_wants_none_is_an_error_of_the_configuration() {
+fn a_stream_that_nobody_made_one_response_of_is_an_error_and_says_what_is_missing() {
+    take_logs();
     let outcome = run(request(false), &Response::sse(["[DONE]"]));
-    assert_eq!(outcome.status, 500);
-    let message = outcome.json();
-    assert_eq!(message["error"]["type"], "api_error");
-    assert!(text(&message["error"]["message"]).contains("aggregate"));
+    assert_eq!(outcome.status, 502);
+    assert_eq!(outcome.json()["error"]["type"], "api_error");
+    let lines = take_logs();
+    let said = lines
+        .iter()
+        .filter(|line| line.message.contains("`aggregate`"));
+    assert_eq!(said.count(), 1);
 }
 
 #[test]

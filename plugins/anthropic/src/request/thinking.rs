@@ -2,15 +2,15 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::Kind;
-use sluicegate_plugin::{Fault, log};
 
 use super::check::{self, Path};
 use super::member;
 use crate::Thinking;
 
 #[derive(Deserialize)]
-struct Asked<'a> {
+struct Parameter<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -19,7 +19,16 @@ struct Asked<'a> {
     display: Option<&'a RawValue>,
 }
 
-/// Appends `reasoning`, what the model server is told; whether the client wants to see thoughts.
+/// What the rest of the exchange depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    /// Whether the client wants to see thoughts.
+    pub(super) shows_thoughts: bool,
+    /// Whether its limit of thoughts was left out.
+    pub(super) drops_budget: bool,
+}
+
+/// Appends `reasoning`, what the model server is told.
 ///
 /// An effort without thinking says nothing of it, so it is left out.
 pub(super) fn write(
@@ -27,18 +36,19 @@ pub(super) fn write(
     asked: Option<&RawValue>,
     effort: Option<&RawValue>,
     thinking: Thinking,
-) -> Result<bool, Fault> {
+) -> Result<Asked, Fault> {
     let config = Path::of("output_config");
     let effort = match effort {
         Some(raw) => Some(check::kind(config.member("effort"), raw, Kind::String)?),
         None => None,
     };
     let Some(raw) = asked else {
-        return Ok(false);
+        return Ok(Asked::default());
     };
     let at = Path::of("thinking");
-    let asked: Asked<'_> = check::object(at, raw)?;
+    let asked: Parameter<'_> = check::object(at, raw)?;
     let mut said: Vec<(&str, &str)> = Vec::new();
+    let mut drops_budget = false;
     let is_asked = match &*check::text(at.member("type"), asked.r#type)? {
         "disabled" => {
             said.push(("enabled", "false"));
@@ -51,10 +61,7 @@ pub(super) fn write(
                 match thinking {
                     Thinking::WithBudget => said.push(("max_tokens", budget)),
                     // `max_tokens` of the request limits thoughts and text together.
-                    Thinking::AsAsked => {
-                        log::debug("`thinking.budget_tokens` was left out").write()
-                    }
-                    Thinking::Ignore => {}
+                    Thinking::AsAsked | Thinking::Ignore => drops_budget = true,
                 }
             }
             true
@@ -79,5 +86,8 @@ pub(super) fn write(
         Some(raw) => check::text(at.member("display"), Some(raw))? == "omitted",
         None => false,
     };
-    Ok(is_asked && !is_hidden)
+    Ok(Asked {
+        shows_thoughts: is_asked && !is_hidden,
+        drops_budget,
+    })
 }
