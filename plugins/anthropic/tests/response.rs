@@ -198,6 +198,57 @@ fn a_stream_is_a_message_in_every_batching() {
 }
 
 #[test]
+fn calls_come_in_order_and_whole_however_their_parts_are_mixed() {
+    let arguments = [
+        r#"{"a": "\u00e9 \"{"}"#,
+        "{}",
+        r#"{"b":[1,{"c":null}], "d": -1.5e3}"#,
+    ];
+    // Arbitrary, and the same in every run.
+    let mut seed = 7_u64;
+    let mut random = |below: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).expect("31 bits") % below
+    };
+    for _ in 0..300 {
+        let mut chunks = vec![delta(&json!({"role": "assistant", "content": "Hm"}))];
+        let (mut rest, mut begun) = (arguments.to_vec(), 0);
+        while rest.iter().any(|rest| !rest.is_empty()) {
+            // A call begins behind the one before it, and may go on at any time.
+            let at = random(arguments.len().min(begun + 1));
+            if rest[at].is_empty() {
+                continue;
+            }
+            let (part, tail) = rest[at].split_at(1 + random(rest[at].len()));
+            rest[at] = tail;
+            let mut call = json!({"index": at, "function": {"arguments": part}});
+            if at == begun {
+                begun += 1;
+                call["id"] = json!(format!("c{at}"));
+                call["function"]["name"] = json!("f");
+            }
+            chunks.push(delta(&json!({"tool_calls": [call]})));
+        }
+        chunks.extend(ending("tool_calls"));
+        let sizes = [1 + random(4), 1 + random(4)];
+        let outcome = run(request(true), &Response::sse(chunks).batches(&sizes));
+        let calls = arguments.iter().enumerate();
+        let calls =
+            calls.map(|(at, arguments)| format!("{}:tool_use c{at} f({arguments})", at + 1));
+        let mut expected = vec![
+            "message_start".to_owned(),
+            "ping".to_owned(),
+            "0:text(Hm)".to_owned(),
+        ];
+        expected.extend(calls);
+        assert_eq!(blocks(&outcome.events)[..6], expected);
+        assert_eq!(outcome.fault, None);
+    }
+}
+
+#[test]
 fn deltas_go_out_as_they_come() {
     let call =
         |index: u64, parts: &Value| json!({"tool_calls": [{"index": index, "function": parts}]});
