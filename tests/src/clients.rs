@@ -1,5 +1,5 @@
-//! The official OpenAI clients of Python and Node.js, and frameworks that use them: installing them, and running the scripts
-//! under `tests/clients`.
+//! The official clients of Python and Node.js, OpenAI's and others, and frameworks that use them: installing them, and running the
+//! scripts under `tests/clients`.
 //!
 //! The scripts ask the gateway and print, a line of JSON for each case, what their client made of the responses. They judge
 //! nothing: the expected results are in the test, once for all.
@@ -24,9 +24,9 @@ const RUN_DEADLINE: Duration = Duration::from_mins(3);
 /// Which client, by its language and by what is built on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
-    /// `openai` from PyPI.
+    /// A vendor's own from PyPI.
     Python,
-    /// `openai` from npm.
+    /// From npm.
     Node,
     /// LangChain from PyPI.
     LangchainPython,
@@ -87,15 +87,22 @@ impl Client {
         }
     }
 
-    /// Installs the client below `target`, unless that has been done for the same pinned versions.
+    /// Installs OpenAI's client below `target`, unless that has been done for the same pinned versions.
     ///
     /// # Errors
     /// A program is missing or fails, or the file system does.
     pub async fn install(self, target: &Path) -> anyhow::Result<Installed> {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("clients")
-            .join(self.folder());
-        let folder = target.join("clients").join(self.folder());
+        self.install_of("", target).await
+    }
+
+    /// As [`Client::install`], for the clients whose scripts are in the folder `suite` of `tests/clients`, such as `ollama`.
+    ///
+    /// # Errors
+    /// As [`Client::install`].
+    pub async fn install_of(self, suite: &str, target: &Path) -> anyhow::Result<Installed> {
+        let place = Path::new("clients").join(suite).join(self.folder());
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join(&place);
+        let folder = target.join(&place);
         let pinned = fs::read(sources.join(self.manifest()))?;
         program::install_once(&folder, &pinned, async || {
             fs::write(folder.join(self.manifest()), &pinned)?;

@@ -1,4 +1,5 @@
 //! The official OpenAI clients against the gateway, with a simulated model server of each vendor behind its adapter.
+//! Here are their chats; [`responses`] has what they do with the Responses API.
 //!
 //! They install themselves into the target folder. A machine without Python or Node.js skips its half, loudly; in CI
 //! (`CI=true`) that is a failure.
@@ -14,6 +15,8 @@ use sluicegate_tests::{Gateway, Script, Upstream, program};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+mod responses;
+
 const KEY: &str = "sk-of-the-test";
 
 /// What must be found of a vendor, by case.
@@ -21,12 +24,12 @@ type Expected = BTreeMap<&'static str, Value>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_understands_every_answer_of_every_vendor() -> anyhow::Result<()> {
-    understands(Client::Python, expected).await
+    understands(Client::Python, "", expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_client_understands_every_answer_of_every_vendor() -> anyhow::Result<()> {
-    understands(Client::Node, expected).await
+    understands(Client::Node, "", expected).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,30 +86,34 @@ async fn behind(client: &Installed, ollama: &str, vllm: &str) -> anyhow::Result<
 #[ignore = "installs a framework, which takes too long for every run; see the README"]
 #[tokio::test(flavor = "multi_thread")]
 async fn langchain_for_python_understands_every_vendor() -> anyhow::Result<()> {
-    understands(Client::LangchainPython, of_langchain).await
+    understands(Client::LangchainPython, "", of_langchain).await
 }
 
 #[ignore = "installs a framework, which takes too long for every run; see the README"]
 #[tokio::test(flavor = "multi_thread")]
 async fn langchain_for_node_understands_every_vendor() -> anyhow::Result<()> {
-    understands(Client::LangchainNode, of_langchain).await
+    understands(Client::LangchainNode, "", of_langchain).await
 }
 
 #[ignore = "installs a framework, which takes too long for every run; see the README"]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ai_sdk_understands_every_vendor() -> anyhow::Result<()> {
-    understands(Client::AiSdk, of_ai_sdk).await
+    understands(Client::AiSdk, "", of_ai_sdk).await
 }
 
-async fn understands(client: Client, expected: fn(Vendor) -> Expected) -> anyhow::Result<()> {
+/// Runs the scripts of this client, those in the folder `suite` of `tests/clients`, over all vendors.
+async fn understands(
+    client: Client,
+    suite: &str,
+    expected: fn(Vendor) -> Expected,
+) -> anyhow::Result<()> {
     if let Some(missing) = client.missing_program() {
         return program::skip(&format!(
             "{missing} is not installed, so {client:?} cannot be tested"
         ));
     }
-    let installed = client
-        .install(Path::new(env!("CARGO_TARGET_TMPDIR")))
-        .await?;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let installed = client.install_of(suite, target).await?;
     // Boxed because each holds a whole gateway.
     let (ollama, vllm, tgi) = tokio::try_join!(
         Box::pin(differences(&installed, Vendor::Ollama, expected)),
@@ -148,6 +155,12 @@ async fn compare(
     let found = client
         .run(&format!("http://{}", gateway.address()), KEY)
         .await?;
+    gateway.shutdown().await;
+    Ok(compared(what, expected, &found))
+}
+
+/// Where what was found is not what is expected.
+fn compared(what: &str, expected: &Expected, found: &BTreeMap<String, Value>) -> Vec<String> {
     let mut differences: Vec<String> = expected
         .iter()
         .filter(|(case, facts)| !found.get(**case).is_some_and(|found| has(found, facts)))
@@ -163,8 +176,7 @@ async fn compare(
         .extend(unknown.map(|(case, found)| {
             format!("{what}, {case}\n  expected nothing\n  found    {found}")
         }));
-    gateway.shutdown().await;
-    Ok(differences)
+    differences
 }
 
 /// A gateway with all that a client may ask, in front of this model server.
@@ -197,6 +209,16 @@ source = "builtin:aggregate"
 [[route]]
 path = "/v1/*"
 pipeline = ["auth", "aggregate"]
+upstream = "main"
+
+[[route]]
+path = "/v1/responses"
+pipeline = ["responses", "auth", "aggregate"]
+upstream = "main"
+
+[[route]]
+path = "/v1/responses/*"
+pipeline = ["responses", "auth"]
 upstream = "main"
 "#
     )

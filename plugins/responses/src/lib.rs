@@ -30,11 +30,14 @@ pub mod response;
 use request::Asked;
 use response::Assembly;
 
-/// Where the chat API is.
-const CHAT: &str = "/v1/chat/completions";
+/// The ends of the paths that are served, each with its counterpart in the chat API; a route may put something before them.
+const PATHS: [(&str, &str); 2] = [
+    ("/v1/responses", "/v1/chat/completions"),
+    (COUNT, "/v1/chat/completions/input_tokens"),
+];
 
-/// The end of the one path that is served; a route may put something before it.
-const RESPONSES: &str = "/v1/responses";
+/// Counts the tokens of a request.
+const COUNT: &str = "/v1/responses/input_tokens";
 
 /// The front.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub struct Responses;
 pub struct State {
     /// What the client asked for, once that is known.
     asked: Option<Asked>,
+    /// Whether it asked only for the number of tokens.
+    counts: bool,
     /// The response, once some of it has come.
     assembly: Option<Assembly>,
     /// Whether the head of the stream went out before there was a response, which then was an error.
@@ -74,13 +79,16 @@ impl Plugin for Responses {
 }
 
 impl RequestStage for Responses {
-    fn request_head(&self, _: &mut State, ctx: &Context<'_>) -> Result<RequestPlan, Stop> {
-        if ctx.method() != "POST" || !ctx.path().ends_with(RESPONSES) {
-            let message = "Responses are not stored here, so there is nothing but `POST /v1/responses`. Send the whole \
+    fn request_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<RequestPlan, Stop> {
+        let path = ctx.path();
+        let served = PATHS.iter().find(|(end, _)| path.ends_with(end));
+        let Some((end, chat)) = served.filter(|_| ctx.method() == "POST") else {
+            let message = "Responses are not stored here, so only `POST /v1/responses` is served. Send the whole \
                 conversation as `input`, with `store: false`.";
             return Err(Fault::not_found("not_found", message).into());
-        }
-        ctx.set_path(CHAT)?;
+        };
+        state.counts = *end == COUNT;
+        ctx.set_path(chat)?;
         ctx.set_query("")?;
         ctx.set("content-type", "application/json")?;
         Ok(RequestPlan::Whole)
@@ -92,7 +100,8 @@ impl RequestStage for Responses {
         _: &Context<'_>,
         body: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Stop> {
-        let (canonical, asked) = request::translate(&body)?;
+        let (canonical, mut asked) = request::translate(&body)?;
+        asked.stream &= !state.counts;
         state.asked = Some(asked);
         Ok(Some(canonical.into_bytes()))
     }
@@ -137,6 +146,9 @@ impl ResponseStage for Responses {
             return Ok(failure::body(ctx.status(), &body)?);
         }
         let text = std::str::from_utf8(&body).map_err(|_| failure::nonsense())?;
+        if state.counts {
+            return Ok(Some(response::counted(text)?.into_bytes()));
+        }
         let assembly = state.assembly(ctx)?;
         assembly.push(text)?;
         assembly.finish()?;

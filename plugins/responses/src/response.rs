@@ -20,6 +20,8 @@ mod item;
 mod logprobs;
 mod object;
 
+pub use object::counted;
+
 use crate::failure;
 use crate::request::{Asked, Shown};
 use events::Events;

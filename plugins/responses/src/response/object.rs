@@ -1,8 +1,9 @@
-//! The response as an object.
+//! The response as an object, and the one that says how many tokens a request has.
 
+use serde::Deserialize;
 use sluicegate_plugin::chat::Usage;
-use sluicegate_plugin::clock;
 use sluicegate_plugin::json::push_u64;
+use sluicegate_plugin::{Fault, clock};
 
 use super::{Assembly, Ending, State};
 use crate::failure;
@@ -82,4 +83,20 @@ fn push_usage(out: &mut String, usage: Option<Usage>) {
         push_u64(out, tokens);
     }
     out.push('}');
+}
+
+/// The number of tokens of a request, from that of a chat.
+///
+/// # Errors
+/// 502 `upstream_invalid` if there is none.
+pub fn counted(json: &str) -> Result<String, Fault> {
+    #[derive(Deserialize)]
+    struct Counted {
+        input_tokens: u64,
+    }
+    let counted: Counted = serde_json::from_str(json).map_err(|_| failure::nonsense())?;
+    let mut out = "{\"object\":\"response.input_tokens\",\"input_tokens\":".to_owned();
+    push_u64(&mut out, counted.input_tokens);
+    out.push('}');
+    Ok(out)
 }

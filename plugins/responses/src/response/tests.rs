@@ -851,3 +851,38 @@ fn there_is_nothing_but_the_creation_of_responses() {
         assert!(message.contains("not stored"), "{message}");
     }
 }
+
+#[test]
+fn tokens_are_counted_as_those_of_a_chat() {
+    let counted =
+        Response::json(&json!({"input_tokens": 42})).header("x-sluicegate-estimate", "true");
+    let path = "/v1/responses/input_tokens";
+    let asked = json!({"model": "m", "instructions": "Be brief.", "input": "Hi", "stream": true});
+    let outcome = bench().run(Request::post(path).json(&asked), &counted);
+    assert_eq!(
+        outcome.json(),
+        json!({"object": "response.input_tokens", "input_tokens": 42})
+    );
+    assert_eq!(
+        outcome.header("x-sluicegate-estimate").as_deref(),
+        Some("true")
+    );
+    let sent = outcome.sent.expect("a request");
+    assert_eq!(sent.path, "/v1/chat/completions/input_tokens");
+    let messages =
+        json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]);
+    assert_eq!(sent.json()["messages"], messages);
+    for (response, status) in [
+        (Response::json(&json!({"tokens": 1})), 502),
+        (
+            Response::new(404)
+                .header("content-type", "application/json")
+                .body(r#"{"error":{"message":"No."}}"#),
+            404,
+        ),
+    ] {
+        let outcome = bench().run(Request::post(path).json(&asked), &response);
+        assert_eq!(outcome.status, status);
+        assert!(outcome.json()["error"]["message"].is_string());
+    }
+}

@@ -353,16 +353,22 @@ async fn the_example_serves_responses_and_chats() {
         .replace("127.0.0.1:8080", "127.0.0.1:0")
         .replace("127.0.0.1:9180", "127.0.0.1:0")
         .replace("http://127.0.0.1:11434", &upstream.url());
-    let gateway = Gateway::start(&toml).await.expect("a legal configuration");
+    let env = |name: &str| (name == "SLUICEGATE_API_KEY").then(|| "sk-team".to_owned());
+    let gateway = Gateway::start_in(&toml, &env)
+        .await
+        .expect("a legal configuration");
     let response = post(&gateway, &question()).await.json();
     assert_eq!(response["output"][0]["content"][0]["text"], "Hello");
+    let client = client(&gateway);
     let chat = json!({"model": "m", "messages": [{"role": "user", "content": "Hi?"}]});
-    let chat = gateway.client().chat(&chat).await.json();
+    let chat = client.chat(&chat).await.json();
     assert_eq!(chat["choices"][0]["message"]["content"], "Hello");
-    assert_eq!(
-        gateway.client().get("/v1/responses/resp_1").await.status,
-        404
-    );
-    assert_eq!(gateway.client().get("/v1/models").await.status, 200);
+    let counted = client.post("/v1/responses/input_tokens", &question()).await;
+    assert_eq!(counted.header("x-sluicegate-estimate"), "true");
+    assert_eq!(counted.json()["object"], "response.input_tokens");
+    assert!(counted.json()["input_tokens"].as_u64() > Some(0));
+    assert_eq!(client.get("/v1/responses/resp_1").await.status, 404);
+    assert_eq!(client.get("/v1/models").await.status, 200);
+    assert_eq!(gateway.client().post(PATH, &question()).await.status, 401);
     gateway.shutdown().await;
 }
