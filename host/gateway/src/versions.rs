@@ -172,11 +172,13 @@ impl Versions {
     }
 
     /// The component has proved good: it is the first to go back to.
-    pub fn prove(&self, plugin: &str, component: &str) {
+    pub fn prove(&self, plugin: &str, version: &str, component: &str) {
         {
             let mut plugins = self.plugins();
             let history = plugins.entry(plugin.to_owned()).or_default();
-            if history.good.as_deref() == Some(component) {
+            // It may have been rejected since it has proved itself.
+            let rejected = history.find(version).and_then(Record::rejection);
+            if rejected.is_some() || history.good.as_deref() == Some(component) {
                 return;
             }
             history.older = history.good.replace(component.to_owned());

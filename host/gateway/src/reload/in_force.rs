@@ -40,6 +40,8 @@ pub(super) struct InForce {
 pub(super) struct Proved {
     /// The plugin's name.
     pub(super) plugin: String,
+    /// The version that it was in.
+    pub(super) version: String,
     /// Its hash.
     pub(super) component: String,
 }
@@ -49,6 +51,7 @@ impl Proved {
     pub(super) fn of(plugin: &Plugin) -> Option<Self> {
         plugin.comes_from_file().then(|| Self {
             plugin: plugin.name().to_owned(),
+            version: plugin.version().to_owned(),
             component: plugin.component().to_owned(),
         })
     }

@@ -117,8 +117,13 @@ impl Control {
     async fn save(&self, proved: Vec<Proved>) {
         let versions = self.supply.versions.clone();
         off_the_workers(move || {
-            for Proved { plugin, component } in &proved {
-                versions.prove(plugin, component);
+            for Proved {
+                plugin,
+                version,
+                component,
+            } in &proved
+            {
+                versions.prove(plugin, version, component);
             }
         })
         .await;

@@ -26,9 +26,9 @@ fn a_restart_remembers_what_was_rejected_and_what_was_good() {
         let versions = open(&folder);
         versions.keep(&first, &first_bytes);
         versions.keep(&second, &second_bytes);
-        versions.prove("p", &first);
-        versions.prove("p", &second);
-        versions.prove("p", &second);
+        versions.prove("p", "v1", &first);
+        versions.prove("p", "v2", &second);
+        versions.prove("p", "v2", &second);
         versions.reject("p", "v3", "c3", rejection("it traps"));
         versions.reject("q", "v4", "c4", rejection("it traps too"));
         assert!(versions.absolve("q"));
@@ -55,14 +55,26 @@ fn a_restart_remembers_what_was_rejected_and_what_was_good() {
 }
 
 #[test]
+fn a_version_that_was_rejected_meanwhile_does_not_prove_itself() {
+    let versions = Versions::default();
+    versions.prove("p", "v1", "c1");
+    versions.reject("p", "v2", "c2", rejection("the operator went back"));
+    versions.prove("p", "v2", "c2");
+    assert_eq!(versions.good("p"), ["c1"]);
+    // With another configuration it is another version.
+    versions.prove("p", "v3", "c2");
+    assert_eq!(versions.good("p"), ["c2", "c1"]);
+}
+
+#[test]
 fn a_folder_that_another_gateway_has_is_left_alone() {
     let parent = tempfile::tempdir().expect("a folder");
     let folder = parent.path().join("state");
     let one = open(&folder);
-    one.prove("p", "c1");
+    one.prove("p", "v1", "c1");
     let other = open(&folder);
     assert_eq!(other.good("p"), Vec::<String>::new());
-    other.prove("p", "c2");
+    other.prove("p", "v2", "c2");
     drop((one, other));
     assert_eq!(open(&folder).good("p"), ["c1"]);
 }
@@ -71,7 +83,7 @@ fn a_folder_that_another_gateway_has_is_left_alone() {
 fn a_file_that_cannot_be_read_is_as_none() {
     let parent = tempfile::tempdir().expect("a folder");
     let folder = parent.path().join("state");
-    open(&folder).prove("p", "c1");
+    open(&folder).prove("p", "v1", "c1");
     fs::write(folder.join("plugin-p.json"), "{").expect("room");
     assert_eq!(open(&folder).good("p"), Vec::<String>::new());
 }
