@@ -79,8 +79,13 @@ async fn behind(client: &Installed, ollama: &str, vllm: &str) -> anyhow::Result<
         "upstream = \"main\"",
         "upstream = \"first\"\nfallback = [\"second\", \"main\"]",
     );
+    let mut expected = expected(Vendor::Tgi);
+    // The first adapter has looked at the request before anybody was asked.
+    let refused = |param: &str| refusal("BadRequestError", 400, &json!(param));
+    expected.insert("no_messages", refused("messages"));
+    expected.insert("embeddings_of_nothing", refused("input"));
     let what = format!("behind {ollama} and {vllm}");
-    compare(client, &(toml + &before), &what, &expected(Vendor::Tgi)).await
+    compare(client, &(toml + &before), &what, &expected).await
 }
 
 #[ignore = "installs a framework, which takes too long for every run; see the README"]
@@ -528,6 +533,10 @@ fn of_vllm() -> Expected {
         ),
         // It generates without a question too.
         ("no_messages", json!({"class": null})),
+        (
+            "embeddings_of_a_chat_model",
+            with_code(refusal("NotFoundError", 404, &Value::Null), "not_found"),
+        ),
     ])
 }
 

@@ -171,5 +171,14 @@ fn of_tgi() -> Expected {
             "reasoning_off",
             json!({"types": ["reasoning", "message"], "says": true}),
         ),
+        (
+            "tools_not_chosen",
+            json!({"types": ["reasoning", "message"], "says": true}),
+        ),
+        // It writes one call.
+        (
+            "tools_parallel",
+            json!({"names": ["get_weather"], "call_ids": 1, "is_the_same": true}),
+        ),
     ])
 }

@@ -263,7 +263,7 @@ async fn a_conversation_goes_on_with_what_the_client_was_given() {
     );
     assert_eq!(
         messages[1]["tool_calls"][0]["function"],
-        json!({"name": "weather", "arguments": {"city": "Oslo"}})
+        json!({"index": 0, "name": "weather", "arguments": {"city": "Oslo"}})
     );
     assert_eq!(
         (
