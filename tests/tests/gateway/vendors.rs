@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Script, Setup, Upstream};
 
-use crate::common::{CHAT, question, streamed, with};
+use crate::common::{CHAT, assert_error, question, streamed, with};
 
 const OPENAI: &str = include_str!("../../../plugins/openai/tests/fixtures/responses.json");
 const VLLM: &str = include_str!("../../../plugins/vllm/tests/fixtures/responses.json");
@@ -265,4 +265,99 @@ async fn tokens_are_counted_by_the_server_or_estimated() {
         }
         gateway.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn what_a_server_cannot_do_is_dropped_where_the_operator_wants_it() {
+    let openais = json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]});
+    let openais = Script::sse_head().chunks([
+        format!("data: {openais}\n\n"),
+        "data: [DONE]\n\n".to_owned(),
+    ]);
+    let ollamas = Script::ndjson(&ollama::stream(&["Hi"]));
+    let asked = [
+        ("n", json!(2)),
+        ("logit_bias", json!({"7": 1})),
+        ("web_search_options", json!({})),
+    ];
+    let asked = asked
+        .into_iter()
+        .fold(streamed(), |body, (name, value)| with(body, name, value));
+    for (adapter, script, dropped) in [
+        ("ollama", &ollamas, "logit_bias, n, web_search_options"),
+        ("tgi", &openais, "logit_bias, n, web_search_options"),
+        ("vllm", &openais, "web_search_options"),
+        ("openai", &openais, ""),
+    ] {
+        let upstream = Upstream::always(script.clone()).await;
+        let gateway = Setup::before(&upstream)
+            .stages("", "")
+            .plugin(
+                "lenient",
+                &format!("builtin:{adapter}"),
+                "config = { unsupported = \"drop\" }",
+            )
+            .adapter("lenient")
+            .chat_routes()
+            .start()
+            .await;
+        let response = gateway.client().chat(&asked).await;
+        assert_eq!(response.status, 200, "{adapter}: {}", response.text());
+        assert_eq!(
+            response.header("x-sluicegate-dropped"),
+            dropped,
+            "{adapter}"
+        );
+        let chat = response.streamed_chat();
+        assert_eq!(
+            (chat.content.as_str(), chat.done),
+            ("Hi", true),
+            "{adapter}"
+        );
+        let sent = upstream.next_request().await.json();
+        for name in ["n", "logit_bias", "web_search_options"] {
+            let is_dropped = dropped.split(", ").any(|dropped| dropped == name);
+            assert_eq!(
+                sent.get(name).is_none(),
+                is_dropped,
+                "{adapter}: {name} of {sent}"
+            );
+        }
+        // What is wrong in itself is refused under every policy.
+        if adapter == "ollama" {
+            let wrong = with(asked.clone(), "n", json!("2"));
+            let response = gateway.client().chat(&wrong).await;
+            assert_error(&response, 400, "invalid_type");
+            assert_eq!(response.header("x-sluicegate-dropped"), "");
+        }
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_server_that_responds_says_what_it_dropped() {
+    let dead = Upstream::always(Script::json(503, &ollama::error("server busy"))).await;
+    let chunk = json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]});
+    let spare =
+        Script::sse_head().chunks([format!("data: {chunk}\n\n"), "data: [DONE]\n\n".to_owned()]);
+    let spare = Upstream::always(spare).await;
+    let other = format!(
+        "[upstream.spare]\ntargets = [{:?}]\nadapter = \"vllm\"",
+        spare.url()
+    );
+    let gateway = Setup::before(&dead)
+        .stages("", "unsupported = \"drop\"")
+        .section(&other)
+        .route(CHAT, r#"["auth", "aggregate"]"#, "fallback = [\"spare\"]")
+        .start()
+        .await;
+    let response = gateway
+        .client()
+        .chat(&with(streamed(), "n", json!(2)))
+        .await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.header("x-sluicegate-dropped"), "");
+    assert_eq!(dead.next_request().await.json().get("n"), None);
+    assert_eq!(spare.next_request().await.json()["n"], 2);
+    gateway.shutdown().await;
 }
