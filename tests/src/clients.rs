@@ -18,8 +18,8 @@ use crate::program;
 /// How long an installation may take; a slow mirror, on a busy machine.
 const INSTALL_DEADLINE: Duration = Duration::from_mins(10);
 
-/// How long a script may run.
-const RUN_DEADLINE: Duration = Duration::from_mins(3);
+/// How long a script may run: several run at once, on a busy machine.
+const RUN_DEADLINE: Duration = Duration::from_mins(8);
 
 /// Which client, by its language and by what is built on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

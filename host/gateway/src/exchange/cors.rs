@@ -19,7 +19,8 @@ use sluicegate_plugin_host::wit::{Field, Reply};
 use crate::route::{Found, Routes};
 
 /// What a page may read of the header fields, beside the harmless ones that it always may: `*` is not for those with a key.
-const EXPOSED: &str = "x-request-id, request-id, retry-after, x-should-retry, x-sluicegate-estimate, \
+const EXPOSED: &str = "x-request-id, request-id, retry-after, x-should-retry, x-sluicegate-dropped, \
+    x-sluicegate-estimate, \
     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
     x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens";
 
