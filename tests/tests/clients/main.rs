@@ -1,5 +1,5 @@
 //! The official OpenAI clients against the gateway, with a simulated model server of each vendor behind its adapter.
-//! Here are their chats; [`responses`] has what they do with the Responses API.
+//! Here are their chats; [`responses`] has what they do with the Responses API. And Anthropic's clients ([`anthropic`]).
 //!
 //! They install themselves into the target folder. A machine without Python or Node.js skips its half, loudly; in CI
 //! (`CI=true`) that is a failure.
@@ -15,6 +15,7 @@ use sluicegate_tests::{Gateway, Script, Upstream, program};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+mod anthropic;
 mod responses;
 
 const KEY: &str = "sk-of-the-test";
@@ -224,6 +225,21 @@ upstream = "main"
 [[route]]
 path = "/v1/responses/*"
 pipeline = ["responses", "auth"]
+upstream = "main"
+
+[[route]]
+path = "/v1/messages"
+pipeline = ["anthropic", "auth", "aggregate"]
+upstream = "main"
+
+[[route]]
+path = "/v1/messages/*"
+pipeline = ["anthropic", "auth"]
+upstream = "main"
+
+[[route]]
+path = "/anthropic/v1/*"
+pipeline = ["anthropic", "auth"]
 upstream = "main"
 "#
     )

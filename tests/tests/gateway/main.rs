@@ -10,6 +10,7 @@
 
 mod admin;
 mod aggregated;
+mod anthropic_front;
 mod attempts;
 mod bad_input;
 mod bad_upstream;
