@@ -214,7 +214,15 @@ impl Assembly {
         }
     }
 
+    /// Ends the thoughts, if they have not ended yet: something else begins.
+    fn end_reasoning(&mut self) {
+        if let Some(at) = self.items.iter().rposition(Item::is_open_reasoning) {
+            self.close(at, Status::Completed);
+        }
+    }
+
     fn said(&mut self, kind: PartKind, text: &str, logprobs: &str) {
+        self.end_reasoning();
         let at = match self.items.iter().position(Item::is_message) {
             Some(at) => at,
             None => self.add(Item::message()),
@@ -227,6 +235,7 @@ impl Assembly {
     }
 
     fn call(&mut self, delta: &Call<'_>) {
+        self.end_reasoning();
         let id = delta.id.as_ref().map_or("", |Text(id)| id);
         let mut escaped = String::new();
         push_escaped(&mut escaped, id);
@@ -258,11 +267,7 @@ impl Assembly {
         }
     }
 
-    /// Adds an item; thoughts before it are done.
     fn add(&mut self, item: Item) -> usize {
-        if let Some(at) = self.items.iter().rposition(Item::is_open_reasoning) {
-            self.close(at, Status::Completed);
-        }
         let at = self.items.len();
         self.items.push(item);
         let (id, item) = (&self.id, &self.items[at]);

@@ -235,6 +235,37 @@ fn text_behind_a_call_belongs_to_the_one_message() {
 }
 
 #[test]
+fn thoughts_between_texts_are_items_of_their_own() {
+    let deltas = [
+        json!({"reasoning": "I"}),
+        json!({"content": "a"}),
+        json!({"reasoning": "think"}),
+        json!({"content": "b"}),
+        json!({"reasoning": "again"}),
+    ];
+    let events = run(&streamed(&json!({})), &stream(&deltas, "stop"));
+    let response = consistent(&events);
+    let text = |at: usize| &response["output"][at]["content"][0]["text"];
+    assert_eq!(
+        [text(0), text(1), text(2), text(3)],
+        ["I", "ab", "think", "again"]
+    );
+    let done = steps(&events).into_iter();
+    let done: Vec<String> = done
+        .filter(|step| step.starts_with("output_item.done"))
+        .collect();
+    assert_eq!(
+        done,
+        [
+            "output_item.done 0",
+            "output_item.done 2",
+            "output_item.done 1",
+            "output_item.done 3"
+        ]
+    );
+}
+
+#[test]
 fn a_call_without_an_id_gets_one() {
     let call = json!({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]});
     let events = run(&streamed(&json!({})), &stream(&[call], "tool_calls"));
