@@ -142,3 +142,55 @@ pub(super) async fn document(
 pub(super) fn ok(kind: &'static str, body: Body) -> Response<Body> {
     body::response(StatusCode::OK, kind, body)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_has_comments_where_the_vendor_sends_them() {
+        let pace = Pace {
+            first_token: Duration::from_secs(1),
+            ..Pace::FULL_SPEED
+        };
+        let events = [Event::now(&"one"), Event::of_token(&"two")].into_iter();
+        let keep_alive = Some(Duration::from_secs(15));
+        let mut body = stream_of(events, pace, Close::Stall, keep_alive);
+        let started = Instant::now();
+        for (text, seconds) in [
+            ("data: one\n\n", 1),
+            ("data: two\n\n", 1),
+            (":\n\n", 16),
+            (":\n\n", 31),
+        ] {
+            let frame = body.frame().await.expect("a frame").expect("no error");
+            assert_eq!(frame.into_data().expect("data"), text);
+            assert_eq!(started.elapsed().as_secs(), seconds);
+        }
+    }
+
+    /// The only frame of a body.
+    async fn said(reply: Reply) -> Bytes {
+        let mut body = reply.expect("a response").into_body();
+        let frame = body.frame().await.expect("a frame").expect("no error");
+        frame.into_data().expect("data")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_document_takes_the_time_of_its_tokens_and_can_be_cut() {
+        let pace = Pace {
+            token: Duration::from_secs(2),
+            ..Pace::FULL_SPEED
+        };
+        let started = Instant::now();
+        let whole = document("{}".to_owned(), "x/y", 3, Ending::Done("stop"), pace).await;
+        assert_eq!(said(whole).await, "{}");
+        assert_eq!(started.elapsed().as_secs(), 6);
+        let cut = document("\u{e9}{}".to_owned(), "x/y", 0, Ending::Truncate, pace).await;
+        assert_eq!(said(cut).await, "\u{e9}");
+        let broken = document(String::new(), "x/y", 0, Ending::Reset, pace).await;
+        assert!(matches!(broken, Err(Error::Reset)));
+    }
+}

@@ -45,6 +45,8 @@ pub(super) struct Run {
     logprobs: Option<usize>,
     pace: Pace,
     next: usize,
+    /// Whether the tag before the next chunk has been sent.
+    has_tag: bool,
     started: Instant,
     load: Duration,
     first_token: Duration,
@@ -77,6 +79,7 @@ impl Run {
             logprobs: request.logprobs,
             pace,
             next: 0,
+            has_tag: false,
             started,
             load,
             first_token: started.elapsed(),
@@ -125,11 +128,14 @@ impl Run {
             created_at: wire::timestamp(SystemTime::now()),
             said: self.said(&content, &thinking, &calls),
             context: self.context(),
-            logprobs: self
-                .generation
-                .chunks
-                .iter()
-                .filter_map(|chunk| self.logprob(chunk))
+            logprobs: (0..self.generation.chunks.len())
+                .flat_map(|at| {
+                    let tag = self
+                        .tag(at)
+                        .map(|tag| Logprob::of(tag, self.alternatives()));
+                    tag.into_iter()
+                        .chain(self.logprob(&self.generation.chunks[at]))
+                })
                 .collect(),
             done: done_reason.is_some(),
             done_reason,
@@ -144,6 +150,20 @@ impl Run {
         };
         if self.next > 0 {
             wait(self.pace.token).await;
+        }
+        if let Some(tag) = self.tag(self.next).filter(|_| !self.has_tag) {
+            let line = frame(wire::go_json(&Line {
+                model: &self.model,
+                created_at: wire::timestamp(SystemTime::now()),
+                said: self.said("", "", &[]),
+                context: &[],
+                logprobs: vec![Logprob::of(tag, self.alternatives())],
+                done: false,
+                done_reason: None,
+                metrics: Metrics::default(),
+            }));
+            self.has_tag = true;
+            return Some((Ok(line), Some(self)));
         }
         let message = match chunk {
             Chunk::Thinking(text) => self.said("", text, &[]),
@@ -166,6 +186,7 @@ impl Run {
             metrics: Metrics::default(),
         }));
         self.next += 1;
+        self.has_tag = false;
         if let Some(slot) = &mut self.slot {
             slot.has_begun = true;
         }
@@ -200,6 +221,25 @@ impl Run {
             }
             Ending::Stall => std::future::pending().await,
         }
+    }
+
+    /// The tag of thinking before this chunk, of which only log probabilities tell.
+    fn tag(&self, at: usize) -> Option<&'static str> {
+        self.logprobs?;
+        let is_thought = |at: usize| {
+            let chunk = self.generation.chunks.get(at);
+            matches!(chunk, Some(Chunk::Thinking(_)))
+        };
+        match (at.checked_sub(1).is_some_and(is_thought), is_thought(at)) {
+            (false, true) => Some("<think>"),
+            (true, false) => Some("</think>"),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    /// How many alternatives each token gets.
+    fn alternatives(&self) -> usize {
+        self.logprobs.unwrap_or_default()
     }
 
     fn said<'a>(&self, content: &'a str, thinking: &'a str, calls: &'a [Call]) -> Said<'a> {

@@ -557,3 +557,34 @@ async fn a_schema_is_followed_in_the_order_of_the_alphabet_and_not_beside_tools(
         .await;
     assert_eq!(logprobs.status, 400);
 }
+
+#[tokio::test]
+async fn log_probabilities_tell_of_thinking_and_its_tags() {
+    let demo = demo().await;
+    let asked = json!({"model": "qwen3:32b", "logprobs": true});
+    let lines = demo.chat("Hello", asked).await.lines();
+    let first = &lines[0];
+    assert_eq!(first["logprobs"][0]["token"], "<think>");
+    assert_eq!(
+        first["message"],
+        json!({"role": "assistant", "content": ""})
+    );
+    let tokens = |lines: &[Value]| -> Vec<Value> {
+        let lists = lines.iter().filter_map(|line| line["logprobs"].as_array());
+        lists
+            .flatten()
+            .map(|entry| entry["token"].clone())
+            .collect()
+    };
+    let streamed = tokens(&lines);
+    assert_eq!(
+        streamed
+            .iter()
+            .filter(|token| **token == "</think>")
+            .count(),
+        1
+    );
+    let asked = json!({"model": "qwen3:32b", "logprobs": true, "stream": false});
+    let whole = demo.chat("Hello", asked).await.json();
+    assert_eq!(tokens(&[whole]), streamed);
+}

@@ -231,3 +231,42 @@ fn a_conversation_without_a_user_is_answered_too() {
     assert!(said(&generation(&body)).contains("be brief"));
     assert_ne!(format(&json!(1)).map(|_| ()), Ok(()));
 }
+
+#[test]
+fn a_limit_cuts_a_call_too() {
+    let asked = |limit: u64| {
+        generation(&json!({"model": "demo", "options": {"num_predict": limit},
+            "tools": [{"function": {"name": "get_weather"}}, {"function": {"name": "send_mail"}}],
+            "messages": [{"role": "user", "content": "the weather by mail"}]}))
+    };
+    let whole = asked(1000);
+    assert_eq!(
+        (called(&whole).len(), whole.ending),
+        (2, Ending::Done("stop"))
+    );
+    let tokens = u64::try_from(whole.tokens()).expect("a small number");
+    let cut = asked(tokens - 1);
+    assert_eq!(
+        (called(&cut).len(), cut.ending),
+        (1, Ending::Done("length"))
+    );
+    assert!(matches!(cut.chunks.last(), Some(Chunk::Broken { name, .. }) if name == "send_mail"));
+    let early = asked(1);
+    assert!(called(&early).is_empty());
+    assert!(matches!(early.chunks[..], [Chunk::Broken { .. }]));
+}
+
+#[test]
+fn a_call_that_breaks_off_has_no_end() {
+    let broken = generation(
+        &json!({"model": "demo", "tools": [{"function": {"name": "get_weather",
+        "parameters": {"properties": {"city": {"type": "string"}}}}}],
+        "messages": [{"role": "user", "content": "/error call"}]}),
+    );
+    let [Chunk::Broken { name, arguments }] = &broken.chunks[..] else {
+        panic!("not a broken call: {broken:?}");
+    };
+    assert_eq!(name, "get_weather");
+    assert!(serde_json::from_str::<Value>(arguments).is_err());
+    assert!(said(&ask("demo", "/error call")).contains("Offer a tool"));
+}
