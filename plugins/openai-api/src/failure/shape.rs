@@ -31,7 +31,7 @@ enum About {
 }
 
 /// The beginnings of texts, in lower case. The first match decides.
-const BEGINNINGS: [(&str, About); 35] = [
+const BEGINNINGS: [(&str, About); 36] = [
     ("this model's maximum context length is ", About::Length),
     ("the decoder prompt ", About::Length),
     ("prompt length of ", About::Length),
@@ -53,6 +53,10 @@ const BEGINNINGS: [(&str, About); 35] = [
     ("template error: template not found", About::NoTemplate),
     ("template error: ", About::Invalid("messages")),
     ("base64 encoding is invalid", About::Invalid("messages")),
+    (
+        "cannot apply chat template to an empty conversation",
+        About::Invalid("messages"),
+    ),
     ("could not fetch image", About::Invalid("messages")),
     ("model is overloaded", About::Busy),
     ("request failed during generation", About::Gone),
