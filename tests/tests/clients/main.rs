@@ -547,8 +547,6 @@ fn of_vllm() -> Expected {
             "tools_broken",
             json!({"calls": 1, "leaks": false, "finish_reason": "length"}),
         ),
-        // It generates without a question too.
-        ("no_messages", json!({"class": null})),
         (
             "embeddings_of_a_chat_model",
             with_code(refusal("NotFoundError", 404, &Value::Null), "not_found"),

@@ -211,6 +211,12 @@ impl Chat {
             let message = "At most 0 image(s) may be provided in one prompt.";
             return Err(Refusal::value(message, "image", &images.to_string()));
         }
+        if messages.is_empty() {
+            return Err(Refusal::bad(
+                "Cannot apply chat template to an empty conversation. Provide at least one message.",
+                None,
+            ));
+        }
         message::check_length(&messages, model)?;
         let template = fields.get("chat_template_kwargs");
         let is_off = template.is_some_and(|template| template["enable_thinking"] == false)

@@ -123,6 +123,7 @@ async fn values_that_openai_takes_are_refused_as_vllm_does() {
             json!("stream_options"),
         ),
         (json!({"tools": []}), json!("tools")),
+        (json!({"messages": []}), Value::Null),
         (json!({"top_logprobs": 2}), json!("top_logprobs")),
     ] {
         let (status, error) = error(&ask(&demo, "hi", &more).await);
