@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::program;
@@ -158,12 +158,31 @@ impl Installed {
     /// # Errors
     /// The script fails as a whole, prints something else than JSON lines, or takes too long.
     pub async fn run(&self, url: &str, key: &str) -> anyhow::Result<BTreeMap<String, Value>> {
+        self.run_over(&json!({}), url, key).await
+    }
+
+    /// As [`Installed::run`], over a model server that is no simulated one.
+    ///
+    /// # Shape
+    /// What the script must know of `server`, where it has these fields: `words`, what stands for names and texts of the
+    /// script; `parameters`, what every request has; `template`, where `{}` is the text of a completion; `left_out`, the names
+    /// of cases.
+    ///
+    /// # Errors
+    /// As [`Installed::run`].
+    pub async fn run_over(
+        &self,
+        server: &Value,
+        url: &str,
+        key: &str,
+    ) -> anyhow::Result<BTreeMap<String, Value>> {
         let mut command = Command::new(&self.program);
         command
             .arg(self.client.script())
             .current_dir(&self.folder)
             .env("GATEWAY_URL", url)
             .env("GATEWAY_KEY", key)
+            .env("MODEL_SERVER", server.to_string())
             .env("PYTHONUTF8", "1");
         // A proxy of the machine must not come between.
         for name in [

@@ -13,11 +13,16 @@ const client = new OpenAI({
 });
 const completions = client.chat.completions;
 
+// Where the model server is no simulated one: its words and models in place of those here, and what each request needs.
+const SERVER = JSON.parse(process.env.MODEL_SERVER ?? '{}');
+
+const real = (word) => SERVER.words?.[word] ?? word;
+
 const WEATHER = {
   type: 'function',
   function: {
     name: 'get_weather',
-    description: 'The weather in a city.',
+    description: 'The weather of a city',
     parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
   },
 };
@@ -29,6 +34,8 @@ const MAIL = {
     parameters: { type: 'object', properties: { subject: { type: 'string' } }, required: ['subject'] },
   },
 };
+// A model that knows one tool only is offered no other.
+const BOTH = real('send_mail') === 'get_weather' ? [WEATHER] : [WEATHER, MAIL];
 const SCHEMA = {
   type: 'json_schema',
   json_schema: {
@@ -43,7 +50,15 @@ const SCHEMA = {
   },
 };
 
-const user = (text) => [{ role: 'user', content: text }];
+const asksWith = (messages, model = 'demo') => ({ model: real(model), messages, ...SERVER.parameters });
+
+const asks = (text, model = 'demo') => asksWith([{ role: 'user', content: real(text) }], model);
+
+const completes = (text) => ({
+  model: real('demo'),
+  prompt: (SERVER.template ?? '{}').replace('{}', real(text)),
+  ...SERVER.parameters,
+});
 
 const addsUp = (usage) => usage.prompt_tokens > 0 && usage.prompt_tokens + usage.completion_tokens === usage.total_tokens;
 
@@ -113,7 +128,7 @@ const unless = async (call) => {
 const streamedFailure = async (word) => {
   let seen = 0;
   const found = await failing(async () => {
-    const stream = await completions.create({ model: 'demo', messages: user(`/error ${word}`), stream: true });
+    const stream = await completions.create({ ...asks(`/error ${word}`), stream: true });
     for await (const _chunk of stream) seen += 1;
   });
   return { class: found.class, has_message: found.has_message, has_chunks_before: seen > 0 };
@@ -121,7 +136,7 @@ const streamedFailure = async (word) => {
 
 const CASES = {
   async chat() {
-    const answer = await completions.create({ model: 'demo', messages: user('/echo Hello big world') });
+    const answer = await completions.create(asks('/echo Hello big world'));
     const [choice] = answer.choices;
     return {
       object: answer.object,
@@ -136,35 +151,34 @@ const CASES = {
   },
 
   async chinese() {
-    const answer = await completions.create({ model: 'qwen3:32b', messages: user('你好,请用一句话介绍你自己') });
+    const answer = await completions.create(asks('你好,请用一句话介绍你自己', 'qwen3:32b'));
     const { message } = answer.choices[0];
     return {
-      answers_in_chinese: message.content.includes('模拟'),
-      reasons: (message.reasoning ?? '').includes('模拟'),
+      answers_in_chinese: message.content.includes(real('模拟回答')),
+      reasons: (message.reasoning ?? '').includes(real('模拟程序')),
     };
   },
 
   async nulls() {
     const answer = await completions.create({
-      model: 'demo', messages: user('/echo ok'), stop: null, max_tokens: null, temperature: null,
+      ...asks('/echo ok'), stop: null, max_tokens: null, temperature: null,
     });
     return { content: answer.choices[0].message.content };
   },
 
   async limits() {
-    const answer = await completions.create({ model: 'demo', messages: user('/long 50'), max_completion_tokens: 5 });
+    const answer = await completions.create({ ...asks('/long 50'), max_completion_tokens: 5 });
     return { finish_reason: answer.choices[0].finish_reason, completion_tokens: answer.usage.completion_tokens };
   },
 
   async request_id() {
     const headers = { 'x-request-id': 'req_of_the_client' };
-    const answer = await completions.create({ model: 'demo', messages: user('/echo ok') }, { headers });
+    const answer = await completions.create({ ...asks('/echo ok') }, { headers });
     return { request_id: answer._request_id };
   },
 
   async stream() {
-    const messages = user('/echo Hello big world');
-    const chunks = await collect(await completions.create({ model: 'demo', messages, stream: true }));
+    const chunks = await collect(await completions.create({ ...asks('/echo Hello big world'), stream: true }));
     const choices = chunks.flatMap((chunk) => chunk.choices.slice(0, 1));
     return {
       content: choices.map((choice) => choice.delta.content ?? '').join(''),
@@ -178,7 +192,7 @@ const CASES = {
 
   async stream_usage() {
     const chunks = await collect(await completions.create({
-      model: 'demo', messages: user('/echo Hello big world'), stream: true, stream_options: { include_usage: true },
+      ...asks('/echo Hello big world'), stream: true, stream_options: { include_usage: true },
     }));
     const last = chunks.at(-1);
     return {
@@ -191,7 +205,7 @@ const CASES = {
   },
 
   async stream_helper() {
-    const stream = completions.stream({ model: 'demo', messages: user('/echo Hello big world') });
+    const stream = completions.stream({ ...asks('/echo Hello big world') });
     let deltas = '';
     stream.on('content', (delta) => { deltas += delta; });
     const final = await stream.finalChatCompletion();
@@ -200,12 +214,12 @@ const CASES = {
   },
 
   async tools() {
-    const messages = user('What is the weather in Oslo?');
-    const answer = await completions.create({ model: 'demo', messages, tools: [WEATHER] });
+    const asked = { ...asks('What is the weather in Oslo?'), tools: [WEATHER] };
+    const answer = await completions.create(asked);
     const { message, finish_reason } = answer.choices[0];
     const [call] = message.tool_calls;
-    messages.push(message, { role: 'tool', tool_call_id: call.id, content: '12 degrees' });
-    const second = await completions.create({ model: 'demo', messages, tools: [WEATHER] });
+    asked.messages.push(message, { role: 'tool', tool_call_id: call.id, content: real('12 degrees') });
+    const second = await completions.create(asked);
     return {
       finish_reason,
       calls: message.tool_calls.length,
@@ -213,13 +227,12 @@ const CASES = {
       has_id: Boolean(call.id),
       name: call.function.name,
       arguments: JSON.parse(call.function.arguments),
-      tells_the_result: second.choices[0].message.content.includes('get_weather: 12 degrees'),
+      tells_the_result: second.choices[0].message.content.includes(real('get_weather: 12 degrees')),
     };
   },
 
   async tools_helper() {
-    const messages = user('What is the weather in Oslo?');
-    const stream = completions.stream({ model: 'qwen3:32b', messages, tools: [WEATHER] });
+    const stream = completions.stream({ ...asks('What is the weather in Oslo?', 'qwen3:32b'), tools: [WEATHER] });
     const final = await stream.finalChatCompletion();
     const { message, finish_reason } = final.choices[0];
     const [call] = message.tool_calls;
@@ -233,8 +246,7 @@ const CASES = {
   },
 
   async json_schema() {
-    const messages = user('Somebody, please.');
-    const answer = await completions.create({ model: 'demo', messages, response_format: SCHEMA });
+    const answer = await completions.create({ ...asks('Somebody, please.'), response_format: SCHEMA });
     const person = JSON.parse(answer.choices[0].message.content);
     return { keys: Object.keys(person).sort(), age_is_integer: Number.isInteger(person.age) };
   },
@@ -246,14 +258,13 @@ const CASES = {
       $brand: { value: 'auto-parseable-response-format', enumerable: false },
       $parseRaw: { value: (text) => JSON.parse(text), enumerable: false },
     });
-    const messages = user('Somebody, please.');
-    const answer = await completions.parse({ model: 'demo', messages, response_format: format });
+    const answer = await completions.parse({ ...asks('Somebody, please.'), response_format: format });
     return { is_parsed: typeof answer.choices[0].message.parsed?.name === 'string' };
   },
 
   async tools_parallel() {
-    const messages = user('The weather in Oslo, by mail, please.');
-    const answer = await completions.create({ model: 'demo', messages, tools: [WEATHER, MAIL] });
+    const request = { ...asks('The weather in Oslo, by mail, please.'), tools: BOTH };
+    const answer = await completions.create(request);
     const calls = answer.choices[0].message.tool_calls;
     return {
       names: calls.map((call) => call.function.name),
@@ -263,21 +274,20 @@ const CASES = {
   },
 
   tools_stream() {
-    const messages = user('The weather in Oslo, by mail, please.');
-    return streamedCalls({ model: 'demo', messages, tools: [WEATHER, MAIL] });
+    return streamedCalls({ ...asks('The weather in Oslo, by mail, please.'), tools: BOTH });
   },
 
   async tools_not_chosen() {
-    const answer = await completions.create({ model: 'demo', messages: user('Hello'), tools: [WEATHER] });
+    const answer = await completions.create({ ...asks('Hello'), tools: [WEATHER] });
     const { message, finish_reason } = answer.choices[0];
-    return { calls: (message.tool_calls ?? []).length, says: message.content.includes('simulated'), finish_reason };
+    return { calls: (message.tool_calls ?? []).length, says: message.content.includes(real('simulated')), finish_reason };
   },
 
   async tools_not_chosen_stream() {
-    const choices = await chosen({ model: 'demo', messages: user('Hello'), tools: [WEATHER] });
+    const choices = await chosen({ ...asks('Hello'), tools: [WEATHER] });
     return {
       calls: choices.flatMap((choice) => choice.delta.tool_calls ?? []).length,
-      says: joined(choices, 'content').includes('simulated'),
+      says: joined(choices, 'content').includes(real('simulated')),
       finish_reasons: reasons(choices),
     };
   },
@@ -285,7 +295,7 @@ const CASES = {
   // A call that breaks off: an answer that says it was cut, or an error; never a call that counts as one.
   tools_broken() {
     return unless(async () => {
-      const answer = await completions.create({ model: 'demo', messages: user('/error call'), tools: [WEATHER] });
+      const answer = await completions.create({ ...asks('/error call'), tools: [WEATHER] });
       const { message, finish_reason } = answer.choices[0];
       return {
         calls: (message.tool_calls ?? []).length, leaks: (message.content ?? '').includes('tool_call'), finish_reason,
@@ -295,32 +305,32 @@ const CASES = {
 
   tools_broken_stream() {
     return unless(async () => {
-      const choices = await chosen({ model: 'demo', messages: user('/error call'), tools: [WEATHER] });
+      const choices = await chosen({ ...asks('/error call'), tools: [WEATHER] });
       return { leaks: joined(choices, 'content').includes('tool_call'), finish_reasons: reasons(choices) };
     });
   },
 
   async tools_required() {
-    const messages = user('Hello');
-    const answer = await completions.create({ model: 'demo', messages, tools: [WEATHER], tool_choice: 'required' });
+    const request = { ...asks('A tool, please.'), tools: [WEATHER], tool_choice: 'required' };
+    const answer = await completions.create(request);
     const { message, finish_reason } = answer.choices[0];
     return { names: (message.tool_calls ?? []).map((call) => call.function.name), finish_reason };
   },
 
   async tools_named_stream() {
-    const named = { type: 'function', function: { name: 'send_mail' } };
-    const request = { model: 'demo', messages: user('Hello'), tools: [WEATHER, MAIL], tool_choice: named };
+    const named = { type: 'function', function: { name: real('send_mail') } };
+    const request = { ...asks('A mail, please.'), tools: BOTH, tool_choice: named };
     const found = await streamedCalls(request);
     return { ...found, calls: found.calls.map(([name]) => name) };
   },
 
   async reasoning_stream() {
-    const choices = await chosen({ model: 'qwen3:32b', messages: user('Hello') });
+    const choices = await chosen(asks('Hello', 'qwen3:32b'));
     const [thoughts, content] = [joined(choices, 'reasoning'), joined(choices, 'content')];
     const first = (field) => choices.findIndex((choice) => choice.delta[field]);
     return {
-      reasons: thoughts.includes('simulation'),
-      says: content.includes('simulated'),
+      reasons: thoughts.includes(real('simulation')),
+      says: content.includes(real('simulated')),
       has_tags: (content + thoughts).includes('think>'),
       thinks_first: first('content') > first('reasoning'),
       begins_with_a_blank: /^\s/.test(content),
@@ -328,22 +338,22 @@ const CASES = {
   },
 
   async reasoning_off() {
-    const request = { model: 'qwen3:32b', messages: user('Hello'), reasoning_effort: 'none' };
+    const request = { ...asks('Hello', 'qwen3:32b'), reasoning_effort: 'none' };
     const { message } = (await completions.create(request)).choices[0];
     return {
       reasons: Boolean(message.reasoning),
-      says: message.content.includes('simulated'),
+      says: message.content.includes(real('simulated')),
       has_tags: message.content.includes('think>'),
     };
   },
 
   async json_schema_stream() {
-    const choices = await chosen({ model: 'demo', messages: user('Somebody, please.'), response_format: SCHEMA });
+    const choices = await chosen({ ...asks('Somebody, please.'), response_format: SCHEMA });
     return { keys: Object.keys(JSON.parse(joined(choices, 'content'))).sort() };
   },
 
   async logprobs() {
-    const request = { model: 'qwen3:32b', messages: user('Hello'), logprobs: true, top_logprobs: 2 };
+    const request = { ...asks('Hello', 'qwen3:32b'), logprobs: true, top_logprobs: 2 };
     const { message, logprobs } = (await completions.create(request)).choices[0];
     const tokens = logprobs.content.map((entry) => entry.token).join('');
     return {
@@ -353,25 +363,25 @@ const CASES = {
   },
 
   async logprobs_stream() {
-    const request = { model: 'qwen3:32b', messages: user('Hello'), logprobs: true, top_logprobs: 1 };
+    const request = { ...asks('Hello', 'qwen3:32b'), logprobs: true, top_logprobs: 1 };
     const choices = await chosen(request);
     const tokens = choices.flatMap((choice) => choice.logprobs?.content ?? []).map((entry) => entry.token).join('');
     return { is_of_the_content: tokens.trim() === joined(choices, 'content').trim() };
   },
 
   async stop_text() {
-    const answer = await completions.create({ model: 'demo', messages: user('/echo one two three'), stop: 'two' });
+    const answer = await completions.create({ ...asks('/echo one two three'), stop: real('two') });
     const { message, finish_reason } = answer.choices[0];
     return { content: message.content, finish_reason };
   },
 
   async stop_text_stream() {
-    const choices = await chosen({ model: 'demo', messages: user('/echo one two three'), stop: ['two'] });
+    const choices = await chosen({ ...asks('/echo one two three'), stop: [real('two')] });
     return { content: joined(choices, 'content'), finish_reasons: reasons(choices) };
   },
 
   async many_tokens() {
-    const answer = await completions.create({ model: 'demo', messages: user('/long 3000'), max_tokens: 1100 });
+    const answer = await completions.create({ ...asks('/long 3000'), max_tokens: Number(real('1100')) });
     const { message, finish_reason } = answer.choices[0];
     const words = message.content.split(/\s+/).filter(Boolean).length;
     return { finish_reason, completion_tokens: answer.usage.completion_tokens, words };
@@ -380,7 +390,7 @@ const CASES = {
   // Every default, sent as a value.
   async defaults_of_openai() {
     const answer = await completions.create({
-      model: 'demo', messages: user('/echo ok'), temperature: 1, top_p: 1, n: 1, presence_penalty: 0,
+      ...asks('/echo ok'), temperature: 1, top_p: 1, n: 1, presence_penalty: 0,
       frequency_penalty: 0, logit_bias: {}, logprobs: false, parallel_tool_calls: true,
       response_format: { type: 'text' }, user: 'somebody', store: false, service_tier: 'auto', tools: [],
     });
@@ -389,41 +399,41 @@ const CASES = {
 
   async greedy() {
     const answer = await completions.create({
-      model: 'demo', messages: user('/echo ok'), temperature: 0, seed: -1, presence_penalty: 0.5,
+      ...asks('/echo ok'), temperature: 0, seed: -1, presence_penalty: 0.5,
     });
     return { content: answer.choices[0].message.content };
   },
 
   async models() {
     const list = await client.models.list();
-    const retrieved = await client.models.retrieve('qwen3:32b');
+    const retrieved = await client.models.retrieve(real('qwen3:32b'));
     return { ids: list.data.map((model) => model.id).sort(), retrieved: retrieved.id };
   },
 
   wrong_key() {
     const stranger = client.withOptions({ apiKey: 'sk-of-a-stranger' });
-    return failing(() => stranger.chat.completions.create({ model: 'demo', messages: user('hi') }));
+    return failing(() => stranger.chat.completions.create(asks('hi')));
   },
 
   no_messages() {
-    return failing(() => completions.create({ model: 'demo', messages: [] }));
+    return failing(() => completions.create(asksWith([])));
   },
 
   async two_choices() {
     const contents = [];
     const found = await failing(async () => {
-      const answer = await completions.create({ model: 'demo', messages: user('/echo hi'), n: 2 });
+      const answer = await completions.create({ ...asks('/echo hi'), n: 2 });
       contents.push(...answer.choices.map((choice) => choice.message.content));
     });
     return { ...found, contents };
   },
 
   unknown_model() {
-    return failing(() => completions.create({ model: 'gpt-nonsense', messages: user('hi') }));
+    return failing(() => completions.create(asks('hi', 'gpt-nonsense')));
   },
 
   unknown_model_in_a_stream() {
-    return failing(() => completions.create({ model: 'gpt-nonsense', messages: user('hi'), stream: true }));
+    return failing(() => completions.create({ ...asks('hi', 'gpt-nonsense'), stream: true }));
   },
 
   unknown_model_retrieved() {
@@ -431,11 +441,11 @@ const CASES = {
   },
 
   failed_model_server() {
-    return failing(() => completions.create({ model: 'demo', messages: user('/error 500') }));
+    return failing(() => completions.create(asks('/error 500')));
   },
 
   broken_answer() {
-    return failing(() => completions.create({ model: 'demo', messages: user('/error mid') }));
+    return failing(() => completions.create(asks('/error mid')));
   },
 
   broken_stream() {
@@ -447,19 +457,19 @@ const CASES = {
   },
 
   failed_before_a_stream() {
-    return failing(() => chosen({ model: 'demo', messages: user('/error 500') }));
+    return failing(() => chosen(asks('/error 500')));
   },
 
   overload() {
-    return failing(() => completions.create({ model: 'demo', messages: user('/error 429') }));
+    return failing(() => completions.create(asks('/error 429')));
   },
 
   overload_in_a_stream() {
-    return failing(() => chosen({ model: 'demo', messages: user('/error 429') }));
+    return failing(() => chosen(asks('/error 429')));
   },
 
   page_of_a_proxy() {
-    return failing(() => completions.create({ model: 'demo', messages: user('/error html') }));
+    return failing(() => completions.create(asks('/error html')));
   },
 
   stopped_server() {
@@ -467,7 +477,7 @@ const CASES = {
   },
 
   async completion() {
-    const answer = await client.completions.create({ model: 'demo', prompt: '/echo Hello big world' });
+    const answer = await client.completions.create(completes('/echo Hello big world'));
     const [choice] = answer.choices;
     return {
       object: answer.object,
@@ -479,7 +489,7 @@ const CASES = {
   },
 
   async completion_stream() {
-    const request = { model: 'demo', prompt: '/echo Hello big world', stream: true };
+    const request = { ...completes('/echo Hello big world'), stream: true };
     const chunks = await collect(await client.completions.create(request));
     const choices = chunks.flatMap((chunk) => chunk.choices);
     return {
@@ -492,7 +502,7 @@ const CASES = {
 
   async completion_limit() {
     const chunks = await collect(await client.completions.create({
-      model: 'demo', prompt: '/long 50', max_tokens: 5, stream: true, stream_options: { include_usage: true },
+      ...completes('/long 50'), max_tokens: 5, stream: true, stream_options: { include_usage: true },
     }));
     const choices = chunks.flatMap((chunk) => chunk.choices);
     return { finish_reasons: reasons(choices), completion_tokens: chunks.at(-1).usage.completion_tokens };
@@ -500,8 +510,8 @@ const CASES = {
 
   embeddings() {
     return unless(async () => {
-      const answer = await client.embeddings.create({ model: 'embed', input: ['one', 'two'] });
-      const floats = await client.embeddings.create({ model: 'embed', input: 'one', encoding_format: 'float' });
+      const answer = await client.embeddings.create({ model: real('embed'), input: ['one', 'two'] });
+      const floats = await client.embeddings.create({ model: real('embed'), input: 'one', encoding_format: 'float' });
       const [decoded, plain] = [answer.data[0].embedding, floats.data[0].embedding];
       return {
         object: answer.object,
@@ -516,21 +526,22 @@ const CASES = {
 
   embeddings_short() {
     return unless(async () => {
-      const answer = await client.embeddings.create({ model: 'embed', input: 'one', dimensions: 8 });
+      const answer = await client.embeddings.create({ model: real('embed'), input: 'one', dimensions: 8 });
       return { dimensions: answer.data[0].embedding.length };
     });
   },
 
   embeddings_of_a_chat_model() {
-    return failing(() => client.embeddings.create({ model: 'demo', input: 'one' }));
+    return failing(() => client.embeddings.create({ model: real('demo'), input: 'one' }));
   },
 
   embeddings_of_nothing() {
-    return failing(() => client.embeddings.create({ model: 'embed', input: [] }));
+    return failing(() => client.embeddings.create({ model: real('embed'), input: [] }));
   },
 };
 
 for (const [name, run] of Object.entries(CASES)) {
+  if (SERVER.left_out?.includes(name)) continue;
   let found;
   try {
     found = await run();

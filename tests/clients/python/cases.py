@@ -13,11 +13,19 @@ from pydantic import BaseModel
 
 client = OpenAI(base_url=os.environ["GATEWAY_URL"] + "/v1", api_key=os.environ["GATEWAY_KEY"], max_retries=0, timeout=60)
 
+# Where the model server is no simulated one: its words and models in place of those here, and what each request needs.
+SERVER = json.loads(os.environ.get("MODEL_SERVER", "{}"))
+
+
+def real(word):
+    return SERVER.get("words", {}).get(word, word)
+
+
 WEATHER = {
     "type": "function",
     "function": {
         "name": "get_weather",
-        "description": "The weather in a city.",
+        "description": "The weather of a city",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
@@ -29,6 +37,8 @@ MAIL = {
         "parameters": {"type": "object", "properties": {"subject": {"type": "string"}}, "required": ["subject"]},
     },
 }
+# A model that knows one tool only is offered no other.
+BOTH = [WEATHER] if real("send_mail") == "get_weather" else [WEATHER, MAIL]
 SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -49,8 +59,17 @@ class Person(BaseModel):
     age: int
 
 
-def user(text):
-    return [{"role": "user", "content": text}]
+def asks(text, model="demo", **more):
+    return asks_with([{"role": "user", "content": real(text)}], model, **more)
+
+
+def asks_with(messages, model="demo", **more):
+    return {"model": real(model), "messages": messages, **SERVER.get("parameters", {}), **more}
+
+
+def completes(text):
+    prompt = SERVER.get("template", "{}").replace("{}", real(text))
+    return {"model": real("demo"), "prompt": prompt, **SERVER.get("parameters", {})}
 
 
 def adds_up(usage):
@@ -79,7 +98,7 @@ def failing(call):
 
 
 def chat():
-    answer = client.chat.completions.create(model="demo", messages=user("/echo Hello big world"))
+    answer = client.chat.completions.create(**asks("/echo Hello big world"))
     choice = answer.choices[0]
     return {
         "object": answer.object,
@@ -94,35 +113,35 @@ def chat():
 
 
 def chinese():
-    answer = client.chat.completions.create(model="qwen3:32b", messages=user("你好,请用一句话介绍你自己"))
+    answer = client.chat.completions.create(**asks("你好,请用一句话介绍你自己", "qwen3:32b"))
     message = answer.choices[0].message
     return {
-        "answers_in_chinese": "模拟" in message.content,
-        "reasons": "模拟" in ((message.model_extra or {}).get("reasoning") or ""),
+        "answers_in_chinese": real("模拟回答") in message.content,
+        "reasons": real("模拟程序") in ((message.model_extra or {}).get("reasoning") or ""),
     }
 
 
 def nulls():
     answer = client.chat.completions.create(
-        model="demo", messages=user("/echo ok"), stop=None, max_tokens=None, temperature=None, tools=openai.omit
+        **asks("/echo ok", stop=None, max_tokens=None, temperature=None, tools=openai.omit)
     )
     return {"content": answer.choices[0].message.content}
 
 
 def limits():
-    answer = client.chat.completions.create(model="demo", messages=user("/long 50"), max_completion_tokens=5)
+    answer = client.chat.completions.create(**asks("/long 50"), max_completion_tokens=5)
     return {"finish_reason": answer.choices[0].finish_reason, "completion_tokens": answer.usage.completion_tokens}
 
 
 def request_id():
     answer = client.chat.completions.create(
-        model="demo", messages=user("/echo ok"), extra_headers={"x-request-id": "req_of_the_client"}
+        **asks("/echo ok"), extra_headers={"x-request-id": "req_of_the_client"}
     )
     return {"request_id": answer._request_id}
 
 
 def stream():
-    chunks = list(client.chat.completions.create(model="demo", messages=user("/echo Hello big world"), stream=True))
+    chunks = list(client.chat.completions.create(**asks("/echo Hello big world"), stream=True))
     choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
     return {
         "content": "".join(choice.delta.content or "" for choice in choices),
@@ -137,7 +156,7 @@ def stream():
 def stream_usage():
     chunks = list(
         client.chat.completions.create(
-            model="demo", messages=user("/echo Hello big world"), stream=True, stream_options={"include_usage": True}
+            **asks("/echo Hello big world"), stream=True, stream_options={"include_usage": True}
         )
     )
     with_usage = [chunk for chunk in chunks if chunk.usage]
@@ -151,7 +170,7 @@ def stream_usage():
 
 
 def stream_helper():
-    with client.chat.completions.stream(model="demo", messages=user("/echo Hello big world")) as stream:
+    with client.chat.completions.stream(**asks("/echo Hello big world")) as stream:
         deltas = [event.delta for event in stream if event.type == "content.delta"]
         final = stream.get_final_completion()
     message = final.choices[0].message
@@ -164,13 +183,12 @@ def stream_helper():
 
 
 def tools():
-    messages = user("What is the weather in Oslo?")
-    answer = client.chat.completions.create(model="demo", messages=messages, tools=[WEATHER])
+    asked = asks("What is the weather in Oslo?", tools=[WEATHER])
+    answer = client.chat.completions.create(**asked)
     choice = answer.choices[0]
     call = choice.message.tool_calls[0]
-    messages.append(choice.message)
-    messages.append({"role": "tool", "tool_call_id": call.id, "content": "12 degrees"})
-    second = client.chat.completions.create(model="demo", messages=messages, tools=[WEATHER])
+    asked["messages"] += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": real("12 degrees")}]
+    second = client.chat.completions.create(**asked)
     return {
         "finish_reason": choice.finish_reason,
         "calls": len(choice.message.tool_calls),
@@ -178,13 +196,13 @@ def tools():
         "has_id": bool(call.id),
         "name": call.function.name,
         "arguments": json.loads(call.function.arguments),
-        "tells_the_result": "get_weather: 12 degrees" in second.choices[0].message.content,
+        "tells_the_result": real("get_weather: 12 degrees") in second.choices[0].message.content,
     }
 
 
 def tools_helper():
     with client.chat.completions.stream(
-        model="qwen3:32b", messages=user("What is the weather in Oslo?"), tools=[WEATHER]
+        **asks("What is the weather in Oslo?", "qwen3:32b"), tools=[WEATHER]
     ) as stream:
         final = stream.get_final_completion()
     choice = final.choices[0]
@@ -199,48 +217,48 @@ def tools_helper():
 
 
 def json_schema():
-    answer = client.chat.completions.create(model="demo", messages=user("Somebody, please."), response_format=SCHEMA)
+    answer = client.chat.completions.create(**asks("Somebody, please."), response_format=SCHEMA)
     person = json.loads(answer.choices[0].message.content)
     return {"keys": sorted(person), "age_is_integer": isinstance(person["age"], int)}
 
 
 def parse_helper():
-    answer = client.chat.completions.parse(model="demo", messages=user("Somebody, please."), response_format=Person)
+    answer = client.chat.completions.parse(**asks("Somebody, please."), response_format=Person)
     return {"is_parsed": isinstance(answer.choices[0].message.parsed, Person)}
 
 
 def models():
     return {
         "ids": sorted(model.id for model in client.models.list()),
-        "retrieved": client.models.retrieve("qwen3:32b").id,
+        "retrieved": client.models.retrieve(real("qwen3:32b")).id,
     }
 
 
 def wrong_key():
     stranger = client.with_options(api_key="sk-of-a-stranger")
-    return failing(lambda: stranger.chat.completions.create(model="demo", messages=user("hi")))
+    return failing(lambda: stranger.chat.completions.create(**asks("hi")))
 
 
 def no_messages():
-    return failing(lambda: client.chat.completions.create(model="demo", messages=[]))
+    return failing(lambda: client.chat.completions.create(**asks_with([])))
 
 
 def two_choices():
     found = []
 
     def ask():
-        answer = client.chat.completions.create(model="demo", messages=user("/echo hi"), n=2)
+        answer = client.chat.completions.create(**asks("/echo hi"), n=2)
         found.extend(choice.message.content for choice in answer.choices)
 
     return {**failing(ask), "contents": found}
 
 
 def unknown_model():
-    return failing(lambda: client.chat.completions.create(model="gpt-nonsense", messages=user("hi")))
+    return failing(lambda: client.chat.completions.create(**asks("hi", "gpt-nonsense")))
 
 
 def unknown_model_in_a_stream():
-    return failing(lambda: client.chat.completions.create(model="gpt-nonsense", messages=user("hi"), stream=True))
+    return failing(lambda: client.chat.completions.create(**asks("hi", "gpt-nonsense"), stream=True))
 
 
 def unknown_model_retrieved():
@@ -248,18 +266,18 @@ def unknown_model_retrieved():
 
 
 def failed_model_server():
-    return failing(lambda: client.chat.completions.create(model="demo", messages=user("/error 500")))
+    return failing(lambda: client.chat.completions.create(**asks("/error 500")))
 
 
 def broken_answer():
-    return failing(lambda: client.chat.completions.create(model="demo", messages=user("/error mid")))
+    return failing(lambda: client.chat.completions.create(**asks("/error mid")))
 
 
 def streamed_failure(word):
     seen = []
 
     def read():
-        for chunk in client.chat.completions.create(model="demo", messages=user(f"/error {word}"), stream=True):
+        for chunk in client.chat.completions.create(**asks(f"/error {word}"), stream=True):
             seen.append(chunk)
 
     found = failing(read)
@@ -300,7 +318,7 @@ def streamed_calls(**more):
 
 def tools_parallel():
     answer = client.chat.completions.create(
-        model="demo", messages=user("The weather in Oslo, by mail, please."), tools=[WEATHER, MAIL]
+        **asks("The weather in Oslo, by mail, please."), tools=BOTH
     )
     calls = answer.choices[0].message.tool_calls
     return {
@@ -311,24 +329,24 @@ def tools_parallel():
 
 
 def tools_stream():
-    return streamed_calls(model="demo", messages=user("The weather in Oslo, by mail, please."), tools=[WEATHER, MAIL])
+    return streamed_calls(**asks("The weather in Oslo, by mail, please."), tools=BOTH)
 
 
 def tools_not_chosen():
-    answer = client.chat.completions.create(model="demo", messages=user("Hello"), tools=[WEATHER])
+    answer = client.chat.completions.create(**asks("Hello"), tools=[WEATHER])
     choice = answer.choices[0]
     return {
         "calls": len(choice.message.tool_calls or []),
-        "says": "simulated" in choice.message.content,
+        "says": real("simulated") in choice.message.content,
         "finish_reason": choice.finish_reason,
     }
 
 
 def tools_not_chosen_stream():
-    choices = chosen(client.chat.completions.create(model="demo", messages=user("Hello"), tools=[WEATHER], stream=True))
+    choices = chosen(client.chat.completions.create(**asks("Hello"), tools=[WEATHER], stream=True))
     return {
         "calls": sum(len(choice.delta.tool_calls or []) for choice in choices),
-        "says": "simulated" in "".join(choice.delta.content or "" for choice in choices),
+        "says": real("simulated") in "".join(choice.delta.content or "" for choice in choices),
         "finish_reasons": [choice.finish_reason for choice in choices if choice.finish_reason],
     }
 
@@ -345,7 +363,7 @@ def tools_broken():
     """A call that breaks off: an answer that says it was cut, or an error; never a call that counts as one."""
 
     def ask():
-        answer = client.chat.completions.create(model="demo", messages=user("/error call"), tools=[WEATHER])
+        answer = client.chat.completions.create(**asks("/error call"), tools=[WEATHER])
         choice = answer.choices[0]
         return {
             "calls": len(choice.message.tool_calls or []),
@@ -359,7 +377,7 @@ def tools_broken():
 def tools_broken_stream():
     def ask():
         choices = chosen(
-            client.chat.completions.create(model="demo", messages=user("/error call"), tools=[WEATHER], stream=True)
+            client.chat.completions.create(**asks("/error call"), tools=[WEATHER], stream=True)
         )
         return {
             "leaks": "tool_call" in "".join(choice.delta.content or "" for choice in choices),
@@ -371,7 +389,7 @@ def tools_broken_stream():
 
 def tools_required():
     answer = client.chat.completions.create(
-        model="demo", messages=user("Hello"), tools=[WEATHER], tool_choice="required"
+        **asks("A tool, please."), tools=[WEATHER], tool_choice="required"
     )
     choice = answer.choices[0]
     return {
@@ -381,19 +399,19 @@ def tools_required():
 
 
 def tools_named_stream():
-    named = {"type": "function", "function": {"name": "send_mail"}}
-    found = streamed_calls(model="demo", messages=user("Hello"), tools=[WEATHER, MAIL], tool_choice=named)
+    named = {"type": "function", "function": {"name": real("send_mail")}}
+    found = streamed_calls(**asks("A mail, please."), tools=BOTH, tool_choice=named)
     found["calls"] = [name for name, _ in found["calls"]]
     return found
 
 
 def reasoning_stream():
-    choices = chosen(client.chat.completions.create(model="qwen3:32b", messages=user("Hello"), stream=True))
+    choices = chosen(client.chat.completions.create(**asks("Hello", "qwen3:32b"), stream=True))
     thoughts = [(choice.delta.model_extra or {}).get("reasoning") or "" for choice in choices]
     content = [choice.delta.content or "" for choice in choices]
     return {
-        "reasons": "simulation" in "".join(thoughts),
-        "says": "simulated" in "".join(content),
+        "reasons": real("simulation") in "".join(thoughts),
+        "says": real("simulated") in "".join(content),
         "has_tags": "think>" in "".join(content + thoughts),
         "thinks_first": [bool(text) for text in content].index(True) > [bool(text) for text in thoughts].index(True),
         "begins_with_a_blank": "".join(content)[:1].isspace(),
@@ -401,11 +419,11 @@ def reasoning_stream():
 
 
 def reasoning_off():
-    answer = client.chat.completions.create(model="qwen3:32b", messages=user("Hello"), reasoning_effort="none")
+    answer = client.chat.completions.create(**asks("Hello", "qwen3:32b"), reasoning_effort="none")
     message = answer.choices[0].message
     return {
         "reasons": bool((message.model_extra or {}).get("reasoning")),
-        "says": "simulated" in message.content,
+        "says": real("simulated") in message.content,
         "has_tags": "think>" in message.content,
     }
 
@@ -413,7 +431,7 @@ def reasoning_off():
 def json_schema_stream():
     choices = chosen(
         client.chat.completions.create(
-            model="demo", messages=user("Somebody, please."), response_format=SCHEMA, stream=True
+            **asks("Somebody, please."), response_format=SCHEMA, stream=True
         )
     )
     return {"keys": sorted(json.loads("".join(choice.delta.content or "" for choice in choices)))}
@@ -421,7 +439,7 @@ def json_schema_stream():
 
 def logprobs():
     answer = client.chat.completions.create(
-        model="qwen3:32b", messages=user("Hello"), logprobs=True, top_logprobs=2
+        **asks("Hello", "qwen3:32b"), logprobs=True, top_logprobs=2
     )
     choice = answer.choices[0]
     entries = choice.logprobs.content
@@ -434,7 +452,7 @@ def logprobs():
 def logprobs_stream():
     choices = chosen(
         client.chat.completions.create(
-            model="qwen3:32b", messages=user("Hello"), logprobs=True, top_logprobs=1, stream=True
+            **asks("Hello", "qwen3:32b"), logprobs=True, top_logprobs=1, stream=True
         )
     )
     entries = [entry for choice in choices if choice.logprobs for entry in choice.logprobs.content or []]
@@ -443,14 +461,14 @@ def logprobs_stream():
 
 
 def stop_text():
-    answer = client.chat.completions.create(model="demo", messages=user("/echo one two three"), stop="two")
+    answer = client.chat.completions.create(**asks("/echo one two three"), stop=real("two"))
     choice = answer.choices[0]
     return {"content": choice.message.content, "finish_reason": choice.finish_reason}
 
 
 def stop_text_stream():
     choices = chosen(
-        client.chat.completions.create(model="demo", messages=user("/echo one two three"), stop=["two"], stream=True)
+        client.chat.completions.create(**asks("/echo one two three"), stop=[real("two")], stream=True)
     )
     return {
         "content": "".join(choice.delta.content or "" for choice in choices),
@@ -459,7 +477,7 @@ def stop_text_stream():
 
 
 def many_tokens():
-    answer = client.chat.completions.create(model="demo", messages=user("/long 3000"), max_tokens=1100)
+    answer = client.chat.completions.create(**asks("/long 3000"), max_tokens=int(real("1100")))
     choice = answer.choices[0]
     return {
         "finish_reason": choice.finish_reason,
@@ -471,34 +489,36 @@ def many_tokens():
 def defaults_of_openai():
     """Every default, sent as a value."""
     answer = client.chat.completions.create(
-        model="demo", messages=user("/echo ok"), temperature=1, top_p=1, n=1, presence_penalty=0, frequency_penalty=0,
-        logit_bias={}, logprobs=False, parallel_tool_calls=True, response_format={"type": "text"}, user="somebody",
-        store=False, service_tier="auto", tools=[],
+        **asks(
+            "/echo ok", temperature=1, top_p=1, n=1, presence_penalty=0, frequency_penalty=0, logit_bias={},
+            logprobs=False, parallel_tool_calls=True, response_format={"type": "text"}, user="somebody", store=False,
+            service_tier="auto", tools=[],
+        )
     )  # fmt: skip
     return {"content": answer.choices[0].message.content}
 
 
 def greedy():
     answer = client.chat.completions.create(
-        model="demo", messages=user("/echo ok"), temperature=0, seed=-1, presence_penalty=0.5
+        **asks("/echo ok", temperature=0, seed=-1, presence_penalty=0.5)
     )
     return {"content": answer.choices[0].message.content}
 
 
 def failed_before_a_stream():
-    return failing(lambda: list(client.chat.completions.create(model="demo", messages=user("/error 500"), stream=True)))
+    return failing(lambda: list(client.chat.completions.create(**asks("/error 500"), stream=True)))
 
 
 def overload():
-    return failing(lambda: client.chat.completions.create(model="demo", messages=user("/error 429")))
+    return failing(lambda: client.chat.completions.create(**asks("/error 429")))
 
 
 def overload_in_a_stream():
-    return failing(lambda: list(client.chat.completions.create(model="demo", messages=user("/error 429"), stream=True)))
+    return failing(lambda: list(client.chat.completions.create(**asks("/error 429"), stream=True)))
 
 
 def page_of_a_proxy():
-    return failing(lambda: client.chat.completions.create(model="demo", messages=user("/error html")))
+    return failing(lambda: client.chat.completions.create(**asks("/error html")))
 
 
 def stopped_server():
@@ -506,7 +526,7 @@ def stopped_server():
 
 
 def completion():
-    answer = client.completions.create(model="demo", prompt="/echo Hello big world")
+    answer = client.completions.create(**completes("/echo Hello big world"))
     choice = answer.choices[0]
     return {
         "object": answer.object,
@@ -518,7 +538,7 @@ def completion():
 
 
 def completion_stream():
-    chunks = list(client.completions.create(model="demo", prompt="/echo Hello big world", stream=True))
+    chunks = list(client.completions.create(**completes("/echo Hello big world"), stream=True))
     choices = [choice for chunk in chunks for choice in chunk.choices]
     return {
         "text": "".join(choice.text for choice in choices),
@@ -530,7 +550,7 @@ def completion_stream():
 
 def completion_limit():
     answer = client.completions.create(
-        model="demo", prompt="/long 50", max_tokens=5, stream=True, stream_options={"include_usage": True}
+        **completes("/long 50"), max_tokens=5, stream=True, stream_options={"include_usage": True}
     )
     chunks = list(answer)
     choices = [choice for chunk in chunks for choice in chunk.choices]
@@ -545,8 +565,8 @@ def embeddings():
 
 
 def embedded():
-    answer = client.embeddings.create(model="embed", input=["one", "two"])
-    floats = client.embeddings.create(model="embed", input="one", encoding_format="float")
+    answer = client.embeddings.create(model=real("embed"), input=["one", "two"])
+    floats = client.embeddings.create(model=real("embed"), input="one", encoding_format="float")
     return {
         "object": answer.object,
         "model": answer.model,
@@ -561,15 +581,15 @@ def embedded():
 
 def embeddings_short():
     ask = client.embeddings.create
-    return unless(lambda: {"dimensions": len(ask(model="embed", input="one", dimensions=8).data[0].embedding)})
+    return unless(lambda: {"dimensions": len(ask(model=real("embed"), input="one", dimensions=8).data[0].embedding)})
 
 
 def embeddings_of_a_chat_model():
-    return failing(lambda: client.embeddings.create(model="demo", input="one"))
+    return failing(lambda: client.embeddings.create(model=real("demo"), input="one"))
 
 
 def embeddings_of_nothing():
-    return failing(lambda: client.embeddings.create(model="embed", input=[]))
+    return failing(lambda: client.embeddings.create(model=real("embed"), input=[]))
 
 
 CASES = [
@@ -584,6 +604,8 @@ CASES = [
 ]  # fmt: skip
 
 for case in CASES:
+    if case.__name__ in SERVER.get("left_out", []):
+        continue
     try:
         found = case()
     except Exception:
