@@ -22,7 +22,7 @@ pub(super) struct Demo {
     /// A configuration file, whose upstream with `adapter = "ollama"` becomes the simulated Ollama.
     #[arg(long, short, value_name = "FILE", conflicts_with = "vendor")]
     config: Option<PathBuf>,
-    /// Whose model server is simulated.
+    /// Whose model server is simulated; with a configuration file of your own, always Ollama's.
     #[arg(long, value_enum, default_value_t = Vendor::Ollama)]
     vendor: Vendor,
 }

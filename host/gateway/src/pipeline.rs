@@ -208,7 +208,7 @@ async fn request_body(
             Err(violation) => stage.on_violation(violation)?,
         },
         Ok(Err(stop)) => return Err(stage.checked_stop(stop)),
-        Err(error) => stage.on_error(error)?,
+        Err(error) => stage.on_body_error(error, body.len())?,
     }
     Ok(None)
 }

@@ -1,16 +1,27 @@
-//! Removes a model server's internals from messages: addresses and paths that clients must not see.
+//! Removes a model server's internals from messages: addresses, paths and keys that clients must not see.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+/// The beginnings of keys, of model servers and hosted providers.
+const KEYS: [&str; 4] = ["sk-", "hf_", "gsk_", "xai-"];
+
+/// A shorter word is no key.
+const KEY_LENGTH: usize = 12;
+
 /// A message without the addresses and the paths of files in it, such as those in `dial tcp 10.0.0.7:11434: connection refused`
-/// and in `open /root/.ollama/models/blobs/sha256-1: no such file`. Everything else is left as it is.
+/// and in `open /root/.ollama/models/blobs/sha256-1: no such file`, and without keys, which some servers repeat. Everything else is
+/// left as it is.
 #[must_use]
 pub fn without_internals(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut copied = 0;
+    let mut before = "";
     for (start, word) in words(text) {
-        let Some(instead) = instead(word) else {
+        let is_key = before.eq_ignore_ascii_case("bearer") && word.len() >= KEY_LENGTH;
+        before = word;
+        let instead = if is_key { Some("[key]") } else { instead(word) };
+        let Some(instead) = instead else {
             continue;
         };
         out.push_str(&text[copied..start]);
@@ -37,6 +48,9 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn instead(word: &str) -> Option<&'static str> {
     if word.contains("://") || is_address(word) {
         return Some("[address]");
+    }
+    if word.len() >= KEY_LENGTH && KEYS.iter().any(|begin| word.starts_with(begin)) {
+        return Some("[key]");
     }
     let drive = word.as_bytes().get(1..3) == Some(b":\\");
     let absolute = word.len() > 1 && word.starts_with('/');
@@ -85,6 +99,14 @@ mod tests {
             ),
             ("C:\\Users\\me\\model is missing", "[path] is missing"),
             ("模型 /data/模型 不存在", "模型 [path] 不存在"),
+            (
+                "bad header authorization: Bearer abcdef-123456, sorry",
+                "bad header authorization: Bearer [key], sorry",
+            ),
+            (
+                "Incorrect API key provided: sk-upstream-secret.",
+                "Incorrect API key provided: [key].",
+            ),
         ] {
             assert_eq!(without_internals(text), without);
         }
@@ -98,6 +120,7 @@ mod tests {
             "the temperature must be between 0 and/or 2",
             "hf.co/Qwen/Qwen3-32B:Q4_K_M does not support tools",
             "at 12:30 version 0.13.0 / 7",
+            "the bearer of sk-1 is unknown",
             "",
         ] {
             assert!(matches!(without_internals(text), Cow::Borrowed(same) if same == text));

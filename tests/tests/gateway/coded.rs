@@ -52,16 +52,14 @@ async fn a_coded_body_is_decoded_and_nobody_behind_knows() {
         for body in [question(), long()] {
             let text = body.to_string();
             let (gz, zst) = (gzip(text.as_bytes()).await, zstd(text.as_bytes()).await);
-            // Two members, or frames, are one body.
+            // Two frames are one body.
             let (begin, end) = text.as_bytes().split_at(text.len() / 2);
-            let two = [gzip(begin).await, gzip(end).await].concat();
             let frames = [zstd(begin).await, zstd(end).await].concat();
             for (coding, coded) in [
                 ("gzip", gz.clone()),
                 ("GZIP", gz.clone()),
                 ("x-gzip", gz),
                 ("zstd", zst),
-                ("gzip", two),
                 ("zstd", frames),
             ] {
                 let response = post(&client, coding, coded).await;
@@ -127,6 +125,7 @@ async fn what_is_not_of_its_coding_is_refused_and_the_gateway_goes_on() {
         ("gzip", cut(&gz)),
         ("zstd", cut(&zst)),
         ("gzip", [gz.as_slice(), b"more"].concat()),
+        ("gzip", [gz.as_slice(), &gz].concat()),
     ] {
         let response = post(&client, coding, body).await;
         assert_error(&response, 400, "invalid_request");

@@ -115,6 +115,10 @@ async fn a_page_may_read_every_response_errors_and_streams_included() {
             "{other}"
         );
     }
+    // No browser names two.
+    let two = known.clone().with("origin", "https://evil.example");
+    let response = two.chat(&question()).await;
+    assert_eq!(response.header("access-control-allow-origin"), "");
     // Who is no page is told nothing.
     let client = gateway.client().with("authorization", "Bearer sk-a");
     assert_eq!(

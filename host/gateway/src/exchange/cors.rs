@@ -9,7 +9,7 @@
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
@@ -28,7 +28,11 @@ const EXPOSED: &str = "x-request-id, request-id, retry-after, x-should-retry, x-
 /// may not read the response.
 pub(super) fn allowed(cors: Option<&Cors>, fields: &HeaderMap) -> Option<HeaderValue> {
     let cors = cors?;
-    let origin = fields.get(ORIGIN)?;
+    let mut origins = fields.get_all(ORIGIN).iter();
+    let (origin, None) = (origins.next()?, origins.next()) else {
+        // No browser sends two.
+        return None;
+    };
     if cors.origins.iter().any(|known| known == "*") {
         return Some(HeaderValue::from_static("*"));
     }
@@ -39,14 +43,13 @@ pub(super) fn allowed(cors: Option<&Cors>, fields: &HeaderMap) -> Option<HeaderV
 }
 
 /// The fields of every response for a page that may read it.
-pub(super) fn fields(origin: HeaderValue) -> [(HeaderName, HeaderValue); 3] {
+pub(super) fn fields(origin: HeaderValue) -> [(HeaderName, HeaderValue); 2] {
     [
         (ACCESS_CONTROL_ALLOW_ORIGIN, origin),
         (
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(EXPOSED),
         ),
-        (VARY, HeaderValue::from_static("origin")),
     ]
 }
 
@@ -72,7 +75,7 @@ pub(super) fn preflight(parts: &Parts, cors: &Cors, routes: &Routes) -> Option<R
         field(ACCESS_CONTROL_ALLOW_METHODS, methods.as_bytes()),
         field(ACCESS_CONTROL_MAX_AGE, seconds.as_bytes()),
     ];
-    if let Some(names) = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+    for names in parts.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
         fields.push(field(ACCESS_CONTROL_ALLOW_HEADERS, names.as_bytes()));
     }
     Some(Reply {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use sluicegate_contract::{Context, Identity, canonical};
@@ -99,6 +99,11 @@ impl Exchange {
             route.upstream.clone(),
             snapshot.upstream_names.clone(),
         );
+        if server.cors.is_some() {
+            // For caches, whoever asks.
+            let vary = HeaderValue::from_static("origin");
+            context.response_fields.insert(VARY, vary);
+        }
         context
             .response_fields
             .extend(page.into_iter().flat_map(cors::fields));

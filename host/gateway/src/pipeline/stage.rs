@@ -12,6 +12,10 @@ use sluicegate_plugin_host::instance::Instance;
 use sluicegate_plugin_host::wit::{self, Field, Reply};
 use sluicegate_plugin_host::{self as plugin, Plugin, TargetInfo};
 
+/// With more, a client can use up a plugin's budget on purpose. That must not have a new version rolled back, so such a fault does
+/// not count there. Arbitrary; long conversations have less, unless they have images.
+const ORDINARY_BODY: usize = 256 * 1024;
+
 /// A plugin in one exchange, or an adapter in one attempt.
 pub(super) struct Stage {
     plugin: Arc<Plugin>,
@@ -111,12 +115,34 @@ impl Stage {
 
     /// Handles a failure of the plugin: the exchange fails, or goes on without the stage if it is configured to fail open.
     pub(super) fn on_error(&mut self, error: plugin::Error) -> Result<(), Failure> {
+        if !matches!(error, plugin::Error::Exhausted) {
+            self.plugin.count_fault();
+        }
+        self.give_up(error)
+    }
+
+    /// As [`Stage::on_error`], for the request phase that got a body of this size.
+    pub(super) fn on_body_error(
+        &mut self,
+        error: plugin::Error,
+        bytes: usize,
+    ) -> Result<(), Failure> {
+        let exhausts = matches!(
+            error,
+            plugin::Error::Deadline { .. }
+                | plugin::Error::Memory { .. }
+                | plugin::Error::Output { .. }
+        );
+        if exhausts && bytes > ORDINARY_BODY {
+            return self.give_up(error);
+        }
+        self.on_error(error)
+    }
+
+    fn give_up(&mut self, error: plugin::Error) -> Result<(), Failure> {
         self.instance = None;
         self.finished = true;
         let plugin = &self.plugin;
-        if !matches!(error, plugin::Error::Exhausted) {
-            plugin.count_fault();
-        }
         if plugin.fails_open() && !matches!(error, plugin::Error::Exhausted) {
             tracing::warn!(plugin = plugin.name(), %error, "stage failed; the exchange goes on without it");
             return Ok(());

@@ -67,7 +67,10 @@ fn start(target: Arc<Target>, asker: Asker, workers: &Workers) -> Lister {
     let (asked, stopped) = ((target.clone(), asker.clone()), stop.clone());
     workers.watching.spawn(async move {
         let (target, asker) = asked;
-        stopped.run_until_cancelled(keep(&target, &asker)).await
+        // Boxed because it holds a run of an adapter, which is large.
+        stopped
+            .run_until_cancelled(Box::pin(keep(&target, &asker)))
+            .await
     });
     Lister {
         target,

@@ -13,7 +13,7 @@ use hyper::HeaderMap;
 use hyper::header::{self, HeaderValue};
 use sluicegate_config::Coding;
 use sluicegate_upstream::body::{self, Limited};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
 use super::body::unreadable;
@@ -84,9 +84,14 @@ pub(super) async fn decode(
     let mut chunks = StreamReader::new(chunks);
     let read = match coding {
         Coding::Gzip => {
-            let mut decoder = GzipDecoder::new(&mut chunks);
-            decoder.multiple_members(true);
-            collect(decoder, 0, limit, budget.as_ref()).await
+            // One member: a million empty ones would be much work for nothing.
+            let decoder = GzipDecoder::new(&mut chunks);
+            let whole = collect(decoder, 0, limit, budget.as_ref()).await;
+            match (whole, chunks.fill_buf().await) {
+                (Ok(whole), Ok([])) => Ok(whole),
+                (Ok(_), Ok(_)) => Err(io::ErrorKind::InvalidData.into()),
+                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            }
         }
         Coding::Zstd => {
             let window = [DParameter::window_log_max(WINDOW)];
