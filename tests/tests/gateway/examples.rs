@@ -90,7 +90,7 @@ async fn lists(gateway: &Gateway, names: &[&str]) {
         let list = list.json();
         let models = list["data"].as_array()?;
         let has = |name: &&str| models.iter().any(|model| model["id"] == **name);
-        names.iter().all(|name| has(&name)).then_some(())
+        names.iter().all(has).then_some(())
     })
     .await;
 }

@@ -197,7 +197,8 @@ async fn a_failure_in_mid_stream_is_the_last_event() {
     let died = line(ollama::error("the runner has died"));
     let trap = "response-plan=sse, later-events=trap";
     let end: fn(Script) -> Script = |script| script;
-    let (cut, hang): (fn(Script) -> Script, fn(Script) -> Script) = (Script::cut, Script::hang);
+    type End = fn(Script) -> Script;
+    let (cut, hang): (End, End) = (Script::cut, Script::hang);
     for (adapter, acts, rest, ending, kind) in [
         ("ollama", "", String::new(), end, "api_error"),
         ("ollama", "", died, end, "api_error"),
