@@ -44,6 +44,7 @@ mod marked;
 mod models;
 mod nginx;
 mod ollama_api;
+mod ollama_front;
 mod ollama_habits;
 mod onion;
 mod operators;
