@@ -1,6 +1,6 @@
 //! The official OpenAI clients against the gateway, with a simulated model server of each vendor behind its adapter.
-//! Here are their chats. [`responses`] has what they do with the Responses API, [`anthropic`] has Anthropic's clients, and
-//! [`real_vllm`] runs the chats over a real server.
+//! Here are their chats. [`responses`] has what they do with the Responses API, [`anthropic`] has Anthropic's clients,
+//! [`ollama`] has Ollama's, and [`real_vllm`] runs the chats over a real server.
 //!
 //! They install themselves into the target folder. A machine without Python or Node.js skips its half, loudly; in CI
 //! (`CI=true`) that is a failure.
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 mod anthropic;
+mod ollama;
 mod real_vllm;
 mod responses;
 
@@ -237,6 +238,11 @@ upstream = "main"
 [[route]]
 path = "/v1/messages/*"
 pipeline = ["anthropic", "auth"]
+upstream = "main"
+
+[[route]]
+path = "/api/*"
+pipeline = ["ollama-api", "auth", "aggregate"]
 upstream = "main"
 
 [[route]]
