@@ -1,4 +1,4 @@
-//! An example plugin: replaces words in what the model says, in streams and in whole responses.
+//! An example plugin: replaces words in what the model says, in streams and in whole responses, and in errors.
 //!
 //! A model may send a word in two chunks. So the end of a chunk that could be the beginning of a word is held back until the
 //! next chunk arrives. That rule is in [`words`], without JSON and sandbox; this file applies it to an exchange.
@@ -57,7 +57,7 @@ impl ResponseStage for Redact {
         let media = ctx.get_str("content-type").unwrap_or_default();
         Ok(if media.starts_with("text/event-stream") {
             ResponsePlan::Sse
-        } else if media.starts_with("application/json") && ctx.status() == 200 {
+        } else if media.starts_with("application/json") {
             ResponsePlan::Whole
         } else {
             ResponsePlan::Skip
@@ -78,6 +78,7 @@ impl ResponseStage for Redact {
                 *text = self.0.replace(text);
             }
         }
+        self.error(&mut response);
         Ok(Some(response.to_string().into_bytes()))
     }
 }
@@ -95,7 +96,14 @@ impl EventStage for Redact {
                 Ok(chunk) if chunk.get("choices").is_some() => {
                     self.chunk(tails, event, chunk, &mut out);
                 }
-                // `[DONE]`, an error, or something unknown.
+                Ok(mut other) if other.get("error").is_some() => {
+                    self.error(&mut other);
+                    out.push(Event {
+                        data: other.to_string(),
+                        ..event
+                    });
+                }
+                // `[DONE]`, or something unknown.
                 Ok(_) | Err(_) => out.push(event),
             }
         }
@@ -104,6 +112,13 @@ impl EventStage for Redact {
 }
 
 impl Redact {
+    /// Replaces words in the message of an error, if it is one. Model servers repeat what a client sent.
+    fn error(&self, document: &mut Value) {
+        if let Some(Value::String(text)) = document.pointer_mut("/error/message") {
+            *text = self.0.replace(text);
+        }
+    }
+
     /// A chunk, and its event.
     fn chunk(
         &self,
@@ -207,6 +222,20 @@ mod tests {
             outcome.json().pointer("/choices/0/message/content"),
             Some(&json!("a cat"))
         );
+    }
+
+    #[test]
+    fn errors_are_replaced_whole_and_in_a_stream() {
+        let error = json!({"error": {"message": "no tiger here", "type": "server_error", "param": null, "code": "x"}});
+        let path = Request::post("/v1/chat/completions");
+        let whole = bench().run(path, &Response::json(&error).status(404));
+        assert_eq!(whole.json()["error"]["message"], "no cat here");
+        let stream = [chunk("a"), error.to_string()];
+        let data = bench()
+            .run(Request::post("/x"), &Response::sse(stream))
+            .data();
+        let last: Value = serde_json::from_str(data.last().expect("an event")).expect("JSON");
+        assert_eq!(last["error"]["message"], "no cat here");
     }
 
     #[test]

@@ -310,6 +310,26 @@ async fn a_stage_behind_the_front_rewrites_what_the_client_gets() {
         "end_turn"
     );
     gateway.shutdown().await;
+
+    // Errors too, before the first byte and in mid-stream.
+    let said = json!({"error": "this prompt is no simulation"});
+    let refuses = Upstream::always(Script::json(400, &said)).await;
+    let breaks = Upstream::always(Script::ndjson(&[ollama::content("Hello"), said])).await;
+    for (upstream, status) in [(refuses, 400), (breaks, 200)] {
+        let gateway = Setup::before(&upstream)
+            .stages(KEYS, "")
+            .plugin("anthropic", "builtin:anthropic", "")
+            .plugin("redact", guest::REDACT, config)
+            .route(PATH, pipeline, "")
+            .start()
+            .await;
+        let response = client(&gateway).post(PATH, &streamed()).await;
+        assert_eq!(response.status, status);
+        let text = response.text();
+        assert!(text.contains("this prompt is no […]"), "{text}");
+        assert!(!text.contains("simulation"), "{text}");
+        gateway.shutdown().await;
+    }
 }
 
 #[tokio::test]
