@@ -1,6 +1,7 @@
 //! One attempt: its endpoint, and what each phase does.
 
 use sluicegate_openai_api::embeddings as of_openai;
+use sluicegate_openai_api::exchange::is_method;
 use sluicegate_openai_api::failure::http::with_retry_after;
 use sluicegate_openai_api::request::Endpoint;
 use sluicegate_openai_api::response::{Identity, Object};
@@ -60,7 +61,7 @@ impl State {
     /// The request head: sends the request to Ollama's own endpoint.
     ///
     /// # Errors
-    /// 404 `not_found` for a path without a counterpart in Ollama's API.
+    /// 404 `not_found` for a path without a counterpart in Ollama's API; 405 for a method that it does not have.
     pub fn request_head(&mut self, ctx: &Context<'_>) -> Result<RequestPlan, Fault> {
         let path = ctx.path();
         let rest = path.strip_prefix("/v1/").unwrap_or_default();
@@ -68,6 +69,7 @@ impl State {
             ctx.set_query("")?;
         }
         if let Some(endpoint) = Endpoint::of(rest) {
+            is_method(ctx, "POST")?;
             self.task = Task::Asked(endpoint);
             ctx.set_path(match endpoint {
                 Endpoint::Chat => "/api/chat",
@@ -78,6 +80,7 @@ impl State {
             return Ok(RequestPlan::Whole);
         }
         if rest == tokens::PATH {
+            is_method(ctx, "POST")?;
             self.task = Task::Count;
             return Ok(RequestPlan::Whole);
         }
@@ -86,6 +89,7 @@ impl State {
             None if rest == "models" => Task::Models,
             Some(_) | None => return Err(unknown(&path)),
         };
+        is_method(ctx, "GET")?;
         ctx.set_path("/api/tags")?;
         Ok(RequestPlan::Skip)
     }

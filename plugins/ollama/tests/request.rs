@@ -219,3 +219,30 @@ fn what_ollama_cannot_do_is_refused_or_dropped() {
         &Response::ndjson([line.to_string()]),
     );
 }
+
+#[test]
+fn a_path_is_asked_with_its_own_method_only() {
+    // HEAD is shown as GET.
+    const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    for (path, allowed) in [
+        ("/v1/chat/completions", "POST"),
+        ("/v1/completions", "POST"),
+        ("/v1/embeddings", "POST"),
+        ("/v1/chat/completions/input_tokens", "POST"),
+        ("/v1/models", "GET"),
+        ("/v1/models/a%2Fb", "GET"),
+    ] {
+        for method in METHODS.into_iter().filter(|method| *method != allowed) {
+            let request = Request::new(method, path).body("{}");
+            let outcome = bench(&Map::new()).run(request, &Response::json(&json!({})));
+            assert!(outcome.sent.is_none(), "{method} {path}");
+            let allow = outcome.header("allow");
+            let fault = outcome.fault.expect("a fault");
+            assert_eq!(
+                (fault.status, &*fault.code, allow.as_deref()),
+                (405, "method_not_allowed", Some(allowed)),
+                "{method} {path}"
+            );
+        }
+    }
+}

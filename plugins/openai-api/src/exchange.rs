@@ -413,7 +413,11 @@ fn prefix<'s>(settings: &'s Settings, target: &str) -> &'s str {
     &settings.prefix
 }
 
-fn is_method(ctx: &Context<'_>, expected: &str) -> Result<(), Fault> {
+/// Whether the client asks with the method that the path has.
+///
+/// # Errors
+/// 405 `method_not_allowed` for any other, with the field `allow`.
+pub fn is_method(ctx: &Context<'_>, expected: &str) -> Result<(), Fault> {
     if ctx.method() == expected {
         return Ok(());
     }
