@@ -379,6 +379,43 @@ fn a_whole_response_with_calls_has_no_content() {
 }
 
 #[test]
+fn a_call_whose_arguments_cannot_be_read_ends_with_length() {
+    let readable = json!({"function": {"name": "g", "arguments": {}}});
+    for (arguments, shown, finish) in [
+        (
+            json!("{\"a\": \"\\u00e9\"}"),
+            "{\"a\": \"\\u00e9\"}",
+            "tool_calls",
+        ),
+        (json!(""), "{}", "tool_calls"),
+        (Value::Null, "{}", "tool_calls"),
+        (json!("{\"a\":"), "{\"a\":", "length"),
+        (json!("{\"a\": \"\n\"}"), "{\"a\": \"\n\"}", "length"),
+        (json!("Paris"), "Paris", "length"),
+    ] {
+        let call = json!({"id": "a", "function": {"name": "f", "arguments": arguments}});
+        let message = json!({"content": "", "tool_calls": [call, readable]});
+        let response = json!({"done": true, "done_reason": "stop", "message": message});
+        let outcome = whole(&response);
+        let choice = &outcome.json()["choices"][0];
+        let called = &choice["message"]["tool_calls"];
+        let found = (
+            &called[0]["function"]["arguments"],
+            &choice["finish_reason"],
+        );
+        assert_eq!(found, (&json!(shown), &json!(finish)), "{arguments}");
+        assert_eq!(called[1]["function"]["name"], "g");
+        // In a stream, the end may be another line.
+        let lines = [
+            json!({"message": message, "done": false}).to_string(),
+            json!({"done": true, "done_reason": "stop"}).to_string(),
+        ];
+        let outcome = bench(None).run(chat(None), &Response::ndjson(lines));
+        assert_eq!(outcome.note("finish"), Some(json!(finish)), "{arguments}");
+    }
+}
+
+#[test]
 fn logprobs_of_a_whole_response_are_those_of_its_content() {
     let token = |text: &str| json!({"token": text, "logprob": -1});
     let shown = |message: Value, tokens: &[&str]| {

@@ -19,6 +19,7 @@ mod stops;
 mod stream;
 mod usage;
 
+pub use calls::is_json;
 pub use completion::complete;
 pub use logprobs::{Logprobs, NONE as NO_LOGPROBS};
 pub use stream::Stream;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use sluicegate_plugin::json::{self, Kind};
 
@@ -38,6 +39,8 @@ pub(super) struct Call {
     state: State,
     /// What may be the part of a choice before its arguments, or a choice in another order.
     held: String,
+    /// The arguments so far.
+    arguments: String,
     is_called: bool,
 }
 
@@ -64,16 +67,20 @@ impl Call {
                 Forced::Choice => State::Choice,
             },
             held: String::new(),
+            arguments: String::new(),
             is_called: false,
         }
     }
 
-    /// The reason for the end, where the server gave this one. A call that is not complete ends with `length`.
+    /// The reason for the end, where the server gave this one. A call whose arguments are not complete, or cannot be read,
+    /// ends with `length`.
     pub(super) fn finish(&self, given: &'static str) -> &'static str {
-        match (self.is_called, &self.state) {
-            (false, _) => given,
-            (true, State::After) => "tool_calls",
-            (true, _) => "length",
+        if !self.is_called {
+            return given;
+        }
+        match serde_json::from_str::<IgnoredAny>(&self.arguments) {
+            Ok(_) => "tool_calls",
+            Err(_) => "length",
         }
     }
 
@@ -98,6 +105,7 @@ impl Call {
                 let end = value.end(text);
                 let arguments = &text[..end.unwrap_or(text.len())];
                 if !arguments.is_empty() {
+                    self.arguments.push_str(arguments);
                     out.push(Part::Arguments(arguments.to_owned()));
                 }
                 if end.is_some() {
@@ -121,6 +129,7 @@ impl Call {
             State::Choice | State::Unordered => {
                 if let Some((name, arguments)) = unordered(&self.held) {
                     out.push(Part::Call(name));
+                    self.arguments.push_str(&arguments);
                     out.push(Part::Arguments(arguments));
                     self.is_called = true;
                     self.state = State::After;
@@ -330,6 +339,20 @@ mod tests {
             ("{}", true, ["\"f\"", "{}", "", "tool_calls"]),
             ("{\"a\": \"x", true, ["\"f\"", "{\"a\": \"x", "", "length"]),
             ("{\"a\": 1", false, ["\"f\"", "{\"a\": 1", "", "length"]),
+            // What has been sent of it cannot be taken back.
+            ("{\"a\": 1]", false, ["\"f\"", "{\"a\": 1]", "", "length"]),
+            (
+                "{\"a\": [1}}",
+                false,
+                ["\"f\"", "{\"a\": [1}}", "", "length"],
+            ),
+            (
+                "{\"a\": \"\n\"}",
+                false,
+                ["\"f\"", "{\"a\": \"\n\"}", "", "length"],
+            ),
+            ("{a: 1}", false, ["\"f\"", "{a: 1}", "", "length"]),
+            ("{\"a\": 01}", true, ["\"f\"", "{\"a\": 01}", "", "length"]),
             ("I will not", false, ["", "", "I will not", "stop"]),
             (" ", true, ["", "", "", "length"]),
         ] {

@@ -24,6 +24,8 @@ pub(super) struct Reader {
     logprobs: Logprobs,
     forced: Option<forced::Call>,
     calls: u64,
+    /// Whether the arguments of a call cannot be read.
+    is_unreadable: bool,
 }
 
 impl Reader {
@@ -34,6 +36,7 @@ impl Reader {
             logprobs: Logprobs::default(),
             forced: shown.forced.as_ref().map(forced::Call::new),
             calls: 0,
+            is_unreadable: false,
         }
     }
 
@@ -89,6 +92,7 @@ impl Reader {
             }
         }
         for call in tools::read(message.tool_calls)? {
+            self.is_unreadable |= !call.is_readable();
             out.push(call.delta());
         }
         let begins = |delta: &&Delta<'_>| matches!(delta, Delta::Call { .. });
@@ -98,12 +102,20 @@ impl Reader {
 
     /// How the response ended with this line.
     pub(super) fn ending(&self, line: &Line<'_>) -> Ending {
-        let Some(forced) = &self.forced else {
-            return line.ending(self.calls > 0);
+        let ending = match &self.forced {
+            Some(_) => line.ending(false),
+            None => line.ending(self.calls > 0),
         };
-        let ending = line.ending(false);
+        let finish = match &self.forced {
+            Some(forced) => forced.finish(ending.finish),
+            None => ending.finish,
+        };
         Ending {
-            finish: forced.finish(ending.finish),
+            finish: if finish == "tool_calls" && self.is_unreadable {
+                "length"
+            } else {
+                finish
+            },
             ..ending
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluicegate_openai_api::response::is_json;
 use sluicegate_plugin::json::{self, Kind};
 use sluicegate_plugin::{Fault, random};
 
@@ -47,7 +48,7 @@ impl<'a> Call<'a> {
                 Some(_) | None => Cow::Owned(new_id()),
             },
             name: Cow::Borrowed(self.function.name.get()),
-            arguments: match self.function.arguments {
+            arguments: match self.function.arguments() {
                 Some(arguments) => match json::string_inner(arguments) {
                     // If a server sends text already, it stays text.
                     Some(inner) => Cow::Borrowed(inner),
@@ -60,6 +61,19 @@ impl<'a> Call<'a> {
                 None => Cow::Borrowed("{}"),
             },
         }
+    }
+
+    /// Whether the client can read the arguments: a text need not hold JSON.
+    pub(super) fn is_readable(&self) -> bool {
+        let text = self.function.arguments().and_then(json::string_inner);
+        text.is_none_or(is_json)
+    }
+}
+
+impl<'a> Function<'a> {
+    /// The arguments; `None` if there are none, which may be said as `null` or as an empty text.
+    fn arguments(&self) -> Option<&'a RawValue> {
+        self.arguments.filter(|raw| raw.get() != "\"\"")
     }
 }
 

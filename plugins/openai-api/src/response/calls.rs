@@ -140,8 +140,8 @@ impl Calls {
     }
 }
 
-/// Whether the inside of a JSON string is JSON.
-fn is_json(inner: &str) -> bool {
+/// Whether the text of a JSON string is JSON itself. `inner` is what is between the quotes.
+pub fn is_json(inner: &str) -> bool {
     let text = serde_json::from_str::<String>(&["\"", inner, "\""].concat());
     text.is_ok_and(|text| serde_json::from_str::<IgnoredAny>(&text).is_ok())
 }
