@@ -116,10 +116,7 @@ pub fn translate(
         upstream_stream,
         include_usage: parameters.include_usage,
         hides_thoughts: parameters.thinking.is_hidden,
-        forced: forced.map(|forced| match &forced.only {
-            Some(name) => Forced::Only(name.clone()),
-            None => Forced::Choice,
-        }),
+        forced: forced.map(|forced| forced.call.clone()),
         echo: parameters.prompt.echoed(),
         ignored: parameters.ignored,
         dropped: parameters.dropped,

@@ -13,6 +13,7 @@ use sluicegate_plugin::Fault;
 use sluicegate_plugin::json;
 
 use super::tools::Tool;
+use crate::response;
 
 /// The schema of a function without parameters.
 const NOTHING: &str = "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}";
@@ -27,8 +28,8 @@ pub(super) struct Forced {
     pub(super) format: String,
     /// What the model is told.
     pub(super) instruction: String,
-    /// The tool's name as a JSON string, if there is only one.
-    pub(super) only: Option<String>,
+    /// What the text becomes.
+    pub(super) call: response::Forced,
 }
 
 impl Forced {
@@ -45,12 +46,17 @@ impl Forced {
                      the schema in its `parameters`.\n\n{}",
                     tool.function
                 ),
-                only: Some(tool.name.get().to_owned()),
+                call: response::Forced::Only(tool.name.get().to_owned()),
             },
             [..] => Self {
                 format: choice(tools)?,
                 instruction: instruction(tools),
-                only: None,
+                call: response::Forced::Choice(
+                    tools
+                        .iter()
+                        .filter_map(|tool| json::text(tool.name).map(Cow::into_owned))
+                        .collect(),
+                ),
             },
         })
     }

@@ -1,9 +1,8 @@
 //! A call that was forced by the form of the text: the text becomes the call, as it arrives.
 //!
 //! Of the choice of one of several tools, the name is read first; only the value of `parameters` becomes the arguments. A text
-//! of another form, from a model that does not keep to it, is content.
-
-use std::borrow::Cow;
+//! of another form, from a model that does not keep to it, is content; so is a choice of a tool that was not offered, or
+//! without an object as its arguments.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -18,8 +17,8 @@ const HELD_BYTES: usize = 1024 * 1024;
 pub enum Forced {
     /// This one, its name as a JSON string.
     Only(String),
-    /// One of several.
-    Choice,
+    /// One of several, with these names.
+    Choice(Vec<String>),
 }
 
 /// What a part of the text is.
@@ -37,6 +36,8 @@ pub(super) enum Part {
 #[derive(Debug)]
 pub(super) struct Call {
     state: State,
+    /// The names of a choice.
+    names: Vec<String>,
     /// What may be the part of a choice before its arguments, or a choice in another order.
     held: String,
     /// The arguments so far.
@@ -50,10 +51,10 @@ enum State {
     Only(String),
     /// Before the arguments of a choice.
     Choice,
-    Arguments(Value),
+    Arguments(Object),
     /// After the arguments.
     After,
-    /// A choice in another order, which is read at its end.
+    /// A choice in another order, or with its arguments in a text, which is read at its end.
     Unordered,
     /// The text is content.
     Content,
@@ -61,11 +62,13 @@ enum State {
 
 impl Call {
     pub(super) fn new(forced: &Forced) -> Self {
+        let (state, names) = match forced {
+            Forced::Only(name) => (State::Only(name.clone()), Vec::new()),
+            Forced::Choice(names) => (State::Choice, names.clone()),
+        };
         Self {
-            state: match forced {
-                Forced::Only(name) => State::Only(name.clone()),
-                Forced::Choice => State::Choice,
-            },
+            state,
+            names,
             held: String::new(),
             arguments: String::new(),
             is_called: false,
@@ -101,8 +104,8 @@ impl Call {
                 self.held.push_str(text);
                 self.choose(out);
             }
-            State::Arguments(value) => {
-                let end = value.end(text);
+            State::Arguments(object) => {
+                let end = object.end(text);
                 let arguments = &text[..end.unwrap_or(text.len())];
                 if !arguments.is_empty() {
                     self.arguments.push_str(arguments);
@@ -127,7 +130,7 @@ impl Call {
     pub(super) fn end(&mut self, is_cut: bool, out: &mut Vec<Part>) {
         match self.state {
             State::Choice | State::Unordered => {
-                if let Some((name, arguments)) = unordered(&self.held) {
+                if let Some((name, arguments)) = unordered(&self.held, &self.names) {
                     out.push(Part::Call(name));
                     self.arguments.push_str(&arguments);
                     out.push(Part::Arguments(arguments));
@@ -145,22 +148,30 @@ impl Call {
     fn call(&mut self, name: String, arguments: &str, out: &mut Vec<Part>) {
         self.is_called = true;
         out.push(Part::Call(name));
-        self.state = State::Arguments(Value::default());
+        self.state = State::Arguments(Object::default());
         self.push(arguments, out);
     }
 
     fn choose(&mut self, out: &mut Vec<Part>) {
         match Head::of(&self.held) {
             Head::Incomplete if self.held.len() <= HELD_BYTES => {}
-            Head::Complete(name, arguments) => {
+            Head::Complete(name, arguments)
+                if arguments.starts_with('{') && is_offered(name, &self.names) =>
+            {
                 let (name, arguments) = (name.to_owned(), arguments.to_owned());
                 self.held.clear();
                 self.call(name, &arguments, out);
             }
+            // The text may hold the arguments.
+            Head::Complete(name, arguments)
+                if arguments.starts_with('"') && is_offered(name, &self.names) =>
+            {
+                self.state = State::Unordered;
+            }
             Head::Other if self.held.trim_start().starts_with('{') => {
                 self.state = State::Unordered;
             }
-            Head::Incomplete | Head::Other => self.give_up(out),
+            Head::Incomplete | Head::Complete(..) | Head::Other => self.give_up(out),
         }
     }
 
@@ -221,38 +232,31 @@ fn string(text: &str) -> Option<(&str, &str)> {
     end.map(|(at, _)| text.split_at(at + 1))
 }
 
-/// Finds the end of a JSON value whose text arrives in parts, without blanks before it.
+/// Finds the end of a JSON object whose text arrives in parts, without blanks before it.
 #[derive(Debug, Default)]
-struct Value {
+struct Object {
     depth: u64,
     is_string: bool,
     is_escaped: bool,
 }
 
-impl Value {
-    /// Where the value ends in the next part of its text.
+impl Object {
+    /// Where the object ends in the next part of its text.
     fn end(&mut self, text: &str) -> Option<usize> {
         for (at, byte) in text.bytes().enumerate() {
             if self.is_string {
                 self.is_string = self.is_escaped || byte != b'"';
                 self.is_escaped = byte == b'\\' && !self.is_escaped;
-                if !self.is_string && self.depth == 0 {
-                    return Some(at + 1);
-                }
                 continue;
             }
             match byte {
                 b'"' => self.is_string = true,
                 b'{' | b'[' => self.depth += 1,
-                b'}' | b']' if self.depth > 0 => {
-                    self.depth -= 1;
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
                     if self.depth == 0 {
                         return Some(at + 1);
                     }
-                }
-                // After a number or a word.
-                b'}' | b']' | b',' | b' ' | b'\n' | b'\r' | b'\t' if self.depth == 0 => {
-                    return Some(at);
                 }
                 _ => {}
             }
@@ -261,8 +265,8 @@ impl Value {
     }
 }
 
-/// A choice in any order: the name as a JSON string, and the arguments.
-fn unordered(text: &str) -> Option<(String, String)> {
+/// A choice in any order: the name as a JSON string, and the arguments, which may be in a text.
+fn unordered(text: &str, names: &[String]) -> Option<(String, String)> {
     #[derive(Deserialize)]
     struct Chosen<'a> {
         #[serde(borrow)]
@@ -272,17 +276,25 @@ fn unordered(text: &str) -> Option<(String, String)> {
     }
 
     let chosen: Chosen<'_> = serde_json::from_str(text).ok()?;
-    let is_text = Kind::of(chosen.name) == Kind::String;
-    let arguments = match json::text(chosen.parameters) {
-        Some(text) => text,
-        None => Cow::Borrowed(chosen.parameters.get()),
-    };
-    is_text.then(|| (chosen.name.get().to_owned(), arguments.into_owned()))
+    let unwrapped = json::text(chosen.parameters);
+    let arguments = unwrapped.as_deref().unwrap_or(chosen.parameters.get());
+    let object: &RawValue = serde_json::from_str(arguments).ok()?;
+    let is_call = Kind::of(object) == Kind::Object && is_offered(chosen.name.get(), names);
+    is_call.then(|| (chosen.name.get().to_owned(), object.get().to_owned()))
+}
+
+/// Whether one of the tools has this name, a JSON string.
+fn is_offered(name: &str, names: &[String]) -> bool {
+    serde_json::from_str::<String>(name).is_ok_and(|name| names.contains(&name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn choice() -> Forced {
+        Forced::Choice(vec!["f".to_owned(), "a\"b".to_owned()])
+    }
 
     /// The name, the arguments, the content and the finish reason of a text that is cut into parts.
     fn read(parts: &[&str], forced: &Forced, is_cut: bool) -> [String; 4] {
@@ -374,14 +386,9 @@ mod tests {
                 ["\"a\\\"b\"", "{}", "", "tool_calls"],
             ),
             (
-                "{\"name\":\"f\",\"parameters\":12}",
+                "{\"name\":\"\\u0066\",\"parameters\":{}}",
                 false,
-                ["\"f\"", "12", "", "tool_calls"],
-            ),
-            (
-                "{\"name\":\"f\",\"parameters\":\"x\"}",
-                false,
-                ["\"f\"", "\"x\"", "", "tool_calls"],
+                ["\"\\u0066\"", "{}", "", "tool_calls"],
             ),
             (
                 "{\"name\":\"f\",\"parameters\":{\"a\"",
@@ -404,13 +411,52 @@ mod tests {
             ("No.", false, ["", "", "No.", "stop"]),
             ("{\"name\": 1}", false, ["", "", "{\"name\": 1}", "stop"]),
         ] {
-            assert_read(text, &Forced::Choice, is_cut, expected);
+            assert_read(text, &choice(), is_cut, expected);
+        }
+    }
+
+    #[test]
+    fn a_choice_that_is_no_call_is_content() {
+        let names = ["\"g\"", "\"F\"", "\"\"", "\"f\n\"", "null", "1", "[\"f\"]"];
+        let named = names.iter().map(|name| (*name, "{\"a\":1}"));
+        let parameters = [
+            "null",
+            "12",
+            "true",
+            "[1]",
+            "[{}]",
+            "\"x\"",
+            "\"\"",
+            "\"[{}]\"",
+            "\"12\"",
+            "\"{\"",
+            "\"{} {}\"",
+        ];
+        let called = parameters.iter().map(|parameters| ("\"f\"", *parameters));
+        for (name, parameters) in named.chain(called) {
+            for text in [
+                format!("{{\"name\":{name},\"parameters\":{parameters}}}"),
+                format!("{{\"parameters\":{parameters},\"name\":{name}}}"),
+            ] {
+                assert_read(&text, &choice(), false, ["", "", &text, "stop"]);
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_in_a_text_are_taken_out_of_it() {
+        for text in [
+            "{\"name\":\"f\",\"parameters\":\" {\\\"a\\\":1} \"}",
+            "{\"parameters\":\"{\\\"a\\\":1}\",\"name\":\"f\"}",
+        ] {
+            let expected = ["\"f\"", "{\"a\":1}", "", "tool_calls"];
+            assert_read(text, &choice(), false, expected);
         }
     }
 
     #[test]
     fn what_is_held_is_bounded() {
-        let mut call = Call::new(&Forced::Choice);
+        let mut call = Call::new(&choice());
         let mut out = Vec::new();
         call.push("{\"other\": \"", &mut out);
         let part = "x".repeat(1000);
