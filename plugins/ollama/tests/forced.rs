@@ -360,3 +360,38 @@ fn one_object_becomes_a_call_too() {
         }
     }
 }
+
+#[test]
+fn a_call_of_ollama_s_own_ends_with_tool_calls_too() {
+    let tools = [tool("f", &city()), tool("g", &city())];
+    let native = |arguments: Value| {
+        let call = json!({"function": {"name": "f", "arguments": arguments}});
+        line(&json!({"content": "", "tool_calls": [call]}))
+    };
+    let text = |text: &str| line(&json!({"content": text}));
+    for (lines, reason, finish) in [
+        (vec![native(json!({}))], "stop", "tool_calls"),
+        (vec![text("Now."), native(json!({}))], "stop", "tool_calls"),
+        (vec![native(json!({}))], "length", "length"),
+        (vec![native(json!("{"))], "stop", "length"),
+        (
+            vec![
+                native(json!({})),
+                text("{\"name\":\"g\",\"parameters\":{\"a"),
+            ],
+            "stop",
+            "length",
+        ),
+    ] {
+        let lines = [lines, vec![done(reason)]].concat();
+        let request = ask(&tools, &json!("required"), &json!({}));
+        let outcome = bench(json!({})).run(request, &Response::ndjson(lines.clone()));
+        let (found, said) = deltas(&outcome);
+        assert!(
+            found
+                .iter()
+                .any(|delta| delta["tool_calls"][0]["function"]["name"] == "f")
+        );
+        assert_eq!(said.as_deref(), Some(finish), "{lines:?}");
+    }
+}

@@ -102,10 +102,8 @@ impl Reader {
 
     /// How the response ended with this line.
     pub(super) fn ending(&self, line: &Line<'_>) -> Ending {
-        let ending = match &self.forced {
-            Some(_) => line.ending(false),
-            None => line.ending(self.calls > 0),
-        };
+        // Ollama's own calls too, beside a forced one.
+        let ending = line.ending(self.calls > 0);
         let finish = match &self.forced {
             Some(forced) => forced.finish(ending.finish),
             None => ending.finish,
