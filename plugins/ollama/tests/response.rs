@@ -416,6 +416,28 @@ fn a_call_whose_arguments_cannot_be_read_ends_with_length() {
 }
 
 #[test]
+fn a_call_without_a_name_is_refused() {
+    let named = json!({"function": {"name": "f", "arguments": {}}});
+    for function in [
+        json!({"name": null, "arguments": {}}),
+        json!({"name": "", "arguments": {}}),
+        json!({"name": 1, "arguments": {}}),
+        json!({"arguments": {}}),
+        Value::Null,
+    ] {
+        let calls = json!([named, {"id": "a", "function": function}]);
+        let message = json!({"content": "", "tool_calls": calls});
+        let response = json!({"done": true, "done_reason": "stop", "message": message});
+        let streamed = bench(None).run(chat(None), &Response::ndjson([response.to_string()]));
+        for outcome in [whole(&response), streamed] {
+            let fault = outcome.fault.expect("a fault");
+            let found = (fault.status, &*fault.code);
+            assert_eq!(found, (502, "upstream_invalid"), "{function}");
+        }
+    }
+}
+
+#[test]
 fn logprobs_of_a_whole_response_are_those_of_its_content() {
     let token = |text: &str| json!({"token": text, "logprob": -1});
     let shown = |message: Value, tokens: &[&str]| {

@@ -29,11 +29,23 @@ struct Function<'a> {
 }
 
 /// Reads the calls of a message; the list may be empty.
+///
+/// # Errors
+/// 502 `upstream_invalid` for anything else than a list of calls, each with a name.
 pub(super) fn read(raw: Option<&RawValue>) -> Result<Vec<Call<'_>>, Fault> {
     let Some(raw) = raw else {
         return Ok(Vec::new());
     };
-    serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())
+    let calls: Vec<Call<'_>> = serde_json::from_str(raw.get()).map_err(|_| failure::nonsense())?;
+    let is_named = |call: &Call<'_>| {
+        let name = json::string_inner(call.function.name);
+        name.is_some_and(|name| !name.is_empty())
+    };
+    if calls.iter().all(is_named) {
+        Ok(calls)
+    } else {
+        Err(failure::nonsense())
+    }
 }
 
 impl<'a> Call<'a> {
