@@ -416,6 +416,23 @@ fn a_call_whose_arguments_cannot_be_read_ends_with_length() {
 }
 
 #[test]
+fn a_response_is_not_lost_by_null_or_a_strange_count() {
+    let lines = [
+        r#"{"message":{"content":"a"},"done":null,"eval_count":null}"#,
+        r#"{"message":{"content":"b"},"done":false,"prompt_eval_count":-1}"#,
+        r#"{"message":{"content":""},"done":true,"done_reason":"stop","prompt_eval_count":-1,"eval_count":2.0}"#,
+    ];
+    let outcome = bench(None).run(chat(None), &Response::ndjson(lines));
+    assert_eq!(outcome.fault, None);
+    let (found, _) = testing::streamed(&outcome).expect("a stream");
+    assert_eq!(found[&0].to_json()["content"], "ab");
+    assert_eq!(
+        outcome.note("usage"),
+        Some(json!({"prompt_tokens": 0, "completion_tokens": 2, "total_tokens": 2}))
+    );
+}
+
+#[test]
 fn a_call_without_a_name_is_refused() {
     let named = json!({"function": {"name": "f", "arguments": {}}});
     for function in [

@@ -1,6 +1,6 @@
 //! One object of Ollama's APIs for chats and for prompts: a line of a stream, or the whole response.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Text};
@@ -17,12 +17,14 @@ pub(super) struct Line<'a> {
     /// The text after a prompt.
     #[serde(borrow)]
     response: Option<&'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_false")]
     pub(super) done: bool,
     #[serde(borrow)]
     done_reason: Option<Text<'a>>,
-    prompt_eval_count: Option<u64>,
-    eval_count: Option<u64>,
+    #[serde(borrow)]
+    prompt_eval_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    eval_count: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -100,8 +102,8 @@ impl<'a> Line<'a> {
 
     /// How the response ended. `called` says whether the model called a tool.
     pub(super) fn ending(&self, called: bool) -> Ending {
-        let prompt = self.prompt_eval_count.unwrap_or(0);
-        let completion = self.eval_count.unwrap_or(0);
+        let prompt = count(self.prompt_eval_count).unwrap_or(0);
+        let completion = count(self.eval_count).unwrap_or(0);
         let finish = match self.reason() {
             Some("length") => "length",
             // `stop`, no reason, and any reason of later versions.
@@ -140,6 +142,18 @@ impl<'a> Message<'a> {
     }
 }
 
+fn or_false<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    Option::deserialize(value).map(Option::unwrap_or_default)
+}
+
+/// A count of tokens; `None` if it cannot be read: that is no reason to lose the response.
+fn count(raw: Option<&RawValue>) -> Option<u64> {
+    let text = raw?.get();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_whole = fraction.bytes().all(|digit| digit == b'0');
+    whole.parse().ok().filter(|_| is_whole)
+}
+
 fn filled(raw: Option<&RawValue>) -> Option<&str> {
     let raw = raw?;
     json::string_inner(raw).filter(|inner| !inner.is_empty())?;
@@ -169,5 +183,54 @@ impl Ending {
         json::push_u64(&mut out, self.prompt.saturating_add(self.completion));
         out.push('}');
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_cannot_be_read_is_unknown() {
+        for (said, expected) in [
+            ("7", 7),
+            ("1.0", 1),
+            ("12.00", 12),
+            ("0", 0),
+            ("18446744073709551615", u64::MAX),
+            ("18446744073709551616", 0),
+            ("1.5", 0),
+            ("1e2", 0),
+            ("1.0e1", 0),
+            ("-1", 0),
+            ("-1.0", 0),
+            ("null", 0),
+            ("\"7\"", 0),
+            ("[7]", 0),
+            ("true", 0),
+        ] {
+            let text =
+                format!("{{\"done\":true,\"prompt_eval_count\":{said},\"eval_count\":{said}}}");
+            let ending = Line::read(&text).expect("a line").ending(false);
+            assert_eq!(
+                (ending.prompt, ending.completion),
+                (expected, expected),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_is_the_last_if_it_says_so() {
+        for (said, expected) in [
+            ("{}", Some(false)),
+            ("{\"done\":null}", Some(false)),
+            ("{\"done\":false}", Some(false)),
+            ("{\"done\":true}", Some(true)),
+            ("{\"done\":\"yes\"}", None),
+        ] {
+            let line = Line::read(said).ok();
+            assert_eq!(line.map(|line| line.done), expected, "{said}");
+        }
     }
 }
