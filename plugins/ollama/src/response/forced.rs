@@ -9,6 +9,10 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use sluicegate_plugin::json::{self, Kind};
 
+/// How far the beginning of a choice is looked for its name, anew with each part of the text. Arbitrary, but small: the work
+/// grows with its square. A choice that begins with more is read at its end, like one in another order.
+const HEAD_BYTES: usize = 4 * 1024;
+
 /// What is kept of a choice that is written in another order. Arbitrary; beyond it the text is content.
 const HELD_BYTES: usize = 1024 * 1024;
 
@@ -154,7 +158,7 @@ impl Call {
 
     fn choose(&mut self, out: &mut Vec<Part>) {
         match Head::of(&self.held) {
-            Head::Incomplete if self.held.len() <= HELD_BYTES => {}
+            Head::Incomplete if self.held.len() <= HEAD_BYTES => {}
             Head::Complete(name, arguments)
                 if arguments.starts_with('{') && is_offered(name, &self.names) =>
             {
@@ -168,7 +172,7 @@ impl Call {
             {
                 self.state = State::Unordered;
             }
-            Head::Other if self.held.trim_start().starts_with('{') => {
+            Head::Incomplete | Head::Other if self.held.trim_start().starts_with('{') => {
                 self.state = State::Unordered;
             }
             Head::Incomplete | Head::Complete(..) | Head::Other => self.give_up(out),
@@ -452,6 +456,30 @@ mod tests {
             let expected = ["\"f\"", "{\"a\":1}", "", "tool_calls"];
             assert_read(text, &choice(), false, expected);
         }
+    }
+
+    #[test]
+    fn a_beginning_is_not_looked_through_without_end() {
+        let blanks = |count| " ".repeat(count);
+        for (before, is_read) in [(10, true), (HEAD_BYTES - 1, true), (HEAD_BYTES, false)] {
+            let mut call = Call::new(&choice());
+            let mut out = Vec::new();
+            call.push("{", &mut out);
+            for _ in 0..before {
+                call.push(" ", &mut out);
+            }
+            // From here on, parts are only collected.
+            let is_collected = matches!(call.state, State::Unordered);
+            assert_eq!(is_collected, !is_read, "{before}");
+            let rest = "\"name\":\"f\",\"parameters\":{\"a\":1}}";
+            let expected = ["\"f\"", "{\"a\":1}", "", "tool_calls"];
+            let parts = ["{", &blanks(before), rest];
+            assert_eq!(read(&parts, &choice(), false), expected);
+        }
+        // A text that is no choice is content as soon as it is too long.
+        let long = blanks(HEAD_BYTES + 1);
+        let expected = ["", "", "No.", "stop"];
+        assert_eq!(read(&[&long, "No."], &choice(), false), expected);
     }
 
     #[test]
