@@ -1,7 +1,8 @@
 //! Parameters that the model server cannot do: refused, or left out if the operator wants it so.
 //!
 //! Left out are only parameters without which the response is still of the kind that the client asked for. What asks for sound,
-//! tools, a call or a form of the text is refused always, as is what is wrong in itself.
+//! tools, a call or a form of the text is refused always, as is what is wrong in itself. Only a form beside a forced call may be
+//! left out, where the server needs the form for the call.
 
 use sluicegate_plugin::{Context, Fault, log};
 
