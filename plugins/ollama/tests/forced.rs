@@ -395,3 +395,36 @@ fn a_call_of_ollama_s_own_ends_with_tool_calls_too() {
         assert_eq!(said.as_deref(), Some(finish), "{lines:?}");
     }
 }
+
+#[test]
+fn calls_between_the_parts_of_a_forced_one_stay_apart() {
+    let tools = [tool("f", &city()), tool("g", &city())];
+    let native = |id: &str| {
+        let call = json!({"id": id, "function": {"name": "f", "arguments": {}}});
+        line(&json!({"content": "", "tool_calls": [call]}))
+    };
+    let text = |text: &str| line(&json!({"content": text}));
+    let lines = vec![
+        native("a"),
+        text("{\"name\":\"g\",\"parameters\":{\"city\":"),
+        native("b"),
+        text("\"Oslo\"}}"),
+        done("stop"),
+    ];
+    let sizes = testing::batchings(Framing::Ndjson, &lines);
+    for sizes in sizes.iter().map(Vec::as_slice).chain(BATCHINGS) {
+        let response = Response::ndjson(lines.clone()).batches(sizes);
+        let request = ask(&tools, &json!("required"), &json!({}));
+        let outcome = bench(json!({})).run(request, &response);
+        let (found, _) = testing::streamed(&outcome).expect("a stream");
+        let called = found[&0].calls.iter();
+        let called: Vec<_> = called
+            .map(|[_, name, arguments]| [&**name, &**arguments])
+            .collect();
+        assert_eq!(
+            called,
+            [["f", "{}"], ["g", "{\"city\":\"Oslo\"}"], ["f", "{}"]]
+        );
+        assert_eq!(outcome.note("finish"), Some(json!("tool_calls")));
+    }
+}

@@ -35,8 +35,11 @@ impl Message {
                 let call = [id, name, arguments];
                 self.calls.push(call.map(std::borrow::Cow::into_owned));
             }
-            Delta::Arguments(text) => {
-                if let Some([_, _, arguments]) = self.calls.last_mut() {
+            Delta::Arguments(at, text) => {
+                let call = usize::try_from(at)
+                    .ok()
+                    .and_then(|at| self.calls.get_mut(at));
+                if let Some([_, _, arguments]) = call {
                     arguments.push_str(&text);
                 }
             }

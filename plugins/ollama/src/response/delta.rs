@@ -15,6 +15,6 @@ pub(super) enum Delta<'a> {
         name: Cow<'a, str>,
         arguments: Cow<'a, str>,
     },
-    /// More arguments of the last call: the inside of a JSON string.
-    Arguments(String),
+    /// More arguments of the call at this place: the inside of a JSON string.
+    Arguments(u64, String),
 }

@@ -24,6 +24,8 @@ pub(super) struct Reader {
     logprobs: Logprobs,
     forced: Option<forced::Call>,
     calls: u64,
+    /// The place of the forced call among the calls: Ollama's own may come before it, and between its arguments.
+    forced_at: u64,
     /// Whether the arguments of a call cannot be read.
     is_unreadable: bool,
 }
@@ -36,6 +38,7 @@ impl Reader {
             logprobs: Logprobs::default(),
             forced: shown.forced.as_ref().map(forced::Call::new),
             calls: 0,
+            forced_at: 0,
             is_unreadable: false,
         }
     }
@@ -88,7 +91,11 @@ impl Reader {
                 if line.done {
                     forced.end(is_cut, &mut parts);
                 }
-                out.extend(parts.into_iter().map(delta));
+                if parts.iter().any(|part| matches!(part, Part::Call(_))) {
+                    self.forced_at = self.calls;
+                }
+                let at = self.forced_at;
+                out.extend(parts.into_iter().map(|part| delta(part, at)));
             }
         }
         for call in tools::read(message.tool_calls)? {
@@ -137,8 +144,8 @@ impl Reader {
     }
 }
 
-/// A part of a forced call.
-fn delta<'a>(part: Part) -> Delta<'a> {
+/// A part of the forced call at this place.
+fn delta<'a>(part: Part, at: u64) -> Delta<'a> {
     let escaped = |text: &str| {
         let mut out = String::with_capacity(text.len() + 16);
         json::push_escaped(&mut out, text);
@@ -150,7 +157,7 @@ fn delta<'a>(part: Part) -> Delta<'a> {
             name: Cow::Owned(name),
             arguments: Cow::Borrowed(""),
         },
-        Part::Arguments(text) => Delta::Arguments(escaped(&text)),
+        Part::Arguments(text) => Delta::Arguments(at, escaped(&text)),
         Part::Text(text) => Delta::Content(Cow::Owned(format!("\"{}\"", escaped(&text))), None),
     }
 }

@@ -151,8 +151,8 @@ impl Stream {
                 tools::write(&mut members, &id, &name, &arguments);
                 members.push_str("}]");
             }
-            Delta::Arguments(text) => {
-                open_call(&mut members, calls.saturating_sub(1));
+            Delta::Arguments(at, text) => {
+                open_call(&mut members, at);
                 members.push_str("\"function\":{\"arguments\":\"");
                 members.push_str(&text);
                 members.push_str("\"}}]");
