@@ -20,9 +20,15 @@ impl Object {
         Self(out)
     }
 
+    /// An object that is appended to other text.
+    pub fn within(mut out: String) -> Self {
+        out.push('{');
+        Self(out)
+    }
+
     /// Begins a member. Its value is appended to what is returned.
     pub fn member(&mut self, name: &str) -> &mut String {
-        if self.0.len() > 1 {
+        if !self.0.ends_with('{') {
             self.0.push(',');
         }
         json::push_str(&mut self.0, name);

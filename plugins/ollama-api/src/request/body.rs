@@ -1,17 +1,50 @@
 //! A request body: its members, and values of the expected types.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind, Members};
 
+/// The most members of a request. Ollama's API has not a tenth of it, and each look-up goes through all of them.
+const MOST_MEMBERS: usize = 512;
+
+/// The most elements of a list: each takes more room in the canonical request than the few bytes that it has at least here.
+const MOST_ELEMENTS: usize = 100_000;
+
+/// Where an object is in the request. It becomes text only in an error.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// The request itself.
+    Request,
+    /// A member of it.
+    Member(&'static str),
+    /// A message.
+    Message(usize),
+    /// A call of a tool in a message.
+    Call(usize, usize),
+    /// The function of a call.
+    Function(usize, usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request => Ok(()),
+            Self::Member(name) => f.write_str(name),
+            Self::Message(at) => write!(f, "messages[{at}]"),
+            Self::Call(at, index) => write!(f, "messages[{at}].tool_calls[{index}]"),
+            Self::Function(at, index) => write!(f, "messages[{at}].tool_calls[{index}].function"),
+        }
+    }
+}
+
 /// The members of an object. One that is `null` counts as absent; of several with the same name the last one counts.
 #[derive(Debug)]
 pub struct Body<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// Where it is in the request, such as `options.`; "" for the request itself.
-    place: Cow<'static, str>,
+    place: Place,
 }
 
 impl<'a> Body<'a> {
@@ -25,9 +58,13 @@ impl<'a> Body<'a> {
             return Err(Fault::bad_request("missing request body"));
         }
         match serde_json::from_str(text) {
+            Ok(Members(members)) if members.len() > MOST_MEMBERS => {
+                let most = format!("The request body has more than {MOST_MEMBERS} members.");
+                Err(Fault::bad_request(most))
+            }
             Ok(Members(members)) => Ok(Self {
                 members,
-                place: Cow::Borrowed(""),
+                place: Place::Request,
             }),
             Err(error) if error.is_data() => Err(Fault::bad_request(
                 "The request body must be a JSON object.",
@@ -38,19 +75,15 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Reads an object inside of a request. `place` says where it is.
+    /// Reads an object inside of a request.
     ///
     /// # Errors
     /// 400 if it is no object.
-    pub fn inner(place: impl Into<Cow<'static, str>>, raw: &'a RawValue) -> Result<Self, Fault> {
-        let place = place.into();
+    pub fn inner(place: Place, raw: &'a RawValue) -> Result<Self, Fault> {
         let Ok(Members(members)) = serde_json::from_str(raw.get()) else {
-            return Err(wrong(&place, "an object", raw));
+            return Err(wrong(&place.to_string(), "an object", raw));
         };
-        Ok(Self {
-            members,
-            place: Cow::Owned(format!("{place}.")),
-        })
+        Ok(Self { members, place })
     }
 
     /// The members with their names.
@@ -98,11 +131,17 @@ impl<'a> Body<'a> {
     /// The elements of a list; none if it is absent.
     ///
     /// # Errors
-    /// 400 for another type.
+    /// 400 for another type, and for more than a request can have.
     pub fn list(&self, name: &str) -> Result<Vec<&'a RawValue>, Fault> {
         let raw = self.kind(name, Kind::Array, "an array")?;
         let list = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        Ok(list.unwrap_or_default())
+        let list: Vec<&RawValue> = list.unwrap_or_default();
+        if list.len() > MOST_ELEMENTS {
+            let path = self.path(name);
+            let message = format!("`{path}` has more than {MOST_ELEMENTS} elements.");
+            return Err(Fault::bad_request(message).param(path));
+        }
+        Ok(list)
     }
 
     fn kind(&self, name: &str, kind: Kind, expected: &str) -> Result<Option<&'a RawValue>, Fault> {
@@ -114,7 +153,10 @@ impl<'a> Body<'a> {
 
     /// Where a member is in the request.
     pub fn path(&self, name: &str) -> String {
-        format!("{}{name}", self.place)
+        match self.place {
+            Place::Request => name.to_owned(),
+            place => format!("{place}.{name}"),
+        }
     }
 }
 
@@ -174,10 +216,30 @@ mod tests {
         let fault = body.flag("a").expect_err("a string");
         assert_eq!(fault.message, "`a` must be a boolean, not a string.");
         let raw: &RawValue = serde_json::from_str("{\"x\":{}}").expect("JSON");
-        let inner = Body::inner("options", raw).expect("an object");
+        let inner = Body::inner(Place::Member("options"), raw).expect("an object");
         let fault = inner.list("x").expect_err("an object");
         assert_eq!(fault.param.as_deref(), Some("options.x"));
         assert!(inner.text("y").expect("nothing").is_none());
+    }
+
+    #[test]
+    fn members_and_elements_are_bounded() {
+        let members = |count: usize| {
+            let list: Vec<String> = (0..count).map(|at| format!("\"m{at}\":1")).collect();
+            format!("{{{}}}", list.join(","))
+        };
+        assert!(Body::read(&members(512)).is_ok());
+        let fault = Body::read(&members(513)).expect_err("too many");
+        assert_eq!(fault.status, 400);
+        assert!(fault.message.contains("512 members"), "{fault}");
+        let list = |count: usize| format!("{{\"l\":[{}]}}", vec!["1"; count].join(","));
+        let text = list(100_000);
+        let body = Body::read(&text).expect("an object");
+        assert_eq!(body.list("l").expect("a list").len(), 100_000);
+        let text = list(100_001);
+        let body = Body::read(&text).expect("an object");
+        let fault = body.list("l").expect_err("too many");
+        assert_eq!((fault.status, fault.param.as_deref()), (400, Some("l")));
     }
 
     #[test]

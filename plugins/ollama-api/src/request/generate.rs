@@ -42,8 +42,7 @@ pub(super) fn translate(
         messages.push_str("},");
     }
     messages.push_str("{\"role\":\"user\",\"content\":");
-    let images = body.list("images")?;
-    message::push_content(messages, body.string("prompt")?, &images, "images")?;
+    message::push_content(messages, body.string("prompt")?, body)?;
     messages.push_str("}]");
     parameters::write(&mut out, body, None)?;
     parameters::of_chat(&mut out, body)?;

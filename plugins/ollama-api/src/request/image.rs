@@ -24,8 +24,12 @@ const WEBP: (&str, &str) = ("UklG", "RUJQ");
 ///
 /// # Errors
 /// 400 if it is not base64, or its type is unknown.
-pub(super) fn push(out: &mut String, raw: &RawValue, param: &str) -> Result<(), Fault> {
-    let text = json::text(raw).ok_or_else(|| wrong(param, "a string of base64", raw))?;
+pub(super) fn push(
+    out: &mut String,
+    raw: &RawValue,
+    place: impl Fn() -> String,
+) -> Result<(), Fault> {
+    let text = json::text(raw).ok_or_else(|| wrong(&place(), "a string of base64", raw))?;
     out.push_str("{\"type\":\"image_url\",\"image_url\":{\"url\":\"");
     let data = match text.strip_prefix("data:") {
         // Some clients send what they send to others.
@@ -34,12 +38,14 @@ pub(super) fn push(out: &mut String, raw: &RawValue, param: &str) -> Result<(), 
     };
     let data = data.map(str::trim_ascii).filter(|data| is_base64(data));
     let data = data.ok_or_else(|| {
+        let param = place();
         let message = format!(
             "`{param}` is not base64; an image is sent as base64 without anything before it."
         );
         Fault::bad_request(message).param(param)
     })?;
     let kind = kind(data).ok_or_else(|| {
+        let param = place();
         let message = format!("`{param}` is no image in PNG, JPEG, WebP, GIF or BMP.");
         Fault::bad_request(message).param(param)
     })?;
@@ -72,11 +78,9 @@ mod tests {
 
     fn pushed(json: &str) -> Result<String, Fault> {
         let mut out = String::new();
-        push(
-            &mut out,
-            serde_json::from_str(json).expect("JSON"),
-            "images[0]",
-        )?;
+        push(&mut out, serde_json::from_str(json).expect("JSON"), || {
+            "images[0]".to_owned()
+        })?;
         Ok(out)
     }
 

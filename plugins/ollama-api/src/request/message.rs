@@ -3,50 +3,90 @@
 //! Ollama's calls have arguments as an object and often no id; canonical ones have a text and an id, which the response of the tool
 //! names. A missing id is made of the place of the call, and the response of a tool finds its call by the tool's name.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
-use super::body::{Body, wrong};
+use super::body::{Body, Place, wrong};
 use super::image;
 use crate::write::{Object, push_text};
 
-/// The calls of the last message with calls that no tool has responded to: id and name.
-type Calls = VecDeque<(String, String)>;
+/// The calls of the last message with calls, in their order: id and name, until a tool has responded to one.
+///
+/// They are found by id and name without a look at all of them, as a conversation may have very many.
+#[derive(Debug, Default)]
+struct Calls {
+    list: Vec<Option<(String, String)>>,
+    by_id: BTreeSet<(String, usize)>,
+    by_name: BTreeSet<(String, usize)>,
+    /// All before this one have their response.
+    first: usize,
+}
+
+impl Calls {
+    fn push(&mut self, id: &str, name: &str) {
+        let at = self.list.len();
+        self.by_id.insert((id.to_owned(), at));
+        self.by_name.insert((name.to_owned(), at));
+        self.list.push(Some((id.to_owned(), name.to_owned())));
+    }
+
+    /// Takes out the first call with this id, or else with this name, or else the first of all. What is returned is its id.
+    fn take(&mut self, id: Option<&str>, name: Option<&str>) -> Option<String> {
+        let at = match (id, name) {
+            (Some(id), _) => first_of(&self.by_id, id)?,
+            (None, Some(name)) => first_of(&self.by_name, name)?,
+            (None, None) => {
+                while self.list.get(self.first)?.is_none() {
+                    self.first += 1;
+                }
+                self.first
+            }
+        };
+        let (id, name) = self.list.get_mut(at)?.take()?;
+        self.by_name.remove(&(name, at));
+        let found = (id, at);
+        self.by_id.remove(&found);
+        Some(found.0)
+    }
+}
+
+fn first_of(known: &BTreeSet<(String, usize)>, text: &str) -> Option<usize> {
+    let (found, at) = known.range((text.to_owned(), 0)..).next()?;
+    (found == text).then_some(*at)
+}
 
 /// Writes all messages as an array.
 ///
 /// # Errors
 /// 400 with the place of the wrong value, such as `messages[2].images[0]`.
 pub(super) fn push_all(out: &mut String, messages: &[&RawValue]) -> Result<(), Fault> {
-    let mut calls = Calls::new();
+    let mut calls = Calls::default();
     out.push('[');
     for (at, raw) in messages.iter().enumerate() {
         if at > 0 {
             out.push(',');
         }
-        let message = Body::inner(format!("messages[{at}]"), raw)?;
-        let written = one(&message, at, &mut calls)?;
-        out.push_str(&written);
+        let message = Body::inner(Place::Message(at), raw)?;
+        let mut object = Object::within(std::mem::take(out));
+        one(&mut object, &message, at, &mut calls)?;
+        *out = object.end();
     }
     out.push(']');
     Ok(())
 }
 
-fn one(message: &Body<'_>, at: usize, calls: &mut Calls) -> Result<String, Fault> {
+fn one(out: &mut Object, message: &Body<'_>, at: usize, calls: &mut Calls) -> Result<(), Fault> {
     let role = message.text("role")?.ok_or_else(|| {
         let place = message.path("role");
         Fault::bad_request(format!("`{place}` is required.")).param(place)
     })?;
     let role = role.to_ascii_lowercase();
-    let content = message.string("content")?;
-    let images = message.list("images")?;
-    let mut out = Object::new(content.map_or(0, |raw| raw.get().len()) + 64);
     out.text("role", &role);
-    let place = message.path("images");
-    push_content(out.member("content"), content, &images, &place)?;
+    let content = message.string("content")?;
+    push_content(out.member("content"), content, message)?;
     if let Some(thoughts) = message
         .string("thinking")?
         .filter(|raw| raw.get() != "\"\"")
@@ -54,34 +94,32 @@ fn one(message: &Body<'_>, at: usize, calls: &mut Calls) -> Result<String, Fault
         out.raw("reasoning", thoughts.get());
     }
     if role == "tool" {
-        respond(&mut out, message, at, calls)?;
+        respond(out, message, at, calls)?;
     }
     let called = message.list("tool_calls")?;
     if !called.is_empty() {
-        calls.clear();
+        *calls = Calls::default();
         let list = out.member("tool_calls");
         for (index, raw) in called.into_iter().enumerate() {
             list.push(if index == 0 { '[' } else { ',' });
-            let place = format!("messages[{at}].tool_calls[{index}]");
-            let call = Body::inner(place, raw)?;
-            push_call(list, &call, &format!("call_{at}_{index}"), calls)?;
+            push_call(list, raw, (at, index), calls)?;
         }
         list.push(']');
     }
-    Ok(out.end())
+    Ok(())
 }
 
-/// Writes a content: a text, or a list of parts if there are images. `place` is where these are.
+/// Writes a content: a text, or a list of parts if there are `images` beside it.
 ///
 /// # Errors
 /// 400 for an image that is none.
 pub(super) fn push_content(
     out: &mut String,
     text: Option<&RawValue>,
-    images: &[&RawValue],
-    place: &str,
+    beside: &Body<'_>,
 ) -> Result<(), Fault> {
     let text = text.map_or("\"\"", RawValue::get);
+    let images = beside.list("images")?;
     if images.is_empty() {
         out.push_str(text);
         return Ok(());
@@ -89,7 +127,8 @@ pub(super) fn push_content(
     // Ollama puts them before the text.
     for (index, raw) in images.iter().enumerate() {
         out.push(if index == 0 { '[' } else { ',' });
-        image::push(out, raw, &format!("{place}[{index}]"))?;
+        let place = || format!("{}[{index}]", beside.path("images"));
+        image::push(out, raw, place)?;
     }
     if text != "\"\"" {
         out.push_str(",{\"type\":\"text\",\"text\":");
@@ -108,39 +147,42 @@ fn respond(
     calls: &mut Calls,
 ) -> Result<(), Fault> {
     let (id, name) = (message.text("tool_call_id")?, message.text("tool_name")?);
-    let found = match (&id, &name) {
-        (Some(id), _) => calls.iter().position(|(known, _)| known == id),
-        (None, Some(name)) => calls.iter().position(|(_, known)| known == name),
-        (None, None) => (!calls.is_empty()).then_some(0),
-    };
-    let call = found.and_then(|found| calls.remove(found));
-    match (id, &call) {
+    let call = calls.take(id.as_deref(), name.as_deref());
+    let is_known = call.is_some();
+    match (id, call) {
         (Some(id), _) => out.text("tool_call_id", &id),
-        (None, Some((id, _))) => out.text("tool_call_id", id),
+        (None, Some(id)) => out.text("tool_call_id", &id),
         (None, None) => out.text("tool_call_id", &format!("call_{at}")),
     }
-    if call.is_none()
-        && let Some(name) = name
-    {
+    if !is_known && let Some(name) = name {
         out.text("name", &name);
     }
     Ok(())
 }
 
-/// Writes a call. `id` is its id if it has none.
-fn push_call(out: &mut String, call: &Body<'_>, id: &str, calls: &mut Calls) -> Result<(), Fault> {
-    let place = call.path("function");
+/// Writes a call, the one at `index` in the message at `at`.
+fn push_call(
+    out: &mut String,
+    raw: &RawValue,
+    (at, index): (usize, usize),
+    calls: &mut Calls,
+) -> Result<(), Fault> {
+    let call = Body::inner(Place::Call(at, index), raw)?;
     let missing =
         |place: String| Fault::bad_request(format!("`{place}` is required.")).param(place);
-    let function = call.get("function").ok_or_else(|| missing(place.clone()))?;
-    let function = Body::inner(place, function)?;
+    let function = call
+        .get("function")
+        .ok_or_else(|| missing(call.path("function")))?;
+    let function = Body::inner(Place::Function(at, index), function)?;
     let name = function
         .text("name")?
         .ok_or_else(|| missing(function.path("name")))?;
-    let given = call.text("id")?;
-    let id = given.as_deref().unwrap_or(id);
+    let id = match call.text("id")? {
+        Some(id) => id,
+        None => format!("call_{at}_{index}").into(),
+    };
     out.push_str("{\"id\":");
-    push_text(out, id);
+    push_text(out, &id);
     out.push_str(",\"type\":\"function\",\"function\":{\"name\":");
     push_text(out, &name);
     out.push_str(",\"arguments\":");
@@ -150,7 +192,7 @@ fn push_call(out: &mut String, call: &Body<'_>, id: &str, calls: &mut Calls) -> 
         Some(raw) => return Err(wrong(&function.path("arguments"), "an object", raw)),
     }
     out.push_str("}}");
-    calls.push_back((id.to_owned(), name.into_owned()));
+    calls.push(&id, &name);
     Ok(())
 }
 
@@ -221,6 +263,50 @@ mod tests {
         assert_eq!(ids, ["call_0_1", "call_0_0", "call_3", "call_y", "call_x"]);
         assert_eq!(written[3]["name"], "h");
         assert!(written[1].get("name").is_none());
+    }
+
+    #[test]
+    fn responses_of_very_many_calls_find_them_in_any_order() {
+        const COUNT: usize = 20_000;
+        let calls: Vec<Value> = (0..COUNT)
+            .map(|at| json!({"function": {"name": format!("f{at}")}}))
+            .collect();
+        let mut messages = vec![json!({"role": "assistant", "tool_calls": calls})];
+        messages.extend(
+            (0..COUNT)
+                .rev()
+                .map(|at| json!({"role": "tool", "content": "x", "tool_name": format!("f{at}")})),
+        );
+        messages.push(json!({"role": "tool", "content": "of none"}));
+        let begun = std::time::Instant::now();
+        let written = written(&json!(messages)).expect("messages");
+        // A look at all calls for each response would be 200 million comparisons.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+        assert_eq!(written[1]["tool_call_id"], format!("call_0_{}", COUNT - 1));
+        assert_eq!(written[COUNT]["tool_call_id"], "call_0_0");
+        assert_eq!(
+            written[COUNT + 1]["tool_call_id"],
+            format!("call_{}", COUNT + 1)
+        );
+    }
+
+    #[test]
+    fn equal_names_and_ids_are_taken_in_their_order() {
+        let mut calls = Calls::default();
+        for (id, name) in [("a", "f"), ("b", "f"), ("a", "g"), ("c", "g")] {
+            calls.push(id, name);
+        }
+        for (id, name, found) in [
+            (None, Some("f"), Some("a")),
+            (Some("a"), Some("f"), Some("a")),
+            (Some("a"), None, None),
+            (None, None, Some("b")),
+            (None, Some("f"), None),
+            (None, None, Some("c")),
+            (None, None, None),
+        ] {
+            assert_eq!(calls.take(id, name).as_deref(), found, "{id:?} {name:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::Kind;
 
-use super::body::{Body, integer};
+use super::body::{Body, Place, integer};
 use crate::write::Object;
 
 /// No options.
@@ -27,7 +27,7 @@ const NONE: &str = "{}";
 /// 400 for an option of a wrong type.
 pub(super) fn write(out: &mut Object, body: &Body<'_>, most: Option<i64>) -> Result<(), Fault> {
     let options = match body.get("options") {
-        Some(raw) => Body::inner("options", raw)?,
+        Some(raw) => Body::inner(Place::Member("options"), raw)?,
         None => Body::read(NONE)?,
     };
     for name in [
