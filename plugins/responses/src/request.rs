@@ -12,6 +12,8 @@ mod parameters;
 mod text;
 mod tools;
 
+pub use echo::Echo;
+
 /// What the client asked for, as far as its response depends on it.
 #[derive(Debug)]
 pub struct Asked {
@@ -19,8 +21,8 @@ pub struct Asked {
     pub stream: bool,
     /// The end of the response's id, and the beginning of those of its items.
     pub id: String,
-    /// The members of the response that repeat the request, as JSON with a comma before each.
-    pub echo: String,
+    /// What the response repeats.
+    pub echo: Echo,
     /// What it wants to see.
     pub shown: Shown,
 }

@@ -23,7 +23,7 @@ mod object;
 pub use object::counted;
 
 use crate::failure;
-use crate::request::{Asked, Shown};
+use crate::request::{Asked, Echo, Shown};
 use events::Events;
 use item::{Item, PartKind, Status};
 
@@ -33,7 +33,7 @@ pub struct Assembly {
     /// What the id of the response and those of its items have in common.
     id: String,
     created: u64,
-    echo: String,
+    echo: Echo,
     shown: Shown,
     items: Vec<Item>,
     /// The item that was written last.
@@ -64,6 +64,7 @@ enum Ending {
 
 /// The status of a response, with what belongs to it.
 enum State<'a> {
+    Created,
     InProgress,
     Ended(Ending),
     /// With the status and the canonical error.
@@ -145,7 +146,7 @@ impl Assembly {
 
     /// The response as one object.
     pub fn object(&self) -> String {
-        let mut out = String::with_capacity(1024 + self.echo.len());
+        let mut out = String::with_capacity(1024 + self.echo.json.len());
         self.write(
             &mut out,
             &State::Ended(self.ending.unwrap_or(Ending::Complete)),
@@ -198,7 +199,7 @@ impl Assembly {
             return;
         }
         self.phase = Phase::Begun;
-        self.report("response.created", &State::InProgress);
+        self.report("response.created", &State::Created);
         self.report("response.in_progress", &State::InProgress);
     }
 
@@ -316,6 +317,7 @@ impl Assembly {
     fn end(&mut self, state: &State<'_>) {
         self.phase = Phase::Ended;
         let name = match state {
+            State::Created => "response.created",
             State::InProgress => "response.in_progress",
             State::Ended(Ending::Complete) => "response.completed",
             State::Ended(Ending::Incomplete(_)) => "response.incomplete",

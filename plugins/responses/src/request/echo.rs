@@ -1,5 +1,7 @@
 //! What of a request a response repeats.
 
+use std::ops::Range;
+
 use serde_json::value::RawValue;
 use sluicegate_openai_api::request::{Body, members};
 use sluicegate_plugin::json::push_str;
@@ -23,29 +25,53 @@ const REPEATED: [(&str, &str); 14] = [
     ("user", "null"),
 ];
 
+/// A value is repeated up to this length: the client has it already, and a stream repeats it in several events.
+const MOST_BYTES: usize = 256 * 1024;
+
 /// What is the same in every response.
 const FIXED: &str = r#","background":false,"max_tool_calls":null,"previous_response_id":null,"service_tier":"default","store":false"#;
 
-/// The members of a response that repeat the request, with a comma before each.
-pub(super) fn of(body: &Body<'_>) -> String {
+/// The members of a response that repeat the request.
+#[derive(Debug, Default)]
+pub struct Echo {
+    /// As JSON, with a comma before each.
+    pub json: String,
+    /// Where the value of `instructions` is.
+    pub instructions: Range<usize>,
+}
+
+/// The members of a response to this request.
+pub(super) fn of(body: &Body<'_>) -> Echo {
     let mut out = FIXED.to_owned();
+    let get = |name| {
+        let raw = body.get(name);
+        raw.filter(|raw| raw.get().len() <= MOST_BYTES)
+    };
+    let mut instructions = 0..0;
     for (name, absent) in REPEATED {
         push_name(&mut out, name);
-        match body.get(name) {
+        let begin = out.len();
+        match get(name) {
             Some(raw) => push_compact(&mut out, raw),
             None => out.push_str(absent),
+        }
+        if name == "instructions" {
+            instructions = begin..out.len();
         }
     }
     push_name(&mut out, "reasoning");
     push_object(
         &mut out,
-        body.get("reasoning"),
+        get("reasoning"),
         &[("effort", "null"), ("summary", "null")],
     );
     push_name(&mut out, "text");
     let format = [("format", r#"{"type":"text"}"#)];
-    push_object(&mut out, body.get("text"), &format);
-    out
+    push_object(&mut out, get("text"), &format);
+    Echo {
+        json: out,
+        instructions,
+    }
 }
 
 /// Appends an object, with some members where they are absent. It has been read before, so it is one.

@@ -152,6 +152,22 @@ fn tools_are_functions_of_the_chat_api() {
 }
 
 #[test]
+fn very_many_allowed_tools_are_found_among_very_many() {
+    const COUNT: usize = 20_000;
+    let tool = |at: usize| json!({"type": "function", "name": format!("f{at}")});
+    let tools: Vec<Value> = (0..COUNT).map(tool).collect();
+    let allowed: Vec<Value> = (1..COUNT).rev().map(tool).collect();
+    let choice = json!({"type": "allowed_tools", "mode": "auto", "tools": allowed});
+    let begun = std::time::Instant::now();
+    let chat = parameters(json!({"tools": tools, "tool_choice": choice}));
+    // A look at all tools for each name would be 200 million comparisons.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    let tools = chat["tools"].as_array().expect("tools");
+    assert_eq!(tools.len(), COUNT - 1);
+    assert_eq!(tools[0]["function"]["name"], "f1");
+}
+
+#[test]
 fn input_becomes_messages() {
     let data = "data:image/png;base64,iVBO";
     for (input, chat) in [
@@ -425,8 +441,8 @@ fn wrong_values_are_named_by_their_place() {
 fn a_response_repeats_the_request() {
     let echo = |request: &str| -> Value {
         let (_, asked) = translate(request.as_bytes()).expect("a request");
-        assert!(!asked.echo.contains('\n'), "{}", asked.echo);
-        serde_json::from_str(&format!("{{\"x\":0{}}}", asked.echo)).expect("JSON")
+        assert!(!asked.echo.json.contains('\n'), "{}", asked.echo.json);
+        serde_json::from_str(&format!("{{\"x\":0{}}}", asked.echo.json)).expect("JSON")
     };
     assert_eq!(
         echo(r#"{"model":"m","input":"Hi"}"#),
@@ -463,4 +479,24 @@ fn a_response_repeats_the_request() {
         repeated["text"],
         json!({"format": {"type": "text"}, "verbosity": "low"})
     );
+}
+
+#[test]
+fn what_is_long_is_not_repeated() {
+    for (length, is_repeated) in [(256 * 1024 - 2, true), (256 * 1024 - 1, false)] {
+        let text = "x".repeat(length);
+        let request = json!({"model": "m", "input": "Hi", "instructions": text, "metadata": {"a": "x".repeat(256 * 1024)}});
+        let (chat, asked) = translate(request.to_string().as_bytes()).expect("taken");
+        let chat: Value = serde_json::from_str(&chat).expect("JSON");
+        assert_eq!(chat["messages"][0]["content"], json!(text));
+        let echo: Value =
+            serde_json::from_str(&format!("{{{}}}", &asked.echo.json[1..])).expect("JSON");
+        let repeated = if is_repeated {
+            json!(text)
+        } else {
+            Value::Null
+        };
+        assert!(echo["instructions"] == repeated, "{length}");
+        assert_eq!(echo["metadata"], json!({}));
+    }
 }

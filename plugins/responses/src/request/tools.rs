@@ -1,6 +1,7 @@
 //! Tools: functions, which the client runs. Built-in tools would run at the service, and there are none here.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 use sluicegate_openai_api::request::{Body, elements, unsupported, wrong_type};
@@ -24,7 +25,7 @@ enum Choice<'a> {
     /// This one.
     Function(Cow<'a, str>),
     /// What the mode says, of these.
-    Allowed(&'static str, Vec<Cow<'a, str>>),
+    Allowed(&'static str, BTreeSet<Cow<'a, str>>),
 }
 
 /// Appends `tools`, `tool_choice` and `parallel_tool_calls`. Without tools the other two have no meaning, and model servers
@@ -41,12 +42,15 @@ pub(super) fn write(chat: &mut Chat, body: &Body<'_>) -> Result<(), Fault> {
         }
         Some(Choice::Mode(mode)) => Some(quoted(mode)),
         Some(Choice::Function(name)) => {
-            is_known(&functions, &name)?;
+            if !functions.iter().any(|function| function.name == name) {
+                return Err(unknown(&name));
+            }
             Some(named(&name))
         }
         Some(Choice::Allowed(mode, names)) => {
-            for name in &names {
-                is_known(&functions, name)?;
+            let known: BTreeSet<&str> = functions.iter().map(|it| &*it.name).collect();
+            if let Some(name) = names.iter().find(|name| !known.contains(&***name)) {
+                return Err(unknown(name));
             }
             // What is not allowed is not shown to the model: no model server knows lists of allowed tools.
             functions.retain(|function| names.contains(&function.name));
@@ -119,7 +123,7 @@ fn choice(raw: &RawValue) -> Result<Choice<'_>, Fault> {
             let tools = tools.ok_or_else(|| missing(&at))?;
             let tools = elements(&at, tools)?.into_iter().enumerate();
             let name = |(index, raw)| function_name(&Object::read(format!("{at}[{index}]"), raw)?);
-            let names: Vec<Cow<'_, str>> = tools.map(name).collect::<Result<_, _>>()?;
+            let names: BTreeSet<Cow<'_, str>> = tools.map(name).collect::<Result<_, _>>()?;
             if names.is_empty() {
                 return Err(invalid(&at, "an array of at least one tool"));
             }
@@ -150,15 +154,13 @@ fn is_function(tool: &Object<'_>) -> Result<(), Fault> {
     Err(unsupported(&tool.place("type"), message))
 }
 
-fn is_known(functions: &[Function<'_>], name: &str) -> Result<(), Fault> {
-    if functions.iter().any(|function| function.name == name) {
-        return Ok(());
-    }
+/// 400: a choice of a function that is not there.
+fn unknown(name: &str) -> Fault {
     let message = format!(
         "`tool_choice` names `{}`, which is not in `tools`.",
         begin(name)
     );
-    Err(Fault::bad_request(message).param("tool_choice"))
+    Fault::bad_request(message).param("tool_choice")
 }
 
 fn quoted(text: &str) -> String {

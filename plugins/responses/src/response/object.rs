@@ -7,6 +7,7 @@ use sluicegate_plugin::{Fault, clock};
 
 use super::{Assembly, Ending, State};
 use crate::failure;
+use crate::request::Echo;
 
 impl Assembly {
     /// Appends it with this status. What has no value is there too, as `null`.
@@ -17,7 +18,7 @@ impl Assembly {
         push_u64(out, self.created);
         out.push_str(",\"status\":\"");
         out.push_str(match state {
-            State::InProgress => "in_progress",
+            State::Created | State::InProgress => "in_progress",
             State::Ended(Ending::Complete) => "completed",
             State::Ended(Ending::Incomplete(_)) => "incomplete",
             State::Failed(..) => "failed",
@@ -25,14 +26,17 @@ impl Assembly {
         out.push_str("\",\"completed_at\":");
         match state {
             State::Ended(Ending::Complete) => push_u64(out, clock::unix_ms() / 1000),
-            State::InProgress | State::Ended(Ending::Incomplete(_)) | State::Failed(..) => {
+            State::Created
+            | State::InProgress
+            | State::Ended(Ending::Incomplete(_))
+            | State::Failed(..) => {
                 out.push_str("null");
             }
         }
         out.push_str(",\"error\":");
         match state {
             State::Failed(status, error) => failure::push_failed(out, *status, error),
-            State::InProgress | State::Ended(_) => out.push_str("null"),
+            State::Created | State::InProgress | State::Ended(_) => out.push_str("null"),
         }
         out.push_str(",\"incomplete_details\":");
         match state {
@@ -41,7 +45,10 @@ impl Assembly {
                 out.push_str(reason);
                 out.push_str("\"}");
             }
-            State::InProgress | State::Ended(Ending::Complete) | State::Failed(..) => {
+            State::Created
+            | State::InProgress
+            | State::Ended(Ending::Complete)
+            | State::Failed(..) => {
                 out.push_str("null");
             }
         }
@@ -54,7 +61,16 @@ impl Assembly {
         }
         out.push_str("],\"usage\":");
         push_usage(out, self.usage);
-        out.push_str(&self.echo);
+        let Echo { json, instructions } = &self.echo;
+        match state {
+            // Between the first event and the last one they would only take room.
+            State::InProgress => {
+                out.push_str(&json[..instructions.start]);
+                out.push_str("null");
+                out.push_str(&json[instructions.end..]);
+            }
+            State::Created | State::Ended(_) | State::Failed(..) => out.push_str(json),
+        }
         out.push('}');
     }
 }

@@ -70,6 +70,26 @@ fn a_text_is_a_message() {
 }
 
 #[test]
+fn instructions_are_in_the_first_and_the_last_event() {
+    let request = streamed(&json!({"instructions": "Be brief."}));
+    let events = run(&request, &stream(&[json!({"content": "a"})], "stop"));
+    let found: Vec<(&str, &Value)> = events
+        .iter()
+        .filter_map(|event| Some((event["type"].as_str()?, event.get("response")?)))
+        .map(|(name, response)| (name, &response["instructions"]))
+        .collect();
+    let brief = json!("Be brief.");
+    assert_eq!(
+        found,
+        [
+            ("response.created", &brief),
+            ("response.in_progress", &Value::Null),
+            ("response.completed", &brief)
+        ]
+    );
+}
+
+#[test]
 fn the_model_server_is_asked_for_a_chat_with_usage() {
     let outcome = bench().run(streamed(&json!({})), &Response::sse(stream(&[], "stop")));
     let sent = outcome.sent.as_ref().expect("a request");
