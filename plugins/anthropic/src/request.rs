@@ -183,12 +183,21 @@ impl<'a> Body<'a> {
     }
 }
 
+/// The most stop sequences. Anthropic's API names no limit; model servers take 4, or some more.
+const MOST_STOPS: usize = 64;
+
 /// Appends `stop`.
 fn stop(out: &mut String, raw: &RawValue) -> Result<(), Fault> {
     let at = Path::of("stop_sequences");
     let sequences = check::array(at, raw)?;
+    if sequences.len() > MOST_STOPS {
+        let expected = format!("an array of at most {MOST_STOPS} strings");
+        return Err(check::invalid(at, &expected));
+    }
     for (index, raw) in sequences.iter().enumerate() {
-        check::kind(at.index(index), raw, Kind::String)?;
+        if check::text(at.index(index), Some(raw))?.trim().is_empty() {
+            return Err(check::invalid(at.index(index), "a text that is not blank"));
+        }
     }
     if !sequences.is_empty() {
         member(out, "stop", raw.get());

@@ -75,6 +75,26 @@ fn every_refusal_says_what_to_mend() {
 }
 
 #[test]
+fn lists_are_bounded() {
+    let message = json!({"role": "user", "content": "x"});
+    for (name, element, most) in [
+        ("stop_sequences", json!("x"), 64),
+        ("messages", message, 100_000),
+    ] {
+        let mut body = with(&json!({name: vec![&element; most]}));
+        assert!(send("/v1/messages", &body).is_ok(), "{name}");
+        body[name] = json!(vec![&element; most + 1]);
+        let outcome = send("/v1/messages", &body).expect_err("refused");
+        let fault = outcome.fault.expect("a fault");
+        assert_eq!((fault.status, fault.param.as_deref()), (400, Some(name)));
+        assert!(
+            fault.message.contains(&format!("at most {most} ")),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
 fn what_is_no_request_is_refused() {
     for (body, says) in [
         (&b""[..], "not a JSON object"),

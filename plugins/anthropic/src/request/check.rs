@@ -140,7 +140,16 @@ pub(super) fn object<'a, T: Deserialize<'a>>(at: Path<'_>, raw: &'a RawValue) ->
     serde_json::from_str(raw.get()).map_err(|_| invalid(at, "an object that has no member twice"))
 }
 
+/// The most elements of an array: Anthropic's limit for messages, which no other array needs either.
+const MOST_ELEMENTS: usize = 100_000;
+
 /// The elements of an array.
 pub(super) fn array<'a>(at: Path<'_>, raw: &'a RawValue) -> Result<Vec<&'a RawValue>, Fault> {
-    serde_json::from_str(raw.get()).map_err(|_| wrong_type(at, "an array", raw))
+    let list: Vec<&RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| wrong_type(at, "an array", raw))?;
+    if list.len() > MOST_ELEMENTS {
+        let expected = format!("an array of at most {MOST_ELEMENTS} elements");
+        return Err(invalid(at, &expected));
+    }
+    Ok(list)
 }
