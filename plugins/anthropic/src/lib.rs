@@ -58,12 +58,24 @@ pub enum Thoughts {
     Always,
 }
 
+/// What becomes of a conversation that ends with an assistant's message, which Anthropic's older models continue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prefill {
+    /// A 400: most model servers would begin another message, whose text means something else.
+    #[default]
+    Refuse,
+    /// The model server decides.
+    Pass,
+}
+
 /// The configuration; `config.schema.json` says what each key means.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     thinking: Thinking,
     thoughts: Thoughts,
+    prefill: Prefill,
 }
 
 /// The front.
@@ -135,7 +147,7 @@ impl RequestStage for Anthropic {
         body: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Stop> {
         let counts = state.endpoint == Endpoint::Count;
-        let translated = request::translate(&body, counts, self.0.thinking)?;
+        let translated = request::translate(&body, counts, self.0)?;
         state.wants_stream = Some(translated.streams);
         state.shows_thoughts = translated.shows_thoughts || self.0.thoughts == Thoughts::Always;
         if translated.drops_budget {

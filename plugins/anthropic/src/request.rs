@@ -15,7 +15,7 @@ mod messages;
 mod thinking;
 mod tools;
 
-use crate::Thinking;
+use crate::{Config, Prefill};
 use check::Path;
 
 /// A canonical request, and what the response depends on.
@@ -94,7 +94,7 @@ struct Metadata<'a> {
 ///
 /// # Errors
 /// 400 for the first thing that is wrong or cannot be honoured.
-pub fn translate(body: &[u8], counts: bool, thinking: Thinking) -> Result<Translated, Fault> {
+pub fn translate(body: &[u8], counts: bool, config: Config) -> Result<Translated, Fault> {
     let text = std::str::from_utf8(body).map_err(|_| not_json("it is not UTF-8"))?;
     let text = text.trim_start_matches('\u{feff}').trim_ascii();
     if !text.starts_with('{') {
@@ -103,16 +103,15 @@ pub fn translate(body: &[u8], counts: bool, thinking: Thinking) -> Result<Transl
     let body: Body<'_> =
         serde_json::from_str(text).map_err(|error| not_json(&error.to_string()))?;
     let mut out = String::with_capacity(text.len() + text.len() / 8 + 256);
-    body.write(&mut out, counts)?;
-    let config = Path::of("output_config");
-    let config: OutputConfig<'_> = match body.output_config {
-        Some(raw) => check::object(config, raw)?,
+    body.write(&mut out, counts, config.prefill)?;
+    let output: OutputConfig<'_> = match body.output_config {
+        Some(raw) => check::object(Path::of("output_config"), raw)?,
         None => OutputConfig::default(),
     };
-    let asked = thinking::write(&mut out, body.thinking, config.effort, thinking)?;
+    let asked = thinking::write(&mut out, body.thinking, output.effort, config.thinking)?;
     if let Some(raw) = body.output_format {
         format(&mut out, Path::of("output_format"), raw)?;
-    } else if let Some(raw) = config.format {
+    } else if let Some(raw) = output.format {
         format(&mut out, Path::of("output_config").member("format"), raw)?;
     }
     let streams = match body.stream.filter(|_| !counts) {
@@ -133,7 +132,7 @@ pub fn translate(body: &[u8], counts: bool, thinking: Thinking) -> Result<Transl
 
 impl<'a> Body<'a> {
     /// Appends the request, but for thinking, the format and the stream.
-    fn write(&self, out: &mut String, counts: bool) -> Result<(), Fault> {
+    fn write(&self, out: &mut String, counts: bool, prefill: Prefill) -> Result<(), Fault> {
         let model = Path::of("model");
         if check::text(model, self.model)?.trim().is_empty() {
             return Err(check::invalid(model, "the name of a model, not empty"));
@@ -148,7 +147,9 @@ impl<'a> Body<'a> {
         member(out, "model", self.model.map_or("", RawValue::get));
         let messages = check::required(Path::of("messages"), self.messages)?;
         out.push_str(",\"messages\":");
-        messages::write(out, self.system, messages)?;
+        // What is only counted is not continued.
+        let ends_freely = counts || prefill == Prefill::Pass;
+        messages::write(out, self.system, messages, ends_freely)?;
         match self.max_tokens {
             Some(raw) => {
                 let limit = check::positive(Path::of("max_tokens"), raw)?;

@@ -34,7 +34,9 @@ fn fixtures(text: &str) -> Vec<Value> {
 fn every_message_becomes_canonical() {
     for case in fixtures(include_str!("fixtures/messages.json")) {
         let body = with(&case["request"]);
-        let sent = send("/v1/messages", &body).expect("taken").json();
+        let request = Request::post("/v1/messages").json(&body);
+        let bench = bench(json!({"prefill": "pass"}));
+        let sent = bench.send(request).expect("taken").json();
         assert_eq!(sent["messages"], case["messages"], "{}", case["case"]);
     }
 }
@@ -72,6 +74,32 @@ fn every_refusal_says_what_to_mend() {
         let says = case["says"].as_str().expect("a part of the message");
         assert!(fault.message.contains(says), "{fault}");
     }
+}
+
+#[test]
+fn an_assistants_message_is_not_continued_unless_the_operator_says_so() {
+    let user = json!({"role": "user", "content": "Hi"});
+    let prefill = json!({"role": "assistant", "content": "The ("});
+    let body = with(&json!({"messages": [user, prefill]}));
+    for config in [json!({}), json!({"prefill": "refuse"})] {
+        let request = Request::post("/v1/messages").json(&body);
+        let outcome = bench(config).send(request).expect_err("refused");
+        let fault = outcome.fault.expect("a fault");
+        assert_eq!(
+            (fault.status, fault.param.as_deref()),
+            (400, Some("messages.1"))
+        );
+        assert!(
+            fault.message.contains("must end with a user's message"),
+            "{fault}"
+        );
+    }
+    let passed = json!([user, prefill]);
+    let request = Request::post("/v1/messages").json(&body);
+    let sent = bench(json!({"prefill": "pass"})).send(request);
+    assert_eq!(sent.expect("taken").json()["messages"], passed);
+    let counted = send("/v1/messages/count_tokens", &body).expect("taken");
+    assert_eq!(counted.json()["messages"], passed);
 }
 
 #[test]
@@ -199,7 +227,10 @@ fn escapes_are_kept_as_they_are() {
         "messages":[{"role":"user","content":[{"type":"text","text":"\\"},{"type":"text","text":"\u2028"}]},
         {"role":"assistant","content":[{"type":"tool_use","id":"t\"","name":"f","input":{"a":"\"\\\n é"}}]}]}"#;
     let request = Request::post("/v1/messages").body(text);
-    let sent = bench(json!({})).send(request).expect("taken").json();
+    let sent = bench(json!({"prefill": "pass"}))
+        .send(request)
+        .expect("taken")
+        .json();
     assert_eq!(sent["messages"][0]["content"], "aé\"\n\n\n😀");
     assert_eq!(sent["messages"][1]["content"], "\\\n\n\u{2028}");
     let call = &sent["messages"][2]["tool_calls"][0];
@@ -215,6 +246,7 @@ fn only_known_words_configure_it() {
         json!({"thinking": "no"}),
         json!({"thoughts": "never"}),
         json!({"thought": "always"}),
+        json!({"prefill": "continue"}),
     ] {
         assert!(Bench::<Anthropic>::load(config).is_err());
     }

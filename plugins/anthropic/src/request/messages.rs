@@ -22,22 +22,26 @@ const FAILED: &str = "Error: ";
 /// In place of a result that is only an image.
 const ONLY_IMAGES: &str = "The image is in the next message.";
 
+const PREFILL: &str = "a conversation must end with a user's message; continuing an assistant's message is not supported.";
+
 const IN_SYSTEM: &str = "The system prompt has only `text` blocks.";
 const IN_USER: &str = "A user's message has `text`, `image` and `tool_result` blocks.";
 const IN_ASSISTANT: &str = "An assistant's message has `text`, `thinking` and `tool_use` blocks.";
 const IN_RESULT: &str = "The result of a tool has `text` and `image` blocks.";
 
-/// Appends all messages as an array, the system prompt first.
+/// Appends all messages as an array, the system prompt first. Only if it `ends_freely`, the last one may be an assistant's.
 pub(super) fn write(
     out: &mut String,
     system: Option<&RawValue>,
     messages: &RawValue,
+    ends_freely: bool,
 ) -> Result<(), Fault> {
     let list = Path::of("messages");
     let messages = check::array(list, messages)?;
     if messages.is_empty() {
         return Err(check::invalid(list, "an array of at least one message"));
     }
+    let last = messages.len() - 1;
     out.push('[');
     if let Some(raw) = system {
         let texts = content::texts(Path::of("system"), raw, IN_SYSTEM)?;
@@ -52,7 +56,12 @@ pub(super) fn write(
         let content = check::required(content_at, message.content)?;
         match &*check::text(at.member("role"), message.role)? {
             "user" => user(out, content_at, content)?,
-            "assistant" => assistant(out, content_at, content)?,
+            "assistant" => {
+                assistant(out, content_at, content)?;
+                if index == last && !ends_freely {
+                    return Err(check::unsupported(at, PREFILL));
+                }
+            }
             "system" => self::system(out, content::texts(content_at, content, IN_SYSTEM)?),
             _ => return Err(check::invalid(at.member("role"), "`user` or `assistant`")),
         }
