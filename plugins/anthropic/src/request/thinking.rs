@@ -30,7 +30,7 @@ pub(super) struct Asked {
 
 /// Appends `reasoning`, what the model server is told.
 ///
-/// An effort without thinking says nothing of it, so it is left out.
+/// An effort counts with or without `thinking`: absent, the model thinks as it does by default, as hard as it says.
 pub(super) fn write(
     out: &mut String,
     asked: Option<&RawValue>,
@@ -42,10 +42,15 @@ pub(super) fn write(
         Some(raw) => Some(check::kind(config.member("effort"), raw, Kind::String)?),
         None => None,
     };
+    let at = Path::of("thinking");
     let Some(raw) = asked else {
+        let said: Vec<(&str, &str)> = effort
+            .map(|effort| ("effort", effort))
+            .into_iter()
+            .collect();
+        push(out, &said, thinking);
         return Ok(Asked::default());
     };
-    let at = Path::of("thinking");
     let asked: Parameter<'_> = check::object(at, raw)?;
     let mut said: Vec<(&str, &str)> = Vec::new();
     let mut drops_budget = false;
@@ -75,13 +80,7 @@ pub(super) fn write(
     if let Some(effort) = effort.filter(|_| is_asked) {
         said.push(("effort", effort));
     }
-    if thinking != Thinking::Ignore && !said.is_empty() {
-        out.push_str(",\"reasoning\":{");
-        for (name, value) in said {
-            member(out, name, value);
-        }
-        out.push('}');
-    }
+    push(out, &said, thinking);
     let is_hidden = match asked.display {
         Some(raw) => check::text(at.member("display"), Some(raw))? == "omitted",
         None => false,
@@ -90,4 +89,16 @@ pub(super) fn write(
         shows_thoughts: is_asked && !is_hidden,
         drops_budget,
     })
+}
+
+/// Appends what is said, unless the operator wants nothing said.
+fn push(out: &mut String, said: &[(&str, &str)], thinking: Thinking) {
+    if thinking == Thinking::Ignore || said.is_empty() {
+        return;
+    }
+    out.push_str(",\"reasoning\":{");
+    for (name, value) in said {
+        member(out, name, value);
+    }
+    out.push('}');
 }
