@@ -19,6 +19,7 @@ mod events;
 mod item;
 mod logprobs;
 mod object;
+mod unnamed;
 
 pub use object::counted;
 
@@ -26,6 +27,7 @@ use crate::failure;
 use crate::request::{Asked, Echo, Shown};
 use events::Events;
 use item::{Item, PartKind, Status};
+use unnamed::{Unnamed, Waiting};
 
 /// A response, as far as it has come.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Assembly {
     echo: Echo,
     shown: Shown,
     items: Vec<Item>,
+    /// Calls that become items with their name.
+    unnamed: Waiting,
     /// The item that was written last.
     last: usize,
     events: Events,
@@ -80,6 +84,7 @@ impl Assembly {
             echo: std::mem::take(&mut asked.echo),
             shown: asked.shown,
             items: Vec::new(),
+            unnamed: Waiting::default(),
             last: 0,
             events: Events::new(asked.stream),
             ending: None,
@@ -105,7 +110,7 @@ impl Assembly {
     pub fn push(&mut self, data: &str) -> Result<(), Fault> {
         match Streamed::read(data) {
             _ if self.phase == Phase::Ended => {}
-            Some(Streamed::Chunk(completion)) => self.completion(&completion),
+            Some(Streamed::Chunk(completion)) => self.completion(&completion, data),
             Some(Streamed::Done) => {
                 self.begin();
                 self.complete(self.ending.unwrap_or(Ending::Complete));
@@ -154,16 +159,16 @@ impl Assembly {
         out
     }
 
-    fn completion(&mut self, completion: &Completion<'_>) {
+    fn completion(&mut self, completion: &Completion<'_>, data: &str) {
         self.begin();
         self.usage = completion.usage.or(self.usage);
         // There is only one: `n` is refused.
         if let Some(choice) = completion.choices.iter().find(|choice| choice.index == 0) {
-            self.choice(choice);
+            self.choice(choice, data);
         }
     }
 
-    fn choice(&mut self, choice: &Choice<'_>) {
+    fn choice(&mut self, choice: &Choice<'_>, data: &str) {
         let message = &choice.message;
         if let Some(text) = message.reasoning().filter(|text| !text.is_empty()) {
             self.reasoning(text);
@@ -181,8 +186,10 @@ impl Assembly {
         {
             self.said(PartKind::Refusal, text, "");
         }
-        for call in &message.tool_calls {
-            self.call(call);
+        // In a completion that is no stream the calls have no index, and only their place tells those without an id apart.
+        let is_whole = message.tool_calls.len() > 1 && unnamed::is_whole(data);
+        for (at, call) in (0..).zip(&message.tool_calls) {
+            self.call(if is_whole { at } else { call.index }, call);
         }
         if let Some(Text(reason)) = &choice.finish_reason {
             self.ending = Some(match &**reason {
@@ -235,33 +242,62 @@ impl Assembly {
         }
     }
 
-    fn call(&mut self, delta: &Call<'_>) {
+    /// Takes a call, or a part of one. It becomes an item once its name is known, as the first event of an item has that.
+    fn call(&mut self, index: u32, delta: &Call<'_>) {
         self.end_reasoning();
-        let id = delta.id.as_ref().map_or("", |Text(id)| id);
-        let mut escaped = String::new();
-        push_escaped(&mut escaped, id);
-        // In a completion that is no stream the calls have no index.
+        let text = |text: &Option<Text<'_>>| text.as_ref().map_or("", |Text(text)| text).to_owned();
+        let mut id = String::new();
+        push_escaped(&mut id, &text(&delta.id));
+        let name = text(&delta.function.name);
+        let arguments = text(&delta.function.arguments);
+        if let Some(mut call) = self.unnamed.take(index, &id) {
+            call.add(&id, &arguments);
+            self.named(call, &name);
+            return;
+        }
         let known = self.items.iter().rposition(|item| match item {
-            Item::Call(call) => {
-                call.index == delta.index && (id.is_empty() || call.call_id == escaped)
-            }
+            Item::Call(call) => call.index == index,
             Item::Reasoning(_) | Item::Message(_) => false,
         });
-        let at = match known {
-            Some(at) => at,
+        let known = known.filter(|&at| match &self.items[at] {
+            // One whose id was made here keeps it if another one comes late.
+            Item::Call(call) => id.is_empty() || call.is_id_made || call.call_id == id,
+            Item::Reasoning(_) | Item::Message(_) => false,
+        });
+        match known {
+            Some(at) => self.argue(at, &arguments),
             None => {
-                if escaped.is_empty() {
-                    escaped.push_str("call_");
-                    escaped.push_str(&self.id);
-                    push_u64(&mut escaped, self.items.len() as u64);
-                }
-                let name = delta.function.name.as_ref().map_or("", |Text(name)| name);
-                self.add(Item::call(delta.index, escaped, name))
+                let mut call = Unnamed::new(index);
+                call.add(&id, &arguments);
+                self.named(call, &name);
             }
-        };
+        }
+    }
+
+    /// Makes an item of a call that has its name now; otherwise it waits.
+    fn named(&mut self, call: Unnamed, name: &str) {
+        if name.is_empty() {
+            self.unnamed.push(call);
+        } else {
+            self.add_call(call, name);
+        }
+    }
+
+    fn add_call(&mut self, call: Unnamed, name: &str) {
+        let is_id_made = call.id.is_empty();
+        let mut id = call.id;
+        if is_id_made {
+            id.push_str("call_");
+            id.push_str(&self.id);
+            push_u64(&mut id, self.items.len() as u64);
+        }
+        let at = self.add(Item::call(call.index, id, is_id_made, name));
+        self.argue(at, &call.arguments);
+    }
+
+    /// Appends to the arguments of a call.
+    fn argue(&mut self, at: usize, arguments: &str) {
         self.last = at;
-        let arguments = delta.function.arguments.as_ref();
-        let arguments = arguments.map_or("", |Text(text)| text);
         let place = self.place(at);
         if let Item::Call(call) = &mut self.items[at] {
             call.push(&mut self.events, &place, arguments);
@@ -293,6 +329,10 @@ impl Assembly {
     }
 
     fn complete(&mut self, ending: Ending) {
+        // A client sees that the model called something, if without a name.
+        for call in self.unnamed.take_all() {
+            self.add_call(call, "");
+        }
         let is_silent = self.items.iter().all(Item::is_reasoning);
         if is_silent && ending == Ending::Complete {
             // Who reads the message finds one, if an empty one.

@@ -44,6 +44,8 @@ pub(super) struct Call {
     /// Its number in the chat API.
     pub(super) index: u32,
     pub(super) call_id: String,
+    /// Whether the model server gave it none.
+    pub(super) is_id_made: bool,
     name: String,
     arguments: String,
 }
@@ -62,13 +64,14 @@ impl Item {
         Self::Message(Message::default())
     }
 
-    pub(super) fn call(index: u32, call_id: String, name: &str) -> Self {
+    pub(super) fn call(index: u32, call_id: String, is_id_made: bool, name: &str) -> Self {
         let mut escaped = String::new();
         push_escaped(&mut escaped, name);
         Self::Call(Call {
             status: Status::InProgress,
             index,
             call_id,
+            is_id_made,
             name: escaped,
             arguments: String::new(),
         })

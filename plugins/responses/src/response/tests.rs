@@ -293,6 +293,77 @@ fn a_call_without_an_id_gets_one() {
 }
 
 #[test]
+fn a_call_is_one_item_whenever_its_name_and_id_come() {
+    let part = |id: &str, name: &str, arguments: &str| {
+        let mut part = json!({"index": 0, "function": {"arguments": arguments}});
+        if !id.is_empty() {
+            part["id"] = json!(id);
+        }
+        if !name.is_empty() {
+            part["function"]["name"] = json!(name);
+        }
+        json!({"tool_calls": [part]})
+    };
+    let one = |id: &str, name: &str| vec![(id.to_owned(), name.to_owned(), "{}".to_owned())];
+    for (deltas, calls) in [
+        (vec![part("a", "", ""), part("", "f", "{}")], one("a", "f")),
+        (vec![part("", "", "{"), part("a", "f", "}")], one("a", "f")),
+        (
+            vec![part("", "", "{"), part("a", "", "}"), part("", "f", "")],
+            one("a", "f"),
+        ),
+        // The first event of the item is out without the id, and the others must fit to it.
+        (
+            vec![part("", "f", "{"), part("a", "", "}"), part("a", "f", "")],
+            one("call_0", "f"),
+        ),
+        (vec![part("a", "", "{}")], one("a", "")),
+        (
+            vec![part("a", "f", "{}"), part("b", "g", "{"), part("", "", "}")],
+            [one("a", "f"), one("b", "g")].concat(),
+        ),
+        (
+            vec![part("a", "f", "{}"), part("b", "", "{"), part("", "g", "}")],
+            [one("a", "f"), one("b", "g")].concat(),
+        ),
+    ] {
+        let events = run(&streamed(&json!({})), &stream(&deltas, "tool_calls"));
+        let response = consistent(&events);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let item = |item: &Value| {
+            (
+                text(&item["call_id"]),
+                text(&item["name"]),
+                text(&item["arguments"]),
+            )
+        };
+        let output = response["output"].as_array().expect("items");
+        let found: Vec<_> = output.iter().map(item).collect();
+        assert_eq!(found, calls, "{deltas:?}");
+        let added = events
+            .iter()
+            .filter(|event| event["type"] == "response.output_item.added");
+        let added: Vec<_> = added.map(|event| text(&event["item"]["name"])).collect();
+        let names: Vec<_> = calls.iter().map(|(_, name, _)| name.clone()).collect();
+        assert_eq!(added, names);
+    }
+}
+
+#[test]
+fn calls_of_a_whole_completion_need_no_ids() {
+    let call =
+        |name: &str| json!({"type": "function", "function": {"name": name, "arguments": "{}"}});
+    let message = json!({"content": null, "tool_calls": [call("f"), call("g")]});
+    let completion = Response::json(&completion(&message, "tool_calls"));
+    let outcome = bench().run(request(&json!({})), &completion);
+    let body: Value = serde_json::from_slice(&outcome.body).expect("JSON");
+    let output = body["output"].as_array().expect("items");
+    let names: Vec<&Value> = output.iter().map(|item| &item["name"]).collect();
+    assert_eq!(names, ["f", "g"]);
+    assert_ne!(output[0]["call_id"], output[1]["call_id"]);
+}
+
+#[test]
 fn a_refusal_is_a_part() {
     let deltas = [
         json!({"content": "Hm. "}),
