@@ -46,7 +46,16 @@ impl Calls {
 
     /// Takes a part of a call, and sends what can be sent.
     pub(super) fn take(&mut self, part: &Part<'_>, blocks: &mut Blocks, out: &mut Vec<Event>) {
-        let known = self.calls.iter().position(|call| call.index == part.index);
+        let id = part.id.as_ref().map_or("", |Text(id)| id);
+        // A call may have no id, or a late one; another id under the same index is another call.
+        let known = self
+            .calls
+            .iter()
+            .rposition(|call| call.index == part.index)
+            .filter(|&at| {
+                let known = &self.calls[at].id;
+                id.is_empty() || known.is_empty() || id == known
+            });
         let at = known.unwrap_or_else(|| {
             self.calls.push(Call {
                 index: part.index,
