@@ -187,8 +187,25 @@ fn calls_are_sent_whole_before_the_last_line() {
 #[test]
 fn a_call_that_was_cut_is_left_out() {
     let call = json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": "{\"city\""}});
-    let chunks = whole(&[delta(&json!({"tool_calls": [call]}))], "length");
-    assert_eq!(streamed(&asked("/api/chat"), &chunks), [last("length")]);
+    let call = delta(&json!({"tool_calls": [call]}));
+    let text = delta(&json!({"content": "I look."}));
+    let chunks = whole(&[text, call.clone()], "length");
+    let said = line(&json!({"role": "assistant", "content": "I look."}));
+    assert_eq!(
+        streamed(&asked("/api/chat"), &chunks),
+        [said, last("length")]
+    );
+    // Without anything else the response would be empty, as if the model had nothing to say.
+    for thought in [None, Some(delta(&json!({"reasoning": "Let me"})))] {
+        let chunks: Vec<String> = thought.into_iter().chain([call.clone()]).collect();
+        let response = Response::sse(whole(&chunks, "length")).batches(&[1]);
+        let outcome = bench().run(asked("/api/chat"), &response);
+        let fault = outcome.fault.as_ref().expect("a fault");
+        assert_eq!((fault.status, &*fault.code), (502, "upstream_error"));
+        let lines = lines(&outcome);
+        let last = lines.last().expect("a line");
+        assert!(last["error"].as_str().is_some_and(|it| it.contains("`f`")));
+    }
 }
 
 #[test]

@@ -83,11 +83,16 @@ fn a_whole_chat_is_one_object() {
     assert_eq!(body["message"]["tool_calls"][1]["function"]["index"], 1);
 
     let cut = json!({"role": "assistant", "content": null, "tool_calls": call("{")});
+    let outcome = bench().run(chat(&json!({})), &completion(&cut, "length"));
+    let fault = outcome.fault.as_ref().expect("a fault");
+    assert_eq!((fault.status, &*fault.code), (502, "upstream_error"));
+
+    let cut = json!({"role": "assistant", "content": "I look.", "tool_calls": call("{")});
     let body = good(&bench().run(chat(&json!({})), &completion(&cut, "length")));
     assert_eq!(
         (&body["message"], &body["done_reason"]),
         (
-            &json!({"role": "assistant", "content": ""}),
+            &json!({"role": "assistant", "content": "I look."}),
             &json!("length")
         )
     );

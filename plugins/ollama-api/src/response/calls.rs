@@ -29,7 +29,13 @@ impl Calls {
     /// 502 `upstream_invalid` if there are too many.
     pub fn take(&mut self, call: &Call<'_>, at: Option<u32>) -> Result<(), Fault> {
         let index = at.unwrap_or(call.index);
-        let known = self.0.iter().position(|known| known.index == index);
+        let id = call.id.as_ref().map_or("", |Text(id)| id);
+        // A call may have no id, or a late one; another id under the same index is another call.
+        let known = self.0.iter().rposition(|known| known.index == index);
+        let known = known.filter(|&at| {
+            let known = &self.0[at].id;
+            id.is_empty() || known.is_empty() || id == known
+        });
         let known = match known {
             Some(known) => known,
             None if self.0.len() == MOST => {
@@ -69,11 +75,11 @@ impl Calls {
     }
 
     /// Takes all calls out, as a JSON array; `None` if there are none. If the response was cut off (`is_cut`), so was its last
-    /// call, and one without an object for its arguments is left out.
+    /// call, and one without an object for its arguments is left out. `has_text` says that the client gets something without it.
     ///
     /// # Errors
-    /// 502 `upstream_error` if the arguments of another one are no object.
-    pub fn finish(&mut self, is_cut: bool) -> Result<Option<String>, Fault> {
+    /// 502 `upstream_error` if the arguments of another one are no object, or if nothing is left.
+    pub fn finish(&mut self, is_cut: bool, has_text: bool) -> Result<Option<String>, Fault> {
         let mut calls = std::mem::take(&mut self.0);
         calls.sort_by_key(|call| call.index);
         let mut out = String::new();
@@ -83,22 +89,28 @@ impl Calls {
                 if is_cut {
                     continue;
                 }
-                let name: String = call.name.chars().take(100).collect();
-                let message = format!(
-                    "The model called the tool `{name}` with arguments that are not a JSON object."
-                );
-                return Err(Fault::upstream("upstream_error", message));
+                return Err(broken(call));
             };
             out.push(if count == 0 { '[' } else { ',' });
             out.push_str(&written(call, count, arguments));
             count += 1;
         }
         if count == 0 {
-            return Ok(None);
+            return match calls.first() {
+                Some(call) if !has_text => Err(broken(call)),
+                Some(_) | None => Ok(None),
+            };
         }
         out.push(']');
         Ok(Some(out))
     }
+}
+
+fn broken(call: &Collected) -> Fault {
+    let name: String = call.name.chars().take(100).collect();
+    let message =
+        format!("The model called the tool `{name}` with arguments that are not a JSON object.");
+    Fault::upstream("upstream_error", message)
 }
 
 /// Arguments that are an object. Many models write nothing for a tool without parameters.
@@ -149,12 +161,12 @@ mod tests {
             r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{ \"x\""}},{"index":0,"function":{"arguments":":\n1 }"}}"#,
             r#"{"index":0,"id":"a","function":{"name":"f","arguments":null}}"#,
         ]);
-        let json = calls.finish(false).expect("whole").expect("calls");
+        let json = calls.finish(false, false).expect("whole").expect("calls");
         assert_eq!(
             json,
             r#"[{"id":"a","function":{"index":0,"name":"f","arguments":{"x":1}}},{"id":"b","function":{"index":1,"name":"g","arguments":{}}}]"#
         );
-        assert_eq!(calls.finish(false), Ok(None));
+        assert_eq!(calls.finish(false, false), Ok(None));
     }
 
     #[test]
@@ -162,18 +174,38 @@ mod tests {
         for arguments in [r#"{\"x\":"#, "[]", "3", r#"\"{}\""#, "{} {}"] {
             let part =
                 format!(r#"{{"index":0,"function":{{"name":"f","arguments":"{arguments}"}}}}"#);
-            let fault = collected(&[&part]).finish(false).expect_err("broken");
+            let fault = collected(&[&part])
+                .finish(false, false)
+                .expect_err("broken");
             assert_eq!((fault.status, &*fault.code), (502, "upstream_error"));
             assert!(fault.message.contains("`f`"), "{}", fault.message);
-            assert_eq!(collected(&[&part]).finish(true), Ok(None));
+            assert_eq!(collected(&[&part]).finish(true, true), Ok(None));
+            let fault = collected(&[&part]).finish(true, false).expect_err("empty");
+            assert_eq!((fault.status, &*fault.code), (502, "upstream_error"));
             let good = r#"{"index":1,"function":{"name":"g"}}"#;
-            let json = collected(&[good, &part]).finish(true).expect("cut");
+            let json = collected(&[good, &part]).finish(true, false).expect("cut");
             let json = json.expect("the good one");
             assert_eq!(
                 json,
                 r#"[{"function":{"index":0,"name":"g","arguments":{}}}]"#
             );
         }
+    }
+
+    #[test]
+    fn another_id_is_another_call_and_a_late_one_is_not() {
+        let mut calls = collected(&[
+            r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}"#,
+            r#"{"index":0,"id":"b","function":{"name":"g","arguments":"{\"y\""}}"#,
+            r#"{"index":0,"function":{"arguments":":2}"}}"#,
+            r#"{"index":1,"function":{"arguments":"{"}}"#,
+            r#"{"index":1,"id":"c","function":{"name":"h","arguments":"}"}}"#,
+        ]);
+        let json = calls.finish(false, false).expect("whole").expect("calls");
+        assert_eq!(
+            json,
+            r#"[{"id":"a","function":{"index":0,"name":"f","arguments":{}}},{"id":"b","function":{"index":1,"name":"g","arguments":{"y":2}}},{"id":"c","function":{"index":2,"name":"h","arguments":{}}}]"#
+        );
     }
 
     #[test]

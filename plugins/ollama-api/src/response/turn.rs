@@ -34,6 +34,7 @@ pub struct Turn {
     /// When the request came, and the first text.
     pub moments: Moments,
     calls: Calls,
+    has_text: bool,
     finish: Option<String>,
     usage: Option<Usage>,
 }
@@ -82,7 +83,7 @@ impl Turn {
     /// 502 if a call is broken.
     pub fn end(&mut self, now: Now) -> Result<Vec<String>, Fault> {
         let mut lines = Vec::with_capacity(2);
-        if let Some(calls) = self.calls.finish(self.is_cut())? {
+        if let Some(calls) = self.calls.finish(self.is_cut(), self.has_text)? {
             let mut out = self.begin(now);
             self.write(&mut out, &Said::default(), Some(&calls));
             out.raw("done", "false");
@@ -105,7 +106,7 @@ impl Turn {
             self.calls.take(call, Some(at))?;
         }
         self.note(&said);
-        let calls = self.calls.finish(self.is_cut())?;
+        let calls = self.calls.finish(self.is_cut(), self.has_text)?;
         let mut out = self.begin(now);
         self.write(&mut out, &said, calls.as_deref());
         self.finish(&mut out, now);
@@ -127,6 +128,7 @@ impl Turn {
         if let Some(reason) = &said.finish {
             self.finish = Some(reason.clone().into_owned());
         }
+        self.has_text |= said.content.is_some();
         self.usage = said.usage.or(self.usage);
     }
 
