@@ -30,7 +30,7 @@ pub mod response;
 use request::Asked;
 use response::Assembly;
 
-/// The ends of the paths that are served, each with its counterpart in the chat API; a route may put something before them.
+/// The paths that are served, each with its counterpart in the chat API.
 const PATHS: [(&str, &str); 2] = [
     ("/v1/responses", "/v1/chat/completions"),
     (COUNT, "/v1/chat/completions/input_tokens"),
@@ -38,6 +38,9 @@ const PATHS: [(&str, &str); 2] = [
 
 /// Counts the tokens of a request.
 const COUNT: &str = "/v1/responses/input_tokens";
+
+const NOT_STORED: &str = "Responses are not stored here, so only `POST /v1/responses` is served. Send the whole conversation as \
+    `input`, with `store: false`.";
 
 /// The front.
 #[derive(Debug)]
@@ -81,13 +84,15 @@ impl Plugin for Responses {
 impl RequestStage for Responses {
     fn request_head(&self, state: &mut State, ctx: &Context<'_>) -> Result<RequestPlan, Stop> {
         let path = ctx.path();
-        let served = PATHS.iter().find(|(end, _)| path.ends_with(end));
-        let Some((end, chat)) = served.filter(|_| ctx.method() == "POST") else {
-            let message = "Responses are not stored here, so only `POST /v1/responses` is served. Send the whole \
-                conversation as `input`, with `store: false`.";
-            return Err(Fault::not_found("not_found", message).into());
+        let served = PATHS.iter().find(|(served, _)| path == *served);
+        let Some((served, chat)) = served else {
+            return Err(Fault::not_found("not_found", NOT_STORED).into());
         };
-        state.counts = *end == COUNT;
+        if ctx.method() != "POST" {
+            let fault = Fault::new(405, "method_not_allowed", NOT_STORED);
+            return Err(fault.field("allow", "POST").into());
+        }
+        state.counts = *served == COUNT;
         ctx.set_path(chat)?;
         ctx.set_query("")?;
         ctx.set("content-type", "application/json")?;

@@ -87,14 +87,19 @@ async fn what_is_not_served_says_what_to_send_instead() {
         // It is an error for the operator too.
         assert_eq!(logs::seen(&id).await["error"], error["code"]);
     }
-    for (method, path) in [
-        (Method::GET, "/v1/responses/resp_1"),
-        (Method::DELETE, "/v1/responses/resp_1"),
-        (Method::POST, "/v1/responses/resp_1/cancel"),
-        (Method::GET, PATH),
+    for (method, path, status, code) in [
+        (Method::GET, "/v1/responses/resp_1", 404, "not_found"),
+        (Method::DELETE, "/v1/responses/resp_1", 404, "not_found"),
+        (
+            Method::POST,
+            "/v1/responses/resp_1/cancel",
+            404,
+            "not_found",
+        ),
+        (Method::GET, PATH, 405, "method_not_allowed"),
     ] {
         let response = client(&gateway).request(method, path, "").await;
-        assert_error(&response, 404, "not_found");
+        assert_error(&response, status, code);
         assert!(
             response.text().contains("not stored"),
             "{}",

@@ -185,20 +185,26 @@ fn a_request_that_is_refused_is_an_error_of_openai_s_form() {
 
 #[test]
 fn there_is_nothing_but_the_creation_of_responses() {
-    for (method, target) in [
-        ("GET", "/v1/responses/resp_1"),
-        ("DELETE", "/v1/responses/resp_1"),
-        ("POST", "/v1/responses/resp_1/cancel"),
-        ("GET", "/v1/responses/resp_1/input_items?limit=3"),
-        ("GET", "/v1/responses"),
-        ("POST", "/v1/responses/compact"),
+    for (method, target, status) in [
+        ("GET", "/v1/responses/resp_1", 404),
+        ("DELETE", "/v1/responses/resp_1", 404),
+        ("POST", "/v1/responses/resp_1/cancel", 404),
+        ("GET", "/v1/responses/resp_1/input_items?limit=3", 404),
+        ("POST", "/v1/responses/compact", 404),
+        ("POST", "/v1/files/v1/responses", 404),
+        ("POST", "/other/v1/responses", 404),
+        ("POST", "/v1/responses/", 404),
+        ("GET", "/v1/responses", 405),
+        ("DELETE", "/v1/responses/input_tokens", 405),
     ] {
         let outcome = bench().run(Request::new(method, target), &Response::new(200));
         assert_eq!(
             (outcome.status, &outcome.sent),
-            (404, &None),
+            (status, &None),
             "{method} {target}"
         );
+        let allow = (status == 405).then_some("POST");
+        assert_eq!(outcome.header("allow").as_deref(), allow, "{target}");
         let message = outcome.json()["error"]["message"].to_string();
         assert!(message.contains("not stored"), "{message}");
     }
