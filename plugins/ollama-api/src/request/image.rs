@@ -1,5 +1,7 @@
 //! Images: base64 without a word about their type, which the first bytes tell.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json;
@@ -36,21 +38,22 @@ pub(super) fn push(
         Some(rest) => rest.split_once(";base64,").map(|(_, data)| data),
         None => Some(&*text),
     };
-    let data = data.map(str::trim_ascii).filter(|data| is_base64(data));
-    let data = data.ok_or_else(|| {
+    // Encoders for mail break lines, and Ollama reads that.
+    let data = data.map(str::trim_ascii).map(without_line_ends);
+    let data = data.filter(|data| is_base64(data)).ok_or_else(|| {
         let param = place();
         let message = format!(
             "`{param}` is not base64; an image is sent as base64 without anything before it."
         );
         Fault::bad_request(message).param(param)
     })?;
-    let kind = kind(data).ok_or_else(|| {
+    let kind = kind(&data).ok_or_else(|| {
         let param = place();
         let message = format!("`{param}` is no image in PNG, JPEG, WebP, GIF or BMP.");
         Fault::bad_request(message).param(param)
     })?;
     out.reserve(data.len() + 64);
-    for part in ["data:", kind, ";base64,", data, "\"}}"] {
+    for part in ["data:", kind, ";base64,", &data, "\"}}"] {
         out.push_str(part);
     }
     Ok(())
@@ -65,11 +68,24 @@ fn kind(data: &str) -> Option<&'static str> {
     is_webp.then_some("image/webp")
 }
 
-/// Whether all of it can be in another JSON string as it is.
+fn without_line_ends(data: &str) -> Cow<'_, str> {
+    if data.contains(['\r', '\n']) {
+        data.replace(['\r', '\n'], "").into()
+    } else {
+        data.into()
+    }
+}
+
+/// Whether it is base64, and so can be in another JSON string as it is. It may have no padding, but no wrong one.
 fn is_base64(data: &str) -> bool {
-    let data = data.trim_end_matches('=');
+    let digits = data.trim_end_matches('=');
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    !data.is_empty() && data.bytes().all(is_digit)
+    let is_whole = match data.len() - digits.len() {
+        0 => data.len() % 4 != 1,
+        1 | 2 => data.len().is_multiple_of(4),
+        _ => false,
+    };
+    is_whole && !digits.is_empty() && digits.bytes().all(is_digit)
 }
 
 #[cfg(test)]
@@ -98,6 +114,8 @@ mod tests {
             assert_eq!(pushed(&format!("\"{data}\"")), Ok(part.clone()));
             assert_eq!(pushed(&format!("\"{url}\"")), Ok(part));
         }
+        let part = pushed(r#""\niVBORw0K\r\nGgo\n=\n""#).expect("an image");
+        assert!(part.contains("base64,iVBORw0KGgo=\""), "{part}");
         // Some clients escape every slash.
         let part = pushed(r#""\/9j\/4AAQ""#).expect("an image");
         assert!(part.contains("data:image/jpeg;base64,/9j/4AAQ\""), "{part}");
@@ -114,6 +132,10 @@ mod tests {
             "\"UklGRiQAAABXQVZFZm10\"",
             "\"aGVsbG8=\"",
             r#""iVBORw0K\"x""#,
+            "\"iVBORw0KGgoA=\"",
+            "\"iVBORw0KG\"",
+            "\"/9j/4AAQ====\"",
+            "\"iVBORw0K GgoA\"",
         ] {
             let fault = pushed(json).expect_err(json);
             assert_eq!(fault.param.as_deref(), Some("images[0]"));
