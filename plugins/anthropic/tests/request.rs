@@ -241,6 +241,19 @@ fn escapes_are_kept_as_they_are() {
 }
 
 #[test]
+fn images_may_have_escaped_slashes_and_any_case_of_the_scheme() {
+    let text = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[
+        {"type":"image","source":{"type":"base64","media_type":"image\/jpeg","data":"\/9j\/4AAQ"}},
+        {"type":"image","source":{"type":"url","url":"HTTP:\/\/images.test\/a"}}]}]}"#;
+    let request = Request::post("/v1/messages").body(text);
+    let sent = bench(json!({})).send(request).expect("taken").json();
+    let content = &sent["messages"][0]["content"];
+    let url = |at: usize| &content[at]["image_url"]["url"];
+    assert_eq!(url(0), "data:image/jpeg;base64,/9j/4AAQ");
+    assert_eq!(url(1), "HTTP://images.test/a");
+}
+
+#[test]
 fn only_known_words_configure_it() {
     for config in [
         json!({"thinking": "no"}),

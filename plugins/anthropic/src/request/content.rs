@@ -114,19 +114,52 @@ pub(super) fn push_texts<'a>(
     out.push('"');
 }
 
+/// The types of images that Anthropic's API has.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+fn is_base64(data: &str) -> bool {
+    let digits = data.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    data.len().is_multiple_of(4)
+        && data.len() - digits.len() <= 2
+        && !digits.is_empty()
+        && digits.bytes().all(is_digit)
+}
+
 /// An image.
 pub(super) fn image<'a>(at: Path<'_>, source: Option<&'a RawValue>) -> Result<Part<'a>, Fault> {
     let at = at.member("source");
     let source: Source<'a> = check::object(at, check::required(at, source)?)?;
     match &*check::text(at.member("type"), source.r#type)? {
         "base64" => {
-            let kind = check::inner(at.member("media_type"), source.media_type)?;
-            Ok(Part::Image(
-                kind,
-                check::inner(at.member("data"), source.data)?,
-            ))
+            let kind_at = at.member("media_type");
+            let kind = check::text(kind_at, source.media_type)?;
+            let kind = IMAGES.iter().find(|known| **known == kind).ok_or_else(|| {
+                check::invalid(
+                    kind_at,
+                    "`image/jpeg`, `image/png`, `image/gif` or `image/webp`",
+                )
+            })?;
+            let data_at = at.member("data");
+            if !is_base64(&check::text(data_at, source.data)?) {
+                return Err(check::invalid(
+                    data_at,
+                    "base64 with its padding, without line ends",
+                ));
+            }
+            Ok(Part::Image(kind, check::inner(data_at, source.data)?))
         }
-        "url" => Ok(Part::Address(check::inner(at.member("url"), source.url)?)),
+        "url" => {
+            let at = at.member("url");
+            let url = check::text(at, source.url)?.to_ascii_lowercase();
+            if !(url.starts_with("https://") || url.starts_with("http://")) {
+                return Err(check::invalid(
+                    at,
+                    "an address with `https://` or `http://`",
+                ));
+            }
+            Ok(Part::Address(check::inner(at, source.url)?))
+        }
         "file" => {
             let message = "this gateway keeps no files; send the image itself as `base64`.";
             Err(check::unsupported(at.member("type"), message))
