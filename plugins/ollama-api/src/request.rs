@@ -92,7 +92,7 @@ pub fn chat(text: &str, settings: &Settings) -> Result<Asked, Fault> {
         let tools: Vec<&str> = tools.into_iter().map(|raw| raw.get()).collect();
         out.raw("tools", &format!("[{}]", tools.join(",")));
     }
-    parameters::write(&mut out, &body, None)?;
+    parameters::write(&mut out, &body, None, settings)?;
     parameters::of_chat(&mut out, &body)?;
     Ok(Asked::Canonical(Canonical {
         task: Task::Chat,
@@ -112,8 +112,8 @@ pub fn generate(text: &str, settings: &Settings) -> Result<Asked, Fault> {
     if body.text("prompt")?.is_none() {
         return load(&body, model, Task::Generate);
     }
-    let capacity = text.len() + 256;
-    generate::translate(&body, model, capacity).map(Asked::Canonical)
+    let out = Object::new(text.len() + 256);
+    generate::translate(out, &body, model, settings).map(Asked::Canonical)
 }
 
 /// `/api/embed`.

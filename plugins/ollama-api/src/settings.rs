@@ -5,6 +5,17 @@ use serde::Deserialize;
 /// The version that is told by default: new enough for tools, thoughts and structured output.
 const VERSION: &str = "0.12.0";
 
+/// What becomes of a request's `keep_alive`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeepAlive {
+    /// It is left out: a client could unload everybody's model, or keep it in memory for ever.
+    #[default]
+    Ignore,
+    /// The model server gets it.
+    Pass,
+}
+
 /// The configuration as in the file; `config.schema.json` says what each key means.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -12,6 +23,7 @@ pub struct Config {
     version: Option<String>,
     capabilities: Option<Vec<String>>,
     strip_latest: Option<bool>,
+    keep_alive: KeepAlive,
 }
 
 /// The configuration in force.
@@ -23,6 +35,8 @@ pub struct Settings {
     pub capabilities: Vec<String>,
     /// Whether the tag `:latest` is taken off.
     pub strip_latest: bool,
+    /// What becomes of `keep_alive`.
+    pub keep_alive: KeepAlive,
 }
 
 impl From<Config> for Settings {
@@ -32,6 +46,7 @@ impl From<Config> for Settings {
             version: config.version.unwrap_or_else(|| VERSION.to_owned()),
             capabilities: config.capabilities.unwrap_or_else(capabilities),
             strip_latest: config.strip_latest.unwrap_or(true),
+            keep_alive: config.keep_alive,
         }
     }
 }

@@ -5,28 +5,29 @@ use sluicegate_plugin::Fault;
 use super::body::{Body, unsupported};
 use super::parameters::{self, Model};
 use super::{Canonical, Task, message};
+use crate::settings::Settings;
 use crate::write::Object;
 
 /// The most tokens of a completion if the client sets no limit. In OpenAI's API that would be 16, in Ollama there is none; a model
 /// server refuses a number that is beyond its model's context.
 const COMPLETION_TOKENS: i64 = 2048;
 
-/// Translates a request with a prompt.
+/// Translates a request with a prompt to `out`, which is empty.
 ///
 /// # Errors
 /// 400 that names the parameter.
 pub(super) fn translate(
+    mut out: Object,
     body: &Body<'_>,
     model: Model,
-    capacity: usize,
+    settings: &Settings,
 ) -> Result<Canonical, Fault> {
     refuse_state(body)?;
     let is_raw = body.flag("raw")?.unwrap_or(false);
     let suffix = body.text("suffix")?;
-    let mut out = Object::new(capacity);
     out.text("model", &model.canonical);
     if is_raw || suffix.is_some() {
-        completion(&mut out, body)?;
+        completion(&mut out, body, settings)?;
         return Ok(Canonical {
             task: Task::Completion,
             model: model.name,
@@ -44,7 +45,7 @@ pub(super) fn translate(
     messages.push_str("{\"role\":\"user\",\"content\":");
     message::push_content(messages, body.string("prompt")?, body)?;
     messages.push_str("}]");
-    parameters::write(&mut out, body, None)?;
+    parameters::write(&mut out, body, None, settings)?;
     parameters::of_chat(&mut out, body)?;
     Ok(Canonical {
         task: Task::Generate,
@@ -55,7 +56,7 @@ pub(super) fn translate(
 }
 
 /// A prompt to be taken as it is, or one with what follows the text.
-fn completion(out: &mut Object, body: &Body<'_>) -> Result<(), Fault> {
+fn completion(out: &mut Object, body: &Body<'_>, settings: &Settings) -> Result<(), Fault> {
     if body.text("system")?.is_some() {
         let message =
             "`system` cannot be combined with `raw` or `suffix`; make it a part of the prompt.";
@@ -71,7 +72,7 @@ fn completion(out: &mut Object, body: &Body<'_>) -> Result<(), Fault> {
     if let Some(suffix) = body.string("suffix")?.filter(|raw| raw.get() != "\"\"") {
         out.raw("suffix", suffix.get());
     }
-    parameters::write(out, body, Some(COMPLETION_TOKENS))?;
+    parameters::write(out, body, Some(COMPLETION_TOKENS), settings)?;
     if let Some(top) = parameters::logprobs(body)? {
         out.number("logprobs", top);
     }

@@ -6,7 +6,7 @@ use sluicegate_plugin::json::{self, Kind};
 
 use super::body::{Body, integer, wrong};
 use super::options;
-use crate::settings::Settings;
+use crate::settings::{KeepAlive, Settings};
 use crate::write::{Object, push_text};
 
 /// The tag of a name without one.
@@ -45,12 +45,17 @@ impl Model {
     }
 }
 
-/// Writes the stream, the options, the form of the text, and how long a model is kept. `most` is the limit of tokens if the
+/// Writes the stream, the options, the form of the text, and, if the operator lets clients say it, how long a model is kept. `most` is the limit of tokens if the
 /// client names none.
 ///
 /// # Errors
 /// 400 that names the parameter.
-pub(super) fn write(out: &mut Object, body: &Body<'_>, most: Option<i64>) -> Result<(), Fault> {
+pub(super) fn write(
+    out: &mut Object,
+    body: &Body<'_>,
+    most: Option<i64>,
+    settings: &Settings,
+) -> Result<(), Fault> {
     if body.flag("stream")?.unwrap_or(true) {
         out.raw("stream", "true");
         out.raw("stream_options", "{\"include_usage\":true}");
@@ -59,7 +64,8 @@ pub(super) fn write(out: &mut Object, body: &Body<'_>, most: Option<i64>) -> Res
     }
     options::write(out, body, most)?;
     format(out, body)?;
-    if let Some(raw) = keep_alive(body)? {
+    let keep_alive = keep_alive(body)?;
+    if let Some(raw) = keep_alive.filter(|_| settings.keep_alive == KeepAlive::Pass) {
         out.raw("keep_alive", raw.get());
     }
     Ok(())

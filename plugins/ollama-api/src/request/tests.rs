@@ -38,6 +38,36 @@ fn asking(members: &Value) -> Value {
 }
 
 #[test]
+fn a_model_is_kept_as_the_client_says_only_if_the_operator_lets_it() {
+    let prompt = json!({"model": "m", "prompt": "Hi?"});
+    let raw = json!({"model": "m", "prompt": "Hi?", "raw": true});
+    for (translate, request) in [
+        (chat as Translate, asking(&json!({}))),
+        (generate, prompt),
+        (generate, raw),
+    ] {
+        for keep_alive in [json!(0), json!(-1), json!("5m")] {
+            let mut request = request.clone();
+            request["keep_alive"] = keep_alive.clone();
+            for (config, sent) in [
+                (json!({}), None),
+                (json!({"keep-alive": "ignore"}), None),
+                (json!({"keep-alive": "pass"}), Some(&keep_alive)),
+            ] {
+                let config: Config = serde_json::from_value(config).expect("a configuration");
+                let asked = translate(&request.to_string(), &config.into());
+                let Ok(Asked::Canonical(canonical)) = asked else {
+                    panic!("{request}: {asked:?}");
+                };
+                let body = canonical.body.expect("a body");
+                let body: Value = serde_json::from_str(&body).expect("JSON");
+                assert_eq!(body.get("keep_alive"), sent, "{request}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_chat_becomes_a_chat() {
     let request = json!({
         "model": "qwen3:32b",
@@ -55,7 +85,7 @@ fn a_chat_becomes_a_chat() {
             "messages": [{"role": "user", "content": "Hi?"}],
             "tools": request["tools"],
             "stream": true, "stream_options": {"include_usage": true},
-            "temperature": 0, "max_tokens": 5, "keep_alive": "5m",
+            "temperature": 0, "max_tokens": 5,
         })
     );
 }
@@ -101,7 +131,7 @@ fn parameters_of_a_chat_get_their_canonical_form() {
             json!({"logprobs": true, "top_logprobs": 3}),
         ),
         (json!({"top_logprobs": 3}), json!({})),
-        (json!({"keep_alive": -1}), json!({"keep_alive": -1})),
+        (json!({"keep_alive": -1}), json!({})),
     ] {
         let mut wanted = asking(&json!({}));
         for (name, value) in expected.as_object().expect("an object") {
