@@ -1,12 +1,12 @@
 //! The content of a message, or the output of a function: a text, or a list of parts.
 
 use serde_json::value::RawValue;
-use sluicegate_openai_api::request::{elements, unsupported, wrong_type};
+use sluicegate_openai_api::request::{unsupported, wrong_type};
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
 use super::Chat;
-use super::object::{Object, begin, invalid, unsupported as unsupported_parameter};
+use super::object::{Object, begin, elements, invalid, unsupported as unsupported_parameter};
 
 /// Appends the content of a message that the model did not write.
 pub(super) fn write(out: &mut String, at: &str, raw: &RawValue) -> Result<(), Fault> {

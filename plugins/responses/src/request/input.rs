@@ -4,12 +4,12 @@
 //! such as those of a response that was cut, are left out.
 
 use serde_json::value::RawValue;
-use sluicegate_openai_api::request::{Body, elements, unsupported, wrong_type};
+use sluicegate_openai_api::request::{Body, unsupported, wrong_type};
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
 use super::content;
-use super::object::{Object, begin, invalid, missing};
+use super::object::{Object, begin, elements, invalid, missing};
 use crate::reasoning;
 
 /// The messages as a JSON array.

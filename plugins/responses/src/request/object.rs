@@ -3,12 +3,25 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
-use sluicegate_openai_api::request::{members, wrong_type};
+use sluicegate_openai_api::request::{self, members, wrong_type};
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
 /// A text from the request is shown in an error up to this length.
 const SHOWN_BYTES: usize = 64;
+
+/// The most elements of an array: each takes more room in the request of a chat than the few bytes that it has at least here.
+const MOST_ELEMENTS: usize = 100_000;
+
+/// The elements of the array at this place.
+pub(super) fn elements<'a>(at: &str, raw: &'a RawValue) -> Result<Vec<&'a RawValue>, Fault> {
+    let list = request::elements(at, raw)?;
+    if list.len() > MOST_ELEMENTS {
+        let expected = format!("an array of at most {MOST_ELEMENTS} elements");
+        return Err(invalid(at, &expected));
+    }
+    Ok(list)
+}
 
 /// An object; members that are `null` count as absent.
 #[derive(Debug)]

@@ -1,13 +1,11 @@
 //! Parameters at the top level, beside input, tools and text.
 
 use serde_json::value::RawValue;
-use sluicegate_openai_api::request::{
-    Body, elements, unsupported as unsupported_value, wrong_type,
-};
+use sluicegate_openai_api::request::{Body, unsupported as unsupported_value, wrong_type};
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
-use super::object::{Object, begin, invalid, missing, unsupported};
+use super::object::{Object, begin, elements, invalid, missing, unsupported};
 use super::{Chat, Shown};
 
 /// What happens to a parameter.

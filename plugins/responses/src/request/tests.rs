@@ -479,6 +479,19 @@ fn a_response_repeats_the_request() {
 }
 
 #[test]
+fn lists_are_bounded() {
+    let item = json!({"role": "user", "content": "x"});
+    let request = |count: usize| json!({"model": "m", "input": vec![&item; count]});
+    let taken = translated(&request(100_000));
+    assert_eq!(taken["messages"].as_array().map(Vec::len), Some(100_000));
+    let Err(fault) = translate(request(100_001).to_string().as_bytes()) else {
+        panic!("too many");
+    };
+    assert_eq!((fault.status, fault.param.as_deref()), (400, Some("input")));
+    assert!(fault.message.contains("at most 100000 "), "{fault}");
+}
+
+#[test]
 fn what_is_long_is_not_repeated() {
     for (length, is_repeated) in [(256 * 1024 - 2, true), (256 * 1024 - 1, false)] {
         let text = "x".repeat(length);

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
-use sluicegate_openai_api::request::{Body, elements, unsupported, wrong_type};
+use sluicegate_openai_api::request::{Body, unsupported, wrong_type};
 use sluicegate_plugin::Fault;
 use sluicegate_plugin::json::{self, Kind};
 
-use super::object::{Object, begin, invalid, missing};
+use super::object::{Object, begin, elements, invalid, missing};
 use super::{Chat, parameters};
 
 /// A function that the model may call.
