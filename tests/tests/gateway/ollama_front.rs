@@ -171,7 +171,7 @@ async fn a_vllm_answers_a_chat_as_an_ollama_does() {
             asked.json(),
             json!({
                 "model": "m", "messages": [{"role": "user", "content": "Hi?"}], "stream": true,
-                "stream_options": {"include_usage": true}, "chat_template_kwargs": template, "keep_alive": "5m",
+                "stream_options": {"include_usage": true}, "chat_template_kwargs": template,
                 "max_tokens": 64, "top_k": 40, "repetition_penalty": 1.5, "stop": ["x"],
             })
         );
