@@ -30,9 +30,13 @@ impl<'a> Streamed<'a> {
         if data.trim_ascii() == "[DONE]" {
             return Some(Self::Done);
         }
-        match Failure::read(data) {
-            Some(failure) => Some(Self::Error(failure)),
-            None => Completion::read(data).map(Self::Chunk),
+        match Completion::read(data) {
+            // Nearly every event: it is parsed once.
+            Some(chunk) if chunk.error.is_none() => Some(Self::Chunk(chunk)),
+            other => match Failure::read(data) {
+                Some(failure) => Some(Self::Error(failure)),
+                None => other.map(Self::Chunk),
+            },
         }
     }
 }
@@ -49,23 +53,19 @@ pub struct Completion<'a> {
     /// When it was made, in seconds since 1970.
     pub created: Option<f64>,
     /// The choices; none in the chunk that has only the usage.
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow)]
     pub choices: Vec<Choice<'a>>,
     /// The tokens, at the end.
     pub usage: Option<Usage>,
+    /// What makes it an error in place of a chunk.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 impl<'a> Completion<'a> {
     /// Reads a completion or a chunk; `None` if it is neither.
     #[must_use]
     pub fn read(json: &'a str) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Choices<'a> {
-            #[serde(borrow)]
-            choices: Option<&'a RawValue>,
-        }
-        let has: Choices<'_> = serde_json::from_str(json).ok()?;
-        has.choices?;
         serde_json::from_str(json).ok()
     }
 }
@@ -289,7 +289,22 @@ mod tests {
         let found = (&*failure.message, &*failure.kind, &*failure.code);
         assert_eq!((found, failure.param.is_none()), (("No.", "t", ""), true));
         assert!(matches!(Streamed::read("[DONE]"), Some(Streamed::Done)));
-        for nothing in ["", "{}", "null", "x", r#"{"object":"list"}"#] {
+        let both = r#"{"choices":[],"error":{"message":"No."}}"#;
+        assert!(matches!(Streamed::read(both), Some(Streamed::Error(_))));
+        for chunk in [
+            r#"{"choices":[],"error":null}"#,
+            r#"{"choices":[],"error":"x"}"#,
+        ] {
+            assert!(matches!(Streamed::read(chunk), Some(Streamed::Chunk(_))));
+        }
+        for nothing in [
+            "",
+            "{}",
+            "null",
+            "x",
+            r#"{"object":"list"}"#,
+            r#"{"choices":null}"#,
+        ] {
             assert!(Streamed::read(nothing).is_none(), "{nothing}");
         }
     }
