@@ -37,14 +37,19 @@ pub fn of_upstream(upstream: &Upstream) -> Option<Vec<ListedModel>> {
 /// The entry of a model in the list of an upstream, by any name that its servers take for it.
 #[must_use]
 pub fn find(upstream: &Upstream, name: &str) -> Option<ListedModel> {
-    let listed = of_upstream(upstream)?;
-    let same = |key: &dyn Fn(&str) -> String| {
-        let wanted = key(name);
-        listed.iter().find(|model| key(&model.id) == wanted)
+    let lists: Vec<_> = upstream
+        .targets
+        .iter()
+        .filter_map(|it| it.models())
+        .collect();
+    let find = |is_wanted: &dyn Fn(&str) -> bool| {
+        let mut listed = lists.iter().flat_map(|list| list.iter());
+        listed.find(|model| is_wanted(&model.id)).cloned()
     };
-    same(&str::to_owned)
-        .or_else(|| same(&|name| upstream.vendor.model_key(name)))
-        .cloned()
+    find(&|id| id == name).or_else(|| {
+        let key = upstream.vendor.model_key(name);
+        find(&|id| upstream.vendor.model_key(id) == key)
+    })
 }
 
 /// The models that are routed, under their names here: first those that the configuration names, then those that a pattern lets
