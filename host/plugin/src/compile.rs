@@ -26,7 +26,7 @@ use super::load::error::Error;
 use super::owner::{Counts, Owner};
 use super::pins::Pin as Pinned;
 use super::store::State;
-use super::{contract, hash, limits, manifest, size};
+use super::{composition, contract, hash, limits, manifest, size};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
 
@@ -258,13 +258,14 @@ impl Attempt {
     async fn run(&self, imaged: bool) -> Result<(String, String, Vec<u8>), Stop> {
         let wasmtime = self.engine.wasmtime();
         let wizer = Wizer::new();
+        let component = composition::guest(&self.bytes);
         let (context, instrumented) = if imaged {
             let (context, instrumented) = wizer
-                .instrument_component(&self.bytes)
+                .instrument_component(component)
                 .map_err(|error| Stop::Wizer(format!("{error:#}")))?;
             (Some(context), Cow::Owned(instrumented))
         } else {
-            (None, Cow::Borrowed(&*self.bytes))
+            (None, Cow::Borrowed(component))
         };
         let component = Component::new(wasmtime, &instrumented).map_err(invalid)?;
         contract::exports(&component, wasmtime).map_err(Error::from)?;

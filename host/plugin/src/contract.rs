@@ -5,6 +5,8 @@ use sluicegate_contract::Exports;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::composition::MODULE_LOADER;
+
 /// The contract's package, as it appears in the names of imports and exports.
 pub(super) const PACKAGE: &str = "sluicegate:plugin/";
 /// The version of the contract that this gateway speaks.
@@ -118,7 +120,7 @@ pub(super) fn version(name: &str) -> Option<&str> {
 pub(super) fn is_given(name: &str) -> bool {
     match version(name) {
         Some(version) => check_version(version).is_ok(),
-        None => WASI.iter().any(|prefix| name.starts_with(prefix)),
+        None => name == MODULE_LOADER || WASI.iter().any(|prefix| name.starts_with(prefix)),
     }
 }
 

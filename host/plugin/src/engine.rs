@@ -12,6 +12,7 @@ use wasmtime::{
 };
 
 use super::bindings::All;
+use super::composition;
 use super::error::Error;
 use super::host::add_io_to_linker;
 use super::outside::Outside;
@@ -34,11 +35,12 @@ const MAPPINGS: u32 = 3;
 const OTHER_MAPPINGS: u32 = 2_000;
 
 /// The most core modules in a sandbox. Components made by Rust's tools have three: the plugin's own and two small ones that
-/// wire its imports. Nothing is reserved for them.
-const CORE_INSTANCES: u32 = 16;
+/// wire its imports. QuickJS has 37, Python 39 (componentize-qjs 0.4.5 and componentize-py 0.25.1, measured). Nothing is reserved
+/// for them.
+const CORE_INSTANCES: u32 = 64;
 
 /// Tables in a sandbox: the plugin's own and one for the wiring.
-const TABLES: u32 = 2;
+pub(super) const TABLES: u32 = 2;
 
 /// The highest memory limit. JavaScript guests need 96 MiB.
 const MEMORY_MAX: usize = 256 << 20;
@@ -157,6 +159,7 @@ impl Engine {
         All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(start)?;
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(start)?;
         add_io_to_linker(&mut linker).map_err(start)?;
+        composition::add_to_linker(&mut linker).map_err(start)?;
         tick(&wasmtime);
         let inner = Inner {
             compatibility: compatibility(&wasmtime, outside),
@@ -316,4 +319,27 @@ fn tick(engine: &wasmtime::Engine) {
             }
         })
         .expect("a thread can be started while the gateway starts");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::component::Component;
+
+    /// Whether the pool takes a component of so many core instances.
+    fn takes(engine: &Engine, core_instances: u32) -> wasmtime::Result<()> {
+        let instances = "(core instance (instantiate $m))".repeat(core_instances as usize);
+        let text = format!("(component (core module $m) {instances})");
+        let bytes = wat::parse_str(text).map_err(|error| wasmtime::format_err!("{error}"))?;
+        let component = Component::new(engine.wasmtime(), bytes)?;
+        engine.linker().instantiate_pre(&component).map(drop)
+    }
+
+    #[test]
+    fn a_component_has_at_most_so_many_core_instances() {
+        let engine = Engine::with_sandboxes(10).expect("an engine");
+        assert!(takes(&engine, CORE_INSTANCES).is_ok());
+        let refused = takes(&engine, CORE_INSTANCES + 1).expect_err("one too many");
+        assert!(format!("{refused:#}").contains("65"), "{refused:#}");
+    }
 }

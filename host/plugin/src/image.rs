@@ -11,6 +11,7 @@ use wasmtime::component::{
 use wasmtime_wizer::ComponentInstanceState;
 
 use super::contract::{CONTRACT, PACKAGE};
+use super::engine::TABLES;
 use super::pins::Pin;
 use super::store::State;
 use super::wit::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
@@ -43,7 +44,7 @@ pub(super) type End = (Result<Vec<EventResult>, Fault>,);
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
-    /// How many sandboxes with one memory, the usual kind, one instance counts for.
+    /// How many sandboxes with one memory and two tables, the usual kind, one instance counts for.
     pub(super) sandboxes: usize,
 }
 
@@ -98,8 +99,11 @@ impl Code {
             observe: function(exports.observer, "observer", "observe")?,
         };
         let required = component.resources_required();
-        let memories = required.map_or(1, |required| required.num_memories);
-        let sandboxes = usize::try_from(memories).unwrap_or(usize::MAX).max(1);
+        let sandboxes = required.map_or(1, |required| {
+            let by_tables = required.num_tables.div_ceil(TABLES);
+            required.num_memories.max(by_tables).max(1)
+        });
+        let sandboxes = usize::try_from(sandboxes).unwrap_or(usize::MAX);
         Ok(Self {
             pre,
             functions,

@@ -11,6 +11,7 @@ mod builtins;
 pub mod cache;
 mod calls;
 pub mod compile;
+mod composition;
 mod context;
 pub mod contract;
 mod engine;

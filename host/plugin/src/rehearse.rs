@@ -16,7 +16,7 @@ use super::compile::{LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
 use super::owner::{Counts, Owner};
 use super::store::State;
-use super::{contract, hash, limits, manifest, size};
+use super::{composition, contract, hash, limits, manifest, size};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
 
@@ -98,7 +98,7 @@ impl Rehearsal {
         value: &serde_json::Value,
     ) -> Option<()> {
         size::check_component(bytes).ok()?;
-        let component = Component::new(engine.wasmtime(), bytes).ok()?;
+        let component = Component::new(engine.wasmtime(), composition::guest(bytes)).ok()?;
         self.read_types(&component, engine);
         let pre = engine.linker().instantiate_pre(&component).ok()?;
         let mut store = engine.store(owner);
