@@ -4,11 +4,13 @@ mod bench;
 mod case;
 mod check;
 mod inspect;
+mod log;
 mod message;
 pub(super) mod operate;
 mod refusal;
 mod source;
 mod test;
+mod warning;
 mod words;
 
 use std::path::PathBuf;
@@ -55,6 +57,9 @@ pub(super) enum Command {
         /// Writes what comes out as what is expected.
         #[arg(long)]
         update: bool,
+        /// Shows what the component logs, while each case's response arrives whole.
+        #[arg(long)]
+        log: bool,
         /// Prints JSON.
         #[arg(long)]
         json: bool,
@@ -135,12 +140,14 @@ impl Command {
                 cases,
                 config,
                 update,
+                log,
                 json,
             } => {
                 let options = test::Options {
                     cases,
                     config,
                     update,
+                    log,
                     json,
                 };
                 test::test(&file, options).await

@@ -24,6 +24,22 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The name of the function, with its interface.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate.check",
+            Self::RequestHead => "request.head",
+            Self::RequestBody => "request.body",
+            Self::ResponseHead => "response.head",
+            Self::ResponseBody => "response.body",
+            Self::Chunk => "chunks.chunk",
+            Self::Events => "events.batch",
+            Self::End => "events.end",
+            Self::Closing => "closing.closed",
+        }
+    }
+
     pub(crate) const fn is_request(self) -> bool {
         matches!(self, Self::Gate | Self::RequestHead | Self::RequestBody)
     }

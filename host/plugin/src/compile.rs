@@ -19,13 +19,13 @@ use wasmtime::component::{Component, Instance as ComponentInstance};
 use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wizer::Wizer;
 
-use super::calls::Calls;
 use super::engine::Engine;
 use super::image::Configured;
 use super::load::error::Error;
-use super::owner::{Counts, Owner};
+use super::owner::Owner;
 use super::pins::Pin as Pinned;
 use super::store::State;
+use super::toolchain::Toolchain;
 use super::{composition, contract, hash, limits, manifest, size};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
@@ -110,13 +110,12 @@ impl Job {
             memory: Some(self.memory),
             ..config::SetLimits::default()
         };
-        Arc::new(Owner {
-            name: self.name.clone(),
-            limits: limits::while_loading(&set),
-            metrics: self.metrics.clone(),
-            calls: Calls::default(),
-            counts: Counts::default(),
-        })
+        Arc::new(Owner::new(
+            self.name.clone(),
+            limits::while_loading(&set),
+            self.metrics.clone(),
+            Toolchain::default(),
+        ))
     }
 }
 

@@ -10,9 +10,14 @@ pub enum Error {
     /// The engine could not be set up; only [`Engine::new`](super::Engine::new) gives this.
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(String),
-    /// The guest trapped; the text is the engine's.
-    #[error("it trapped: {0}")]
-    Trap(String),
+    /// The guest trapped.
+    #[error("it trapped: {reason}{}", innermost(.backtrace))]
+    Trap {
+        /// What the engine says.
+        reason: String,
+        /// The functions that were running, innermost first, by name where the component has names.
+        backtrace: Vec<String>,
+    },
     /// A call computed for longer than its budget.
     #[error("a call used up its CPU budget of {cpu:?}")]
     Deadline {
@@ -50,7 +55,7 @@ impl Error {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Engine(_) => "engine",
-            Self::Trap(_) => "trap",
+            Self::Trap { .. } => "trap",
             Self::Deadline { .. } => "deadline",
             Self::Stalled => "stalled",
             Self::Memory { .. } => "memory",
@@ -59,4 +64,11 @@ impl Error {
             Self::Exhausted => "exhausted",
         }
     }
+}
+
+/// Where a trap happened: the innermost function.
+fn innermost(backtrace: &[String]) -> String {
+    backtrace
+        .first()
+        .map_or_else(String::new, |function| format!(", in `{function}`"))
 }

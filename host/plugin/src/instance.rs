@@ -139,6 +139,10 @@ impl Instance {
             context.give_back(lent);
         }
         context.spent += spent;
+        if let Err(error) = &result {
+            let owner = &self.plugin.owner;
+            owner.explain(error, phase, &context.identity.id);
+        }
         result
     }
 
@@ -171,7 +175,7 @@ impl Instance {
     ) -> Result<Result<(), Stop>, Error> {
         let function = exported(self.plugin.image.code.functions.check, "gate")?;
         let (result,): Checked = self.once(context, Phase::Gate, function, ()).await?;
-        self.bounded(result, |()| 0)
+        self.bounded(context, result, |()| 0)
     }
 
     /// `request.head`
@@ -185,7 +189,7 @@ impl Instance {
         let [function, _] = exported(self.plugin.image.code.functions.request, "request")?;
         let (result,): PlannedRequest =
             self.once(context, Phase::RequestHead, function, ()).await?;
-        self.bounded(result, |_| 0)
+        self.bounded(context, result, |_| 0)
     }
 
     /// `request.body`
@@ -201,7 +205,7 @@ impl Instance {
         let (result,): Body = self
             .once(context, Phase::RequestBody, function, (body,))
             .await?;
-        self.bounded(result, |body| body.as_ref().map_or(0, Vec::len))
+        self.bounded(context, result, |body| body.as_ref().map_or(0, Vec::len))
     }
 
     /// `response.head`
@@ -216,7 +220,7 @@ impl Instance {
         let (result,): PlannedResponse = self
             .once(context, Phase::ResponseHead, function, ())
             .await?;
-        self.bounded(result, |_| 0)
+        self.bounded(context, result, |_| 0)
     }
 
     /// `response.body`
@@ -232,7 +236,7 @@ impl Instance {
         let (result,): Body = self
             .once(context, Phase::ResponseBody, function, (body,))
             .await?;
-        self.bounded(result, |body| body.as_ref().map_or(0, Vec::len))
+        self.bounded(context, result, |body| body.as_ref().map_or(0, Vec::len))
     }
 
     /// `chunks.chunk`
@@ -259,7 +263,7 @@ impl Instance {
         self.chunk = chunk;
         let (result,): Chunk = result?;
         if let Ok(Some(bytes)) = &result {
-            self.owner().check_output(bytes.len())?;
+            self.check_output(context, bytes.len())?;
         }
         Ok(result)
     }
@@ -287,7 +291,7 @@ impl Instance {
         self.batch = batch;
         let (result,): Batch = result?;
         if let Ok(Some(events)) = &result {
-            self.check_events(events)?;
+            self.check_events(context, events)?;
         }
         Ok(result)
     }
@@ -303,7 +307,7 @@ impl Instance {
         let [_, function] = exported(self.plugin.image.code.functions.events, "events")?;
         let (result,): End = self.once(context, Phase::End, function, ()).await?;
         if let Ok(events) = &result {
-            self.check_events(events)?;
+            self.check_events(context, events)?;
         }
         Ok(result)
     }
@@ -321,22 +325,29 @@ impl Instance {
         self.once(context, Phase::Closing, function, (error,)).await
     }
 
-    fn check_events(&self, events: &[EventResult]) -> Result<(), Error> {
-        self.owner()
-            .check_output(events.iter().map(|event| event.data.len()).sum())
+    fn check_events(&self, context: &ExchangeContext, events: &[EventResult]) -> Result<(), Error> {
+        self.check_output(context, events.iter().map(|event| event.data.len()).sum())
+    }
+
+    fn check_output(&self, context: &ExchangeContext, size: usize) -> Result<(), Error> {
+        let owner = self.owner();
+        let checked = owner.check_output(size);
+        checked.inspect_err(|error| owner.explain(error, context.phase, &context.identity.id))
     }
 
     /// Checks a result against the output limit. `size` gives the bytes of a result that is not a stop.
     fn bounded<T>(
         &self,
+        context: &ExchangeContext,
         result: Result<T, Stop>,
         size: impl FnOnce(&T) -> usize,
     ) -> Result<Result<T, Stop>, Error> {
-        self.owner().check_output(match &result {
+        let size = match &result {
             Ok(value) => size(value),
             Err(Stop::Reply(reply)) => reply.body.len(),
             Err(Stop::Fault(fault)) => fault.message.len(),
-        })?;
+        };
+        self.check_output(context, size)?;
         Ok(result)
     }
 

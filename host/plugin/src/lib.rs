@@ -5,6 +5,7 @@
 //! gets its own instance from that image ([`instance`]). Nothing here knows of HTTP connections or model servers; nothing
 //! outside sees an error type of the engine.
 
+mod advice;
 mod bindings;
 mod budget;
 mod builtins;
@@ -33,6 +34,7 @@ pub mod rehearse;
 pub mod secret;
 pub mod size;
 mod store;
+mod toolchain;
 mod trial;
 pub mod wit;
 
@@ -46,3 +48,4 @@ pub use loaded::Plugin;
 pub use outside::FIXED_MS;
 pub use owner::Figures;
 pub use store::TargetInfo;
+pub use toolchain::Toolchain;

@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::calls::Calls;
 use super::compile::{Compiled, Compiler, InProcess, Job, LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
 use super::image::{Code, Image};
 use super::loaded::Plugin;
-use super::owner::{Counts, Owner};
+use super::owner::Owner;
 use super::store::State;
+use super::toolchain::Toolchain;
 use super::{contract, hash, limits, manifest, size, trial};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
@@ -72,6 +72,7 @@ impl Loader {
         let engine = &self.engine;
         let version = hash::version(configured, &bytes);
         let component = hash::component(&bytes);
+        let toolchain = Toolchain::of(&bytes);
         let job = Job::new(configured, bytes, metrics.clone());
         let compiled = self.compiler.compile(engine, &job).await?;
         compiled.tell(&configured.name);
@@ -79,13 +80,12 @@ impl Loader {
         if configured.fail_open && image.manifest.transforms {
             return Err(Error::OpenTransformer);
         }
-        let owner = Arc::new(Owner {
-            name: configured.name.clone(),
-            limits: limits::resolve(&configured.limits, &image.manifest.limits)?,
+        let owner = Arc::new(Owner::new(
+            configured.name.clone(),
+            limits::resolve(&configured.limits, &image.manifest.limits)?,
             metrics,
-            calls: Calls::default(),
-            counts: Counts::default(),
-        });
+            toolchain,
+        ));
         owner.metrics.version_live();
         let plugin = Plugin {
             made_of: configured.clone(),

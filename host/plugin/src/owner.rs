@@ -1,11 +1,16 @@
 //! Whose sandbox it is: what its calls need of the plugin that it belongs to.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sluicegate_contract::Phase;
+
+use super::advice;
 use super::calls::Calls;
 use super::error::Error;
+use super::toolchain::Toolchain;
 use sluicegate_config::PluginLimits;
 use sluicegate_telemetry::metrics::PluginMetrics;
 
@@ -16,7 +21,15 @@ pub(super) struct Owner {
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) calls: Calls,
     pub(super) counts: Counts,
+    toolchain: Toolchain,
+    explained: Mutex<HashSet<Place>>,
 }
+
+/// Where a call failed: its phase, what went wrong, and for a trap the functions that were running.
+type Place = (&'static str, &'static str, Vec<String>);
+
+/// Places of which a version's failures are explained. Arbitrary: whoever reads so many has seen what is wrong.
+const EXPLAINED: usize = 32;
 
 /// What one version of a plugin has done.
 #[derive(Debug, Default)]
@@ -59,6 +72,53 @@ pub struct Figures {
 }
 
 impl Owner {
+    /// A plugin of this name, which has done nothing yet.
+    pub(super) fn new(
+        name: String,
+        limits: PluginLimits,
+        metrics: Arc<PluginMetrics>,
+        toolchain: Toolchain,
+    ) -> Self {
+        Self {
+            name,
+            limits,
+            metrics,
+            calls: Calls::default(),
+            counts: Counts::default(),
+            toolchain,
+            explained: Mutex::default(),
+        }
+    }
+
+    /// Explains a failed call in the log, once for each place: what was running, and what to do about it.
+    pub(super) fn explain(&self, error: &Error, phase: Phase, req: &str) {
+        if matches!(error, Error::Exhausted) {
+            return;
+        }
+        let (phase, backtrace) = (
+            phase.name(),
+            match error {
+                Error::Trap { backtrace, .. } => backtrace.clone(),
+                _ => Vec::new(),
+            },
+        );
+        let functions = backtrace.join(" < ");
+        {
+            let mut explained = self.explained.lock().expect("no panic while it is locked");
+            if explained.len() == EXPLAINED || !explained.insert((phase, error.label(), backtrace))
+            {
+                return;
+            }
+        }
+        let plugin = &*self.name;
+        let mend = advice::on_failure(error, self.toolchain);
+        tracing::warn!(
+            target: "sluicegate::plugin::failure",
+            plugin, phase, req, %error, backtrace = functions, mend,
+            "a call of the plugin failed; more failures at this place are counted only"
+        );
+    }
+
     pub(super) fn check_output(&self, size: usize) -> Result<(), Error> {
         let limit = self.limits.output;
         if size as u64 > limit {

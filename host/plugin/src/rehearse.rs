@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance};
 
-use super::calls::Calls;
 use super::compile::{LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
-use super::owner::{Counts, Owner};
+use super::owner::Owner;
 use super::store::State;
+use super::toolchain::Toolchain;
 use super::{composition, contract, hash, limits, manifest, size};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::PluginMetrics;
@@ -68,13 +68,12 @@ pub async fn rehearse(
     bytes: &Arc<[u8]>,
     metrics: Arc<PluginMetrics>,
 ) -> Rehearsal {
-    let owner = Owner {
-        name: configured.name.clone(),
-        limits: limits::while_loading(&configured.limits),
+    let owner = Owner::new(
+        configured.name.clone(),
+        limits::while_loading(&configured.limits),
         metrics,
-        calls: Calls::default(),
-        counts: Counts::default(),
-    };
+        Toolchain::default(),
+    );
     let (engine, bytes) = (engine.clone(), bytes.clone());
     let configuration = hash::configuration(configured);
     let value = configured.config.clone();

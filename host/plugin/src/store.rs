@@ -8,7 +8,7 @@ use sluicegate_contract::Context;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{FrameInfo, ResourceLimiter, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::error::Error;
@@ -33,6 +33,9 @@ const LONG: u32 = 2;
 
 /// Bytes from which on the host's work on them is timed: less takes microseconds, which the time of the timing would double.
 const CHARGED: usize = 4 << 10;
+
+/// Functions of a backtrace that are told. Arbitrary: enough to find a place.
+const FRAMES: usize = 32;
 
 /// The model server that an adapter's attempt asks.
 #[derive(Debug)]
@@ -245,8 +248,20 @@ impl State {
                 limit: limits.memory,
             };
         }
-        Error::Trap(format!("{error:#}"))
+        let frames = error.downcast_ref::<WasmBacktrace>();
+        let frames = frames.map_or(&[][..], WasmBacktrace::frames);
+        Error::Trap {
+            reason: error.root_cause().to_string(),
+            backtrace: frames.iter().take(FRAMES).map(name).collect(),
+        }
     }
+}
+
+/// The function of a frame: its name, or where it is.
+fn name(frame: &FrameInfo) -> String {
+    frame
+        .func_name()
+        .map_or_else(|| format!("function {}", frame.func_index()), str::to_owned)
 }
 
 impl ResourceLimiter for State {

@@ -70,15 +70,40 @@ pub fn init(log: &Log) -> Result<(), Error> {
         source,
     };
     let filter = EnvFilter::builder().parse(&log.level).map_err(level)?;
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let form = match log.format {
         LogFormat::Json => Form::Json,
         LogFormat::Text => Form::Text {
-            color: io::stdout().is_terminal() && !no_color,
+            color: may_color(&io::stdout()),
         },
     };
     let queue = Queue::to_stdout().map_err(Error::Thread)?;
-    let lines = Lines::new(form, queue);
+    install(filter, Lines::new(form, queue))
+}
+
+/// Sets up logging for a command that prints its results: as text on standard error, written at once.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_stderr(level: &str) -> Result<(), Error> {
+    let filter = EnvFilter::builder().parse(level);
+    let filter = filter.map_err(|source| Error::Level {
+        level: level.to_owned(),
+        source,
+    })?;
+    let form = Form::Text {
+        color: may_color(&io::stderr()),
+    };
+    install(filter, Lines::new(form, io::stderr))
+}
+
+fn may_color(output: &impl IsTerminal) -> bool {
+    output.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn install<W>(filter: EnvFilter, lines: Lines<W>) -> Result<(), Error>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let (filter, handle) = reload::Layer::new(filter);
     Registry::default().with(filter).with(lines).try_init()?;
     // The subscriber is the process's only one, so that this is its filter.

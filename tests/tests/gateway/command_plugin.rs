@@ -183,6 +183,27 @@ async fn check_refuses_with_stage_reason_and_mend() {
 }
 
 #[tokio::test]
+async fn a_trap_shows_the_functions_that_were_running() {
+    let traps = Handmade::default().world(
+        "include plugin; export request;",
+        r#"(func $innermost unreachable)
+           (func $outer (export "sluicegate:plugin/request@V#head") (result i32) (call $innermost) (unreachable))
+           (func (export "sluicegate:plugin/request@V#body") (param i32 i32) (result i32) (unreachable))"#,
+    );
+    let file = traps.file();
+    let path = file.path().to_str().expect("UTF-8");
+    let said = plugin("check", &[path]).await;
+    assert_eq!(said.code, Some(2));
+    for words in [
+        "phase=request.head req=trial",
+        "backtrace=\"innermost < outer\"",
+        "in `innermost`",
+    ] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+}
+
+#[tokio::test]
 async fn check_warns_of_what_a_gateway_takes_and_an_author_should_know() {
     let open = Handmade::default()
         .manifest(r#"{"name":"x","authenticates":true}"#)

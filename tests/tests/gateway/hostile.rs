@@ -3,8 +3,10 @@
 mod budgets;
 mod observers;
 
+use std::sync::Arc;
+
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluicegate_tests::client::{End, Response};
 use sluicegate_tests::{Barrier, Client, Gateway, Script, Setup, Upstream, guest, logs, within};
 use tokio::task::JoinSet;
@@ -91,6 +93,50 @@ async fn each_deed_has_its_own_log_line_and_metric() {
         upstream.requests().is_empty(),
         "a failed stage is closed by default"
     );
+    gateway.shutdown().await;
+}
+
+/// The explanations of failed calls in the exchange `id`.
+async fn explanations(gateway: &Gateway, acts: &str) -> Vec<Arc<Value>> {
+    let id = logs::id();
+    let client = told(gateway, acts).with("x-request-id", &id);
+    assert_plugin_fault(&client.post("/x", &json!({})).await);
+    logs::failure(&id).await;
+    logs::lines(|line| line["target"] == "sluicegate::plugin::failure" && line["req"] == *id)
+}
+
+#[tokio::test]
+async fn a_failed_call_is_explained_once_for_each_place() {
+    let upstream = Upstream::always(Script::empty(200)).await;
+    let gateway = Setup::before(&upstream).filter().start().await;
+    for (acts, phase, words) in [
+        ("request-head=trap", "request.head", "`Err` with a fault"),
+        (
+            "request-plan=whole, request-body=trap",
+            "request.body",
+            "`Err` with a fault",
+        ),
+        ("request-head=memory", "request.head", "raise `memory`"),
+        ("request-head=loop", "request.head", "raise `cpu`"),
+    ] {
+        let first = explanations(&gateway, acts).await;
+        let [line] = &first[..] else {
+            panic!("{acts}: {first:?}");
+        };
+        assert_eq!(
+            (&line["plugin"], &line["phase"]),
+            (&json!("guest"), &json!(phase))
+        );
+        let mend = line["mend"].as_str().expect("a text");
+        assert!(mend.contains(words), "{acts}: {mend}");
+        let backtrace = line["backtrace"].as_str().expect("a text");
+        assert_eq!(
+            backtrace.contains("function "),
+            acts.contains("trap"),
+            "{backtrace}"
+        );
+        assert_eq!(explanations(&gateway, acts).await.len(), 0, "{acts}, again");
+    }
     gateway.shutdown().await;
 }
 

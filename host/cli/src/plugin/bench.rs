@@ -17,7 +17,7 @@ use self::bodies::Bodies;
 use self::figures::Figures;
 use super::case::{self, Case};
 use super::refusal::Refusal;
-use super::source;
+use super::{log, source};
 use crate::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::instance::{self, Instance};
 use sluicegate_plugin_host::{Engine, Loader, Plugin, wit};
@@ -44,6 +44,9 @@ pub(super) struct Options {
 
 /// Measures, and prints the figures.
 pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
+    if !options.json {
+        log::show(false);
+    }
     let prepared = prepare(file, &options);
     let (bytes, config, bodies, loader) = match prepared {
         Ok(prepared) => prepared,
@@ -57,7 +60,7 @@ pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
     let plugin = match loader.load(&configured, bytes.clone(), metrics).await {
         Ok(plugin) => plugin,
         Err(error) => {
-            Refusal::of(&error).print(file);
+            Refusal::of(&error, &bytes).print(file);
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };

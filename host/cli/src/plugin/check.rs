@@ -11,13 +11,16 @@ use tokio::time::Instant;
 
 use self::report::Report;
 use super::refusal::Refusal;
-use super::source;
+use super::{log, source};
 use crate::{BAD_CONFIGURATION, print};
-use sluicegate_plugin_host::{Engine, Loader, load, manifest, rehearse::rehearse};
+use sluicegate_plugin_host::{Engine, Loader, Toolchain, load, manifest, rehearse::rehearse};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Checks the component and prints what was found.
 pub(super) async fn check(file: &Path, config: Option<&str>, json: bool) -> ExitCode {
+    if !json {
+        log::show(false);
+    }
     let config = match config.map(source::configuration).transpose() {
         Ok(config) => config,
         Err(message) => {
@@ -65,9 +68,9 @@ async fn examine(file: &Path, config: Option<Value>, bytes: Arc<[u8]>) -> Result
     let loading = began.elapsed();
     let mut report = Report::of(rehearsal, bytes.len(), is_given);
     match loaded {
-        Ok(plugin) => report.loaded(&plugin, loading),
+        Ok(plugin) => report.loaded(&plugin, Toolchain::of(&bytes), loading),
         Err(error) if !is_given && is_about_configuration(&error) => report.incomplete(&error),
-        Err(error) => report.refused = Some(Refusal::of(&error)),
+        Err(error) => report.refused = Some(Refusal::of(&error, &bytes)),
     }
     Ok(report)
 }

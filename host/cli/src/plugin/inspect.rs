@@ -8,13 +8,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::source;
+use super::refusal::Refusal;
+use super::{log, source, warning};
 use crate::{BAD_CONFIGURATION, print};
-use sluicegate_plugin_host::{Engine, Loader, Plugin as Loaded, load};
+use sluicegate_plugin_host::{Engine, Loader, Plugin as Loaded, Toolchain, load};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// Loads the component and prints its description as JSON.
 pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
+    log::show(false);
     let config = match source::configuration(configuration) {
         Ok(config) => config,
         Err(message) => {
@@ -41,17 +43,21 @@ pub(super) async fn inspect(file: &Path, configuration: &str) -> ExitCode {
     let metrics = Metrics::new().plugin(&plugin.name);
     match loader.load(&plugin, bytes.clone(), metrics).await {
         Ok(loaded) => {
-            let description = describe(&loaded, bytes.len(), began.elapsed());
+            let toolchain = Toolchain::of(&bytes);
+            for warning in warning::of_language(toolchain, &loaded) {
+                warning.print();
+            }
+            let description = describe(&loaded, toolchain, bytes.len(), began.elapsed());
             print(&format!("{description:#}\n"))
         }
         Err(error) => {
-            eprintln!("sluicegate: {} cannot be loaded: {error}", file.display());
+            Refusal::of(&error, &bytes).print(file);
             ExitCode::from(BAD_CONFIGURATION)
         }
     }
 }
 
-fn describe(plugin: &Loaded, bytes: usize, time: Duration) -> Value {
+fn describe(plugin: &Loaded, toolchain: Toolchain, bytes: usize, time: Duration) -> Value {
     let manifest = plugin.manifest();
     let adapter = manifest.adapter.as_ref().map(
         |adapter| json!({"vendor": adapter.vendor, "health": adapter.health, "info": adapter.info}),
@@ -71,6 +77,7 @@ fn describe(plugin: &Loaded, bytes: usize, time: Duration) -> Value {
             "cpu-ms": plugin.limits().cpu.as_millis(),
             "output-bytes": plugin.limits().output,
         },
+        "language": toolchain.language(),
         "contract": load::CONTRACT,
         "image": if plugin.is_imaged() { "captured" } else { "none: `configure` runs in every instance" },
         "hash": plugin.hash(),

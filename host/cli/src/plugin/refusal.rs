@@ -1,15 +1,17 @@
 //! Why a component cannot be used: at which stage of loading, the reason, and what to mend.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
-use sluicegate_plugin_host::load;
+use sluicegate_plugin_host::{Toolchain, load};
 
 /// A refusal.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) stage: &'static str,
     pub(super) reason: String,
-    pub(super) mend: &'static str,
+    pub(super) mend: Cow<'static, str>,
 }
 
 impl Refusal {
@@ -18,15 +20,16 @@ impl Refusal {
         Self {
             stage: "read",
             reason,
-            mend: "give the path of a component, or builtin:NAME",
+            mend: "give the path of a component, or builtin:NAME".into(),
         }
     }
 
-    pub(super) fn of(error: &load::Error) -> Self {
+    /// The refusal of this component.
+    pub(super) fn of(error: &load::Error, component: &[u8]) -> Self {
         Self {
             stage: error.stage(),
             reason: error.to_string(),
-            mend: error.mend(),
+            mend: error.mend(Toolchain::of(component)),
         }
     }
 

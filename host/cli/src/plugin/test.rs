@@ -17,7 +17,7 @@ use self::compare::Verdict;
 use self::outcome::{Arrivals, Observed, Split};
 use super::case::{self, Case};
 use super::refusal::Refusal;
-use super::source;
+use super::{log, source};
 use crate::{BAD_CONFIGURATION, print};
 use sluicegate_gateway::exchange::scripted::{self, Cut};
 use sluicegate_plugin_host::{Engine, Loader, Plugin};
@@ -34,11 +34,16 @@ pub(super) struct Options {
     /// For cases without a configuration of their own.
     pub(super) config: Option<String>,
     pub(super) update: bool,
+    /// Whether the component's log is shown.
+    pub(super) log: bool,
     pub(super) json: bool,
 }
 
 /// Runs all cases and prints what differs.
 pub(super) async fn test(file: &Path, options: Options) -> ExitCode {
+    if options.log || !options.json {
+        log::show(options.log);
+    }
     match Tester::prepare(file, &options) {
         Ok((mut tester, cases)) => tester.run(&cases, &options).await,
         Err(message) => {
@@ -83,6 +88,7 @@ impl<'a> Tester<'a> {
                 Ok(plugin) => plugin,
                 Err(code) => return code,
             };
+            log::show_lines(options.log);
             let (observed, arrivals) = outcome::observe(&plugin, &case.script).await;
             let mut verdict = compare::compare(case, &observed, &arrivals);
             if options.update && verdict.is_stable() {
@@ -139,7 +145,7 @@ impl<'a> Tester<'a> {
             .await;
         let plugin = loaded.map_err(|error| {
             eprintln!("in the case {}:", case.folder.display());
-            Refusal::of(&error).print(self.file);
+            Refusal::of(&error, &self.bytes).print(self.file);
             ExitCode::from(BAD_CONFIGURATION)
         })?;
         if !scripted::can_run(&plugin) {

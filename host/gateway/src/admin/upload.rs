@@ -178,7 +178,7 @@ async fn check(admin: &Admin, name: &str, bytes: &Arc<[u8]>) -> Result<Arc<Plugi
     let loaded = supply.loader.load(&configured, bytes.clone(), metrics);
     let plugin = loaded
         .await
-        .map_err(|error| rejected(&Rejection::of(&error)))?;
+        .map_err(|error| rejected(&Rejection::of(&error, bytes)))?;
     match admin.control.fits(&plugin).await {
         Ok(()) => Ok(plugin),
         Err(Problems(problems)) => Err(Refusal {

@@ -231,7 +231,7 @@ fn plugin_failure(plugin: &Plugin, error: plugin::Error) -> Failure {
         .with_field("retry-after", "1")
         .caused_by(error),
         plugin::Error::Engine(_)
-        | plugin::Error::Trap(_)
+        | plugin::Error::Trap { .. }
         | plugin::Error::Deadline { .. }
         | plugin::Error::Stalled
         | plugin::Error::Memory { .. }

@@ -227,7 +227,7 @@ async fn load_version(
         Err(error) => {
             let version = version.to_owned();
             if error.is_lasting() {
-                let rejection = Rejection::of(&error);
+                let rejection = Rejection::of(&error, &bytes);
                 let reject = move || versions.reject(&name, &version, &hash, rejection);
                 off_the_workers(reject).await;
             } else {

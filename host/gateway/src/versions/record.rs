@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sluicegate_config::Problem;
-use sluicegate_plugin_host::{Figures, Plugin, load};
+use sluicegate_plugin_host::{Figures, Plugin, Toolchain, load};
 use sluicegate_telemetry::clock::unix_ms;
 
 /// Why a version may not be used.
@@ -21,13 +21,13 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A version that does not load.
+    /// A version that does not load, made of this component.
     #[must_use]
-    pub fn of(error: &load::Error) -> Self {
+    pub fn of(error: &load::Error, component: &[u8]) -> Self {
         Self {
             stage: error.stage().to_owned(),
             reason: cut(error.to_string()),
-            mend: error.mend().to_owned(),
+            mend: error.mend(Toolchain::of(component)).into_owned(),
         }
     }
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::child::error::Error as ChildError;
-use crate::{contract, limits, manifest, size};
+use crate::toolchain::Toolchain;
+use crate::{advice, contract, limits, manifest, size};
 
 /// Why a plugin cannot be loaded. Each message says what to mend.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -66,66 +67,70 @@ impl Error {
     /// `manifest`, `configuration`, `configure`, `limits`, `on-fault` and `trial`.
     #[must_use]
     pub fn stage(&self) -> &'static str {
-        self.stage_and_mend().0
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn mend(&self) -> &'static str {
-        self.stage_and_mend().1
-    }
-
-    fn stage_and_mend(&self) -> (&'static str, &'static str) {
         match self {
-            Self::CoreModule | Self::NotWasm(_) => (
-                "format",
-                "build a component: `cargo build --release --target wasm32-wasip2`",
-            ),
-            Self::TooLarge(_) => (
-                "size",
-                "build with optimisation, strip debug information, and leave out what is not needed",
-            ),
-            Self::Invalid(_) => (
-                "compile",
-                "rebuild the component; if it was cut short or altered, copy it again",
-            ),
-            // Only a gateway that serves compiles in another process.
-            Self::Compiler(_) => ("compile", "see the reason"),
-            Self::Exports(_) | Self::Contract(_) => (
-                "contract",
-                "build it against the contract that `sluicegate wit` prints",
-            ),
+            Self::CoreModule | Self::NotWasm(_) => "format",
+            Self::TooLarge(_) => "size",
+            Self::Invalid(_) | Self::Compiler(_) => "compile",
+            Self::Exports(_) | Self::Contract(_) => "contract",
             Self::Guest { function, .. } => match &**function {
-                "start" => (
-                    "start",
-                    "fix what runs before any function of the plugin is called",
-                ),
-                "describe" => ("describe", "fix `describe`: it must return the manifest"),
-                "configure" => (
-                    "configure",
-                    "fix `configure`: it must return, with an error if it has to",
-                ),
-                _ => (
-                    "trial",
-                    "fix the function: it must handle a request without credentials and without a body",
-                ),
+                "start" => "start",
+                "describe" => "describe",
+                "configure" => "configure",
+                _ => "trial",
             },
+            Self::Manifest(manifest::Error::Schema(_)) => "configuration",
+            Self::Manifest(_) => "manifest",
+            Self::Limit(_) => "limits",
+            Self::Refused(_) => "configure",
+            Self::OpenTransformer => "on-fault",
+        }
+    }
+
+    /// What to do about it, for the author of a component that was made by these tools.
+    #[must_use]
+    pub fn mend(&self, toolchain: Toolchain) -> Cow<'static, str> {
+        match self {
+            Self::CoreModule | Self::NotWasm(_) => advice::on_format(toolchain).into(),
+            Self::TooLarge(_) => {
+                "build with optimisation, strip debug information, and leave out what is not needed"
+                    .into()
+            }
+            Self::Invalid(_) => {
+                "rebuild the component; if it was cut short or altered, copy it again".into()
+            }
+            // Only a gateway that serves compiles in another process.
+            Self::Compiler(_) => "see the reason".into(),
+            Self::Exports(contract::Error::NoPhases(_) | contract::Error::LonelyChunks) => {
+                advice::on_exports(toolchain).into()
+            }
+            Self::Exports(contract::Error::Import(_)) => {
+                "leave out what imports it: files, sockets and the environment are not there for plugins".into()
+            }
+            Self::Exports(contract::Error::Version { .. }) | Self::Contract(_) => {
+                advice::on_contract(toolchain).into()
+            }
+            Self::Guest { source, .. } if advice::is_limit(source) => {
+                advice::on_failure(source, toolchain).into()
+            }
+            Self::Guest { function, .. } => match &**function {
+                "start" => "fix what runs before any function of the plugin is called",
+                "describe" => "fix `describe`: it must return the manifest",
+                "configure" => "fix `configure`: it must return, with an error if it has to",
+                _ => "fix the function: it must handle a request without credentials and without a body",
+            }
+            .into(),
+            Self::Manifest(manifest::Error::Schema(_)) => {
+                "correct the configuration, or the schema in the manifest".into()
+            }
             Self::Manifest(
                 manifest::Error::Unreadable(_)
                 | manifest::Error::FrontAndAdapter
                 | manifest::Error::TooLarge(_)
                 | manifest::Error::BadSchema(_),
-            ) => ("manifest", "fix what `describe` returns"),
-            Self::Manifest(manifest::Error::Schema(_)) => (
-                "configuration",
-                "correct the configuration, or the schema in the manifest",
-            ),
-            Self::Limit(_) => ("limits", "correct `limits` in the manifest"),
-            Self::Refused(_) => (
-                "configure",
-                "mend the configuration: the reason is the plugin's own",
-            ),
-            Self::OpenTransformer => ("on-fault", "leave `on-fault` at \"closed\""),
+            ) => "fix what `describe` returns".into(),
+            Self::Limit(_) => "correct `limits` in the manifest".into(),
+            Self::Refused(_) => "mend the configuration: the reason is the plugin's own".into(),
+            Self::OpenTransformer => "leave `on-fault` at \"closed\"".into(),
         }
     }
 

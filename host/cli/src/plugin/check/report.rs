@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Refusal;
+use crate::plugin::warning::{self, Warning};
 use crate::plugin::words::{size, table, time};
 use sluicegate_config::PluginLimits;
-use sluicegate_plugin_host::Plugin;
 use sluicegate_plugin_host::load::{self, CONTRACT, MAX_BYTES};
 use sluicegate_plugin_host::rehearse::{self, Rehearsal};
+use sluicegate_plugin_host::{Plugin, Toolchain};
 
 /// From this share of a limit on, in percent, a warning says that it is near. Arbitrary.
 const NEAR: u128 = 80;
@@ -35,12 +36,6 @@ struct Loaded {
     is_imaged: bool,
     authenticates: bool,
     took: Duration,
-}
-
-#[derive(Debug)]
-struct Warning {
-    reason: String,
-    mend: &'static str,
 }
 
 impl Report {
@@ -75,7 +70,9 @@ impl Report {
     }
 
     /// The plugin can be used.
-    pub(super) fn loaded(&mut self, plugin: &Plugin, took: Duration) {
+    pub(super) fn loaded(&mut self, plugin: &Plugin, toolchain: Toolchain, took: Duration) {
+        self.warnings
+            .extend(warning::of_language(toolchain, plugin));
         let limits = plugin.limits().clone();
         let manifest = plugin.manifest();
         if manifest.authenticates && !plugin.authenticates() {
@@ -146,8 +143,8 @@ impl Report {
 
     /// Prints what is wrong, for people.
     pub(super) fn print_problems(&self, file: &Path) {
-        for Warning { reason, mend } in &self.warnings {
-            eprintln!("warning: {reason}\n    → {mend}");
+        for warning in &self.warnings {
+            warning.print();
         }
         if let Some(refusal) = &self.refused {
             refusal.print(file);
@@ -184,13 +181,12 @@ impl Report {
                 "limits": {"memory": manifest.limits.memory, "cpu": manifest.limits.cpu},
             })
         });
-        let warning = |Warning { reason, mend }: &Warning| json!({"reason": reason, "mend": mend});
         let loaded = self.loaded.as_ref();
         json!({
             "file": file.to_string_lossy(),
             "verdict": self.verdict(),
             "refused": self.refused.as_ref().map(Refusal::json),
-            "warnings": self.warnings.iter().map(warning).collect::<Vec<_>>(),
+            "warnings": self.warnings.iter().map(Warning::json).collect::<Vec<_>>(),
             "contract": CONTRACT,
             "contract-of-component": versions,
             "imports": imports.iter().map(import).collect::<Vec<_>>(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::cuts;
+use crate::plugin::log;
 use crate::plugin::message::Message;
 use sluicegate_gateway::exchange::scripted::{self, Cut, Outcome, Script};
 use sluicegate_plugin_host::Plugin;
@@ -39,6 +40,8 @@ pub(super) struct Arrivals {
 /// Runs a case with all its cuts, up to the first with which something else comes out.
 pub(super) async fn observe(plugin: &Arc<Plugin>, script: &Script) -> (Observed, Arrivals) {
     let whole = Observed::of(&scripted::run(plugin, script, Cut::Whole).await);
+    // What it logs would come again with each cut.
+    log::show_lines(false);
     let none = Bytes::new();
     let body = script
         .response
