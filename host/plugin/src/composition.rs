@@ -2,12 +2,9 @@
 //!
 //! That tool captures the guest's memory itself, and then composes the guest with a second component that stands in for a
 //! leftover import of its start, `local:init/module-loader`. Wizer does not take compositions. So the guest is taken out of the
-//! composition, and the import is defined by this host, as the stand-in defines it: there is no module to load any more.
+//! composition, and [the import](super::host) is defined by this host, as the stand-in defines it.
 
 use wasmparser::{Parser, Payload};
-use wasmtime::component::Linker;
-
-use super::store::State;
 
 /// The import that the composition satisfies.
 pub(super) const MODULE_LOADER: &str = "local:init/module-loader";
@@ -58,18 +55,6 @@ fn layer(bytes: &[u8]) -> Layer<'_> {
         }
     }
     layer
-}
-
-/// Defines the import as the composition does: its functions report that there is no module.
-///
-/// # Errors
-/// Those of the linker.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    type Loaded = (Result<String, String>,);
-    let none = || -> Loaded { (Err("modules are bundled when the plugin is built".into()),) };
-    let mut loader = linker.instance(MODULE_LOADER)?;
-    loader.func_wrap("resolve", move |_, (_, _): (String, String)| Ok(none()))?;
-    loader.func_wrap("load", move |_, (_,): (String,)| Ok(none()))
 }
 
 #[cfg(test)]

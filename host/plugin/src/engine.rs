@@ -12,9 +12,8 @@ use wasmtime::{
 };
 
 use super::bindings::All;
-use super::composition;
 use super::error::Error;
-use super::host::add_io_to_linker;
+use super::host::{add_io_to_linker, add_module_loader_to_linker};
 use super::outside::Outside;
 use super::owner::Owner;
 use super::store::{State, TICK};
@@ -159,7 +158,7 @@ impl Engine {
         All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(start)?;
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(start)?;
         add_io_to_linker(&mut linker).map_err(start)?;
-        composition::add_to_linker(&mut linker).map_err(start)?;
+        add_module_loader_to_linker(&mut linker).map_err(start)?;
         tick(&wasmtime);
         let inner = Inner {
             compatibility: compatibility(&wasmtime, outside),

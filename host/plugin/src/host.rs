@@ -3,10 +3,12 @@
 mod exchange;
 mod io;
 mod log;
+mod module_loader;
 mod upstream_info;
 pub(super) mod wasi;
 
 pub(super) use self::io::add_to_linker as add_io_to_linker;
+pub(super) use self::module_loader::add_to_linker as add_module_loader_to_linker;
 
 use super::bindings::sluicegate::plugin::{clock, random, types};
 use super::store::State;
