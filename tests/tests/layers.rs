@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of the gateway from bottom to top, each with those that it may use. Other crates are not part of the gateway.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("io", &[]),
     ("state", &[]),
     ("contract", &[]),
@@ -30,11 +30,13 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "upstream",
         ],
     ),
+    ("author", &[]),
     ("chat", &["config", "framing", "serve", "telemetry"]),
     ("sim", &[]),
     (
         "cli",
         &[
+            "author",
             "chat",
             "config",
             "contract",

@@ -1,11 +1,13 @@
 //! `plugin`: for authors, what is in a component; for operators, the plugins of a running gateway.
 
 mod bench;
+mod build;
 mod case;
 mod check;
 mod inspect;
 mod log;
 mod message;
+mod new;
 pub(super) mod operate;
 mod refusal;
 mod source;
@@ -17,11 +19,35 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use sluicegate_author::template::New;
 
 use super::admin::Gateway;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Makes a new project in a folder of its name: source with an example rule, build files, a case, a README.
+    New {
+        /// The plugin's name, such as `block-words`.
+        name: String,
+        /// The language.
+        #[arg(long)]
+        lang: String,
+        /// Where the plugin takes part in an exchange.
+        #[arg(long, value_delimiter = ',', required = true, value_name = "EXPORT,…")]
+        exports: Vec<String>,
+        /// What it asks of the gateway beside what every plugin has.
+        #[arg(long, value_delimiter = ',', value_name = "IMPORT,…")]
+        imports: Vec<String>,
+        /// The project's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Builds the component of a project by the language's own tools. Exit code 1 if they fail or are missing.
+    Build {
+        /// The project's folder.
+        #[arg(default_value = ".", value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Loads a component and shows what it says of itself. A name like `builtin:auth` shows a plugin that ships.
     Inspect {
         /// The component.
@@ -122,6 +148,23 @@ pub(super) enum Command {
 impl Command {
     pub(super) async fn run(self) -> ExitCode {
         match self {
+            Self::New {
+                name,
+                lang,
+                exports,
+                imports,
+                dir,
+            } => {
+                let folder = dir.unwrap_or_else(|| PathBuf::from(&name));
+                new::new(&New {
+                    name: &name,
+                    language: &lang,
+                    exports: &exports,
+                    imports: &imports,
+                    folder: &folder,
+                })
+            }
+            Self::Build { dir } => build::build(dir).await,
             Self::List { gateway, json } => operate::list(&gateway, json).await,
             Self::Push {
                 gateway,
