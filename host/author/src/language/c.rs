@@ -17,6 +17,14 @@ use crate::tool::{self, Error};
 /// The version of zig that the documentation names.
 const ZIG: &str = "0.17.1";
 
+/// The file of a project that describes its configuration.
+const SCHEMA: &str = "config.schema.json";
+/// In place of a schema.
+const NO_CONFIGURATION: &str = r#"{"type":"object","additionalProperties":false}"#;
+
+/// What of the kit is compiled.
+const KIT: [&str; 3] = ["plugin.c", "sluicegate.c", "json.c"];
+
 /// Adds the bindings: `plugin.h`, `plugin.c` and an object file with the world. The world is called `plugin` in them, so that
 /// types have the same names in every project.
 pub(super) fn generate(project: &Project, kit: &mut Files) {
@@ -33,13 +41,27 @@ pub(super) fn generate(project: &Project, kit: &mut Files) {
     for (name, bytes) in files.iter() {
         kit.insert(name.to_owned(), bytes.to_vec());
     }
+    kit.insert("config_schema.h".into(), schema(&project.folder).into());
+}
+
+/// A header with the schema of the configuration as a literal. Without a schema only an empty configuration is accepted.
+fn schema(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join(SCHEMA));
+    let text = text.unwrap_or_else(|_| NO_CONFIGURATION.into());
+    let mut header = format!("// {SCHEMA} as a literal.\n#define SG_CONFIG_SCHEMA");
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let literal = line.replace('\\', "\\\\").replace('"', "\\\"");
+        // Two question marks would begin a trigraph.
+        header.push_str(&format!(" \\\n  \"{}\"", literal.replace('?', "\\?")));
+    }
+    header.push('\n');
+    header
 }
 
 pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
     let compiler = Compiler::find()?;
     let mut sources = sources(&project.folder)?;
-    sources.push(project.kit().join("plugin.c"));
-    sources.push(project.kit().join("sluicegate.c"));
+    sources.extend(KIT.map(|name| project.kit().join(name)));
     let module = project.build().join("module.wasm");
     let mut command = compiler.command();
     command
@@ -166,4 +188,40 @@ fn lacks(clang: &Path) -> Option<String> {
         return Some("its run-time library for WebAssembly".into());
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_a_literal_of_c() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(schema(folder.path()).contains(r#"\"additionalProperties\":false"#));
+        let text = "{\n  \"pattern\": \"\\\\d??\"\n}\n";
+        fs::write(folder.path().join(SCHEMA), text).expect("room");
+        assert_eq!(
+            schema(folder.path()),
+            concat!(
+                "// config.schema.json as a literal.\n#define SG_CONFIG_SCHEMA \\\n  \"{\" \\\n",
+                r#"  "\"pattern\": \"\\\\d\?\?\"" \"#,
+                "\n  \"}\"\n"
+            )
+        );
+    }
+
+    #[test]
+    fn sources_are_the_c_files_of_the_folder_and_of_src() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(sources(folder.path()).is_err());
+        fs::create_dir(folder.path().join("src")).expect("room");
+        for name in ["b.c", "a.h", "src/a.c"] {
+            fs::write(folder.path().join(name), "").expect("room");
+        }
+        let found = sources(folder.path()).expect("two");
+        assert_eq!(
+            found,
+            ["b.c", "src/a.c"].map(|name| folder.path().join(name))
+        );
+    }
 }
