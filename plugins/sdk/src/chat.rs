@@ -1,6 +1,7 @@
 //! Canonical chat responses, for stages that read them: the chunks of a stream, a whole completion, an error.
 //!
 //! Only what a stage needs to understand a response is here, with borrowed texts; members that it does not name are ignored.
+//! [`Deltas`] rewrites the texts of a stream and keeps everything else.
 //!
 //! # Source
 //! OpenAI API reference (document 2.3.0), "Chat completion chunk object", "Chat completion object".
@@ -11,6 +12,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::json::Text;
+
+mod deltas;
+
+pub use deltas::{Deltas, Rewrite};
 
 /// One event of a canonical stream.
 #[derive(Debug)]

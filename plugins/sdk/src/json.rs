@@ -5,6 +5,8 @@
 //! itself, even that can be skipped: [`span`] finds what surrounds a text, and [`strip_prefix`], [`strip_suffix`] and
 //! [`as_string_inner`] find the text of the next record in the same surroundings.
 //!
+//! A stage that looks at all texts of a body lists them with [`Document`] and changes them with [`Edits`].
+//!
 //! Everything is written into a `String`: making one from bytes would cost a check of each of them.
 
 use std::borrow::Cow;
@@ -14,6 +16,12 @@ use std::ops::Range;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+mod document;
+mod edits;
+
+pub use document::{Document, Node};
+pub use edits::Edits;
 
 /// Appends `text` as a JSON string, quotes included.
 pub fn push_str(out: &mut String, text: &str) {

@@ -50,7 +50,9 @@
 //!   send its own response, the `Err` is a [`Stop`]: a fault or a [`Reply`].
 //! - `None` from a phase leaves its input as it is, and costs no copy.
 //! - [`testing`] runs a plugin natively through its phases, in the order and by the rules of the gateway.
-//! - [`chat`] reads canonical responses; [`json`] helps to write fast adapters; [`log`], [`clock`] and [`random`] are available to every plugin.
+//! - [`chat`] reads canonical responses, and rewrites the texts of streams; [`window`] finds what a stream cuts in two.
+//! - [`json`] helps to write fast adapters and to change a body in place; [`log`], [`clock`] and [`random`] are available to every
+//!   plugin.
 
 pub mod chat;
 pub mod clock;
@@ -59,6 +61,7 @@ pub mod log;
 pub mod random;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod window;
 
 mod context;
 mod interface;
