@@ -164,8 +164,8 @@ fn contract(version: &str) -> anyhow::Result<String> {
     let mut text = format!("package sluicegate:plugin@{version};\n");
     for entry in fs::read_dir(&folder).context("the contract")? {
         let path = entry?.path();
-        // Beside them there may be a folder with the frozen contract.
-        if !path.is_file() {
+        // Beside them there are words about it, and there may be a folder with the frozen contract.
+        if path.extension().is_none_or(|extension| extension != "wit") {
             continue;
         }
         let file = fs::read_to_string(path)?;
