@@ -14,6 +14,9 @@ pub const FIXED_MS: u64 = 1_785_578_400_000;
 /// values differ would never end.
 const FIXED_BYTES: [u8; 8] = [1, 2, 3, 5, 7, 11, 13, 17];
 
+/// What a guest's monotonic clock says where it is fixed. Not zero: Go's runtime does not start with a clock at its origin.
+const STILL_NS: u64 = 1_000_000_000;
+
 /// Where an engine's guests get the time and randomness from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outside {
@@ -90,7 +93,7 @@ impl HostMonotonicClock for Still {
     }
 
     fn now(&self) -> u64 {
-        0
+        STILL_NS
     }
 }
 

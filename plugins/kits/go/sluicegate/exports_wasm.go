@@ -1,0 +1,4 @@
+package sluicegate
+
+// The functions that the gateway calls.
+import _ "sluicegate/internal/wit/wit_exports"
