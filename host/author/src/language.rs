@@ -2,6 +2,8 @@
 
 mod c;
 mod go;
+mod javascript;
+mod python;
 mod rust;
 
 use std::fmt;
@@ -23,19 +25,35 @@ pub enum Language {
     Rust,
     /// By clang or zig.
     C,
+    /// By QuickJS or StarlingMonkey.
+    JavaScript,
+    /// As JavaScript, with types that are checked.
+    TypeScript,
+    /// By componentize-py.
+    Python,
     /// By the official toolchain.
     Go,
 }
 
 impl Language {
     /// All.
-    pub const ALL: [Self; 3] = [Self::Rust, Self::C, Self::Go];
+    pub const ALL: [Self; 6] = [
+        Self::Rust,
+        Self::C,
+        Self::JavaScript,
+        Self::TypeScript,
+        Self::Python,
+        Self::Go,
+    ];
 
     /// Its name in `plugin.toml`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::C => "c",
+            Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
+            Self::Python => "python",
             Self::Go => "go",
         }
     }
@@ -44,6 +62,9 @@ impl Language {
     const fn short(self) -> Option<&'static str> {
         match self {
             Self::Rust => Some("rs"),
+            Self::JavaScript => Some("js"),
+            Self::TypeScript => Some("ts"),
+            Self::Python => Some("py"),
             Self::C | Self::Go => None,
         }
     }
@@ -66,6 +87,18 @@ impl Language {
                 kit: &["kits/c/"],
                 templates: &[COMMON, "kits/c/template/"],
             },
+            Self::JavaScript => Folders {
+                kit: &["kits/javascript/"],
+                templates: &[COMMON, "kits/javascript/template/"],
+            },
+            Self::TypeScript => Folders {
+                kit: &["kits/javascript/", "kits/typescript/"],
+                templates: &[COMMON, "kits/typescript/template/"],
+            },
+            Self::Python => Folders {
+                kit: &["kits/python/"],
+                templates: &[COMMON, "kits/python/template/"],
+            },
             Self::Go => Folders {
                 kit: &["kits/go/"],
                 templates: &[COMMON, "kits/go/template/"],
@@ -76,7 +109,7 @@ impl Language {
     /// Adds what is generated for the project to its kit, such as bindings.
     pub(crate) fn generate(self, project: &Project, kit: &mut Files) {
         match self {
-            Self::Rust => {}
+            Self::Rust | Self::JavaScript | Self::TypeScript | Self::Python => {}
             Self::C => c::generate(project, kit),
             Self::Go => go::generate(project, kit),
         }
@@ -87,6 +120,8 @@ impl Language {
         match self {
             Self::Rust => rust::build(project),
             Self::C => c::build(project),
+            Self::JavaScript | Self::TypeScript => javascript::build(project),
+            Self::Python => python::build(project),
             Self::Go => go::build(project),
         }
     }
