@@ -22,7 +22,7 @@ pub(super) use self::unconfigured::add_unconfigured;
 pub use self::unconfigured::in_folder;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
-pub const BUILTINS: [&str; 11] = [
+pub const BUILTINS: [&str; 12] = [
     "auth",
     "rewrite",
     "ollama",
@@ -32,6 +32,7 @@ pub const BUILTINS: [&str; 11] = [
     "anthropic",
     "ollama-api",
     "responses",
+    "redact",
     "aggregate",
     "access-log",
 ];

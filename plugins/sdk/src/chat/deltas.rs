@@ -55,7 +55,8 @@ impl Rewrite for &crate::window::Words {}
 /// let words = Words::new(["tiger"], "cat").unwrap();
 /// let chunk = |text| Event::data(format!(r#"{{"id":"1","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#));
 /// let mut deltas = Deltas::default();
-/// let mut sent = deltas.rewrite(vec![chunk("A ti"), chunk("ger and a ti")], &words).unwrap();
+/// let batch = vec![chunk("A ti"), chunk("ger and a ti")];
+/// let mut sent = deltas.rewrite(batch, &words).unwrap().unwrap();
 /// sent.extend(deltas.end(&words));
 /// let sent: Vec<_> = sent.into_iter().map(|event| event.data).collect();
 /// assert_eq!(sent, [
@@ -103,7 +104,7 @@ struct Found<'a> {
 }
 
 impl Deltas {
-    /// Rewrites the events of a batch.
+    /// Rewrites the events of a batch; `None` if nothing changes.
     ///
     /// # Errors
     /// 502 `upstream_invalid` for a chunk that has an escape which is no character, or more texts than a response can have; and
@@ -112,16 +113,19 @@ impl Deltas {
         &mut self,
         batch: Vec<Event>,
         mut rewrite: impl Rewrite,
-    ) -> Result<Vec<Event>, Fault> {
-        let mut out = Vec::with_capacity(batch.len());
+    ) -> Result<Option<Vec<Event>>, Fault> {
+        let count = batch.len();
+        let mut out = Vec::with_capacity(count);
+        let mut is_changed = false;
         for event in batch {
             let data = self.event(&event.data, &mut rewrite, &mut out)?;
+            is_changed |= data.is_some();
             out.push(Event {
                 data: data.unwrap_or(event.data),
                 ..event
             });
         }
-        Ok(out)
+        Ok((is_changed || out.len() > count).then_some(out))
     }
 
     /// What is still held back when the stream has ended.

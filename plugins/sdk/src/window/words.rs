@@ -105,10 +105,10 @@ impl Words {
         self.longest + usize::from(self.is_whole)
     }
 
-    /// Finds the first word; its rule is 0.
+    /// Finds the first word that begins before `to`, a boundary of characters; its rule is 0.
     #[must_use]
-    pub fn find(&self, input: Input<'_>) -> Found {
-        for (at, char) in input.text[input.from..].char_indices() {
+    pub fn find_before(&self, input: Input<'_>, to: usize) -> Found {
+        for (at, char) in input.text[input.from..to].char_indices() {
             let start = input.from + at;
             if !self.begins(char) || !self.is_free(input.before(start)) {
                 continue;
@@ -190,7 +190,7 @@ impl Matcher for &Words {
         self.longest()
     }
     fn find(&self, input: Input<'_>) -> Found {
-        Words::find(self, input)
+        self.find_before(input, input.text.len())
     }
     fn replace(&mut self, _: usize, _: Matched<'_>, out: &mut String) {
         out.push_str(&self.by);

@@ -18,8 +18,10 @@ fn sent(stream: &[String], sizes: &[usize]) -> Vec<String> {
     let mut rest = stream;
     for size in sizes.iter().cycle() {
         let (batch, left) = rest.split_at((*size).min(rest.len()));
-        let batch = batch.iter().cloned().map(Event::data).collect();
-        out.extend(deltas.rewrite(batch, &words).expect("a stream"));
+        let batch: Vec<_> = batch.iter().cloned().map(Event::data).collect();
+        let new = deltas.rewrite(batch.clone(), &words).expect("a stream");
+        assert_ne!(new.as_ref(), Some(&batch), "nothing changes");
+        out.extend(new.unwrap_or(batch));
         rest = left;
         if rest.is_empty() {
             break;

@@ -1,0 +1,152 @@
+//! The detectors that are built in. Each is plain code: a fixed form, and a check where there is one.
+//!
+//! A detector finds the first match that begins in a range of the text. It may look at all of the text, one character before the
+//! range included. If the text may go on, it also finds where a match may begin that is not complete yet: its length is bounded.
+
+mod card;
+mod cn_id;
+mod digits;
+mod email;
+mod ip;
+mod key;
+mod phone;
+
+use serde::Deserialize;
+use sluicegate_plugin::window::Follow;
+
+/// A detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Detector {
+    Email,
+    Key,
+    CnId,
+    Card,
+    Phone,
+    Ip,
+}
+
+/// A text, and where matches may begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// Whether the text ends here.
+    pub(crate) last: bool,
+}
+
+/// What was found first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// No match begins in the range.
+    No,
+    /// A match may begin here, depending on what follows the text.
+    Maybe(usize),
+    /// A match. With `open` it may go on behind the end of the text.
+    Hit {
+        start: usize,
+        end: usize,
+        open: Option<usize>,
+    },
+}
+
+/// What begins at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    No,
+    Maybe,
+    Hit(usize),
+}
+
+impl Detector {
+    /// Those that are used unless the configuration says otherwise, in the order in which they count.
+    pub(crate) const USUAL: [Self; 5] =
+        [Self::Email, Self::Key, Self::CnId, Self::Card, Self::Phone];
+
+    /// The name in the configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Key => "key",
+            Self::CnId => "cn-id",
+            Self::Card => "card",
+            Self::Phone => "phone",
+            Self::Ip => "ip",
+        }
+    }
+
+    /// The most characters for which a match can be incomplete.
+    pub(crate) const fn limit(self) -> usize {
+        match self {
+            Self::Email => email::LIMIT,
+            Self::Key => key::LIMIT,
+            Self::CnId => cn_id::LIMIT,
+            Self::Card => card::LIMIT,
+            Self::Phone => phone::LIMIT,
+            Self::Ip => ip::LIMIT,
+        }
+    }
+
+    pub(crate) fn find(self, range: Range<'_>) -> Seen {
+        match self {
+            Self::Email => email::find(range),
+            Self::Key => key::find(range),
+            Self::CnId => range.each(cn_id::begins, cn_id::at),
+            Self::Card => range.each(card::begins, card::at),
+            Self::Phone => range.each(phone::begins, phone::at),
+            Self::Ip => range.each(ip::begins, ip::at),
+        }
+    }
+
+    /// Finds the end of an open match.
+    pub(crate) fn follow(self, open: usize, text: &str) -> Follow {
+        match self {
+            Self::Key => key::follow(open, text),
+            Self::Email | Self::CnId | Self::Card | Self::Phone | Self::Ip => Follow::Ended(0),
+        }
+    }
+}
+
+impl<'a> Range<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.bytes().get(at).copied()
+    }
+
+    fn before(&self, at: usize) -> Option<u8> {
+        self.byte(at.wrapping_sub(1))
+    }
+
+    /// Whether the text ends here but may go on.
+    fn is_cut(&self, at: usize) -> bool {
+        !self.last && at == self.text.len()
+    }
+
+    /// Tries each place where a byte may begin a match.
+    fn each(self, begins: fn(u8) -> bool, at: fn(&Self, usize) -> At) -> Seen {
+        for start in self.from..self.to.min(self.text.len()) {
+            if !begins(self.bytes()[start]) {
+                continue;
+            }
+            match at(&self, start) {
+                At::No => {}
+                At::Maybe => return Seen::Maybe(start),
+                At::Hit(end) => {
+                    return Seen::Hit {
+                        start,
+                        end,
+                        open: None,
+                    };
+                }
+            }
+        }
+        Seen::No
+    }
+}
+
+#[cfg(test)]
+mod tests;
