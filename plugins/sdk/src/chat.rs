@@ -1,7 +1,9 @@
-//! Canonical chat responses, for stages that read them: the chunks of a stream, a whole completion, an error.
+//! Canonical chats, for stages that read and change them.
 //!
-//! Only what a stage needs to understand a response is here, with borrowed texts; members that it does not name are ignored.
-//! [`Deltas`] rewrites the texts of a stream and keeps everything else.
+//! - [`Request`] and [`Chunk`] are read and changed in place: what a stage does not change stays as it is written, members that
+//!   nobody knows included. [`Deltas`] rewrites the texts of a whole stream, so that a word that is cut in two is one word.
+//! - [`Streamed`], [`Completion`] and [`Failure`] only read, with borrowed texts: the chunks of a stream, a whole completion, an
+//!   error. Members that they do not name are ignored.
 //!
 //! # Source
 //! OpenAI API reference (document 2.3.0), "Chat completion chunk object", "Chat completion object".
@@ -13,9 +15,13 @@ use serde_json::value::RawValue;
 
 use crate::json::Text;
 
+mod chunk;
 mod deltas;
+mod request;
 
+pub use chunk::{Chunk, ChunkChoice, ChunkText};
 pub use deltas::{Deltas, Rewrite};
+pub use request::{Request, RequestMessage, RequestText, Tool};
 
 /// One event of a canonical stream.
 #[derive(Debug)]

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// One header field.
 ///
 /// # Shape
@@ -54,6 +56,54 @@ impl Event {
             data: data.into(),
             id: None,
         }
+    }
+
+    /// An event with a value as its data.
+    ///
+    /// ```
+    /// use sluicegate_plugin::Event;
+    /// let event = Event::json(&serde_json::json!({"choices": []})).unwrap();
+    /// assert_eq!(event.data, r#"{"choices":[]}"#);
+    /// ```
+    ///
+    /// # Errors
+    /// A fault with status 500 if the value cannot be JSON: a map whose keys are not text.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Fault> {
+        let data = serde_json::to_string(value);
+        let data = data.map_err(|error| Fault::internal(format!("not JSON: {error}")))?;
+        Ok(Self::data(data))
+    }
+
+    /// The end of a canonical stream, `[DONE]`.
+    #[must_use]
+    pub fn done() -> Self {
+        Self::data("[DONE]")
+    }
+
+    /// Whether this is the end of a canonical stream.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.data.trim_ascii() == "[DONE]"
+    }
+
+    /// The same event with other data.
+    #[must_use]
+    pub fn with_data(self, data: impl Into<String>) -> Self {
+        Self {
+            data: data.into(),
+            ..self
+        }
+    }
+
+    /// The data as a value; `None` if it is not JSON, or of another form.
+    ///
+    /// ```
+    /// use sluicegate_plugin::Event;
+    /// assert_eq!(Event::data("[1]").read::<Vec<u32>>(), Some(vec![1]));
+    /// assert_eq!(Event::done().read::<Vec<u32>>(), None);
+    /// ```
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_str(&self.data).ok()
     }
 }
 
@@ -168,6 +218,21 @@ impl Fault {
         Self::new(502, code, message)
     }
 
+    /// 403 `forbidden`: this client may not do that.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(403, "forbidden", message)
+    }
+
+    /// 429 `rate_limit_exceeded`, with the seconds after which the client may try again.
+    pub fn too_many_requests(message: impl Into<String>, retry_after: u64) -> Self {
+        Self::new(429, "rate_limit_exceeded", message).field("retry-after", retry_after.to_string())
+    }
+
+    /// 500 `internal`: the plugin itself is at fault.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "internal", message)
+    }
+
     /// Names the request parameter that caused it.
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
@@ -233,6 +298,27 @@ mod tests {
         assert_eq!(Fault::not_found("model_not_found", "no").status, 404);
         assert_eq!(Fault::upstream("broken", "no").status, 502);
         assert_eq!(Fault::upstream("broken", "no").fields, None);
+        assert_eq!(Fault::forbidden("no").status, 403);
+        assert_eq!(Fault::internal("no").status, 500);
+        let busy = Fault::too_many_requests("no", 7);
+        let fields = [Field::new("retry-after", "7")];
+        assert_eq!(
+            (busy.status, busy.fields.as_deref()),
+            (429, Some(&fields[..]))
+        );
+    }
+
+    #[test]
+    fn an_event_is_made_of_a_value_and_read_as_one() {
+        let event = Event::json(&[1]).expect("JSON");
+        assert_eq!((event.data.as_str(), event.is_done()), ("[1]", false));
+        let named = Event {
+            name: "n".into(),
+            ..Event::done()
+        };
+        assert!(named.is_done() && named.with_data("x").name == "n");
+        let keys = std::collections::BTreeMap::from([([1], 2)]);
+        assert_eq!(Event::json(&keys).expect_err("no JSON").status, 500);
     }
 
     #[test]
