@@ -9,11 +9,11 @@ use serde_json::Value;
 /// The crates of the gateway from bottom to top, each with those that it may use. Other crates are not part of the gateway.
 const LAYERS: [(&str, &[&str]); 16] = [
     ("io", &[]),
-    ("state", &[]),
     ("contract", &[]),
+    ("state", &["contract"]),
     ("config", &["contract"]),
     ("framing", &["contract"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "contract"]),
     ("serve", &["config", "io"]),
     ("upstream", &["config", "io", "telemetry"]),
     ("plugin-host", &["config", "contract", "state", "telemetry"]),

@@ -44,6 +44,7 @@ pub(crate) async fn plugin(engine: &Engine, name: &str, config: Value) -> Option
         source: Source::Builtin(name.to_owned()),
         fail_open: false,
         limits: SetLimits::default(),
+        grant: config::Grant::default(),
         config,
         secrets: BTreeSet::new(),
     };

@@ -215,6 +215,7 @@ fn wit() -> String {
     const FILES: [&str; 8] = [
         include_str!("../../../wit/types.wit"),
         include_str!("../../../wit/host.wit"),
+        include_str!("../../../wit/capabilities.wit"),
         include_str!("../../../wit/gate.wit"),
         include_str!("../../../wit/request.wit"),
         include_str!("../../../wit/response.wit"),

@@ -1,11 +1,12 @@
 //! Addresses: where to listen, and where a model server is.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hyper::http::uri::PathAndQuery;
+use ipnet::IpNet;
 
-use super::reader::Text;
+use super::reader::{Text, Value};
 
 /// One model server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -110,6 +111,18 @@ pub(super) fn is_path(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b'#')
         && PathAndQuery::try_from(text).is_ok()
+}
+
+/// An address, or a network with the length of its prefix.
+pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
+    let text = value.string()?;
+    let network = text.parse().or_else(|_| text.parse().map(IpAddr::into));
+    let read: Result<IpNet, _> = network;
+    if read.is_err() {
+        let mend = r#"write "10.0.0.1" or "10.0.0.0/8""#;
+        value.problem("is neither an address nor a network", mend);
+    }
+    read.ok()
 }
 
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host is without brackets.

@@ -1,6 +1,6 @@
 //! The section `[chat]`: the web gateway.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -149,25 +149,13 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
         trusted_proxies: trusted_proxies
             .iter()
             .flatten()
-            .filter_map(network)
+            .filter_map(address::network)
             .collect(),
         users: users.iter().flatten().filter_map(user).collect(),
         model,
         orphan_timeout: orphan_timeout.unwrap_or(Some(ORPHAN_TIMEOUT)),
         limits,
     })
-}
-
-/// An address, or a network with the length of its prefix.
-fn network(value: &Value<'_>) -> Option<IpNet> {
-    let text = value.string()?;
-    let network = text.parse().or_else(|_| text.parse().map(IpAddr::into));
-    let read: Result<IpNet, _> = network;
-    if read.is_err() {
-        let mend = r#"write "10.0.0.1" or "10.0.0.0/8""#;
-        value.problem("is neither an address nor a network", mend);
-    }
-    read.ok()
 }
 
 fn limits(table: &Table<'_>) -> ChatLimits {

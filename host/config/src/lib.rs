@@ -58,7 +58,10 @@ pub use self::chat::{Chat, ChatLimits, User};
 pub use self::folders::Folders;
 pub use self::listener::{Listener, Tls};
 pub use self::model::{Model, ModelPattern, ServedBy};
-pub use self::plugin::{BUILTINS, MAX_MEMORY, Plugin, PluginLimits, SetLimits, Source, in_folder};
+pub use self::plugin::{
+    BUILTINS, Grant, HttpGrant, MAX_MEMORY, Origin, Plugin, PluginLimits, SetLimits, Source,
+    in_folder,
+};
 pub use self::problem::{Position, Problem, Problems};
 pub use self::route::{PathPattern, Route};
 pub use self::secret::Secret;

@@ -16,8 +16,10 @@ use super::problem::nearest;
 use super::reader::{Place, Table, Value};
 use super::{API_KEY, check_name, secret};
 
+mod grant;
 mod unconfigured;
 
+pub use self::grant::{Grant, HttpGrant, Origin};
 pub(super) use self::unconfigured::add_unconfigured;
 pub use self::unconfigured::in_folder;
 
@@ -51,6 +53,8 @@ pub struct Plugin {
     pub fail_open: bool,
     /// The limits of a call that the configuration sets.
     pub limits: SetLimits,
+    /// What it is given beyond log, clock and random numbers.
+    pub grant: Grant,
     /// Its own configuration: an object in which references to secrets are replaced by the secrets.
     pub config: serde_json::Value,
     /// Where `config` referred to a secret, as JSON pointers such as `/keys/0/key`.
@@ -64,6 +68,7 @@ impl fmt::Debug for Plugin {
             .field("source", &self.source)
             .field("fail_open", &self.fail_open)
             .field("limits", &self.limits)
+            .field("grant", &self.grant)
             // `config` is left out: only the plugin's schema says which of its values are secrets.
             .field("config", &"***")
             .finish_non_exhaustive()
@@ -148,12 +153,13 @@ fn plugin(name: &str, table: &Table<'_>) -> Plugin {
     settings(name, source, table)
 }
 
-/// What a section says beside the source and what the plugin may use.
+/// What a section says beside the source.
 fn settings(name: &str, source: Source, table: &Table<'_>) -> Plugin {
     let fail_open = table
         .get("on-fault")
         .is_some_and(|value| fails_open(&value));
     let limits = limits(&table.section("limits"));
+    let grant = grant::grant(&table.section("grant"));
     let config = table.get("config").filter(|value| value.table().is_some());
     table.finish();
     let mut secrets = BTreeSet::new();
@@ -165,6 +171,7 @@ fn settings(name: &str, source: Source, table: &Table<'_>) -> Plugin {
         source,
         fail_open,
         limits,
+        grant,
         config: json.unwrap_or_else(|| json!({})),
         secrets,
     }
@@ -227,13 +234,12 @@ fn limits(table: &Table<'_>) -> SetLimits {
     limits
 }
 
+/// A list of names cannot say what they cover.
 fn check_grants(value: &Value<'_>) {
     for item in value.items().unwrap_or_default() {
         let Some(grant) = item.string() else { continue };
-        item.problem(
-            format!("asks for {grant:?}, which this version cannot grant"),
-            "remove it; every plugin has log, clock and random, and there are no other grants",
-        );
+        let mend = "write grant = { … } with what it may use: http = [\"https://idp.example\"], kv = true, rate = true, metrics = true";
+        item.problem(format!("asks for {grant:?} in a list"), mend);
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
+use sluicegate_contract::capability::kv::Quota;
 
 use super::{
-    ChatLimits, Config, DEFAULT, Limits, LogFormat, PathPattern, PluginLimits, Problem, Problems,
-    Secret, Server, SetLimits, Source, Timeout, load, load_with_files, parse,
+    ChatLimits, Config, DEFAULT, Grant, Limits, LogFormat, PathPattern, PluginLimits, Problem,
+    Problems, Secret, Server, SetLimits, Source, Timeout, load, load_with_files, parse,
 };
 
 mod environment;
@@ -371,6 +372,41 @@ fn path_pattern_is_one_path_or_all_below() {
     assert!(exact.matches("/v1/models") && !exact.matches("/v1/models/x"));
     assert_eq!(exact.to_string(), "/v1/models");
     assert!(pattern("/*").matches("/"));
+}
+
+#[test]
+fn what_a_plugin_is_granted_is_read() {
+    let config = good(&format!(
+        r#"{SMALL}
+[plugin.none]
+source = "none.wasm"
+[plugin.some]
+source = "some.wasm"
+grant = {{ http = ["https://IdP.example", "http://10.0.0.5:8080"], kv = true, rate = false, metrics = true }}
+[plugin.all.grant]
+http = {{ origins = ["http://idp:80"], networks = ["10.0.0.0/8", "::1"] }}
+kv = {{ keys = 5 }}
+rate = {{ subjects = 7 }}
+[plugin.all]
+source = "all.wasm"
+"#
+    ));
+    let grant = |name: &str| config.plugins[name].grant.clone();
+    assert_eq!(grant("none"), Grant::default());
+    let some = grant("some");
+    let origins = some.http.clone().expect("granted").origins;
+    let origins: Vec<_> = origins.iter().map(ToString::to_string).collect();
+    assert_eq!(origins, ["https://idp.example:443", "http://10.0.0.5:8080"]);
+    assert_eq!(some.kv, Some(Quota::default()));
+    assert!(some.rate.is_none() && some.metrics);
+    let all = grant("all");
+    assert_eq!(all.http.expect("granted").networks.len(), 2);
+    let quota = Quota {
+        keys: 5,
+        ..Quota::default()
+    };
+    assert_eq!((all.kv, all.rate), (Some(quota), Some(7)));
+    assert!(!all.metrics);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! code; `wit/` describes them for plugin authors. Each rule is here and nowhere else.
 
 pub mod canonical;
+pub mod capability;
 pub mod context;
 mod error;
 pub mod fields;

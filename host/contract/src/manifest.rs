@@ -43,6 +43,9 @@ pub struct Manifest {
     /// The limits that it suggests, where the configuration sets none.
     #[serde(default)]
     pub limits: SuggestedLimits,
+    /// The capabilities without which it is of no use, by name.
+    #[serde(default)]
+    pub requires: Vec<String>,
 }
 
 /// Limits that a plugin suggests for itself, written as in a configuration: `"192MiB"`, `"500ms"`.

@@ -1,6 +1,6 @@
-//! What the gateway keeps on disk for itself, in folders that are its own.
+//! What the gateway keeps: on disk for itself, in folders that are its own, and for plugins in what is [shared].
 //!
-//! Every access goes through the folder's own descriptor, so that nobody can put another folder in its place meanwhile; no
+//! Every access to a folder goes through the folder's own descriptor, so that nobody can put another folder in its place meanwhile; no
 //! symbolic link is followed; a file that others could have written is not read.
 
 use std::fs::{DirBuilder, File, Metadata};
@@ -16,6 +16,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
+
+pub mod shared;
 
 /// What others may do with a file.
 const OTHERS: u32 = 0o077;

@@ -3,11 +3,9 @@
 //! Responsible for what is counted and in which buckets. Code that counts holds the handle of its route, plugin or target,
 //! which was looked up once; only the end of an exchange looks up a label set. Not responsible for serving the result.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder, text};
@@ -21,10 +19,14 @@ use super::names::{label, metric};
 
 mod admission;
 mod counters;
+mod custom;
+mod handles;
 
 pub use self::admission::AdmissionMetrics;
 
 use self::counters::Counters;
+use self::custom::{Custom, CustomCollector};
+use self::handles::Handles;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -82,52 +84,6 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
-/// The handles that are in use, by their labels. When the last user of a handle is gone, its metrics are removed, so that a
-/// gateway that is reconfigured often does not show everything that it ever had.
-#[derive(Debug)]
-struct Handles<K, T>(Arc<Mutex<HashMap<K, Weak<T>>>>);
-
-impl<K, T> Clone for Handles<K, T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<K, T> Default for Handles<K, T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<K: Eq + Hash + Clone, T> Handles<K, T> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Weak<T>>> {
-        self.0.lock().expect("no panic while the lock is held")
-    }
-
-    /// The handle in use, or a new one.
-    fn get_or_make(&self, key: &K, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut handles = self.lock();
-        if let Some(handle) = handles.get(key).and_then(Weak::upgrade) {
-            return handle;
-        }
-        let handle = Arc::new(make());
-        handles.insert(key.clone(), Arc::downgrade(&handle));
-        handle
-    }
-
-    /// Removes the metrics of a dropped handle, unless a new handle uses them by now.
-    fn forget(&self, key: &K, forget: impl FnOnce()) {
-        let mut handles = self.lock();
-        if handles
-            .get(key)
-            .is_some_and(|handle| handle.strong_count() == 0)
-        {
-            handles.remove(key);
-            forget();
-        }
-    }
-}
-
 /// All metrics of the gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -176,6 +132,9 @@ impl Metrics {
             "Log lines that were dropped because standard output was not read fast enough",
             super::log::dropped(),
         );
+        let plugins = Handles::default();
+        all.0
+            .register_collector(Box::new(CustomCollector(plugins.clone())));
         Self {
             requests: all.add(metric::REQUESTS, "Exchanges that have ended"),
             in_flight: all.add(metric::IN_FLIGHT, "Exchanges that are running"),
@@ -235,7 +194,7 @@ impl Metrics {
             ),
             admission: Arc::new(admission),
             routes: Handles::default(),
-            plugins: Handles::default(),
+            plugins,
             targets: Handles::default(),
             registry,
         }
@@ -283,6 +242,7 @@ impl Metrics {
                 log_dropped: self.plugin_log_dropped.get_or_create_owned(&only),
                 observer_dropped: self.observer_dropped.get_or_create_owned(&only),
                 faults: Counters::of(&self.plugin_faults),
+                custom: Custom::default(),
                 families: PluginFamilies {
                     counters: [
                         &self.plugin_calls,
@@ -468,6 +428,8 @@ pub struct PluginMetrics {
     rollbacks: Counter,
     log_dropped: Counter,
     observer_dropped: Counter,
+    /// Those that it defines itself.
+    custom: Custom,
     families: PluginFamilies,
     handles: Handles<Arc<str>, Self>,
 }

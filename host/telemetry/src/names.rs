@@ -31,6 +31,9 @@ pub mod metric {
     pub const PLUGIN_ROLLBACKS: &str = "sluicegate_plugin_rollbacks";
     /// Counter, by `plugin`: log lines beyond the limit of a call.
     pub const PLUGIN_LOG_DROPPED: &str = "sluicegate_plugin_log_lines_dropped";
+    /// Before the name of a metric that a plugin defines, and the plugin's own name and `__`: see `metrics` in
+    /// `wit/capabilities.wit`.
+    pub const PLUGIN_PREFIX: &str = "sluicegate_plugin_";
     /// Gauge: bytes of bodies that are held for exchanges, beyond the first 64 KiB of each.
     pub const MEMORY: &str = "sluicegate_body_memory_bytes";
     /// Counter, by `reason`: exchanges that were refused because a limit was reached: `entrance`, `exchanges`, `sandboxes` or

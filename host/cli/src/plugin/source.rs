@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use sluicegate_config::{Plugin, SetLimits, Source};
+use sluicegate_config::{Grant, Plugin, SetLimits, Source};
 use sluicegate_plugin_host::load;
 
 /// The bytes of a component, or of a plugin that ships.
@@ -84,6 +84,7 @@ pub(super) fn plugin(file: &Path, config: Option<Value>) -> Plugin {
         source: Source::File(file.to_owned()),
         fail_open: false,
         limits: SetLimits::default(),
+        grant: Grant::default(),
         config: config.unwrap_or_else(|| json!({})),
         secrets: BTreeSet::new(),
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use toml::de::DeTable;
 
-use super::{BUILTINS, Plugin, Plugins, SetLimits, Source, settings};
+use super::{BUILTINS, Grant, Plugin, Plugins, SetLimits, Source, settings};
 use crate::folders::Folders;
 use crate::problem::{Problem, Problems, nearest};
 use crate::reader::{Context, Table, Value};
@@ -176,6 +176,7 @@ fn plain(name: &str, source: Source) -> Plugin {
         source,
         fail_open: false,
         limits: SetLimits::default(),
+        grant: Grant::default(),
         config: json!({}),
         secrets: BTreeSet::new(),
     }

@@ -105,6 +105,14 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     ("grants", &["[]", "[\"http\", 5]"]),
     (
+        "grant",
+        &[
+            "{ kv = true, rate = { subjects = 5 }, metrics = true }",
+            "{ http = { origins = [\"https://a\"], networks = [\"10.0.0.0/8\"] } }",
+            "{ http = [\"https://a/b\", 5], kv = { keys = 0 } }",
+        ],
+    ),
+    (
         "config",
         &[
             "{ keys = [{ name = \"a\", key = \"k\" }] }",

@@ -156,6 +156,58 @@ fn wrong_upstreams_and_plugins_name_their_key() {
             "plugin.b.grants[0]",
         ),
         (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = true",
+            "plugin.b.grant",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { files = true }",
+            "plugin.b.grant.files",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { kv = 5 }",
+            "plugin.b.grant.kv",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { kv = { keys = 0 } }",
+            "plugin.b.grant.kv.keys",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { kv = { size = 5 } }",
+            "plugin.b.grant.kv.size",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { rate = { subjects = \"x\" } }",
+            "plugin.b.grant.rate.subjects",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { metrics = { names = 5 } }",
+            "plugin.b.grant.metrics",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = true }",
+            "plugin.b.grant.http",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = [] }",
+            "plugin.b.grant.http",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = [\"https://a.example\", \"idp.example\"] }",
+            "plugin.b.grant.http[1]",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = [\"https://a.example/token\"] }",
+            "plugin.b.grant.http[0]",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = { networks = [] } }",
+            "plugin.b.grant.http",
+        ),
+        (
+            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = { origins = [\"http://a.example\"], networks = [\"ten\"] } }",
+            "plugin.b.grant.http.networks[0]",
+        ),
+        (
             "[plugin.b]\nsource = \"b.wasm\"\nconfig = 5",
             "plugin.b.config",
         ),
