@@ -14,9 +14,13 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("config", &["contract"]),
     ("framing", &["contract"]),
     ("telemetry", &["config", "contract"]),
+    ("outbound", &["config"]),
     ("serve", &["config", "io"]),
     ("upstream", &["config", "io", "telemetry"]),
-    ("plugin-host", &["config", "contract", "state", "telemetry"]),
+    (
+        "plugin-host",
+        &["config", "contract", "outbound", "state", "telemetry"],
+    ),
     (
         "gateway",
         &[
