@@ -212,7 +212,7 @@ fn print(text: &str) -> ExitCode {
 
 /// The files of `wit/` as one: the package is declared once.
 fn wit() -> String {
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 9] = [
         include_str!("../../../wit/types.wit"),
         include_str!("../../../wit/host.wit"),
         include_str!("../../../wit/capabilities.wit"),

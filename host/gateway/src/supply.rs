@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sluicegate_plugin_host::{Builtins, Loader, Plugin};
+use sluicegate_plugin_host::{Builtins, Loader, Plugin, Services};
 use sluicegate_telemetry::metrics::Metrics;
 
 use crate::journal::Journal;
@@ -16,6 +16,8 @@ pub struct Supply {
     pub loader: Loader,
     /// Those that are part of the gateway.
     pub builtins: Builtins,
+    /// What they share, and what lies behind their capabilities.
+    pub services: Services,
     /// Counts what they do.
     pub metrics: Arc<Metrics>,
     /// Knows which versions there were.
@@ -29,6 +31,7 @@ impl Supply {
         Self {
             loader: loader.clone(),
             builtins,
+            services: Services::default(),
             metrics: Arc::new(Metrics::new()),
             versions: Arc::new(Versions::open(state, Arc::new(Journal::default()))),
         }

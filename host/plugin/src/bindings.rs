@@ -13,6 +13,7 @@ wasmtime::component::bindgen!({
         package sluicegate:host;
         world all {
             include sluicegate:plugin/plugin@0.2.0-draft.1;
+            include sluicegate:plugin/capabilities@0.2.0-draft.1;
             export sluicegate:plugin/gate@0.2.0-draft.1;
             export sluicegate:plugin/request@0.2.0-draft.1;
             export sluicegate:plugin/response@0.2.0-draft.1;
@@ -24,7 +25,12 @@ wasmtime::component::bindgen!({
     ",
     world: "sluicegate:host/all",
     ownership: Borrowing { duplicate_if_necessary: true },
-    imports: { default: trappable },
+    imports: {
+        "sluicegate:plugin/kv": async | trappable,
+        "sluicegate:plugin/rate": async | trappable,
+        "sluicegate:plugin/http": async | trappable,
+        default: trappable,
+    },
     exports: { default: async },
     require_store_data_send: true,
 });

@@ -9,7 +9,7 @@ use wasmtime::Store;
 
 use super::error::Error;
 use super::loaded::Plugin;
-use super::store::State;
+use super::store::{Place, State, WAIT_MAX};
 
 /// The wall-clock limit of a call. A guest that computes is stopped by its CPU budget long before; this limit is for a guest
 /// that sleeps, or that waits for its turn to compute.
@@ -50,8 +50,43 @@ fn within_budget<R>(
     began: Instant,
     call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Error> {
-    State::begin_call(store, plugin.owner.limits.cpu, began + WALL, true);
+    State::begin_call(store, plugin.owner.limits.cpu, began + WALL, Place::Serving);
     call(store).map_err(|error| store.data().explain(&error))
+}
+
+/// Runs one call on a stack of its own: it is suspended while it waits for a capability, and whenever it has computed for a
+/// moment, so that it never holds up others. Otherwise as [`run`].
+///
+/// # Cancel safety
+/// Dropping the future ends the guest in the middle of its call.
+pub(super) async fn run_on_stack<R>(
+    store: &mut Store<State>,
+    plugin: &Plugin,
+    call: impl AsyncCall<R>,
+) -> (Result<R, Error>, Duration) {
+    let began = Instant::now();
+    let result = match plugin.engine.stacks().try_acquire() {
+        Ok(permit) => {
+            let _permit = permit;
+            let limits = &plugin.owner.limits;
+            State::begin_call(store, limits.cpu, began + WALL, Place::OnStack);
+            let called = timeout(WALL + WAIT_MAX, call.run(store)).await;
+            match called {
+                Ok(result) => result.map_err(|error| store.data().explain(&error)),
+                Err(_) => Err(Error::Stalled),
+            }
+        }
+        Err(_) => Err(Error::Exhausted),
+    };
+    let spent = began.elapsed();
+    plugin.owner.record(spent, result.as_ref().err());
+    (result, spent)
+}
+
+/// A call that may be suspended.
+pub(super) trait AsyncCall<R> {
+    /// Makes it.
+    fn run(self, store: &mut Store<State>) -> impl Future<Output = wasmtime::Result<R>> + Send;
 }
 
 /// Computes on this thread while another thread takes over the exchanges that it would have served. With a single thread, those

@@ -22,9 +22,9 @@ use wasmtime_wizer::Wizer;
 use super::engine::Engine;
 use super::image::Configured;
 use super::load::error::Error;
-use super::owner::Owner;
+use super::owner::{Granted, Owner};
 use super::pins::Pin as Pinned;
-use super::store::State;
+use super::store::{Place, State};
 use super::toolchain::Toolchain;
 use super::{composition, contract, hash, limits, manifest, size};
 use sluicegate_config as config;
@@ -115,6 +115,7 @@ impl Job {
             limits::while_loading(&set),
             self.metrics.clone(),
             Toolchain::default(),
+            Granted::default(),
         ))
     }
 }
@@ -276,7 +277,12 @@ impl Attempt {
 
         let artifact = match &context {
             Some(context) => {
-                State::begin_call(&mut store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
+                State::begin_call(
+                    &mut store,
+                    LOAD_CPU,
+                    Instant::now() + LOAD_WALL,
+                    Place::Loading,
+                );
                 let mut configured = Configured {
                     store: &mut store,
                     instance,
@@ -347,7 +353,7 @@ async fn limited<T>(
     store: &mut Store<State>,
     call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> Result<T, Error> {
-    State::begin_call(store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
+    State::begin_call(store, LOAD_CPU, Instant::now() + LOAD_WALL, Place::Loading);
     let called = call(store).await;
     called.map_err(|error| Error::Guest {
         function: function.into(),

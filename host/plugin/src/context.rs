@@ -1,28 +1,133 @@
 //! The context of an exchange, which its sandboxes borrow in turn.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
+use std::sync::Weak;
+use std::task::Poll;
 use std::time::Duration;
 
 use sluicegate_contract::Context;
+use tokio::time::{Instant, sleep_until};
 
-/// An exchange's context, which is in the sandbox while a guest runs and here the rest of the time.
-#[derive(Debug)]
-pub struct ExchangeContext(Option<Box<Context>>);
+use super::held::Held;
+
+/// How long a wait may take that begins when the exchange should have ended, as in `wit/capabilities.wit`.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// An exchange that may be told to end.
+pub trait Interruptible: Send + Sync {
+    /// Whether it has been told: its client has left, or the gateway does not want to wait any longer.
+    ///
+    /// Nobody is woken when that changes: whoever tells an exchange to end also lets it run.
+    fn is_interrupted(&self) -> bool;
+}
+
+/// When an exchange must not wait any longer.
+#[derive(Clone, Default)]
+pub(super) struct Limits {
+    /// Nobody can tell an exchange that has none.
+    interruptible: Option<Weak<dyn Interruptible>>,
+    /// When it must have ended.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Limits {
+    /// Waits for something until then, or until the exchange must not wait any longer; `None` if it did not come. An exchange that
+    /// must not wait any longer even before has a little time, so that it can end in good order.
+    pub(super) async fn wait<T>(
+        &self,
+        until: Instant,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let now = Instant::now();
+        let is_over = self.deadline.is_some_and(|deadline| now >= deadline);
+        let (until, interrupted) = if is_over || self.is_interrupted() {
+            (until.min(now + LAST_WAIT), false)
+        } else {
+            (self.deadline.map_or(until, |it| it.min(until)), true)
+        };
+        let interruption = poll_fn(|_| {
+            if interrupted && self.is_interrupted() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        tokio::select! {
+            biased;
+            value = future => Some(value),
+            () = interruption => None,
+            () = sleep_until(until) => None,
+        }
+    }
+
+    /// Whether the exchange was told to end.
+    fn is_interrupted(&self) -> bool {
+        match &self.interruptible {
+            // What tells it is gone.
+            Some(weak) => weak.upgrade().is_none_or(|it| it.is_interrupted()),
+            None => false,
+        }
+    }
+}
+
+/// What a sandbox borrows while its guest runs.
+pub(super) struct Lent {
+    pub(super) context: Context,
+    pub(super) limits: Limits,
+    pub(super) held: Held,
+}
+
+/// An exchange's context, which is in the sandbox while a guest runs and here the rest of the time. What its stages have
+/// reserved is given back when it is dropped.
+pub struct ExchangeContext(Option<Box<Lent>>);
+
+impl fmt::Debug for ExchangeContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let context = self.0.as_ref().map(|lent| &lent.context);
+        f.debug_tuple("ExchangeContext").field(&context).finish()
+    }
+}
 
 impl ExchangeContext {
     /// Wraps a context.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self(Some(Box::new(context)))
+        Self::limited(context, Limits::default())
+    }
+
+    fn limited(context: Context, limits: Limits) -> Self {
+        Self(Some(Box::new(Lent {
+            context,
+            limits,
+            held: Held::default(),
+        })))
+    }
+
+    /// Wraps a copy of the context for one attempt, which is interrupted when this exchange is.
+    #[must_use]
+    pub fn for_attempt(&self, copy: Context) -> Self {
+        Self::limited(copy, self.lent().limits.clone())
+    }
+
+    /// This is told when the exchange is to end.
+    pub fn interrupted_by(&mut self, interruptible: Weak<dyn Interruptible>) {
+        self.lent_mut().limits.interruptible = Some(interruptible);
+    }
+
+    /// The exchange must have ended at this time.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.lent_mut().limits.deadline = deadline;
     }
 
     /// The context, for a sandbox whose guest is to run.
-    pub(super) fn lend(&mut self) -> Option<Box<Context>> {
+    pub(super) fn lend(&mut self) -> Option<Box<Lent>> {
         self.0.take()
     }
 
     /// The context, back from a sandbox.
-    pub(super) fn give_back(&mut self, context: Box<Context>) {
+    pub(super) fn give_back(&mut self, context: Box<Lent>) {
         self.0 = Some(context);
     }
 
@@ -31,7 +136,7 @@ impl ExchangeContext {
     pub fn spent(&self) -> Duration {
         self.0
             .as_ref()
-            .map_or(Duration::ZERO, |context| context.spent)
+            .map_or(Duration::ZERO, |lent| lent.context.spent)
     }
 
     /// The notes so far; none if the exchange was dropped in the middle of a call.
@@ -39,24 +144,32 @@ impl ExchangeContext {
     pub fn take_notes(&mut self) -> Vec<(String, String)> {
         self.0
             .as_mut()
-            .map(|context| context.notes.take())
+            .map(|lent| lent.context.notes.take())
             .unwrap_or_default()
+    }
+
+    fn lent(&self) -> &Lent {
+        self.0
+            .as_ref()
+            .expect("a context is lent only while its exchange awaits the call")
+    }
+
+    fn lent_mut(&mut self) -> &mut Lent {
+        self.0
+            .as_mut()
+            .expect("a context is lent only while its exchange awaits the call")
     }
 }
 
 impl Deref for ExchangeContext {
     type Target = Context;
     fn deref(&self) -> &Context {
-        self.0
-            .as_ref()
-            .expect("a context is lent only while its exchange awaits the call")
+        &self.lent().context
     }
 }
 
 impl DerefMut for ExchangeContext {
     fn deref_mut(&mut self) -> &mut Context {
-        self.0
-            .as_mut()
-            .expect("a context is lent only while its exchange awaits the call")
+        &mut self.lent_mut().context
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sluicegate_contract::Exports;
+use sluicegate_contract::capability::Capability;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -46,7 +47,7 @@ pub enum Error {
     },
     /// The component imports something that plugins are not given.
     #[error(
-        "the component imports {0}, which plugins are not given; they get exchange, log, clock, random and upstream-info"
+        "the component imports {0}, which plugins are not given; they get exchange, log, clock, random and upstream-info, and what is granted of http, kv, rate and metrics"
     )]
     Import(String),
 }
@@ -102,6 +103,18 @@ pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports,
     } else {
         names.join(", ")
     }))
+}
+
+/// Whether the component imports a capability whose functions may wait. Its calls need a stack of their own.
+pub(super) fn may_wait(component: &Component, engine: &Engine) -> bool {
+    let component = component.component_type();
+    let mut imports = component.imports(engine);
+    imports.any(|(name, _)| capability(name).is_some_and(Capability::may_wait))
+}
+
+/// The capability that an import names.
+pub(super) fn capability(import: &str) -> Option<Capability> {
+    interface(import).and_then(Capability::of)
 }
 
 /// The interface in a name of the contract.

@@ -31,7 +31,7 @@ const RESERVE: u32 = 1_000;
 const MAPPINGS: u32 = 3;
 
 /// Mappings for everything else.
-const OTHER_MAPPINGS: u32 = 2_000;
+const OTHER_MAPPINGS: u32 = 2_000 + STACK_MAPPINGS * (LOADING_STACKS + STACKS);
 
 /// The most core modules in a sandbox. Components made by Rust's tools have three: the plugin's own and two small ones that
 /// wire its imports. QuickJS has 37, Python 39 (componentize-qjs 0.4.5 and componentize-py 0.25.1, measured). Nothing is reserved
@@ -55,8 +55,18 @@ const GUARD: u64 = 64 << 10;
 /// set of the shipped plugins, so that a fresh sandbox costs no page faults.
 const KEEP_RESIDENT: usize = 512 << 10;
 
-/// The most calls that can be suspended at the same time: those made while plugins are loaded.
-const STACKS: u32 = 64;
+/// The most calls that can be suspended at the same time while plugins are loaded.
+const LOADING_STACKS: u32 = 64;
+
+/// The most calls of exchanges and observers that can have a stack at the same time. Only those of plugins that import a
+/// capability that may wait need one, and they hold it from their begin to their end. So calls that wait fill the pool, and each
+/// plugin has at most 100 of those; the rest are those that compute, of which there are few. Ten plugins that all wait for
+/// servers that do not respond would fill it. Then the next call of such a plugin fails as if no sandbox were free (503), and
+/// others are not affected. Each stack is 2 MiB of addresses, of which a call touches some ten KiB.
+const STACKS: u32 = 1_024;
+
+/// Memory mappings per stack: the stack and its guard.
+const STACK_MAPPINGS: u32 = 2;
 
 /// The most threads that may wait for sleeping guests. Arbitrary: a plugin that sleeps does not belong between client and
 /// model.
@@ -79,6 +89,8 @@ struct Inner {
     sandboxes: usize,
     /// One permit for each thread that waits for a guest.
     waiting: Arc<Semaphore>,
+    /// One permit for each call that has a stack.
+    stacks: Semaphore,
     /// One permit for each thread that computes for a plugin whose calls run long.
     computing: Arc<Semaphore>,
 }
@@ -168,6 +180,7 @@ impl Engine {
             outside,
             sandboxes,
             waiting: Arc::new(Semaphore::new(WAITING)),
+            stacks: Semaphore::new(STACKS as usize),
             computing: Arc::new(Semaphore::new(computing())),
         };
         Ok(Self {
@@ -205,6 +218,11 @@ impl Engine {
             ..
         } = &*self.inner;
         State::store(owner, *outside, wasmtime, waiting.clone())
+    }
+
+    /// One permit for each call that has a stack; see [`STACKS`].
+    pub(super) fn stacks(&self) -> &Semaphore {
+        &self.inner.stacks
     }
 
     pub(super) fn computing(&self) -> &Semaphore {
@@ -270,7 +288,7 @@ fn pool(sandboxes: u32) -> PoolingAllocationConfig {
         .total_core_instances(sandboxes * CORE_INSTANCES)
         .total_memories(sandboxes)
         .total_tables(sandboxes * TABLES)
-        .total_stacks(STACKS)
+        .total_stacks(LOADING_STACKS + STACKS)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(2)
         .max_tables_per_component(8)

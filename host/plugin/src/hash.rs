@@ -13,8 +13,8 @@ pub(super) fn configuration(plugin: &config::Plugin) -> String {
     }
 }
 
-/// SHA-256 over all that makes one version of a plugin another one than the last: component, configuration, limits, and what
-/// happens when it fails; in hexadecimal.
+/// SHA-256 over all that makes one version of a plugin another one than the last: component, configuration, limits, what happens
+/// when it fails, and what it is granted; in hexadecimal.
 #[must_use]
 pub fn version(plugin: &config::Plugin, bytes: &[u8]) -> String {
     let config::SetLimits {
@@ -32,6 +32,9 @@ pub fn version(plugin: &config::Plugin, bytes: &[u8]) -> String {
         hash.update(limit.to_le_bytes());
     }
     hash.update([u8::from(plugin.fail_open)]);
+    if plugin.grant != config::Grant::default() {
+        hash.update(plugin.grant.to_string());
+    }
     hex(&hash.finalize())
 }
 

@@ -1,9 +1,14 @@
 //! What guests can import: one file per interface.
 
+mod capability;
 mod exchange;
+mod http;
 mod io;
+mod kv;
 mod log;
+mod metrics;
 mod module_loader;
+mod rate;
 mod upstream_info;
 pub(super) mod wasi;
 

@@ -44,6 +44,8 @@ pub(super) type End = (Result<Vec<EventResult>, Fault>,);
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
+    /// Whether its calls may wait, so that each needs a stack.
+    pub(super) waits: bool,
     /// How many sandboxes with one memory and two tables, the usual kind, one instance counts for.
     pub(super) sandboxes: usize,
 }
@@ -68,7 +70,11 @@ impl Code {
     ///
     /// # Errors
     /// A message that names the export that is missing.
-    pub(super) fn new(exports: Exports, pre: InstancePre<State>) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        exports: Exports,
+        waits: bool,
+        pre: InstancePre<State>,
+    ) -> wasmtime::Result<Self> {
         let component = pre.component();
         let missing = |name: &str| wasmtime::format_err!("it does not export `{name}`");
         let function = |there: bool, interface: &str, name: &str| {
@@ -107,6 +113,7 @@ impl Code {
         Ok(Self {
             pre,
             functions,
+            waits,
             sandboxes,
         })
     }

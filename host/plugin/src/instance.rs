@@ -3,8 +3,10 @@
 //! Every call has a CPU budget, a memory limit and an output limit. Whatever goes wrong inside is an [`Error`], after which the
 //! instance must not be called again. What a stage decides is a value: the inner `Result` of a call.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sluicegate_contract::Phase;
 use wasmtime::Store;
@@ -12,7 +14,7 @@ use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Instance as Component, Lift, Lower, TypedFunc,
 };
 
-use super::budget::run;
+use super::budget::{AsyncCall, run, run_on_stack};
 use super::context::ExchangeContext;
 use super::error::Error;
 use super::image::{Batch, Body, Checked, Chunk, End, PlannedRequest, PlannedResponse};
@@ -33,6 +35,64 @@ fn instantiate(plugin: &Plugin, store: &mut Store<State>) -> wasmtime::Result<Co
     Ok(instance)
 }
 
+/// The same, on a stack.
+async fn instantiate_on_stack(
+    plugin: &Plugin,
+    store: &mut Store<State>,
+) -> wasmtime::Result<Component> {
+    let instance = plugin.image.code.pre.instantiate_async(&mut *store).await?;
+    if let Some(configuration) = &plugin.image.configure_per_instance {
+        let configure = instance
+            .get_typed_func::<(&str,), (Result<String, String>,)>(&mut *store, "configure")?;
+        let (configured,) = configure.call_async(&mut *store, (configuration,)).await?;
+        configured.map_err(wasmtime::Error::msg)?;
+    }
+    Ok(instance)
+}
+
+/// The making of an instance, on a stack.
+struct Make<'a> {
+    plugin: &'a Plugin,
+    component: &'a mut Option<Component>,
+}
+
+impl AsyncCall<Component> for Make<'_> {
+    async fn run(self, store: &mut Store<State>) -> wasmtime::Result<Component> {
+        Ok(match self.component {
+            Some(instance) => *instance,
+            None => *self
+                .component
+                .insert(instantiate_on_stack(self.plugin, store).await?),
+        })
+    }
+}
+
+/// A call on a stack, which makes the instance if it is the first.
+struct Call<'a, P, R> {
+    made: Make<'a>,
+    /// What it is lent.
+    context: Option<&'a mut ExchangeContext>,
+    function: ComponentExportIndex,
+    arguments: P,
+    results: PhantomData<fn() -> R>,
+}
+
+impl<P, R> AsyncCall<R> for Call<'_, P, R>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    async fn run(self, store: &mut Store<State>) -> wasmtime::Result<R> {
+        // Before the context is lent: `configure` must not see one.
+        let instance = self.made.run(store).await?;
+        if let Some(context) = self.context {
+            store.data_mut().borrow(context.lend());
+        }
+        let function = instance.get_typed_func::<P, R>(&mut *store, self.function)?;
+        function.call_async(store, self.arguments).await
+    }
+}
+
 /// Shows an observer a batch of finished exchanges, in a fresh instance.
 ///
 /// # Errors
@@ -40,6 +100,19 @@ fn instantiate(plugin: &Plugin, store: &mut Store<State>) -> wasmtime::Result<Co
 pub async fn observe(plugin: &Arc<Plugin>, batch: &[Summary<'_>]) -> Result<(), Error> {
     let observe = exported(plugin.image.code.functions.observe, "observer")?;
     let mut store = plugin.engine.store(&plugin.owner);
+    if plugin.image.code.waits {
+        let call = Call {
+            made: Make {
+                plugin,
+                component: &mut None,
+            },
+            context: None,
+            function: observe,
+            arguments: (batch,),
+            results: PhantomData,
+        };
+        return run_on_stack(&mut store, plugin, call).await.0;
+    }
     let (result, _) = run(&mut store, plugin, |store| {
         let instance = instantiate(plugin, store)?;
         let function = instance.get_typed_func::<(&[Summary<'_>],), ()>(&mut *store, observe)?;
@@ -86,6 +159,11 @@ impl Instance {
         }
     }
 
+    /// From now on every capability is denied.
+    pub(super) fn put_on_trial(&mut self) {
+        self.store.data_mut().on_trial = true;
+    }
+
     /// Creates the instance now.
     ///
     /// # Errors
@@ -97,6 +175,10 @@ impl Instance {
             component,
             ..
         } = self;
+        if plugin.image.code.waits {
+            let (made, _) = run_on_stack(store, plugin, Make { plugin, component }).await;
+            return made.map(drop);
+        }
         let (result, _) = run(store, plugin, |store| {
             *component = Some(instantiate(plugin, store)?);
             Ok(())
@@ -131,19 +213,68 @@ impl Instance {
                 // Before the context is lent: `configure` must not see one.
                 None => *component.insert(instantiate(plugin, store)?),
             };
-            store.data_mut().context = context.lend();
+            store.data_mut().borrow(context.lend());
             body(store, instance)
         })
         .await;
-        if let Some(lent) = self.store.data_mut().context.take() {
+        self.end_phase(context, spent);
+        self.explained(context, result)
+    }
+
+    /// Runs one phase on a stack of its own; otherwise as [`Instance::phase`].
+    async fn phase_on_stack<P, R>(
+        &mut self,
+        context: &mut ExchangeContext,
+        phase: Phase,
+        function: ComponentExportIndex,
+        arguments: P,
+    ) -> Result<R, Error>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        context.phase = phase;
+        let Self {
+            store,
+            plugin,
+            component,
+            ..
+        } = self;
+        let call = Call {
+            made: Make { plugin, component },
+            context: Some(context),
+            function,
+            arguments,
+            results: PhantomData,
+        };
+        let (result, spent) = run_on_stack(store, plugin, call).await;
+        self.end_phase(context, spent);
+        self.explained(context, result)
+    }
+
+    /// Takes the context back.
+    fn end_phase(&mut self, context: &mut ExchangeContext, spent: Duration) {
+        if let Some(lent) = self.store.data_mut().lent.take() {
             context.give_back(lent);
         }
         context.spent += spent;
-        if let Err(error) = &result {
-            let owner = &self.plugin.owner;
-            owner.explain(error, phase, &context.identity.id);
-        }
-        result
+    }
+
+    /// Explains a failed call in the log.
+    fn explained<R>(
+        &self,
+        context: &ExchangeContext,
+        result: Result<R, Error>,
+    ) -> Result<R, Error> {
+        result.inspect_err(|error| {
+            let owner = self.owner();
+            owner.explain(error, context.phase, &context.identity.id);
+        })
+    }
+
+    /// Whether its calls need stacks of their own.
+    fn waits(&self) -> bool {
+        self.plugin.image.code.waits
     }
 
     /// Runs a phase that is called once.
@@ -158,6 +289,11 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
+        if self.waits() {
+            return self
+                .phase_on_stack(context, phase, function, arguments)
+                .await;
+        }
         self.phase(context, phase, |store, instance| {
             let function = instance.get_typed_func::<P, R>(&mut *store, function)?;
             function.call(store, arguments)
@@ -250,17 +386,24 @@ impl Instance {
         last: bool,
     ) -> Result<Result<Option<Vec<u8>>, Fault>, Error> {
         let index = exported(self.plugin.image.code.functions.chunk, "chunks")?;
-        let mut chunk = self.chunk.take();
-        let result = self
-            .phase(context, Phase::Chunk, |store, instance| {
-                let function = match chunk {
-                    Some(function) => function,
-                    None => *chunk.insert(instance.get_typed_func(&mut *store, index)?),
-                };
-                function.call(store, (bytes, last))
-            })
-            .await;
-        self.chunk = chunk;
+        let result = if self.waits() {
+            let arguments = (bytes, last);
+            self.phase_on_stack(context, Phase::Chunk, index, arguments)
+                .await
+        } else {
+            let mut chunk = self.chunk.take();
+            let result = self
+                .phase(context, Phase::Chunk, |store, instance| {
+                    let function = match chunk {
+                        Some(function) => function,
+                        None => *chunk.insert(instance.get_typed_func(&mut *store, index)?),
+                    };
+                    function.call(store, (bytes, last))
+                })
+                .await;
+            self.chunk = chunk;
+            result
+        };
         let (result,): Chunk = result?;
         if let Ok(Some(bytes)) = &result {
             self.check_output(context, bytes.len())?;
@@ -278,17 +421,23 @@ impl Instance {
         events: &[EventParam<'_>],
     ) -> Result<Result<Option<Vec<EventResult>>, Fault>, Error> {
         let [index, _] = exported(self.plugin.image.code.functions.events, "events")?;
-        let mut batch = self.batch.take();
-        let result = self
-            .phase(context, Phase::Events, |store, instance| {
-                let function = match batch {
-                    Some(function) => function,
-                    None => *batch.insert(instance.get_typed_func(&mut *store, index)?),
-                };
-                function.call(store, (events,))
-            })
-            .await;
-        self.batch = batch;
+        let result = if self.waits() {
+            self.phase_on_stack(context, Phase::Events, index, (events,))
+                .await
+        } else {
+            let mut batch = self.batch.take();
+            let result = self
+                .phase(context, Phase::Events, |store, instance| {
+                    let function = match batch {
+                        Some(function) => function,
+                        None => *batch.insert(instance.get_typed_func(&mut *store, index)?),
+                    };
+                    function.call(store, (events,))
+                })
+                .await;
+            self.batch = batch;
+            result
+        };
         let (result,): Batch = result?;
         if let Ok(Some(events)) = &result {
             self.check_events(context, events)?;
@@ -330,9 +479,7 @@ impl Instance {
     }
 
     fn check_output(&self, context: &ExchangeContext, size: usize) -> Result<(), Error> {
-        let owner = self.owner();
-        let checked = owner.check_output(size);
-        checked.inspect_err(|error| owner.explain(error, context.phase, &context.identity.id))
+        self.explained(context, self.owner().check_output(size))
     }
 
     /// Checks a result against the output limit. `size` gives the bytes of a result that is not a stop.

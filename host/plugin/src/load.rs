@@ -12,12 +12,12 @@ use super::compile::{Compiled, Compiler, InProcess, Job, LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
 use super::image::{Code, Image};
 use super::loaded::Plugin;
-use super::owner::Owner;
-use super::store::State;
+use super::owner::{Granted, Owner};
+use super::services::PluginServices;
+use super::store::{Place, State};
 use super::toolchain::Toolchain;
-use super::{contract, hash, limits, manifest, size, trial};
+use super::{contract, grants, hash, limits, manifest, size, trial};
 use sluicegate_config as config;
-use sluicegate_telemetry::metrics::PluginMetrics;
 
 pub(crate) mod error;
 
@@ -53,7 +53,7 @@ impl Loader {
         &self.engine
     }
 
-    /// Loads a plugin. Takes a tenth of a second for a small component, seconds for one with an interpreter inside.
+    /// Loads a plugin. `services` are what it is given beside its sandboxes, as far as the configuration grants it. Takes a tenth of a second for a small component, seconds for one with an interpreter inside.
     ///
     /// # Errors
     /// [`Error`]; nothing is left behind. The same input fails in the same way again.
@@ -67,8 +67,10 @@ impl Loader {
         &self,
         configured: &config::Plugin,
         bytes: Arc<[u8]>,
-        metrics: Arc<PluginMetrics>,
+        services: impl Into<PluginServices>,
     ) -> Result<Arc<Plugin>, Error> {
+        let services = services.into();
+        let metrics = services.metrics.clone();
         let engine = &self.engine;
         let version = hash::version(configured, &bytes);
         let component = hash::component(&bytes);
@@ -80,11 +82,13 @@ impl Loader {
         if configured.fail_open && image.manifest.transforms {
             return Err(Error::OpenTransformer);
         }
+        grants::check(&image.manifest, configured)?;
         let owner = Arc::new(Owner::new(
             configured.name.clone(),
             limits::resolve(&configured.limits, &image.manifest.limits)?,
             metrics,
             toolchain,
+            Granted::new(&configured.grant, services),
         ));
         owner.metrics.version_live();
         let plugin = Plugin {
@@ -122,9 +126,16 @@ async fn image(engine: &Engine, job: Job, compiled: Compiled) -> Result<Image, E
         let exports = contract::exports(&component, engine.wasmtime())?;
         let manifest = manifest::parse(&compiled.facts.manifest)?;
         let pre = engine.linker().instantiate_pre(&component);
-        let code = Code::new(exports, pre.map_err(Error::contract)?).map_err(Error::contract)?;
+        let waits = contract::may_wait(&component, engine.wasmtime());
+        let pre = pre.map_err(Error::contract)?;
+        let code = Code::new(exports, waits, pre).map_err(Error::contract)?;
         let mut store = engine.store(&job.owner());
-        State::begin_call(&mut store, LOAD_CPU, Instant::now() + LOAD_WALL, false);
+        State::begin_call(
+            &mut store,
+            LOAD_CPU,
+            Instant::now() + LOAD_WALL,
+            Place::Loading,
+        );
         let checked = runtime.block_on(code.check(&mut store));
         checked.map_err(Error::contract)?;
         Ok(Image {

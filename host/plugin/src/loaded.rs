@@ -121,6 +121,12 @@ impl Plugin {
         self.tried.get().copied().unwrap_or_default()
     }
 
+    /// What the configuration grants it.
+    #[must_use]
+    pub fn grant(&self) -> &config::Grant {
+        &self.made_of.grant
+    }
+
     /// Whether exchanges start from a memory image; otherwise `configure` runs in each.
     #[must_use]
     pub fn is_imaged(&self) -> bool {

@@ -10,8 +10,10 @@ use sluicegate_contract::Phase;
 use super::advice;
 use super::calls::Calls;
 use super::error::Error;
+use super::services::PluginServices;
 use super::toolchain::Toolchain;
-use sluicegate_config::PluginLimits;
+use sluicegate_config::{Grant, PluginLimits};
+use sluicegate_outbound::Client;
 use sluicegate_telemetry::metrics::PluginMetrics;
 
 /// What the host knows of a plugin before there is an image: its name in the configuration, its limits, its metrics.
@@ -21,12 +23,34 @@ pub(super) struct Owner {
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) calls: Calls,
     pub(super) counts: Counts,
+    /// What its exchanges may use; nothing while it is loaded.
+    pub(super) granted: Granted,
     toolchain: Toolchain,
-    explained: Mutex<HashSet<Place>>,
+    explained: Mutex<HashSet<FailedAt>>,
+}
+
+/// The capabilities of a plugin.
+#[derive(Default)]
+pub(super) struct Granted {
+    pub(super) grant: Grant,
+    /// What lies behind them.
+    pub(super) services: Option<PluginServices>,
+    /// Sends its requests.
+    pub(super) client: Option<Arc<dyn Client>>,
+}
+
+impl Granted {
+    pub(super) fn new(grant: &Grant, services: PluginServices) -> Self {
+        Self {
+            grant: grant.clone(),
+            client: services.client(grant),
+            services: Some(services),
+        }
+    }
 }
 
 /// Where a call failed: its phase, what went wrong, and for a trap the functions that were running.
-type Place = (&'static str, &'static str, Vec<String>);
+type FailedAt = (&'static str, &'static str, Vec<String>);
 
 /// Places of which a version's failures are explained. Arbitrary: whoever reads so many has seen what is wrong.
 const EXPLAINED: usize = 32;
@@ -78,6 +102,7 @@ impl Owner {
         limits: PluginLimits,
         metrics: Arc<PluginMetrics>,
         toolchain: Toolchain,
+        granted: Granted,
     ) -> Self {
         Self {
             name,
@@ -85,6 +110,7 @@ impl Owner {
             metrics,
             calls: Calls::default(),
             counts: Counts::default(),
+            granted,
             toolchain,
             explained: Mutex::default(),
         }

@@ -13,8 +13,8 @@ use wasmtime::component::{Component, Instance};
 
 use super::compile::{LOAD_CPU, LOAD_WALL};
 use super::engine::Engine;
-use super::owner::Owner;
-use super::store::State;
+use super::owner::{Granted, Owner};
+use super::store::{Place, State};
 use super::toolchain::Toolchain;
 use super::{composition, contract, hash, limits, manifest, size};
 use sluicegate_config as config;
@@ -73,6 +73,7 @@ pub async fn rehearse(
         limits::while_loading(&configured.limits),
         metrics,
         Toolchain::default(),
+        Granted::default(),
     );
     let (engine, bytes) = (engine.clone(), bytes.clone());
     let configuration = hash::configuration(configured);
@@ -158,7 +159,7 @@ impl Rehearsal {
         call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
     ) -> Option<T> {
         let began = Instant::now();
-        State::begin_call(store, CPU, began + LOAD_WALL, false);
+        State::begin_call(store, CPU, began + LOAD_WALL, Place::Loading);
         let value = call(store).await.ok()?;
         self.calls.push(Call {
             name,

@@ -11,6 +11,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{FrameInfo, ResourceLimiter, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::context::Lent;
 use super::error::Error;
 use super::host::wasi::{Console, context as wasi_context};
 use super::outside::Outside;
@@ -37,6 +38,20 @@ const CHARGED: usize = 4 << 10;
 /// Functions of a backtrace that are told. Arbitrary: enough to find a place.
 const FRAMES: usize = 32;
 
+/// How long all waits of one call for capabilities may take together, as in `wit/capabilities.wit`.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On a thread that serves traffic, without a stack of its own. It cannot be suspended.
+    Serving,
+    /// On a stack of its own, for an exchange or an observer. It is suspended while it waits, and at every tick.
+    OnStack,
+    /// On a stack of its own, while a plugin is loaded.
+    Loading,
+}
+
 /// The model server that an adapter's attempt asks.
 #[derive(Debug)]
 pub struct TargetInfo {
@@ -54,8 +69,10 @@ pub(super) struct State {
     pub(super) outside: Outside,
     /// Random bytes that the guest was given, where these are fixed.
     pub(super) drawn: usize,
-    /// The context of the exchange during a call.
-    pub(super) context: Option<Box<Context>>,
+    /// What the exchange lends during a call.
+    pub(super) lent: Option<Box<Lent>>,
+    /// Capabilities are denied, although they are granted: this is the trial.
+    pub(super) on_trial: bool,
     /// For an adapter: whom its attempt asks.
     pub(super) target: Option<Arc<TargetInfo>>,
     /// Log lines left in this call, and bytes of them.
@@ -67,12 +84,16 @@ pub(super) struct State {
     ticks_left: u32,
     /// Ticks that this call has run past.
     ticks_run: u32,
-    /// This call runs on a thread that serves traffic. Other calls are made while a plugin is loaded, and can be suspended.
-    direct: bool,
+    /// How this call runs.
+    place: Place,
     /// When this call must have returned.
     deadline: Instant,
     /// Time that the host spent on behalf of this call and that no tick has counted.
     host_spent: Duration,
+    /// When the guest went on after it had waited for a capability; `None` if a tick has passed since.
+    resumed: Option<Instant>,
+    /// How long this call may still wait for capabilities.
+    wait_left: Duration,
     /// One permit for each thread that waits for a guest.
     waiting: Arc<Semaphore>,
     memory_used: usize,
@@ -99,16 +120,19 @@ impl State {
             owner: owner.clone(),
             outside,
             drawn: 0,
-            context: None,
+            lent: None,
+            on_trial: false,
             target: None,
             lines_left: LINES_PER_CALL,
             log_bytes_left: LOG_BYTES_PER_CALL,
             cpu: Duration::ZERO,
             ticks_left: 0,
             ticks_run: 0,
-            direct: false,
+            place: Place::Loading,
             deadline: Instant::now(),
             host_spent: Duration::ZERO,
+            resumed: None,
+            wait_left: WAIT_MAX,
             waiting,
             memory_used: 0,
             memory_refused: false,
@@ -122,38 +146,57 @@ impl State {
 
     /// A tick has passed while the guest was running.
     fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        if self.ticks_left == 0 {
-            return Err(wasmtime::Error::new(OutOfTime));
+        match self.resumed.take() {
+            // Most of this tick passed while the guest waited.
+            Some(resumed) => self.charge(resumed.elapsed().min(TICK))?,
+            None => self.charge(TICK)?,
         }
-        self.ticks_left -= 1;
-        self.ran_a_tick();
-        Ok(if self.direct {
-            UpdateDeadline::Continue(1)
-        } else {
-            UpdateDeadline::Yield(1)
+        Ok(match self.place {
+            Place::Serving => UpdateDeadline::Continue(1),
+            Place::OnStack | Place::Loading => UpdateDeadline::Yield(1),
         })
     }
 
-    fn ran_a_tick(&mut self) {
-        self.ticks_run += 1;
-        if self.direct && self.ticks_run >= LONG {
-            self.owner.calls.ran_long();
+    /// Charges time to the call, in whole ticks.
+    fn charge(&mut self, time: Duration) -> wasmtime::Result<()> {
+        if time == TICK {
+            return self.charge_tick();
         }
+        self.host_spent += time;
+        while self.host_spent >= TICK {
+            self.host_spent -= TICK;
+            self.charge_tick()?;
+        }
+        Ok(())
     }
 
-    /// Gives the next call its budgets; it must return before `deadline`. A `direct` call runs on a thread that serves traffic.
+    fn charge_tick(&mut self) -> wasmtime::Result<()> {
+        self.ticks_left = self
+            .ticks_left
+            .checked_sub(1)
+            .ok_or_else(|| wasmtime::Error::new(OutOfTime))?;
+        self.ticks_run += 1;
+        if self.place == Place::Serving && self.ticks_run >= LONG {
+            self.owner.calls.ran_long();
+        }
+        Ok(())
+    }
+
+    /// Gives the next call its budgets; it must return before `deadline`.
     pub(super) fn begin_call(
         store: &mut Store<Self>,
         cpu: Duration,
         deadline: Instant,
-        direct: bool,
+        place: Place,
     ) {
         let ticks = cpu.as_micros().div_ceil(TICK.as_micros());
         let state = store.data_mut();
         state.cpu = cpu;
         state.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
         state.ticks_run = 0;
-        state.direct = direct;
+        state.place = place;
+        state.resumed = None;
+        state.wait_left = WAIT_MAX;
         state.deadline = deadline;
         state.host_spent = Duration::ZERO;
         state.lines_left = LINES_PER_CALL;
@@ -179,7 +222,8 @@ impl State {
 
     /// Until when the guest may wait, whether that is on a thread that serves traffic, and the permits for it.
     pub(super) fn waiting(&self) -> (Instant, bool, Arc<Semaphore>) {
-        (self.deadline, self.direct, self.waiting.clone())
+        let serving = self.place == Place::Serving;
+        (self.deadline, serving, self.waiting.clone())
     }
 
     /// Does work for the guest, in proportion to `bytes`, and charges the time to the call: a tick counts only once, however
@@ -198,15 +242,51 @@ impl State {
         let began = Instant::now();
         let value = work(self);
         // The bytes were copied from the guest before this, about four per nanosecond.
-        self.host_spent += began.elapsed() + Duration::from_nanos(bytes as u64 / 4);
-        while self.host_spent >= TICK {
-            self.host_spent -= TICK;
-            self.ran_a_tick();
-            self.ticks_left = self
-                .ticks_left
-                .checked_sub(1)
-                .ok_or_else(|| wasmtime::Error::new(OutOfTime))?;
+        self.charge(began.elapsed() + Duration::from_nanos(bytes as u64 / 4))?;
+        Ok(value)
+    }
+
+    /// Takes what an exchange lends for a call.
+    pub(super) fn borrow(&mut self, lent: Option<Box<Lent>>) {
+        // A guest's library may have written something before, when there was no exchange yet.
+        if let (Some(wasi), Some(lent)) = (&self.wasi, &lent) {
+            wasi.console.set_request(&lent.context.identity.id);
         }
+        self.lent = lent;
+    }
+
+    /// The exchange's context, during a call.
+    pub(super) fn context(&self) -> Option<&Context> {
+        self.lent.as_deref().map(|lent| &lent.context)
+    }
+
+    /// The same, to change it.
+    pub(super) fn context_mut(&mut self) -> Option<&mut Context> {
+        self.lent.as_deref_mut().map(|lent| &mut lent.context)
+    }
+
+    /// Waits for a capability, at most as long as the call and its exchange allow; `None` if that was not long enough. What the
+    /// guest has computed is charged to the call, and the wait is not.
+    ///
+    /// # Errors
+    /// [`OutOfTime`] if the guest's budget was used up before.
+    pub(super) async fn wait<T>(
+        &mut self,
+        future: impl Future<Output = T>,
+    ) -> wasmtime::Result<Option<T>> {
+        if let Some(resumed) = self.resumed.take() {
+            self.charge(resumed.elapsed().min(TICK))?;
+        }
+        let began = Instant::now();
+        let until = began + self.wait_left;
+        let limits = self.lent.as_ref().map(|lent| lent.limits.clone());
+        let limits = limits.unwrap_or_default();
+        let value = limits.wait(until, future).await;
+        let waited = began.elapsed();
+        self.wait_left = self.wait_left.saturating_sub(waited);
+        // The rest of the call has as long as it would have had without.
+        self.deadline += waited;
+        self.resumed = Some(Instant::now());
         Ok(value)
     }
 
@@ -298,12 +378,12 @@ impl WasiView for State {
         let Self {
             owner,
             outside,
-            context,
+            lent,
             wasi,
             ..
         } = self;
         let Wasi { ctx, table, .. } = &mut **wasi.get_or_insert_with(|| {
-            let req = context.as_ref().map(|context| context.identity.id.clone());
+            let req = lent.as_ref().map(|lent| lent.context.identity.id.clone());
             let console = Console::new(owner.clone(), req, LINES_PER_CALL);
             Box::new(Wasi {
                 ctx: wasi_context(&console, *outside),

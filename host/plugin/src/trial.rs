@@ -24,6 +24,7 @@ use sluicegate_telemetry::clock::unix_ms;
 pub(super) async fn run(plugin: &Arc<Plugin>) -> Result<Outcome, (&'static str, Error)> {
     let failed = |function| move |error| (function, error);
     let mut instance = Instance::new(plugin, None);
+    instance.put_on_trial();
     instance.make().await.map_err(failed("start"))?;
     let (mut parts, ()) = hyper::Request::new(()).into_parts();
     parts.method = Method::POST;

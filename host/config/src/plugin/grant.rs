@@ -75,6 +75,35 @@ impl Grant {
     }
 }
 
+impl fmt::Display for Grant {
+    /// All of it, in one line; "nothing" if that is so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if let Some(HttpGrant { origins, networks }) = &self.http {
+            let origins: Vec<_> = origins.iter().map(ToString::to_string).collect();
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            let mut part = format!("http to {}", origins.join(" "));
+            if !networks.is_empty() {
+                part.push_str(&format!(" in networks {}", networks.join(" ")));
+            }
+            parts.push(part);
+        }
+        if let Some(Quota { keys, bytes }) = self.kv {
+            parts.push(format!("kv with {keys} keys and {bytes} bytes"));
+        }
+        if let Some(subjects) = self.rate {
+            parts.push(format!("rate with {subjects} subjects"));
+        }
+        if self.metrics {
+            parts.push("metrics".to_owned());
+        }
+        if parts.is_empty() {
+            return f.write_str("nothing");
+        }
+        f.write_str(&parts.join(", "))
+    }
+}
+
 impl HttpGrant {
     /// Whether requests may go there.
     #[must_use]
@@ -304,6 +333,25 @@ mod tests {
         grant.networks = vec!["10.0.0.0/8".parse().expect("a network")];
         assert!(grant.allows_address(&name, address("10.1.2.3")));
         assert!(!grant.allows_address(&name, address("127.0.0.1")));
+    }
+
+    #[test]
+    fn a_grant_shows_all_of_it() {
+        assert_eq!(Grant::default().to_string(), "nothing");
+        let grant = Grant {
+            http: Some(HttpGrant {
+                origins: vec![origin("a"), origin("b")],
+                networks: vec!["10.0.0.0/8".parse().expect("a network")],
+            }),
+            kv: Some(Quota { keys: 1, bytes: 2 }),
+            rate: Some(3),
+            metrics: true,
+        };
+        assert_eq!(
+            grant.to_string(),
+            "http to https://a:443 https://b:443 in networks 10.0.0.0/8, kv with 1 keys and 2 bytes, \
+             rate with 3 subjects, metrics"
+        );
     }
 
     #[test]

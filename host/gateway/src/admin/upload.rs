@@ -174,8 +174,8 @@ async fn check(admin: &Admin, name: &str, bytes: &Arc<[u8]>) -> Result<Arc<Plugi
     {
         return Err(rejected(&rejection));
     }
-    let metrics = supply.metrics.plugin(name);
-    let loaded = supply.loader.load(&configured, bytes.clone(), metrics);
+    let services = supply.services.of(name, supply.metrics.plugin(name));
+    let loaded = supply.loader.load(&configured, bytes.clone(), services);
     let plugin = loaded
         .await
         .map_err(|error| rejected(&Rejection::of(&error, bytes)))?;

@@ -25,7 +25,6 @@ use crate::failure::{Failure, Kind};
 use crate::pipeline::data::collect;
 use crate::pipeline::{Chunk, Data, End, Limits, Stop, content_framing};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::TargetInfo;
 use sluicegate_upstream::client::{self, SendError};
 use sluicegate_upstream::stall::Verdict;
@@ -223,7 +222,10 @@ impl Exchange {
         let heartbeat = self.server.heartbeat.filter(|_| early);
         self.deadlines
             .begin_attempt(&upstream.timeout, heartbeat, self.record.attempts == 1);
-        self.client.set_deadline(self.deadlines.total());
+        let total = self.deadlines.total();
+        self.client.set_deadline(total);
+        self.context
+            .set_deadline(total.map(|(deadline, _)| deadline));
 
         let request = self.attempt_request(candidate, body).await?;
         let (mut call, mut watched) = self.watched(candidate).await?;
@@ -282,7 +284,8 @@ impl Exchange {
                     info: target.info(),
                 };
                 let limits = Limits::of(&self.server.limits);
-                let adapter = Adapter::new(plugin, target, ExchangeContext::new(copy), limits);
+                let copy = self.context.for_attempt(copy);
+                let adapter = Adapter::new(plugin, target, copy, limits);
                 let adapter = self.adapter.insert(adapter);
                 adapter.request(&self.client, body).await?
             }

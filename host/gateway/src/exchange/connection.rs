@@ -27,7 +27,7 @@ use self::body::SLICE;
 use self::handle::ExchangeHandle;
 use self::slot::{Slot, State};
 use super::admission::Admitted;
-use sluicegate_plugin_host::Plugin;
+use sluicegate_plugin_host::{Interruptible, Plugin};
 
 mod body;
 mod finishing;
@@ -54,6 +54,11 @@ impl ConnectionHandle {
     /// Keeps the permit until the client has taken the whole response.
     pub(super) fn hold(&self, admitted: Admitted) {
         self.with(|state| state.admitted = Some(admitted));
+    }
+
+    /// Tells stages that wait when the exchange is to end.
+    pub(super) fn interruptible(&self) -> Weak<dyn Interruptible> {
+        self.0.clone()
     }
 
     /// Tells which plugin versions the exchange holds, so that it can be ended when one of them must go.

@@ -112,6 +112,8 @@ impl Exchange {
             stages.show_front_alone();
         }
         connection.set_held(Held::first(&route, &snapshot.adapters));
+        let mut context = ExchangeContext::new(context);
+        context.interrupted_by(connection.interruptible());
         let exchange = Self {
             record: Record::open(core.clone(), route, &context, path),
             body: Some(Limited::new(
@@ -129,7 +131,7 @@ impl Exchange {
             admitted: None,
             kept: 0,
             client: ResponseWriter::new(connection),
-            context: ExchangeContext::new(context),
+            context,
             stages,
             adapter: None,
             deadlines: Deadlines::new(),

@@ -179,7 +179,7 @@ impl Scripted {
         };
         let adapter = self.adapter.insert(Adapter {
             run: PipelineRun::adapter(plugin, Arc::new(target), limits()),
-            context: ExchangeContext::new(copy),
+            context: self.context.for_attempt(copy),
             decided: false,
         });
         let Adapter { run, context, .. } = adapter;

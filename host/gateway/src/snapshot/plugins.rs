@@ -217,8 +217,12 @@ async fn load_version(
     let (name, versions) = (configured.name.clone(), supply.versions.clone());
     let hash = plugin_host::component(&bytes);
     versions.loading(&name, version, &hash);
-    let metrics = supply.metrics.plugin(&name);
-    match supply.loader.load(configured, bytes.clone(), metrics).await {
+    let services = supply.services.of(&name, supply.metrics.plugin(&name));
+    match supply
+        .loader
+        .load(configured, bytes.clone(), services)
+        .await
+    {
         Ok(plugin) => Ok(Loaded {
             plugin,
             component: is_file(configured).then_some(Component { hash, bytes }),

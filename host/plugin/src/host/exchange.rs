@@ -23,7 +23,7 @@ impl From<IllegalChange> for Fault {
 impl State {
     /// Reads from the exchange; the default where there is none.
     fn read<T: Default>(&self, read: impl FnOnce(&Context) -> T) -> Result<T> {
-        Ok(self.context.as_deref().map(read).unwrap_or_default())
+        Ok(self.context().map(read).unwrap_or_default())
     }
 
     /// Changes the exchange. `bytes` are those of the guest's arguments.
@@ -33,7 +33,7 @@ impl State {
         change: impl FnOnce(&mut Context) -> Result<(), IllegalChange>,
     ) -> Result<Result<(), Fault>> {
         self.charged(bytes, |state| {
-            let result = match state.context.as_deref_mut() {
+            let result = match state.context_mut() {
                 Some(context) => change(context),
                 None => Err(IllegalChange::outside()),
             };
@@ -149,10 +149,10 @@ impl Host for State {
 
     fn request_json(&mut self, pointer: String) -> Result<Option<String>> {
         // The whole body is read for it.
-        let body = self.context.as_deref().map_or(0, Context::request_bytes);
+        let body = self.context().map_or(0, Context::request_bytes);
         let bytes = usize::try_from(body).unwrap_or(usize::MAX);
         self.charged(bytes.saturating_add(pointer.len()), |state| {
-            let context = state.context.as_deref();
+            let context = state.context();
             context.and_then(|context| context.request_json(&pointer).map(str::to_owned))
         })
     }

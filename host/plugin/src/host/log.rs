@@ -26,7 +26,7 @@ impl State {
             return self.owner.count_dropped_line();
         }
         let plugin = &*self.owner.name;
-        let req = self.context.as_ref().map(|context| &*context.identity.id);
+        let req = self.context().map(|context| &*context.identity.id);
         match at {
             Level::Trace => {
                 tracing::trace!(target: "sluicegate::plugin", plugin, req, fields, "{message}")

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -43,7 +43,8 @@ pub(crate) fn context(console: &Arc<Console>, outside: Outside) -> WasiCtx {
 /// Where a guest's standard output and error go: each line becomes a line of the gateway's log.
 pub(crate) struct Console {
     owner: Arc<Owner>,
-    req: Option<Arc<str>>,
+    /// The request id of the exchange, once there is one.
+    req: OnceLock<Arc<str>>,
     lines_left: AtomicU32,
     /// Output since the last end of line.
     out: Mutex<Vec<u8>>,
@@ -61,11 +62,16 @@ impl Console {
     pub(crate) fn new(owner: Arc<Owner>, req: Option<Arc<str>>, lines: u32) -> Arc<Self> {
         Arc::new(Self {
             owner,
-            req,
+            req: req.map(OnceLock::from).unwrap_or_default(),
             lines_left: AtomicU32::new(lines),
             out: Mutex::default(),
             error: Mutex::default(),
         })
+    }
+
+    /// The instance serves this exchange from now on, and no other.
+    pub(crate) fn set_request(&self, id: &Arc<str>) {
+        self.req.get_or_init(|| id.clone());
     }
 
     /// Sets how many lines the next call may write.
@@ -94,7 +100,7 @@ impl Console {
             return self.owner.count_dropped_line();
         };
         self.lines_left.store(left, Ordering::Relaxed);
-        let (plugin, req) = (&*self.owner.name, self.req.as_deref());
+        let (plugin, req) = (&*self.owner.name, self.req.get().map(|req| &**req));
         let line = String::from_utf8_lossy(bytes);
         let line = line.trim_end_matches(['\r', '\n']);
         match stream {

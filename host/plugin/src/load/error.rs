@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compile::child::error::Error as ChildError;
 use crate::toolchain::Toolchain;
-use crate::{advice, contract, limits, manifest, size};
+use crate::{advice, contract, grants, limits, manifest, size};
 
 /// Why a plugin cannot be loaded. Each message says what to mend.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -48,6 +48,10 @@ pub enum Error {
     #[error(transparent)]
     #[serde(skip)]
     Limit(#[from] limits::Error),
+    /// It requires a capability that it is not granted.
+    #[error(transparent)]
+    #[serde(skip)]
+    Grant(#[from] grants::Error),
     /// `configure` refused the configuration; the text is the plugin's.
     #[error("the plugin refuses its configuration: {0}")]
     Refused(String),
@@ -64,7 +68,7 @@ pub enum Error {
 
 impl Error {
     /// The stage of loading that the plugin did not pass: one of `format`, `size`, `compile`, `contract`, `start`, `describe`,
-    /// `manifest`, `configuration`, `configure`, `limits`, `on-fault` and `trial`.
+    /// `manifest`, `configuration`, `configure`, `limits`, `on-fault`, `grant` and `trial`.
     #[must_use]
     pub fn stage(&self) -> &'static str {
         match self {
@@ -82,6 +86,7 @@ impl Error {
             Self::Manifest(_) => "manifest",
             Self::Limit(_) => "limits",
             Self::Refused(_) => "configure",
+            Self::Grant(_) => "grant",
             Self::OpenTransformer => "on-fault",
         }
     }
@@ -130,6 +135,12 @@ impl Error {
             ) => "fix what `describe` returns".into(),
             Self::Limit(_) => "correct `limits` in the manifest".into(),
             Self::Refused(_) => "mend the configuration: the reason is the plugin's own".into(),
+            Self::Grant(grants::Error::Unknown(_)) => {
+                "correct `requires` in the manifest".into()
+            }
+            Self::Grant(grants::Error::Missing { .. }) => {
+                "grant it, or leave the plugin out".into()
+            }
             Self::OpenTransformer => "leave `on-fault` at \"closed\"".into(),
         }
     }

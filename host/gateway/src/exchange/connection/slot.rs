@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
 use crate::exchange::admission::Admitted;
-use sluicegate_plugin_host::Plugin;
+use sluicegate_plugin_host::{Interruptible, Plugin};
 use sluicegate_serve::Flush;
 
 /// How often streams are checked that their connections do not poll. A limit is exceeded by no more than this.
@@ -137,6 +137,13 @@ impl State {
         if let Some(connection) = self.connection.as_ref().filter(|_| self.taken_out) {
             connection.wake_by_ref();
         }
+    }
+}
+
+impl Interruptible for Slot {
+    fn is_interrupted(&self) -> bool {
+        let state = self.state();
+        state.taken_out || state.interrupt.is_some()
     }
 }
 
