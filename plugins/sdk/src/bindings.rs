@@ -19,6 +19,19 @@ pub mod imports {
     pub use super::plugin::sluicegate::plugin::{clock, exchange, log, random, upstream_info};
 }
 
+pub mod capabilities {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "capabilities",
+        with: { "sluicegate:plugin/types@0.2.0-draft.1": crate::types },
+    });
+}
+
+/// What the operator grants. A component imports only those that the plugin calls.
+pub mod granted {
+    pub use super::capabilities::sluicegate::plugin::{capability, http, kv, metrics, rate};
+}
+
 pub mod gate {
     wit_bindgen::generate!({
         path: "../../wit",

@@ -53,16 +53,23 @@
 //! - [`chat`] reads canonical responses, and rewrites the texts of streams; [`window`] finds what a stream cuts in two.
 //! - [`json`] helps to write fast adapters and to change a body in place; [`log`], [`clock`] and [`random`] are available to every
 //!   plugin.
+//! - [`kv`], [`rate`], [`http`] and [`metrics`] are capabilities, which the operator grants in the configuration. A component imports
+//!   those that its code calls. A call that is not granted returns [`CapabilityError::Denied`].
 
 pub mod chat;
 pub mod clock;
+pub mod http;
 pub mod json;
+pub mod kv;
 pub mod log;
+pub mod metrics;
 pub mod random;
+pub mod rate;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod window;
 
+mod capability;
 mod context;
 mod interface;
 mod internals;
@@ -77,6 +84,7 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod export;
 
+pub use capability::CapabilityError;
 pub use context::Context;
 pub use interface::{
     ChunkStage, Closing, EventStage, Gate, NoConfig, Observer, Plugin, RequestStage, ResponseStage,

@@ -17,6 +17,7 @@ pub struct Manifest {
     adapter: Adapter,
     memory: Option<&'static str>,
     cpu: Option<&'static str>,
+    requires: &'static [&'static str],
 }
 
 /// What an adapter says about its model servers.
@@ -47,6 +48,7 @@ impl Manifest {
             },
             memory: None,
             cpu: None,
+            requires: &[],
         }
     }
 
@@ -103,6 +105,14 @@ impl Manifest {
     pub const fn limits(mut self, memory: &'static str, cpu: &'static str) -> Self {
         self.memory = Some(memory);
         self.cpu = Some(cpu);
+        self
+    }
+
+    /// Names the capabilities without which the plugin is of no use, such as `&["http"]`: it is not loaded unless the
+    /// configuration grants them.
+    #[must_use]
+    pub const fn requires(mut self, capabilities: &'static [&'static str]) -> Self {
+        self.requires = capabilities;
         self
     }
 
@@ -177,6 +187,16 @@ impl Manifest {
             }
             out.push('}');
         }
+        if !self.requires.is_empty() {
+            out.push_str(",\"requires\":[");
+            for (index, name) in self.requires.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                json::push_str(&mut out, name);
+            }
+            out.push(']');
+        }
         out.push('}');
         out
     }
@@ -228,6 +248,7 @@ mod tests {
             .health("/health")
             .adapter("tgi")
             .limits("64MiB", "1s")
+            .requires(&["http", "kv"])
             .to_json();
         let manifest = sluicegate_contract::Manifest::parse(&text).expect("a manifest");
         let adapter = manifest.adapter.expect("an adapter");
@@ -235,6 +256,7 @@ mod tests {
         assert_eq!(adapter.health.as_deref(), Some("/health"));
         assert_eq!(manifest.limits.memory.as_deref(), Some("64MiB"));
         assert_eq!(manifest.limits.cpu.as_deref(), Some("1s"));
+        assert_eq!(manifest.requires, ["http", "kv"]);
         assert!(manifest.transforms && manifest.early_head && manifest.front.is_none());
     }
 }

@@ -28,6 +28,7 @@
 //! of bodies nor the time and memory of a call. The gateway does all that.
 
 mod bench;
+pub mod capabilities;
 mod error;
 pub(crate) mod host;
 mod outcome;

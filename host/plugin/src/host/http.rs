@@ -142,15 +142,14 @@ fn target(url: &str) -> Option<(Origin, PathAndQuery)> {
     if (!tls && *scheme != Scheme::HTTP) || authority.as_str().contains('@') {
         return None;
     }
-    let port = match authority.port() {
-        Some(port) => port.as_str().parse().ok().filter(|port| *port > 0)?,
-        None if authority.as_str().ends_with(':') => return None,
-        None => {
-            if tls {
-                443
-            } else {
-                80
-            }
+    let port = match authority.as_str().strip_prefix(authority.host())? {
+        "" if tls => 443,
+        "" => 80,
+        rest => {
+            let digits = rest.strip_prefix(':')?;
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let port = digits.parse().ok().filter(|_| is_number);
+            port.filter(|port| *port > 0)?
         }
     };
     let host = authority.host().trim_matches(['[', ']']);

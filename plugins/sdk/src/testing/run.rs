@@ -11,6 +11,7 @@ use sluicegate_contract::{
 };
 
 use super::bench::Bench;
+use super::capabilities::Reservations;
 use super::error;
 use super::outcome::{GateOutcome, Outcome, Sent};
 use super::request::{Request, UPSTREAM, content_type};
@@ -40,6 +41,8 @@ impl From<Stop> for End {
 pub(super) struct Run<'b, P: Exported> {
     bench: &'b Bench<P>,
     exchange: Exchange,
+    /// What the plugin reserves is given back at the end.
+    _reservations: Reservations,
     state: P::State,
     body: Bytes,
     /// The status that was sent to the client.
@@ -66,6 +69,7 @@ impl<'b, P: Exported> Run<'b, P> {
                 context: context.into(),
                 asked: bench.manifest.adapter.is_some().then_some(begun.asked),
             },
+            _reservations: Reservations::begin(),
             state: P::State::default(),
             body: begun.body,
             sent: None,
