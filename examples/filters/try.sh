@@ -77,7 +77,7 @@ ask() { # stream, further words for curl
     -d "{\"model\":\"none\",\"stream\":$stream,\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}"
 }
 
-is_live() { ask false | grep -q '"missing_header"'; }
+is_live() { ask false -i -H 'x-team: blue' | grep -q "x-plugin: $1"; }
 
 expect() { # what it is, a pattern, the text
   grep -q -- "$2" <<<"$3" || fail "$1: $2 is not in: $3"
@@ -96,7 +96,7 @@ try() {
   cp "$project/build/$name.wasm" "$work/plugins/.$name.new"
   mv "$work/plugins/.$name.new" "$work/plugins/$name.wasm"
   configure "\"$name\", \"aggregate\""
-  until_true 120 is_live || fail "$language: the plugin is not live"
+  until_true 120 is_live "$name" || fail "$language: the plugin is not live"
 
   local refused whole stream
   refused=$(ask false -i)
