@@ -4,11 +4,13 @@ mod bench;
 mod build;
 mod case;
 mod check;
+mod dev;
 mod inspect;
 mod log;
 mod message;
 mod new;
 pub(super) mod operate;
+mod project;
 mod refusal;
 mod source;
 mod test;
@@ -21,7 +23,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use sluicegate_author::template::New;
 
+use self::project::Given;
 use super::admin::Gateway;
+use crate::BAD_CONFIGURATION;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -48,20 +52,30 @@ pub(super) enum Command {
         #[arg(default_value = ".", value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Builds a project, runs its cases and pushes it into a running gateway, now and at every save, and shows the first exchange
+    /// that it serves. A version that does not build or does not pass is not pushed. Ends on Ctrl-C.
+    Dev {
+        /// The project's folder.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
     /// Loads a component and shows what it says of itself. A name like `builtin:auth` shows a plugin that ships.
     Inspect {
-        /// The component.
+        /// The component, or the folder of its project.
         file: PathBuf,
-        /// Its configuration: JSON, or a file with JSON or TOML.
-        #[arg(long, default_value = "{}", value_name = "JSON|FILE")]
-        config: String,
+        /// Its configuration: JSON, or a file with JSON or TOML. Without it that of a project's first case, or an empty one.
+        #[arg(long, value_name = "JSON|FILE")]
+        config: Option<String>,
     },
     /// Checks a component before it is shipped: contract, imports, manifest, configuration, size, budgets, and the trial that
     /// the gateway makes. Exit code 2 if the gateway would refuse it.
     Check {
-        /// The component, or a name like `builtin:auth`.
+        /// The component, the folder of its project, or a name like `builtin:auth`.
         file: PathBuf,
-        /// Its configuration: JSON, or a file with JSON or TOML. Without it an empty one is tried.
+        /// Its configuration: JSON, or a file with JSON or TOML. Without it that of a project's first case, or an empty
+        /// one, is tried.
         #[arg(long, value_name = "JSON|FILE")]
         config: Option<String>,
         /// Prints JSON.
@@ -72,10 +86,10 @@ pub(super) enum Command {
     /// response arrives whole, byte by byte and cut in two everywhere; clocks and randomness are fixed. Exit code 1 if
     /// something differs.
     Test {
-        /// The component, or a name like `builtin:auth`.
+        /// The component, the folder of its project, or a name like `builtin:auth`.
         file: PathBuf,
-        /// A case, or a folder of cases.
-        #[arg(long = "case", value_name = "DIR", required = true)]
+        /// A case, or a folder of cases; without it those of the project.
+        #[arg(long = "case", value_name = "DIR")]
         cases: Vec<PathBuf>,
         /// The configuration for cases without one: JSON, or a file with JSON or TOML.
         #[arg(long, value_name = "JSON|FILE")]
@@ -92,9 +106,9 @@ pub(super) enum Command {
     },
     /// Measures what a component costs: an instance, each call, each event in batches of 1 to 32, memory and code.
     Bench {
-        /// The component, or a name like `builtin:auth`.
+        /// The component, the folder of its project, or a name like `builtin:auth`.
         file: PathBuf,
-        /// Its configuration: JSON, or a file with JSON or TOML.
+        /// Its configuration: JSON, or a file with JSON or TOML. Without it that of a project's first case, or an empty one.
         #[arg(long, value_name = "JSON|FILE")]
         config: Option<String>,
         /// A case whose bodies are used in place of built-in ones.
@@ -115,7 +129,7 @@ pub(super) enum Command {
     /// Puts a component into the plugin folder of the running gateway, once it has been checked there. Ends when it is in force, or
     /// with 1 if it is rejected.
     Push {
-        /// The component.
+        /// The component, or the folder of its project.
         file: PathBuf,
         /// The plugin's name; without it, the file's.
         #[arg(long)]
@@ -147,7 +161,13 @@ pub(super) enum Command {
 
 impl Command {
     pub(super) async fn run(self) -> ExitCode {
-        match self {
+        self.outcome().await.unwrap_or_else(|code| code)
+    }
+
+    /// # Errors
+    /// As the exit code: a project is not as the command needs it, and the reason was printed.
+    async fn outcome(self) -> Result<ExitCode, ExitCode> {
+        Ok(match self {
             Self::New {
                 name,
                 lang,
@@ -165,6 +185,7 @@ impl Command {
                 })
             }
             Self::Build { dir } => build::build(dir).await,
+            Self::Dev { dir, gateway } => dev::dev(&dir, &gateway).await,
             Self::List { gateway, json } => operate::list(&gateway, json).await,
             Self::Push {
                 gateway,
@@ -172,20 +193,29 @@ impl Command {
                 name,
                 dry_run,
                 json,
-            } => operate::push(&gateway, &file, name.as_deref(), dry_run, json).await,
+            } => {
+                let file = given(file)?.file;
+                operate::push(&gateway, &file, name.as_deref(), dry_run, json).await
+            }
             Self::Activate { gateway, name } => operate::activate(&gateway, &name).await,
             Self::Rollback { gateway, name } => operate::roll_back(&gateway, &name).await,
             Self::Check { file, config, json } => {
-                check::check(&file, config.as_deref(), json).await
+                let given = given(file)?;
+                let config = given.config(config);
+                check::check(&given.file, config.as_deref(), json).await
             }
             Self::Test {
                 file,
-                cases,
+                mut cases,
                 config,
                 update,
                 log,
                 json,
             } => {
+                let given = given(file)?;
+                if cases.is_empty() {
+                    cases.extend(given.cases);
+                }
                 let options = test::Options {
                     cases,
                     config,
@@ -193,7 +223,7 @@ impl Command {
                     log,
                     json,
                 };
-                test::test(&file, options).await
+                test::test(&given.file, options).await
             }
             Self::Bench {
                 file,
@@ -201,10 +231,30 @@ impl Command {
                 case,
                 json,
             } => {
+                let given = given(file)?;
+                // A case that is named has a configuration of its own.
+                let config = if case.is_some() {
+                    config
+                } else {
+                    given.config(config)
+                };
                 let options = bench::Options { config, case, json };
-                bench::bench(&file, options).await
+                bench::bench(&given.file, options).await
             }
-            Self::Inspect { file, config } => inspect::inspect(&file, &config).await,
-        }
+            Self::Inspect { file, config } => {
+                let given = given(file)?;
+                let config = given.config(config).unwrap_or_else(|| "{}".to_owned());
+                inspect::inspect(&given.file, &config).await
+            }
+        })
     }
+}
+
+/// # Errors
+/// There is no such project, or it is not built yet; the reason was printed.
+fn given(file: PathBuf) -> Result<Given, ExitCode> {
+    Given::of(file).map_err(|message| {
+        eprintln!("sluicegate: {message}");
+        ExitCode::from(BAD_CONFIGURATION)
+    })
 }

@@ -47,10 +47,16 @@ pub(super) fn text(built: &Built) -> String {
 
 /// Prints an error with its causes.
 pub(super) fn complain(error: &dyn Error) {
-    eprintln!("error: {error}");
+    eprintln!("error: {}", chain(error));
+}
+
+/// An error with its causes, a line each.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because {error}");
+        text.push_str(&format!("\n  because {error}"));
         cause = error.source();
     }
+    text
 }

@@ -101,10 +101,17 @@ impl Case {
 }
 
 fn configuration(folder: &Path) -> Result<Option<Value>, String> {
-    let there = |name: &&str| folder.join(name).is_file();
-    let name = ["config.json", "config.toml"].into_iter().find(there);
-    name.map(|name| source::configuration_file(&folder.join(name)))
+    let file = configuration_file(folder);
+    file.map(|file| source::configuration_file(&file))
         .transpose()
+}
+
+/// The file with the configuration of a case, if there is one.
+pub(super) fn configuration_file(folder: &Path) -> Option<PathBuf> {
+    ["config.json", "config.toml"]
+        .into_iter()
+        .map(|name| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// Reads a file of a case, if it is there.

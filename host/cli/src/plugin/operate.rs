@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde_json::Value;
 use sluicegate_plugin_host::load::MAX_BYTES;
 
-use crate::admin::{Gateway, complain, failed, outcome};
+use crate::admin::{Gateway, Said, complain, failed, outcome};
 use crate::print;
 use crate::table::Table;
 
@@ -40,17 +40,7 @@ pub(super) async fn push(
     let Some(name) = name else {
         return failed("the file has no name that a plugin could have: give one with --name");
     };
-    let component = match read(file) {
-        Ok(component) => component,
-        Err(error) => return failed(&format!("{} cannot be read: {error}", file.display())),
-    };
-    let dry_run = if dry { "?dry-run=1" } else { "" };
-    let asked = async {
-        let admin = gateway.admin()?;
-        let path = format!("/plugins/{}{dry_run}", encoded(name));
-        admin.ask(Method::PUT, &path, component).await
-    };
-    let said = match asked.await {
+    let said = match upload(gateway, file, name, dry).await {
         Ok(said) => said,
         Err(code) => return code,
     };
@@ -63,9 +53,7 @@ pub(super) async fn push(
         };
     }
     if said.status != StatusCode::OK {
-        complain(&said.value["config"]["refused"]["problems"]);
-        complain(&said.value["config"]["kept"]);
-        return said.refused();
+        return refused(&said);
     }
     let version = short(&said.value["version_id"]);
     let done = if dry {
@@ -74,6 +62,30 @@ pub(super) async fn push(
         format!("is {}", said.value["state"].as_str().unwrap_or("written"))
     };
     print(&format!("{name}: version {version} {done}\n"))
+}
+
+/// Sends a component to a gateway, which responds when it is in force or refused.
+///
+/// # Errors
+/// The reason was printed: the file cannot be read, or the gateway not be asked.
+pub(super) async fn upload(
+    gateway: &Gateway,
+    file: &Path,
+    name: &str,
+    dry: bool,
+) -> Result<Said, ExitCode> {
+    let component = read(file)
+        .map_err(|error| failed(&format!("{} cannot be read: {error}", file.display())))?;
+    let dry_run = if dry { "?dry-run=1" } else { "" };
+    let path = format!("/plugins/{}{dry_run}", encoded(name));
+    gateway.admin()?.ask(Method::PUT, &path, component).await
+}
+
+/// Says why a component was refused.
+pub(super) fn refused(said: &Said) -> ExitCode {
+    complain(&said.value["config"]["refused"]["problems"]);
+    complain(&said.value["config"]["kept"]);
+    said.refused()
 }
 
 pub(super) async fn activate(gateway: &Gateway, name: &str) -> ExitCode {
@@ -174,7 +186,7 @@ fn why(version: &Value) -> String {
     }
 }
 
-fn short(version: &Value) -> String {
+pub(super) fn short(version: &Value) -> String {
     let version = version.as_str().unwrap_or_default();
     version.chars().take(SHORT).collect()
 }

@@ -28,7 +28,7 @@ use sluicegate_telemetry::metrics::Metrics;
 const SPLITS: usize = 2_048;
 
 /// What the command is to do.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) cases: Vec<PathBuf>,
     /// For cases without a configuration of their own.
@@ -44,11 +44,23 @@ pub(super) async fn test(file: &Path, options: Options) -> ExitCode {
     if options.log || !options.json {
         log::show(options.log);
     }
-    match Tester::prepare(file, &options) {
-        Ok((mut tester, cases)) => tester.run(&cases, &options).await,
+    match run(file, &options).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(code) => code,
+    }
+}
+
+/// Runs all cases, prints what differs, and says whether all have passed.
+///
+/// # Errors
+/// The cases could not be run, and the reason was printed.
+pub(super) async fn run(file: &Path, options: &Options) -> Result<bool, ExitCode> {
+    match Tester::prepare(file, options) {
+        Ok((mut tester, cases)) => tester.run(&cases, options).await,
         Err(message) => {
             eprintln!("sluicegate: {message}");
-            ExitCode::from(BAD_CONFIGURATION)
+            Err(ExitCode::from(BAD_CONFIGURATION))
         }
     }
 }
@@ -64,6 +76,9 @@ struct Tester<'a> {
 
 impl<'a> Tester<'a> {
     fn prepare(file: &'a Path, options: &Options) -> Result<(Self, Vec<Case>), String> {
+        if options.cases.is_empty() {
+            return Err("name the cases with --case, or a project that has some in cases/".into());
+        }
         let mut cases = Vec::new();
         for folder in &options.cases {
             for found in case::find(folder)? {
@@ -81,13 +96,10 @@ impl<'a> Tester<'a> {
         Ok((tester, cases))
     }
 
-    async fn run(&mut self, cases: &[Case], options: &Options) -> ExitCode {
+    async fn run(&mut self, cases: &[Case], options: &Options) -> Result<bool, ExitCode> {
         let mut verdicts = Vec::new();
         for case in cases {
-            let plugin = match self.plugin(case).await {
-                Ok(plugin) => plugin,
-                Err(code) => return code,
-            };
+            let plugin = self.plugin(case).await?;
             log::show_lines(options.log);
             let (observed, arrivals) = outcome::observe(&plugin, &case.script).await;
             let mut verdict = compare::compare(case, &observed, &arrivals);
@@ -96,7 +108,7 @@ impl<'a> Tester<'a> {
                     Ok(()) => verdict.updated(),
                     Err(error) => {
                         eprintln!("sluicegate: {}: {error}", case.folder.display());
-                        return ExitCode::FAILURE;
+                        return Err(ExitCode::FAILURE);
                     }
                 }
             }
@@ -119,11 +131,7 @@ impl<'a> Tester<'a> {
         } else {
             print(&format!("{passed} passed, {failed} failed\n"));
         }
-        if failed == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        Ok(failed == 0)
     }
 
     /// The plugin with the configuration of a case.
