@@ -1,10 +1,10 @@
 // The component's exports: what plugin.toml lists, around the author's module.
 
 import * as author from "../src/plugin";
-import { log } from "./index.js";
+import { log, random } from "./index.js";
 import { wrap } from "./plugin.js";
 
-const plugin = wrap(author, { name: "{{name}}", exports: [{{exports}}] }, log);
+const plugin = wrap(author, { name: "{{name}}", exports: [{{exports}}] }, { log, random });
 
 export const { describe, configure } = plugin;
 // <gate>

@@ -22,10 +22,10 @@ const OPTIONAL = ["request.head", "request.body", "response.head", "response.bod
 /**
  * The exports of the component.
  *
- * `author` is the author's module, `project` has the plugin's `name` and its `exports` as plugin.toml lists them, `log` is the
- * kit's. Throws if the module and plugin.toml do not fit together: that fails the build.
+ * `author` is the author's module, `project` has the plugin's `name` and its `exports` as plugin.toml lists them, `log` and `random`
+ * are the kit's. Throws if the module and plugin.toml do not fit together: that fails the build.
  */
-export function wrap(author, project, log) {
+export function wrap(author, project, { log, random }) {
   check(author, project.exports);
   const guard = (phase, call, raw) => (...values) => {
     try {
@@ -37,7 +37,7 @@ export function wrap(author, project, log) {
       throw error;
     }
   };
-  const made = { describe: () => describe(author, project), configure: (text) => configure(author, text) };
+  const made = { describe: () => describe(author, project), configure: (text) => configure(author, text, random) };
   const phases = {
     gate: () => ({ check: guard("gate.check", () => void author.gate.check(), rawStop) }),
     request: () => request(author.request, guard),
@@ -87,7 +87,9 @@ function describe(author, project) {
 }
 
 /** A thrown error is for the operator: its message. The stack helps only where the author did not mean it. */
-function configure(author, text) {
+function configure(author, text, random) {
+  // The engine's own generator repeats itself in each exchange. Not before this call: while a component is built, there is no gateway.
+  Math.random = () => random.bytes(6).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 48;
   if (author.configure === undefined) return "";
   try {
     return String(author.configure(JSON.parse(text)) ?? "");

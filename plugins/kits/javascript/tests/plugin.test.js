@@ -8,12 +8,14 @@ import { bytes, Fault, fault, reply } from "../stop.js";
 const text = (value) => new TextDecoder().decode(value);
 const utf8 = (value) => new TextEncoder().encode(value);
 
+const random = { bytes: (count) => new Uint8Array(count).fill(0x80) };
+
 /** A wrapped module, and the lines that it has written. */
 function wrapped(author) {
   const lines = [];
   const log = logOver({ write: (level, message, fields) => lines.push([level, message, fields]) });
   const exports = Object.keys(author).filter((name) => !["manifest", "configure"].includes(name));
-  return { plugin: wrap(author, { name: "mine", exports }, log), lines };
+  return { plugin: wrap(author, { name: "mine", exports }, { log, random }), lines };
 }
 
 function thrown(call) {
@@ -37,6 +39,16 @@ test("a configuration is given as a value, and an error is its message", () => {
   assert.equal(thrown(() => configure(() => { throw new Error("`a` is wrong"); })("{}")), "`a` is wrong");
   // A mistake in the code comes with its place.
   assert.match(thrown(() => configure((config) => config.a.b)("{}")), /^TypeError: .*\n.*plugin\.test\.js/s);
+});
+
+test("random numbers are the gateway's from the configuration on", () => {
+  const own = Math.random;
+  try {
+    wrapped({ gate: { check() {} } }).plugin.configure("{}");
+    assert.equal(Math.floor(Math.random() * 1000), 501);
+  } finally {
+    Math.random = own;
+  }
 });
 
 test("a thrown fault has all members that the contract has", () => {
@@ -133,7 +145,7 @@ test("summaries have numbers and values", () => {
 
 test("a module that does not fit plugin.toml fails with what to write", () => {
   const log = logOver({ write() {} });
-  const fit = (author, exports) => () => wrap(author, { name: "mine", exports }, log);
+  const fit = (author, exports) => () => wrap(author, { name: "mine", exports }, { log, random });
   assert.throws(fit({}, ["gate"]), /write `export const gate = \{ check\(\) \{ … \} \}`/);
   assert.throws(fit({ gate: {}, events: {} }, ["gate"]), /`gate\.check` has to be a function/);
   assert.throws(fit({ events: { batch() {} } }, []), /plugin\.toml does not list it/);

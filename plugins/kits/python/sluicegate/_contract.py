@@ -4,6 +4,7 @@ An author writes only what a filter needs, returns texts or dictionaries where t
 """
 
 import json
+import os
 import sys
 
 from . import log
@@ -34,6 +35,7 @@ class Filter:
         self.module = module
         self.name = name
         self.owner = getattr(module, "Plugin", module)
+        self.is_new = True
         self.check(exports)
 
     def check(self, exports):
@@ -54,6 +56,10 @@ class Filter:
 
     def call(self, function, *values):
         """Calls a function of the author; `None` if there is none."""
+        if self.is_new and "random" in sys.modules:
+            # Python's generator was seeded when the component was built: each exchange would see the same numbers.
+            sys.modules["random"].seed(os.urandom(32))
+        self.is_new = False
         written = getattr(self.owner, function, None)
         return None if written is None else written(*values)
 
@@ -69,7 +75,9 @@ class Filter:
             if isinstance(self.owner, type):
                 self.owner = _made(self.owner, config)
                 return ""
-            return str(self.call("configure", config) or "")
+            line = str(self.call("configure", config) or "")
+            self.is_new = True
+            return line
         except (ValueError, Fault) as error:
             raise Err(str(error)) from None
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Randomness of the gateway. Python's own `random` is seeded when the plugin is built: it repeats itself in each exchange."""
+"""Randomness of the gateway. Python's own `random` is seeded from it anew in each exchange; `secrets` and `os.urandom` ask it."""
 
 from ._host import random as _random
 

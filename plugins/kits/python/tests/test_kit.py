@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import pathlib
+import random
 import sys
 import types as modules
 import unittest
@@ -67,6 +67,20 @@ class Kit(unittest.TestCase):
         self.assertIn("test_kit.py", raised.exception.value)
         self.assertIn("config['a']", raised.exception.value)
         self.assertNotIn("_contract.py", raised.exception.value)
+
+    def test_each_exchange_has_random_numbers_of_its_own(self):
+        random.seed(1)
+        made = filter_of(gate_check=lambda: None)
+        made["WitWorld"]().configure("{}")
+        random.seed(1)
+        first = random.random()
+        random.seed(1)
+        made["Gate"]().check()
+        self.assertNotEqual(random.random(), first)
+        # Only once: an author may seed it.
+        random.seed(1)
+        made["Gate"]().check()
+        self.assertEqual(random.random(), first)
 
     def test_a_filter_may_be_one_class_that_is_made_with_its_configuration(self):
         class Plugin:
