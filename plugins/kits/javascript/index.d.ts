@@ -13,6 +13,8 @@ export interface Manifest {
   transforms?: boolean;
   /** `true` if `gate.check` refuses every request without credentials. */
   authenticates?: boolean;
+  /** Capabilities without which the plugin is of no use, such as `["kv"]`: it is not loaded without the grant. */
+  requires?: string[];
   front?: string;
   "early-head"?: boolean;
   adapter?: { vendor: string; health?: string; info?: string };
@@ -267,3 +269,71 @@ export class Window {
 }
 /** How many characters at the end of a text may be the beginning of one of these words: for `waits`. */
 export function beginning(text: string, words: string[]): number;
+
+/** Why a capability did not do what was asked: thrown by the functions of those that plugin.toml lists in `imports`. */
+export class CapabilityError extends Error {
+  private constructor();
+  readonly code: "denied" | "unavailable" | "over-limit" | "invalid";
+}
+// <import-kv>
+
+type Stored = Uint8Array | string | object;
+/** Values by key, which outlive an exchange. `ttlMs`: how long they live; until they are deleted if it is left out. */
+export const kv: {
+  get(key: string): Uint8Array | undefined;
+  getText(key: string): string | undefined;
+  getJson<T = any>(key: string): T | undefined;
+  set(key: string, value: Stored, more?: { ttlMs?: number }): void;
+  /** Sets a value only if there is none: then `true`. */
+  insert(key: string, value: Stored, more?: { ttlMs?: number }): boolean;
+  /** Adds to a number, 1 by default, and returns the sum. */
+  add(key: string, by?: number, more?: { ttlMs?: number }): number;
+  delete(key: string): void;
+};
+// </import-kv>
+// <import-rate>
+
+/** A limit: `amount` (1 by default) of `capacity` units, which come back within `perMs`, or, with 0 (the default), when settled. */
+export interface Limit {
+  name: string;
+  subject: string;
+  amount?: number;
+  capacity: number;
+  perMs?: number;
+}
+export interface Verdict {
+  granted: boolean;
+  ticket: number;
+  standings: { granted: boolean; remaining: number; retryMs?: number; resetMs?: number }[];
+}
+/** Limits that all exchanges share; a call takes all of them or none. */
+export const rate: {
+  take(...limits: Limit[]): Verdict;
+  /** For this exchange: what is not settled at its end is given back. */
+  reserve(...limits: Limit[]): Verdict;
+  settle(ticket: number, name: string, used: number): void;
+};
+// </import-rate>
+// <import-http>
+
+/** Requests to servers that the grant lists. Any status is a response. */
+export const http: {
+  send(request: {
+    url: string;
+    method?: string;
+    fields?: Fields;
+    body?: Uint8Array | string | object;
+    /** At most 30,000, which is also the default. */
+    timeoutMs?: number;
+  }): { status: number; fields: { name: string; value: string }[]; get(name: string): string | undefined; body: Body };
+};
+// </import-http>
+// <import-metrics>
+
+/** The plugin's own metrics, as `sluicegate_plugin_PLUGIN__NAME`. Labels must not have values that clients choose. */
+export const metrics: {
+  /** Adds to a counter, 1 by default. */
+  count(name: string, by?: number, labels?: Record<string, string | number>): void;
+  observe(name: string, value: number, labels?: Record<string, string | number>): void;
+};
+// </import-metrics>

@@ -1,9 +1,13 @@
 // What an author imports as "#sluicegate".
 
 import * as host from "./host.js";
+// <imports>
+import * as capabilities from "./capabilities.js";
+// </imports>
 import * as exchangeKit from "./exchange.js";
 import * as logKit from "./log.js";
 
+export { CapabilityError } from "./capabilities.js";
 export { chunkOf, choices, event, mapChunks, mapTexts, messages, texts } from "./chat.js";
 export { Fault, fault, Reply, reply } from "./stop.js";
 export { decode, encode } from "./text.js";
@@ -21,5 +25,17 @@ export const upstreamInfo = {
     return text === undefined || text === null ? undefined : JSON.parse(text);
   },
 };
+// <import-kv>
+export const kv = capabilities.kvOver(host.kv);
+// </import-kv>
+// <import-rate>
+export const rate = capabilities.rateOver(host.rate);
+// </import-rate>
+// <import-http>
+export const http = capabilities.httpOver(host.http);
+// </import-http>
+// <import-metrics>
+export const metrics = capabilities.metricsOver(host.metrics);
+// </import-metrics>
 
 globalThis.console ??= logKit.consoleOver(log);

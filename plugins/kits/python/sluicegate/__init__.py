@@ -7,12 +7,26 @@ class `Plugin`, which is made with the configuration: `def __init__(self, config
 """
 
 from . import clock, exchange, log, random, upstream_info
+# <import-kv>
+from . import kv
+# </import-kv>
+# <import-rate>
+from . import rate
+# </import-rate>
+# <import-http>
+from . import http
+# </import-http>
+# <import-metrics>
+from . import metrics
+# </import-metrics>
 from .body import Body
+from .capability import CapabilityError
 from .chat import choices, chunk_of, event, map_chunks, map_texts, messages, texts
 from .stop import Fault, Reply
 
 __all__ = [
     "Body",
+    "CapabilityError",
     "Fault",
     "Reply",
     "choices",

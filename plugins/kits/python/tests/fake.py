@@ -59,8 +59,28 @@ exchange = module(
     fields=lambda: [types.Field(name, value) for name, value in fields.items()],
 )
 log = module("wit_world.imports.log", Level=Level, write=lambda *line: lines.append(line))
+capability_error = enum.Enum("Error", "DENIED UNAVAILABLE OVER_LIMIT INVALID")
+#: What was asked of capabilities.
+asked = []
+
+
+def ask(*values):
+    if values[0] == "denied":
+        raise Err(capability_error.OVER_LIMIT)
+    asked.append(values)
+
+
+kv = module("wit_world.imports.kv", get=lambda key: ask(key) or b'{"a":1}', set=ask, insert=ask, add=ask, delete=ask)
+rate = module("wit_world.imports.rate", Limit=record("Limit", "name", "subject", "amount", "capacity", "per_ms"), take=ask, settle=ask)
+http = module(
+    "wit_world.imports.http",
+    Request=record("Request", "method", "url", "fields", "body", "timeout_ms"),
+    send=lambda request: ask(request) or record("Response", "status", "fields", "body")(404, [types.Field("x-a", b"b")], b"{}"),
+)
+metrics = module("wit_world.imports.metrics", count=ask, observe=ask)
 others = {name: module(f"wit_world.imports.{name}") for name in ["clock", "random", "upstream_info"]}
 module("componentize_py_types", Err=Err)
 module("wit_world")
-module("wit_world.imports", types=types, exchange=exchange, log=log, **others)
+capabilities = {"kv": kv, "rate": rate, "http": http, "metrics": metrics}
+module("wit_world.imports", types=types, exchange=exchange, log=log, **capabilities, **others)
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))

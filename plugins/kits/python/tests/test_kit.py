@@ -10,8 +10,8 @@ import unittest
 import fake
 from fake import Err
 
-from sluicegate import Fault, Reply, choices, chunk_of, event, exchange, log, map_chunks, map_texts, messages, texts
-from sluicegate import _contract
+from sluicegate import CapabilityError, Fault, Reply, choices, chunk_of, event, exchange, log, map_chunks, map_texts, messages, texts
+from sluicegate import _contract, http, kv, metrics, rate
 from sluicegate.stop import dump, to_bytes
 
 PLANS = {"request": fake.RequestPlan, "response": fake.ResponsePlan}
@@ -222,6 +222,37 @@ class Kit(unittest.TestCase):
         print("c", end="", file=out)
         print("d\ne", file=out)
         self.assertEqual([line[1] for line in fake.lines], ["a b", "cd", "e"])
+
+
+class Capabilities(unittest.TestCase):
+    def setUp(self):
+        fake.asked.clear()
+
+    def test_an_error_is_raised_with_its_code(self):
+        with self.assertRaises(CapabilityError) as raised:
+            kv.get("denied")
+        self.assertEqual((raised.exception.code, str(raised.exception)), ("over-limit", "kv.get: over-limit"))
+
+    def test_values_are_bytes_texts_and_json(self):
+        self.assertEqual(kv.get_json("a"), {"a": 1})
+        self.assertEqual(kv.get_text("a"), '{"a":1}')
+        kv.set("k", {"b": 1}, ttl_ms=5)
+        kv.add("n")
+        self.assertEqual(fake.asked[2:], [("k", b'{"b":1}', 5), ("n", 1, None)])
+
+    def test_limits_have_defaults(self):
+        rate.take(rate.limit("requests", "blue", capacity=10, per_ms=1000))
+        self.assertEqual(fake.asked, [([fake.rate.Limit("requests", "blue", 1, 10, 1000)],)])
+
+    def test_a_request_has_defaults_and_a_response_has_texts(self):
+        response = http.send("https://idp.example/", fields={"Accept": "a"}, body={"q": 1})
+        field = fake.types.Field("accept", b"a")
+        self.assertEqual(fake.asked, [(fake.http.Request("GET", "https://idp.example/", [field], b'{"q":1}', 0),)])
+        self.assertEqual((response.status, response.get("X-A"), response.body.json()), (404, "b", {}))
+
+    def test_metrics_have_labels_as_pairs(self):
+        metrics.observe("seconds", 0.5, status=200)
+        self.assertEqual(fake.asked, [("seconds", 0.5, [("status", "200")])])
 
 
 class Chats(unittest.TestCase):
