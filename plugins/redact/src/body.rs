@@ -97,14 +97,9 @@ impl Pass<'_> {
             return Err(self.unreadable("A text has half of a character"));
         };
         let new = match place(document, node, &text) {
+            Place::Text if text.trim_ascii_start().starts_with('{') => self.json(&text),
             Place::Text => replaced(&mut *self, &text),
-            Place::Arguments => {
-                let mut window = JsonWindow::default();
-                let mut out = String::with_capacity(text.len());
-                window.feed(&mut *self, &text, &mut out);
-                window.pause(&mut *self, &mut out);
-                (out != text).then_some(out)
-            }
+            Place::Arguments => self.json(&text),
             Place::Name => self.name(&text),
             Place::Encoded => None,
         };
@@ -112,6 +107,17 @@ impl Pass<'_> {
             edits.text(node.span(), &new);
         }
         Ok(())
+    }
+
+    /// Rewrites JSON text, such as what a tool returned: what is written with escapes is found too.
+    fn json(&mut self, text: &str) -> Option<String> {
+        let before = self.tally.hits();
+        let mut window = JsonWindow::default();
+        let mut out = String::with_capacity(text.len());
+        window.feed(&mut *self, text, &mut out);
+        window.pause(&mut *self, &mut out);
+        // Escapes may come out in another way, which is no reason to change a text.
+        (self.tally.hits() > before).then_some(out)
     }
 
     fn name(&mut self, text: &str) -> Option<String> {

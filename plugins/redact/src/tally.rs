@@ -45,6 +45,16 @@ impl Tally {
         }
     }
 
+    /// How often something was hidden or put back.
+    pub(crate) fn hits(&self) -> u64 {
+        let hidden = self
+            .counts
+            .request
+            .values()
+            .chain(self.counts.response.values());
+        hidden.sum::<u64>() + self.counts.restored
+    }
+
     /// Puts back what a placeholder stands for. If something else came in the middle of it, it stays as the model wrote it.
     pub(crate) fn restore(&mut self, placeholder: Matched<'_>, out: &mut String) {
         match self.vault.text(placeholder.text) {

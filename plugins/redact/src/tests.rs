@@ -73,6 +73,30 @@ fn every_text_of_a_request_is_searched() {
 }
 
 #[test]
+fn json_in_a_text_is_searched_as_it_is_meant() {
+    let config = json!({"detect": ["phone"], "words": ["蓝鸟"]});
+    let tool = r#"{"\u9879":"\u84dd\u9e1f, caf\u00e9","phone":13812345678}"#;
+    let open = r#"{"a":"caf\u00e9 \/"}"#;
+    let body =
+        json!({"messages": [{"role": "tool", "content": tool}, {"role": "tool", "content": open}]});
+    let sent = sent(config.clone(), &body);
+    assert_eq!(
+        sent["messages"][0]["content"],
+        r#"{"项":"[WORDS], café","phone":"[PHONE]"}"#
+    );
+    assert_eq!(sent["messages"][1]["content"], open);
+    // And in a stream.
+    for at in (0..=tool.len()).filter(|&at| tool.is_char_boundary(at)) {
+        let stream = [&tool[..at], &tool[at..]].map(|text| chunk(&json!({"content": text})));
+        let outcome = run(config.clone(), &json!({}), &Response::sse(stream));
+        assert_eq!(
+            content(&outcome),
+            r#"{"项":"[WORDS], café","phone":"[PHONE]"}"#
+        );
+    }
+}
+
+#[test]
 fn words_of_the_operator_change_texts_and_no_names() {
     let config = json!({"detect": [], "words": ["role", "qwen", "f", "user"], "replacement": "…"});
     let body = json!({"model": "qwen", "messages": [{"role": "user", "content": "role Qwen"}],

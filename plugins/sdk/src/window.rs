@@ -5,7 +5,7 @@
 //! out does not depend on how the text was divided.
 //!
 //! [`Words`] is the matcher for lists of words. [`JsonWindow`] is a window over JSON text, such as the arguments of a tool call:
-//! it looks into strings as they are meant, without their escapes, and leaves the text valid.
+//! it looks into strings as they are meant, without their escapes, and leaves the text valid. [`TextWindow`] is one or the other.
 //! [`chat::Deltas`](crate::chat::Deltas) applies windows to a stream of chunks.
 //!
 //! ```
@@ -21,9 +21,11 @@
 //! ```
 
 mod json;
+mod text;
 mod words;
 
 pub use json::JsonWindow;
+pub use text::TextWindow;
 pub use words::Words;
 
 /// Text to search.

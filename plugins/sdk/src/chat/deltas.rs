@@ -2,7 +2,7 @@
 
 use crate::json::{self, Document, Edits, Kind, Node};
 use crate::types::{Event, Fault};
-use crate::window::{JsonWindow, Matcher, Window, replaced};
+use crate::window::{JsonWindow, Matcher, TextWindow, replaced};
 
 /// Texts of a stream at the same time. A chat has one or two for each choice, and one for each call of a tool.
 const TEXTS: usize = 512;
@@ -43,8 +43,8 @@ impl Rewrite for &crate::window::Words {}
 ///
 /// # Shape
 /// Each choice has texts of several kinds: content, thoughts, refusal, the arguments of each tool call, and what else a model
-/// server puts into a delta. Each has a [`Window`] of its own, arguments a [`JsonWindow`]. Everything else of a chunk stays as it
-/// is written, and no chunk is left out: one whose text is held back has an empty text.
+/// server puts into a delta. Each has a [`TextWindow`] of its own, arguments a [`JsonWindow`]. Everything else of a chunk stays as
+/// it is written, and no chunk is left out: one whose text is held back has an empty text.
 ///
 /// Held text is sent in a chunk of its own before another text of its choice goes on, before the choice ends, before `[DONE]`, and
 /// at the end: texts, calls, finish and usage keep their order. If the stream fails, held text is dropped.
@@ -77,7 +77,7 @@ pub struct Deltas {
 struct Text {
     choice: u64,
     path: Vec<Step>,
-    window: Either,
+    window: TextWindow,
 }
 
 /// A step from a choice to a text.
@@ -88,12 +88,6 @@ enum Step {
     Indexed(u64),
     /// An element at this position.
     At(usize),
-}
-
-#[derive(Clone, Debug)]
-enum Either {
-    Plain(Window),
-    Json(JsonWindow),
 }
 
 /// A text in a chunk.
@@ -195,8 +189,7 @@ impl Deltas {
                 let Some(text) = document.text(it.node) else {
                     return Err(invalid("The model server sent half of a character."));
                 };
-                let window = &mut self.text(&it)?.window;
-                let new = window.feed(rewrite, &text, ends);
+                let new = self.text(&it)?.feed(rewrite, &text, ends);
                 if new != text {
                     edits.text(it.node.span(), &new);
                 }
@@ -214,11 +207,7 @@ impl Deltas {
                 return Err(invalid("The model server sent too many texts at once."));
             }
             None => {
-                self.texts.push(Text {
-                    choice: found.choice,
-                    path: found.path.clone(),
-                    window: Either::of(&found.path),
-                });
+                self.texts.push(Text::new(found));
                 self.texts.len() - 1
             }
         };
@@ -233,7 +222,7 @@ impl Deltas {
         out: &mut Vec<Event>,
     ) {
         for text in self.texts.iter_mut().filter(|text| of(text)) {
-            let held = text.window.pause(matcher);
+            let held = text.pause(matcher);
             if held.is_empty() {
                 continue;
             }
@@ -256,32 +245,33 @@ impl Found<'_> {
     }
 }
 
-impl Either {
-    fn of(path: &[Step]) -> Self {
-        match path.last() {
-            Some(Step::Member(name)) if &**name == "arguments" => Self::Json(JsonWindow::default()),
-            _ => Self::Plain(Window::default()),
+impl Text {
+    fn new(found: &Found<'_>) -> Self {
+        let is_json =
+            matches!(found.path.last(), Some(Step::Member(name)) if &**name == "arguments");
+        Self {
+            choice: found.choice,
+            path: found.path.clone(),
+            window: if is_json {
+                TextWindow::Json(JsonWindow::default())
+            } else {
+                TextWindow::default()
+            },
         }
     }
 
-    fn feed(&mut self, mut matcher: &mut impl Matcher, text: &str, ends: bool) -> String {
+    fn feed(&mut self, matcher: &mut impl Matcher, text: &str, ends: bool) -> String {
         let mut out = String::with_capacity(text.len());
-        match self {
-            Self::Plain(window) => window.feed(&mut matcher, text, &mut out),
-            Self::Json(window) => window.feed(&mut matcher, text, &mut out),
-        }
+        self.window.feed(&mut *matcher, text, &mut out);
         if ends {
-            out.push_str(&self.pause(matcher));
+            self.window.pause(matcher, &mut out);
         }
         out
     }
 
-    fn pause(&mut self, mut matcher: &mut impl Matcher) -> String {
+    fn pause(&mut self, matcher: &mut impl Matcher) -> String {
         let mut out = String::new();
-        match self {
-            Self::Plain(window) => window.pause(&mut matcher, &mut out),
-            Self::Json(window) => window.pause(&mut matcher, &mut out),
-        }
+        self.window.pause(matcher, &mut out);
         out
     }
 }

@@ -7,11 +7,14 @@ use crate::json;
 
 /// A number has fewer characters, and so has every literal.
 const TOKEN: usize = 64;
+/// Nobody looks for more brackets and blanks.
+const BETWEEN: usize = 64;
 
 /// A window over JSON text that arrives in chunks, such as the arguments of a tool call.
 ///
-/// Each string is a text of its own, as it is meant, without its escapes. A number in which something is found becomes a string.
-/// So what comes out is JSON if the input is. Text that turns out not to be JSON is from there on like any other text.
+/// Each string is a text of its own, as it is meant, without its escapes; it may come out with other escapes that mean the same.
+/// A number in which something is found becomes a string. So what comes out is JSON if the input is. Text that turns out not to be
+/// JSON is from there on like any other text.
 ///
 /// ```
 /// use sluicegate_plugin::window::{JsonWindow, Words};
@@ -29,6 +32,8 @@ pub struct JsonWindow {
     window: Window,
     /// A number or literal with the blanks behind it, or an escape, as far as it has arrived.
     token: String,
+    /// What was sent between values since the last one, if all of this turns out not to be JSON.
+    between: String,
     /// Whether the token was sent at a pause.
     is_sent: bool,
     /// Whether a value was the last that came, so that no other one may follow.
@@ -67,7 +72,7 @@ impl JsonWindow {
                         self.token.push(char);
                         self.state = State::Escape;
                     }
-                    State::Escape => next = self.escape(char, &mut text),
+                    State::Escape => next = self.escape(matcher, char, out, &mut text),
                     State::String | State::Broken => text.push(char),
                 }
             }
@@ -92,7 +97,7 @@ impl JsonWindow {
             State::Token if write_token(matcher, &self.token, out) => self.is_sent = true,
             State::Token => {
                 self.state = State::Broken;
-                self.window = Window::default();
+                self.window = Window::behind(mem::take(&mut self.between));
                 let token = mem::take(&mut self.token);
                 self.window.feed(&mut *matcher, &token, out);
                 self.window.pause(matcher, out);
@@ -109,28 +114,30 @@ impl JsonWindow {
     /// A character between values. What is no JSON goes into `text`.
     fn structure(&mut self, char: char, out: &mut String, text: &mut String) {
         match char {
-            ' ' | '\t' | '\n' | '\r' => out.push(char),
-            '}' | ']' => {
-                self.is_behind_value = true;
-                out.push(char);
-            }
-            ',' | ':' => {
-                self.is_behind_value = false;
-                out.push(char);
-            }
-            _ if self.is_behind_value => self.broken(char, text),
-            '{' | '[' => out.push(char),
+            ' ' | '\t' | '\n' | '\r' => {}
+            '}' | ']' => self.is_behind_value = true,
+            ',' | ':' => self.is_behind_value = false,
+            _ if self.is_behind_value => return self.broken(char, text),
+            '{' | '[' => {}
             '"' => {
                 out.push(char);
+                self.between.clear();
                 self.window = Window::default();
                 self.state = State::String;
+                return;
             }
             '-' | '0'..='9' | 't' | 'f' | 'n' => {
                 self.token.push(char);
                 self.state = State::Token;
+                return;
             }
-            char => self.broken(char, text),
+            char => return self.broken(char, text),
         }
+        out.push(char);
+        if self.between.len() == BETWEEN {
+            self.between.remove(0);
+        }
+        self.between.push(char);
     }
 
     fn in_token(
@@ -151,37 +158,57 @@ impl JsonWindow {
         let is_sent = mem::take(&mut self.is_sent);
         let ends = matches!(char, ',' | ':' | '}' | ']');
         if ends && (is_sent || write_token(matcher, &token, out)) {
+            self.between.clear();
             self.is_behind_value = true;
             self.state = State::Structure;
             return self.structure(char, out, text);
         }
-        self.broken(char, text);
         if is_sent {
-            self.window = Window::behind(token);
+            self.between.push_str(&token);
         } else {
-            text.insert_str(0, &token);
+            text.push_str(&token);
         }
+        self.broken(char, text);
     }
 
     fn broken(&mut self, char: char, text: &mut String) {
         text.push(char);
-        self.window = Window::default();
+        self.window = Window::behind(mem::take(&mut self.between));
         self.state = State::Broken;
     }
 
     /// A character of an escape. What the escape means goes into `text`. Returns the character if it is part of no escape.
-    fn escape(&mut self, char: char, text: &mut String) -> Option<char> {
-        let fits = match self.token.len() {
+    fn escape(
+        &mut self,
+        matcher: &mut impl Matcher,
+        char: char,
+        out: &mut String,
+        text: &mut String,
+    ) -> Option<char> {
+        let at = self.token.len();
+        let fits = match at {
             1 | 7 => "\"\\/bfnrtu".contains(char),
             // The second half of a character beyond U+FFFF comes as another escape.
             6 => char == '\\',
             _ => char.is_ascii_hexdigit(),
         };
         if !fits {
-            self.token.clear();
-            self.state = State::String;
-            text.push(char::REPLACEMENT_CHARACTER);
-            return Some(char);
+            let token = mem::take(&mut self.token);
+            let (half, rest) = token.split_at(if at < 6 { 0 } else { 6 });
+            if !half.is_empty() {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+            if rest.is_empty() {
+                self.state = State::String;
+                return Some(char);
+            }
+            // An escape that JSON does not have: from here on it is other text.
+            let mut sent = String::new();
+            self.window.finish(matcher, &mem::take(text), &mut sent);
+            json::push_escaped(out, &sent);
+            text.push_str(rest);
+            self.broken(char, text);
+            return None;
         }
         self.token.push(char);
         let is_complete = match self.token.len() {

@@ -206,7 +206,8 @@ fn json_stays_json_at_every_cut() {
 
 #[test]
 fn what_is_no_json_is_text() {
-    let words = Words::new(["secret", "47 11"], "x").expect("words");
+    // The last one begins with what could be JSON, and is hidden from where it cannot be any more.
+    let words = Words::new(["secret", "47 11", "[x]"], "x").expect("words");
     for (text, expected) in [
         ("the secret is out", "the x is out"),
         ("47 11", "x"),
@@ -216,6 +217,8 @@ fn what_is_no_json_is_text() {
         ("truesecret", "truex"),
         ("5", "5"),
         ("[1] secret", "[1] x"),
+        ("{ [x] }", "{ [x }"),
+        ("[1, [x]", "[1, [x"),
     ] {
         for cut in cuts(text) {
             assert_eq!(json_fed(&words, &cut), expected, "{cut:?}");
@@ -231,11 +234,55 @@ fn halves_of_characters_are_replaced_and_take_nothing_with_them() {
         (r#""\ud83dsecret""#, "\"\u{fffd}x\""),
         (r#""\ud83d\nsecret""#, "\"\u{fffd}\\nx\""),
         (r#""\ud83d\u0041\ude00""#, "\"\u{fffd}A\u{fffd}\""),
-        (r#""\u00""#, "\"\u{fffd}\""),
-        (r#""\x""#, "\"\u{fffd}x\""),
+        (r#""a\ud83d\ud83d\ude00""#, "\"a\u{fffd}\u{fffd}\u{fffd}\""),
     ] {
         for cut in cuts(text) {
             assert_eq!(json_fed(&words, &cut), expected, "{cut:?}");
+        }
+    }
+}
+
+#[test]
+fn escapes_that_json_does_not_have_stay_as_they_are() {
+    let words = Words::new(["secret"], "x").expect("words");
+    for (text, expected) in [
+        (
+            r#"{"a":"secret C:\secret\n","b":"C:\x secret"}"#,
+            r#"{"a":"x C:\x\n","b":"C:\x x"}"#,
+        ),
+        (r#"{"a":"secret\x secret"}"#, r#"{"a":"x\x x"}"#),
+        (r#"{"a":"C:\secret\x"}"#, r#"{"a":"C:\x\x"}"#),
+        (r#""\u00""#, r#""\u00""#),
+        (r#""secret\u00zsecret""#, r#""x\u00zx""#),
+        (r#""\ud83d\xsecret""#, "\"\u{fffd}\\xx\""),
+    ] {
+        for cut in cuts(text) {
+            assert_eq!(json_fed(&words, &cut), expected, "{cut:?}");
+        }
+    }
+}
+
+#[test]
+fn an_object_is_json_and_everything_else_is_plain() {
+    let words = Words::new(["secret", "4711", "[1]"], "x").expect("words");
+    for (text, expected) in [
+        (
+            " \n{\"a\":\"s\\u0065cret\",\"b\":4711}",
+            " \n{\"a\":\"x\",\"b\":\"x\"}",
+        ),
+        ("a {\"s\\u0065cret\"} 4711", "a {\"s\\u0065cret\"} x"),
+        ("[1] secret", "x x"),
+        ("{secret}", "{x}"),
+        ("  ", "  "),
+        ("", ""),
+    ] {
+        for cut in cuts(text) {
+            let (mut window, mut out) = (TextWindow::default(), String::new());
+            for chunk in &cut {
+                window.feed(&words, chunk, &mut out);
+            }
+            window.pause(&words, &mut out);
+            assert_eq!(out, expected, "{cut:?}");
         }
     }
 }
