@@ -64,6 +64,8 @@ pub enum Field {
     ResponseBytes,
     /// Events of the streamed response.
     Events,
+    /// How often something was hidden, by rule.
+    Redacted,
 }
 
 /// The usage that a stage noted, in OpenAI's form.
@@ -77,7 +79,7 @@ struct Usage {
 
 impl Field {
     /// All fields, in the order of a line.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Req,
         Self::Route,
         Self::Method,
@@ -102,6 +104,7 @@ impl Field {
         Self::RequestBytes,
         Self::ResponseBytes,
         Self::Events,
+        Self::Redacted,
     ];
 
     /// The field's name in a line.
@@ -131,6 +134,7 @@ impl Field {
             Self::RequestBytes => "request_bytes",
             Self::ResponseBytes => "response_bytes",
             Self::Events => "events",
+            Self::Redacted => "redacted",
         }
     }
 
@@ -146,7 +150,7 @@ impl Field {
             Self::UpstreamTarget => text(&of.target),
             Self::Error if of.error == LEFT => None,
             Self::Error => text(&of.error),
-            Self::Tenant | Self::Model | Self::Stream | Self::Finish => {
+            Self::Tenant | Self::Model | Self::Stream | Self::Finish | Self::Redacted => {
                 of.fact_json(self.name()).map(Shown::Json)
             }
             Self::Status => Some(Shown::Number(of.status.into())),
