@@ -4,44 +4,54 @@
 //! [`ChunkStage`], [`EventStage`], [`Closing`] and [`Observer`], and one macro call, [`export!`], that names those. Build the
 //! crate as a `cdylib` for `wasm32-wasip2` and the result is the plugin.
 //!
-//! A complete plugin that replaces a word in every streamed response:
+//! A complete plugin that replaces a word in every streamed response, also where the stream cuts it in two:
 //!
 //! ```
 //! use serde::Deserialize;
+//! use sluicegate_plugin::chat::Deltas;
+//! use sluicegate_plugin::window::Words;
 //! use sluicegate_plugin::*;
 //!
-//! #[derive(Deserialize)]
-//! struct Config { word: String, by: String }
+//! #[derive(Deserialize, JsonSchema)]
+//! #[schemars(crate = "schemars")]
+//! struct Config {
+//!     /// The word that clients must not see.
+//!     word: String,
+//!     /// What they see instead.
+//!     by: String,
+//! }
 //!
-//! struct Redact(Config);
+//! struct Filter(Words);
 //!
-//! impl Plugin for Redact {
+//! impl Plugin for Filter {
 //!     type Config = Config;
-//!     type State = ();
+//!     type State = Deltas;
 //!
 //!     fn manifest() -> Manifest {
-//!         Manifest::new("redact", "0.1.0", "Replaces a word in streamed responses")
-//!             .config(r#"{"type":"object","required":["word","by"]}"#)
+//!         Manifest::new("words", "0.1.0", "Replaces a word in streamed responses").schema::<Config>()
 //!     }
 //!     fn configure(config: Config) -> Result<Self, String> {
-//!         if config.word.is_empty() { return Err("`word` must not be empty".into()) }
-//!         Ok(Self(config))
+//!         Words::new([config.word], config.by).map(Self)
 //!     }
 //! }
 //!
-//! impl EventStage for Redact {
-//!     fn events(&self, _: &mut (), _: &Context, batch: Vec<Event>) -> Result<Option<Vec<Event>>, Fault> {
-//!         let redact = |e: Event| Event { data: e.data.replace(&self.0.word, &self.0.by), ..e };
-//!         Ok(Some(batch.into_iter().map(redact).collect()))
+//! impl EventStage for Filter {
+//!     fn events(&self, deltas: &mut Deltas, _: &Context, batch: Vec<Event>) -> Result<Option<Vec<Event>>, Fault> {
+//!         deltas.rewrite(batch, &self.0)
+//!     }
+//!     fn end(&self, deltas: &mut Deltas, _: &Context) -> Result<Vec<Event>, Fault> {
+//!         Ok(deltas.end(&self.0))
 //!     }
 //! }
-//! sluicegate_plugin::export!(Redact: events);
+//! sluicegate_plugin::export!(Filter: events);
 //!
-//! // And its test, without a sandbox and without a gateway:
+//! // And its test, without a sandbox and without a gateway. The stream cuts the word in two:
 //! use sluicegate_plugin::testing::{Bench, Request, Response};
-//! let bench = Bench::<Redact>::load(serde_json::json!({"word": "cat", "by": "dog"})).unwrap();
-//! let outcome = bench.run(Request::post("/v1/chat/completions"), &Response::sse(["a cat", "[DONE]"]));
-//! assert_eq!(outcome.data(), ["a dog", "[DONE]"]);
+//! let bench = Bench::<Filter>::load(serde_json::json!({"word": "cat", "by": "dog"})).unwrap();
+//! let chunk = |text| format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
+//! let response = Response::sse([chunk("a c"), chunk("at, "), "[DONE]".into()]);
+//! let outcome = bench.run(Request::post("/v1/chat/completions"), &response);
+//! assert_eq!(outcome.data(), [chunk("a "), chunk("dog, "), "[DONE]".into()]);
 //! ```
 //!
 //! - `configure` runs once, when the plugin is loaded. The gateway then takes an image of the plugin's memory, and every
@@ -83,6 +93,9 @@ mod types;
 pub mod bindings;
 #[doc(hidden)]
 pub mod export;
+
+#[cfg(feature = "schema")]
+pub use schemars::{self, JsonSchema};
 
 pub use capability::CapabilityError;
 pub use context::Context;

@@ -59,6 +59,49 @@ impl Manifest {
         self
     }
 
+    /// Makes the JSON Schema of the configuration from its type: doc comments become descriptions, and a member without
+    /// `#[serde(default)]` is required. It runs in `describe` only, once when the plugin is loaded.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use sluicegate_plugin::{JsonSchema, Manifest, schemars};
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// #[schemars(crate = "schemars")]
+    /// #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    /// struct Config {
+    ///     /// The word that clients must not see.
+    ///     #[schemars(length(min = 1))]
+    ///     word: String,
+    ///     /// What stands in its place. Default: nothing.
+    ///     #[serde(default)]
+    ///     replaced_by: String,
+    /// }
+    /// let manifest = Manifest::new("words", "0.1.0", "Replaces a word").schema::<Config>();
+    /// let manifest: serde_json::Value = serde_json::from_str(&manifest.to_json()).unwrap();
+    /// assert_eq!(manifest["config"], serde_json::json!({
+    ///     "type": "object",
+    ///     "additionalProperties": false,
+    ///     "required": ["word"],
+    ///     "properties": {
+    ///         "word": {"type": "string", "minLength": 1, "description": "The word that clients must not see."},
+    ///         "replaced-by": {"type": "string", "default": "", "description": "What stands in its place. Default: nothing."},
+    ///     },
+    /// }));
+    /// ```
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn schema<T: schemars::JsonSchema>(self) -> Self {
+        let mut settings = schemars::generate::SchemaSettings::draft2020_12();
+        settings.meta_schema = None;
+        settings.inline_subschemas = true;
+        let mut schema = settings.into_generator().into_root_schema_for::<T>();
+        // The name of the type says nothing to an operator.
+        schema.remove("title");
+        // Kept for as long as the plugin is loaded: a manifest is made once.
+        self.config(schema.as_value().to_string().leak())
+    }
+
     /// Runs `response`, `chunks` and `events` only in exchanges in which this note has this value, given as JSON text; by
     /// default in all. The gateway checks it before it makes an instance.
     #[must_use]
