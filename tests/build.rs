@@ -1,8 +1,7 @@
 //! Compiles the plugins under `guests/examples` to components, as the gateway's own build does with those that ship.
 //!
-//! `library` and `sleeper` are compiled for `wasm32-wasip2`, as authors do, whose linker makes the component; the others for
-//! `wasm32-unknown-unknown`, as the shipped plugins are. So are the filters under `examples/`, which are tested with their own
-//! configurations. The components end up in the build's output folder.
+//! `library`, `sleeper` and `words` are compiled for `wasm32-wasip2`, as authors do, whose linker makes the component; the others
+//! for `wasm32-unknown-unknown`, as the shipped plugins are. The components end up in the build's output folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,10 +24,8 @@ const GUESTS: [&str; 12] = [
     "vllm",
     "watcher",
 ];
-/// Guests that use more of the standard library than the contract gives.
-const LIBRARY: [&str; 2] = ["library", "sleeper"];
-/// The filters under `examples/`.
-const EXAMPLES: [&str; 1] = ["redact"];
+/// Guests that use more of the standard library than the contract gives, and one that is made as authors do.
+const LIBRARY: [&str; 3] = ["library", "sleeper", "words"];
 
 fn main() {
     let tests = package();
@@ -39,7 +36,6 @@ fn main() {
         root,
         &[
             "tests/guests",
-            "examples",
             "plugins/sdk",
             "host/contract",
             "wit",
@@ -60,10 +56,6 @@ fn main() {
     let components = build(WASI, &guests(&LIBRARY));
     for guest in LIBRARY {
         keep(&components.join("examples"), guest);
-    }
-    let components = build(WASI, &packages(&EXAMPLES));
-    for example in EXAMPLES {
-        keep(&components, example);
     }
 }
 
@@ -88,9 +80,4 @@ fn guests<'a>(names: &[&'a str]) -> Vec<&'a str> {
         .into_iter()
         .chain(examples)
         .collect()
-}
-
-/// Cargo's words for some packages.
-fn packages<'a>(names: &[&'a str]) -> Vec<&'a str> {
-    names.iter().flat_map(|name| ["--package", name]).collect()
 }

@@ -1,5 +1,4 @@
-//! The plugins under `guests/`, compiled by the build script: a request tells them what to do. And the filters under the
-//! workspace's `examples/`.
+//! The plugins under `guests/`, compiled by the build script: a request tells them what to do.
 
 pub use sluicegate_guests::rules::Rules;
 pub use sluicegate_guests::{BUILD, FIELD, MARKS, OVERSIZE};
@@ -32,8 +31,8 @@ pub const ANTHROPIC: &str = concat!(env!("OUT_DIR"), "/anthropic.wasm");
 pub const OLLAMA_API: &str = concat!(env!("OUT_DIR"), "/ollama_api.wasm");
 /// A probe of the contract: an adapter for vLLM.
 pub const VLLM: &str = concat!(env!("OUT_DIR"), "/vllm.wasm");
-/// The example filter that replaces words, compiled for `wasm32-wasip2`.
-pub const REDACT: &str = concat!(env!("OUT_DIR"), "/redact.wasm");
+/// A filter that replaces words, as an author writes it, compiled for `wasm32-wasip2`.
+pub const WORDS: &str = concat!(env!("OUT_DIR"), "/words.wasm");
 
 /// Another build of [`MARKER`], whose marks end with this number of six digits.
 ///

@@ -107,11 +107,11 @@ async fn crowd(kind: Kind) {
         Kind::Filtered => Setup::before(&upstream)
             .stages("", "")
             .plugin(
-                "redact",
-                guest::REDACT,
+                "words",
+                guest::WORDS,
                 r#"config = { words = ["no"], by = "yes" }"#,
             )
-            .route(CHAT, r#"["auth", "redact"]"#, "")
+            .route(CHAT, r#"["auth", "words"]"#, "")
             .route("/v1/models", r#"["auth"]"#, ""),
         Kind::Silent | Kind::Streaming | Kind::Aggregating | Kind::Uploading => chat,
     };

@@ -291,12 +291,12 @@ async fn models_are_listed_under_a_route_of_their_own() {
 async fn a_stage_behind_the_front_rewrites_what_the_client_gets() {
     let words = ["this is a simu", "lation of a simul", "acrum 模", "拟"];
     let upstream = Upstream::always(Script::ndjson(&ollama::stream(&words))).await;
-    let config = "config = { words = [\"simulation\", \"模拟\"], by = \"[…]\" }";
+    let config = "config = { words = [\"simulation\", \"模拟\"], replacement = \"[…]\" }";
     let pipeline = r#"["anthropic", "auth", "aggregate", "redact"]"#;
     let gateway = Setup::before(&upstream)
         .stages(KEYS, "")
         .plugin("anthropic", "builtin:anthropic", "")
-        .plugin("redact", guest::REDACT, config)
+        .plugin("redact", "builtin:redact", config)
         .route(PATH, pipeline, "")
         .start()
         .await;
@@ -319,7 +319,7 @@ async fn a_stage_behind_the_front_rewrites_what_the_client_gets() {
         let gateway = Setup::before(&upstream)
             .stages(KEYS, "")
             .plugin("anthropic", "builtin:anthropic", "")
-            .plugin("redact", guest::REDACT, config)
+            .plugin("redact", "builtin:redact", config)
             .route(PATH, pipeline, "")
             .start()
             .await;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::command::{Said, name, run};
 
-/// The configuration of the example `redact`.
+/// The configuration of the filter `words`.
 const WORDS: &str = r#"{"words":["simulation"]}"#;
 
 async fn plugin(command: &str, arguments: &[&str]) -> Said {
@@ -23,7 +23,7 @@ fn parsed(said: &Said) -> Value {
 
 #[tokio::test]
 async fn check_shows_what_an_author_wants_to_know() {
-    let said = plugin("check", &[guest::REDACT, "--config", WORDS, "--json"]).await;
+    let said = plugin("check", &[guest::WORDS, "--config", WORDS, "--json"]).await;
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     let report = parsed(&said);
     for (member, value) in [
@@ -41,9 +41,9 @@ async fn check_shows_what_an_author_wants_to_know() {
     ] {
         assert_eq!(report[member], value, "{member}");
     }
-    assert_eq!(report["manifest"]["name"], "redact");
+    assert_eq!(report["manifest"]["name"], "words");
     assert_eq!(report["limits"]["memory-bytes"], 16 << 20);
-    let size = fs::metadata(guest::REDACT).expect("it is there").len();
+    let size = fs::metadata(guest::WORDS).expect("it is there").len();
     assert_eq!(report["component-bytes"], size);
     for member in ["code-bytes", "memory-bytes"] {
         assert!(
@@ -66,10 +66,10 @@ async fn check_shows_what_an_author_wants_to_know() {
             .any(|import| import["name"] == "sluicegate:plugin/exchange@0.2.0-draft.1")
     );
 
-    let said = plugin("check", &[guest::REDACT, "--config", WORDS]).await;
+    let said = plugin("check", &[guest::WORDS, "--config", WORDS]).await;
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     for words in [
-        "(redact 0.1.0): good",
+        "(words 0.1.0): good",
         "response, events",
         "captured",
         "the given one fits",
@@ -220,7 +220,7 @@ async fn check_warns_of_what_a_gateway_takes_and_an_author_should_know() {
         let reason = report["warnings"][0]["reason"].as_str().expect("a warning");
         assert!(reason.contains(words), "{reason}");
     }
-    let said = plugin("check", &[guest::REDACT]).await;
+    let said = plugin("check", &[guest::WORDS]).await;
     assert_eq!(said.code, Some(0));
     assert!(said.out.contains("incomplete"), "{}", said.out);
     assert!(
@@ -268,18 +268,18 @@ fn examples() -> PathBuf {
 
 #[tokio::test]
 async fn the_cases_of_the_example_pass() {
-    let said = plugin("test", &[guest::REDACT, "--case", name(&examples())]).await;
+    let said = plugin("test", &["builtin:redact", "--case", name(&examples())]).await;
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
-    assert!(said.out.ends_with("2 passed, 0 failed\n"), "{}", said.out);
+    assert!(said.out.ends_with("5 passed, 0 failed\n"), "{}", said.out);
     let said = plugin(
         "test",
-        &[guest::REDACT, "--case", name(&examples()), "--json"],
+        &["builtin:redact", "--case", name(&examples()), "--json"],
     )
     .await;
     let report = parsed(&said);
     assert_eq!(
         (&report["passed"], &report["failed"]),
-        (&json!(2), &json!(0))
+        (&json!(5), &json!(0))
     );
     // Whole, byte by byte, and cut in two behind each byte.
     let response = fs::read(examples().join("stream/response.http")).expect("a response");
@@ -288,7 +288,7 @@ async fn the_cases_of_the_example_pass() {
         .position(|end| end == b"\n\n")
         .expect("a head")
         + 2;
-    assert_eq!(report["cases"][1]["arrivals"], 2 + response.len() - head);
+    assert_eq!(report["cases"][2]["arrivals"], 2 + response.len() - head);
 }
 
 #[tokio::test]
@@ -306,7 +306,7 @@ async fn a_difference_is_shown_where_it_is() {
         ),
         ("expected-client.http", &client),
     ]);
-    let said = tested(guest::REDACT, &folder, &[]).await;
+    let said = tested("builtin:redact", &folder, &[]).await;
     assert_eq!(
         (said.code, said.err.as_str()),
         (Some(1), ""),
@@ -331,7 +331,7 @@ async fn a_difference_is_shown_where_it_is() {
         said.out
     );
     assert!(said.out.ends_with("0 passed, 1 failed\n"), "{}", said.out);
-    let report = parsed(&tested(guest::REDACT, &folder, &["--json"]).await);
+    let report = parsed(&tested("builtin:redact", &folder, &["--json"]).await);
     assert_eq!(report["cases"][0]["result"], "failed");
 }
 
@@ -511,7 +511,7 @@ async fn what_cannot_be_tested_is_refused_with_a_reason() {
     let said = tested("builtin:access-log", &folder, &[]).await;
     assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
     assert!(said.err.contains("only observes"), "{}", said.err);
-    let said = tested(guest::REDACT, &folder, &[]).await;
+    let said = tested(guest::WORDS, &folder, &[]).await;
     assert_eq!(said.code, Some(2), "it needs a configuration");
     assert!(
         said.err.contains("the stage `configuration`"),
@@ -562,7 +562,7 @@ async fn bench_prints_what_each_call_costs() {
             .map(|time| time["name"].as_str().expect("a name").to_owned())
             .collect()
     };
-    let report = measured(&[guest::REDACT, "--config", WORDS]).await;
+    let report = measured(&[guest::WORDS, "--config", WORDS]).await;
     let found = names(&report);
     let batch = |size| format!("events.batch, {size} at a time, each event");
     for name in [
@@ -605,7 +605,7 @@ async fn bench_prints_what_each_call_costs() {
         "{observer:?}"
     );
     let example = examples().join("stream");
-    let own = names(&measured(&[guest::REDACT, "--case", name(&example)]).await);
+    let own = names(&measured(&["builtin:redact", "--case", name(&example)]).await);
     assert!(
         own.contains(&batch(4)) && !own.contains(&batch(16)),
         "five events: {own:?}"
@@ -621,7 +621,7 @@ async fn bench_prints_what_each_call_costs() {
     ] {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
-    let said = plugin("bench", &[guest::REDACT]).await;
+    let said = plugin("bench", &[guest::WORDS]).await;
     assert_eq!(
         (said.code, said.out.as_str()),
         (Some(2), ""),

@@ -53,6 +53,7 @@ mod plugins;
 mod probes;
 mod proxied;
 mod readiness;
+mod redact;
 mod reload;
 mod responses_front;
 mod rules;

@@ -60,11 +60,7 @@ async fn the_example_redact_works_with_its_own_configuration() {
     let toml = toml
         .replace("127.0.0.1:8080", "127.0.0.1:0")
         .replace("127.0.0.1:9180", "127.0.0.1:0")
-        .replace("http://127.0.0.1:11434", &upstream.url())
-        .replace(
-            "../../target/wasm32-wasip2/release/redact.wasm",
-            guest::REDACT,
-        );
+        .replace("http://127.0.0.1:11434", &upstream.url());
     let gateway = Gateway::start(&toml).await.expect("a legal configuration");
     let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi?"}]});
     let response = gateway.client().chat(&body).await;

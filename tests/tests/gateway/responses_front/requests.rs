@@ -325,8 +325,8 @@ async fn what_a_stage_behind_the_front_hides_gets_nowhere() {
         .stages("", "")
         .plugin(
             "redact",
-            guest::REDACT,
-            "config = { words = [\"simulation\"], by = \"[…]\" }",
+            "builtin:redact",
+            "config = { words = [\"simulation\"], replacement = \"[…]\" }",
         )
         .route(PATH, r#"["responses", "aggregate", "redact"]"#, "")
         .start()
