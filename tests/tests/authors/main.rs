@@ -2,6 +2,7 @@
 //!
 //! A machine without a language's tools skips that language, loudly; in CI (`CI=true`) that is a failure.
 
+mod live;
 mod project;
 
 use std::fs;

@@ -10,7 +10,7 @@ use sluicegate_tests::{program, served};
 use tempfile::TempDir;
 
 /// The program, built from its own source by this package.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate-tested");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate-tested");
 
 /// How long a command may take: the first build in Rust downloads and compiles what it depends on, on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(10);
