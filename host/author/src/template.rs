@@ -133,6 +133,12 @@ pub(crate) fn render(file: &str, bytes: &[u8], project: &Project) -> Option<Vec<
     if has_marks && out.trim().is_empty() {
         return None;
     }
+    // The blank lines before a region that is left out. In a message they are a part of its body.
+    if has_marks && !file.ends_with(".http") {
+        let end = out.trim_end().len();
+        out.truncate(end);
+        out.push('\n');
+    }
     if has_marks && file.ends_with(".json") {
         out = without_last_commas(&out);
     }
@@ -298,6 +304,8 @@ mod tests {
             "a\nb my-filter\nd\n<html>\n"
         );
         assert_eq!(render("x", b"# <events>\na\n# </events>\n", &gate), None);
+        let end = render("x", b"a\n\n// <events>\nb\n// </events>\n", &gate);
+        assert_eq!(end.as_deref(), Some(&b"a\n"[..]));
         let json = render("x.json", b"[\n1,\n// <events>\n2\n// </events>\n]\n", &gate);
         assert_eq!(json.as_deref(), Some(&b"[\n1\n]\n"[..]));
         assert_eq!(render("x", &[0xff, 0], &gate), Some(vec![0xff, 0]));

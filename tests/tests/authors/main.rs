@@ -5,9 +5,11 @@
 mod live;
 mod project;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
 use sluicegate_tests::program;
 
 use crate::project::{Language, Project, run};
@@ -54,16 +56,15 @@ async fn every(language: Language, sets: &[&str]) -> anyhow::Result<()> {
             tested.err
         );
         assert!(tested.out.contains(cases), "{exports}: {}", tested.out);
-        let checked = project.run("check", &["--json"]).await;
-        let report: serde_json::Value = serde_json::from_str(&checked.out)?;
-        let found: Vec<&str> = report["exports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|it| it.as_str())
-            .collect();
-        assert_eq!(found.join(","), *exports);
-        assert_eq!(report["trial"], "passed", "{exports}: {report}");
+        // What an engine compiles for half a minute has been loaded once by now.
+        if language != Language::Go {
+            let checked = project.run("check", &["--json"]).await;
+            let report: Value = serde_json::from_str(&checked.out)?;
+            let found = report["exports"].as_array().into_iter().flatten();
+            let found: BTreeSet<&str> = found.filter_map(Value::as_str).collect();
+            assert_eq!(found, exports.split(',').collect());
+            assert_eq!(report["trial"], "passed", "{exports}: {report}");
+        }
     }
     Ok(())
 }
@@ -80,7 +81,7 @@ async fn a_new_project_in_c_builds_and_passes_its_cases() -> anyhow::Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_project_in_go_builds_and_passes_its_cases() -> anyhow::Result<()> {
-    every(Language::Go, &[SETS[0], SETS[3], SETS[4], SETS[6], SETS[8]]).await
+    every(Language::Go, &[SETS[4], SETS[8]]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,6 +116,22 @@ async fn the_filters_that_stand_as_examples_pass_their_cases() -> anyhow::Result
         assert_eq!(tested.code, Some(0), "{name}: {}{}", tested.out, tested.err);
         assert!(tested.out.contains("3 passed, 0 failed"), "{}", tested.out);
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kit_of_c_reads_json_right() -> anyhow::Result<()> {
+    if let Some(missing) = Language::C.missing() {
+        return program::skip(&missing);
+    }
+    let project = Project::new(Language::C, "json", "gate").await;
+    fs::write(project.folder().join("filter.c"), include_str!("json.c"))?;
+    // It takes no configuration.
+    fs::remove_file(project.folder().join("config.schema.json"))?;
+    let built = project.build().await;
+    assert_eq!(built.code, Some(0), "{}", built.err);
+    let checked = project.run("check", &["--config", "{}"]).await;
+    assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
     Ok(())
 }
 

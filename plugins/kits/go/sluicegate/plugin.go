@@ -24,7 +24,7 @@
 // A returned error refuses or fails the exchange: a [*Fault] with its words, any other error as an error of the gateway, whose
 // text is only logged.
 //
-// The collector runs at the end of calls, never within one: see [Collect]. Natively, in tests of your own functions, there is no
+// The collector runs at the end of some calls, never within one: see [Collect]. Natively, in tests of your own functions, there is no
 // exchange: getters give nothing and setters do nothing.
 package sluicegate
 
@@ -95,6 +95,6 @@ func Configure[T any](configure func(config T) error) {
 }
 
 // Collect runs the collector if much was allocated since it ran last. It cannot run by itself: it would call the gateway while the
-// gateway passes values, which is a trap. It is called at the end of each phase; call it in a phase that allocates tens of
-// megabytes, between two steps.
+// gateway passes values, which is a trap. It is called at the end of every eighth phase, and of those with large bodies; call it in
+// a phase that allocates megabytes.
 func Collect() { hooks.Collect() }

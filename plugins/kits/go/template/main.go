@@ -54,7 +54,7 @@ func init() {
 		Version: "0.1.0",
 		Summary: "An example",
 		// <gate|request|response|events>
-		Config: schema,
+		Config:  schema,
 		// </gate|request|response|events>
 	})
 	// <gate|request|response|events>

@@ -241,6 +241,7 @@ mod tests {
 
     #[test]
     fn the_configuration_of_the_case_is_accepted() {
+        // <gate|request|response|events>
         let bench = Bench::<Filter>::load(serde_json::json!({
             // <gate>
             "header": "x-team",
@@ -253,6 +254,10 @@ mod tests {
             "by": "dog",
             // </response|events>
         }));
+        // </gate|request|response|events>
+        // <!gate|request|response|events>
+        let bench = Bench::<Filter>::load(serde_json::json!({}));
+        // </!gate|request|response|events>
         assert!(bench.is_ok());
     }
     // <gate>

@@ -9,7 +9,7 @@ import (
 )
 
 func Chunk(bytes []uint8, last bool) witTypes.Result[witTypes.Option[[]uint8], types.Fault] {
-	defer hooks.Collect()
+	defer hooks.Called(len(bytes))
 	out, err := hooks.Chunk(bytes, last)
 	return hooks.Faulted(hooks.Body(out), err)
 }

@@ -5,7 +5,7 @@ package export_sluicegate_plugin_closing
 import "sluicegate/internal/hooks"
 
 func Closed(failure string) {
-	defer hooks.Collect()
+	defer hooks.Called(0)
 	hooks.Closed(failure)
 }
 

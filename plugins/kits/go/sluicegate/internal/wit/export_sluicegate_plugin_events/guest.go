@@ -31,8 +31,16 @@ func out(events []hooks.Event) []types.Event {
 	return out
 }
 
+func size(events []types.Event) int {
+	size := 0
+	for i := range events {
+		size += len(events[i].Data)
+	}
+	return size
+}
+
 func Batch(events []types.Event) witTypes.Result[witTypes.Option[[]types.Event], types.Fault] {
-	defer hooks.Collect()
+	defer hooks.Called(size(events))
 	batch, err := hooks.Batch(in(events))
 	if batch == nil {
 		return hooks.Faulted(witTypes.None[[]types.Event](), err)
@@ -41,7 +49,7 @@ func Batch(events []types.Event) witTypes.Result[witTypes.Option[[]types.Event],
 }
 
 func End() witTypes.Result[[]types.Event, types.Fault] {
-	defer hooks.Collect()
+	defer hooks.Called(0)
 	last, err := hooks.End()
 	return hooks.Faulted(out(last), err)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func Head() witTypes.Result[uint8, types.Stop] {
-	defer hooks.Collect()
+	defer hooks.Called(0)
 	if hooks.RequestHead == nil {
 		return hooks.Stopped(uint8(0), nil)
 	}
@@ -17,7 +17,7 @@ func Head() witTypes.Result[uint8, types.Stop] {
 }
 
 func Body(bytes []uint8) witTypes.Result[witTypes.Option[[]uint8], types.Stop] {
-	defer hooks.Collect()
+	defer hooks.Called(len(bytes))
 	body, err := hooks.RequestBody(bytes)
 	return hooks.Stopped(hooks.Body(body), err)
 }

@@ -9,12 +9,12 @@ import (
 )
 
 func Head() witTypes.Result[uint8, types.Stop] {
-	defer hooks.Collect()
+	defer hooks.Called(0)
 	return hooks.Stopped(hooks.ResponseHead())
 }
 
 func Body(bytes []uint8) witTypes.Result[witTypes.Option[[]uint8], types.Stop] {
-	defer hooks.Collect()
+	defer hooks.Called(len(bytes))
 	body, err := hooks.ResponseBody(bytes)
 	return hooks.Stopped(hooks.Body(body), err)
 }
