@@ -47,7 +47,8 @@ type Reply struct {
 
 func (r *Reply) Error() string { return fmt.Sprintf("a reply with status %d: %s", r.Status, r.Reason) }
 
-func fieldsOut(fields []Field) []types.Field {
+// FieldsOut makes the contract's fields.
+func FieldsOut(fields []Field) []types.Field {
 	out := make([]types.Field, len(fields))
 	for i, field := range fields {
 		out[i] = types.Field{Name: field.Name, Value: []byte(field.Value)}
@@ -77,7 +78,7 @@ func faultOut(err error) types.Fault {
 	}
 	out.Fields = witTypes.None[[]types.Field]()
 	if len(fault.Fields) > 0 {
-		out.Fields = witTypes.Some(fieldsOut(fault.Fields))
+		out.Fields = witTypes.Some(FieldsOut(fault.Fields))
 	}
 	return out
 }
@@ -96,7 +97,7 @@ func Stopped[T any](value T, err error) witTypes.Result[T, types.Stop] {
 	}
 	var reply *Reply
 	if errors.As(err, &reply) {
-		out := types.Reply{Status: reply.Status, Fields: fieldsOut(reply.Fields), Body: reply.Body, Reason: reply.Reason}
+		out := types.Reply{Status: reply.Status, Fields: FieldsOut(reply.Fields), Body: reply.Body, Reason: reply.Reason}
 		return witTypes.Err[T](types.MakeStopReply(out))
 	}
 	return witTypes.Err[T](types.MakeStopFault(faultOut(err)))
