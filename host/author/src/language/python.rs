@@ -26,6 +26,8 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
         .env("PATH", path(&folder))
         // It asks the interpreter for installed packages, and leaves compiled files beside the sources.
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        // An error in the author's module is a Python traceback; the tool's own would bury it.
+        .env("RUST_BACKTRACE", "0")
         .args(["-d", "kit/wit", "-w", &project.name, "componentize"])
         // Without `--stub-wasi`: the gateway has clocks and random bytes for Python's own library, and output for its errors.
         .args(["-p", "kit", "-p", ".", "sluicegate_app", "-o"])
