@@ -8,7 +8,7 @@ export const manifest = {
   version: "0.1.0",
   summary: "Puts a system prompt before chats, with defaults and caps of parameters, by route, model and tenant",
   config: schema,
-  limits: { memory: "64MiB", cpu: "500ms" },
+  limits: { memory: "128MiB", cpu: "1s" },
 };
 
 let compiled;
