@@ -10,9 +10,10 @@ use sluicegate_wasm_build::{BARE, Build, WASI, out, package, rerun_if_changed};
 use wit_component::ComponentEncoder;
 
 /// Guests without any import but the contract's.
-const GUESTS: [&str; 12] = [
+const GUESTS: [&str; 13] = [
     "anthropic",
     "bare",
+    "capable",
     "combined",
     "filter",
     "front",

@@ -12,7 +12,7 @@
 //! | `plugin` | loading components, and sandboxes; the only crate that uses wasmtime |
 //! | `upstream` | model servers: connections, health, stall detection |
 //! | `serve` | listeners, TLS, timeouts of clients |
-//! | `config`, `telemetry`, `framing`, `io`, `state`, `contract` | the ground floor |
+//! | `config`, `telemetry`, `framing`, `io`, `outbound`, `state`, `contract` | the ground floor |
 //!
 //! `plugin` and `upstream` do not depend on each other, and `chat` and `sim` depend on neither. To see what happens to a
 //! request, begin with `exchange` in the crate `gateway`.

@@ -1,7 +1,9 @@
 //! `check`: reports all problems of a configuration, without starting anything.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::chat as page;
 use super::{load, print, report, warn};
@@ -9,7 +11,7 @@ use sluicegate_gateway::descriptors;
 use sluicegate_gateway::exchange::{Admission, Capacity};
 use sluicegate_gateway::snapshot::{self, Prepared};
 use sluicegate_gateway::supply::Supply;
-use sluicegate_plugin_host::{Engine, Loader};
+use sluicegate_plugin_host::{Engine, Loader, Plugin};
 
 /// Validates the file, then loads its plugins with their configurations.
 pub(super) async fn check(file: &Path) -> ExitCode {
@@ -40,9 +42,10 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         Ok(prepared) => {
             warn(prepared.warnings());
             print(&format!(
-                "{}{}{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
+                "{}{}{}{} is valid (routes: {}, plugins: {}, upstreams: {})\n",
                 asks.map_or_else(String::new, |url| format!("the chat page calls {url}\n")),
                 capacity(&prepared, limit, loader.engine().sandboxes()),
+                grants(prepared.plugins()),
                 file.display(),
                 routes,
                 prepared.plugins().len(),
@@ -51,6 +54,29 @@ pub(super) async fn check(file: &Path) -> ExitCode {
         }
         Err(problems) => report(&problems),
     }
+}
+
+/// What plugins may use, and what they could use if it were granted.
+fn grants(plugins: &BTreeMap<String, Arc<Plugin>>) -> String {
+    let line = |plugin: &Arc<Plugin>| {
+        let imports = plugin.capabilities().iter();
+        let missing = imports.filter(|it| !plugin.grant().has(**it));
+        let missing: Vec<_> = missing.map(|it| it.name()).collect();
+        let granted = plugin.grant().capabilities().next().is_some();
+        (granted || !missing.is_empty()).then(|| {
+            let lacks = if missing.is_empty() {
+                String::new()
+            } else {
+                format!("; it imports {}, which is denied", missing.join(", "))
+            };
+            format!(
+                "plugin {} is granted {}{lacks}\n",
+                plugin.name(),
+                plugin.grant()
+            )
+        })
+    };
+    plugins.values().filter_map(line).collect()
 }
 
 /// What each route can hold.

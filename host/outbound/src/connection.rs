@@ -31,7 +31,7 @@ type Io = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 /// Why there is no response.
 pub(crate) enum Failed {
     /// The other side had closed the connection before the request was sent.
-    Closed(Request<Full<Bytes>>),
+    Closed(Box<Request<Full<Bytes>>>),
     /// The response is too large.
     TooLarge,
     /// What the connection says.
@@ -78,7 +78,7 @@ impl Connection {
         let mut response = pin!(async {
             let sent = sender.try_send_request(request).await;
             let response = sent.map_err(|mut error| match error.take_message() {
-                Some(request) => Failed::Closed(request),
+                Some(request) => Failed::Closed(Box::new(request)),
                 None => error.into_error().into(),
             })?;
             collect(response).await

@@ -72,7 +72,7 @@ impl NetworkClient {
         while let Some(connection) = self.reuse(&origin) {
             match self.send_on(connection, &origin, request).await {
                 // It was not sent, so it may be sent on another one.
-                Err(Failed::Closed(unsent)) => request = unsent,
+                Err(Failed::Closed(unsent)) => request = *unsent,
                 other => return other.map_err(|failed| explain(failed, origin)),
             }
         }

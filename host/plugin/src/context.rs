@@ -173,3 +173,66 @@ impl DerefMut for ExchangeContext {
         &mut self.lent_mut().context
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    struct Told(AtomicBool);
+
+    impl Interruptible for Told {
+        fn is_interrupted(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    /// How many seconds a wait for something takes that never comes.
+    async fn waited(limits: &Limits) -> u64 {
+        let began = Instant::now();
+        let value = limits.wait(began + MINUTE, pending::<()>()).await;
+        assert!(value.is_none());
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_with_the_call_or_with_its_exchange() {
+        let mut limits = Limits::default();
+        assert_eq!(limits.wait(Instant::now(), ready(1)).await, Some(1));
+        assert_eq!(waited(&limits).await, 60);
+        limits.deadline = Some(Instant::now() + Duration::from_secs(5));
+        assert_eq!(waited(&limits).await, 5);
+        // It is over: what it still does has a moment.
+        assert_eq!(waited(&limits).await, 1);
+        assert_eq!(
+            limits.wait(Instant::now() + MINUTE, ready(1)).await,
+            Some(1)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_that_is_told_to_end_does_not_wait() {
+        let told = Arc::new(Told(AtomicBool::new(false)));
+        let interruptible: Weak<dyn Interruptible> = Arc::downgrade(&told) as _;
+        let limits = Limits {
+            interruptible: Some(interruptible),
+            deadline: None,
+        };
+        let tell = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            told.0.store(true, Ordering::Relaxed);
+            // Whoever tells an exchange to end lets it run: here, the next poll of both.
+            tokio::task::yield_now().await;
+        };
+        let (waiting, ()) = tokio::join!(waited(&limits), tell);
+        assert_eq!(waiting, 3);
+        assert_eq!(waited(&limits).await, 1);
+        drop(told);
+        assert_eq!(waited(&limits).await, 1, "what tells it is gone");
+    }
+}

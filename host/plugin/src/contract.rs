@@ -105,11 +105,11 @@ pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports,
     }))
 }
 
-/// Whether the component imports a capability whose functions may wait. Its calls need a stack of their own.
-pub(super) fn may_wait(component: &Component, engine: &Engine) -> bool {
+/// The capabilities that the component imports.
+pub(super) fn capabilities(component: &Component, engine: &Engine) -> Vec<Capability> {
     let component = component.component_type();
-    let mut imports = component.imports(engine);
-    imports.any(|(name, _)| capability(name).is_some_and(Capability::may_wait))
+    let imports = component.imports(engine);
+    imports.filter_map(|(name, _)| capability(name)).collect()
 }
 
 /// The capability that an import names.

@@ -135,8 +135,10 @@ impl Engine {
             ))
         };
         let all = count + RESERVE;
+        // A smaller engine is for tests: the bound is to be reached there.
+        let stacks = STACKS.min(count);
         let start_with = |settings: Settings| {
-            let strategy = InstanceAllocationStrategy::Pooling(pool(all));
+            let strategy = InstanceAllocationStrategy::Pooling(pool(all, stacks));
             let engine = wasmtime::Engine::new(settings.config().allocation_strategy(strategy))?;
             Ok::<_, wasmtime::Error>((engine, settings))
         };
@@ -144,7 +146,7 @@ impl Engine {
             // Under a limit on address space (`ulimit -v`, some containers) small reservations may still fit.
             .or_else(|_| start_with(Settings::SMALL))
             .map_err(no_room)?;
-        Self::around(wasmtime, settings, outside, count as usize)
+        Self::around(wasmtime, settings, outside, count as usize, stacks)
     }
 
     /// An engine that compiles for one with these settings: on one thread, and without a pool of sandboxes.
@@ -157,7 +159,7 @@ impl Engine {
             .allocation_strategy(InstanceAllocationStrategy::OnDemand)
             .parallel_compilation(false);
         let wasmtime = wasmtime::Engine::new(&config).map_err(start)?;
-        Self::around(wasmtime, settings, Outside::System, 0)
+        Self::around(wasmtime, settings, Outside::System, 0, 0)
     }
 
     fn around(
@@ -165,6 +167,7 @@ impl Engine {
         settings: Settings,
         outside: Outside,
         sandboxes: usize,
+        stacks: u32,
     ) -> Result<Self, Error> {
         let mut linker = Linker::new(&wasmtime);
         All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(start)?;
@@ -180,7 +183,7 @@ impl Engine {
             outside,
             sandboxes,
             waiting: Arc::new(Semaphore::new(WAITING)),
-            stacks: Semaphore::new(STACKS as usize),
+            stacks: Semaphore::new(stacks as usize),
             computing: Arc::new(Semaphore::new(computing())),
         };
         Ok(Self {
@@ -282,13 +285,13 @@ impl Settings {
     }
 }
 
-fn pool(sandboxes: u32) -> PoolingAllocationConfig {
+fn pool(sandboxes: u32, stacks: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes * CORE_INSTANCES)
         .total_memories(sandboxes)
         .total_tables(sandboxes * TABLES)
-        .total_stacks(LOADING_STACKS + STACKS)
+        .total_stacks(LOADING_STACKS + stacks)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(2)
         .max_tables_per_component(8)

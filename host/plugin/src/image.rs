@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use sluicegate_contract::capability::Capability;
 use sluicegate_contract::{Exports, Manifest};
 use wasmtime::Store;
 use wasmtime::component::{
@@ -44,6 +45,8 @@ pub(super) type End = (Result<Vec<EventResult>, Fault>,);
 pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     pub(super) functions: Functions,
+    /// The capabilities that it imports.
+    pub(super) capabilities: Vec<Capability>,
     /// Whether its calls may wait, so that each needs a stack.
     pub(super) waits: bool,
     /// How many sandboxes with one memory and two tables, the usual kind, one instance counts for.
@@ -72,7 +75,7 @@ impl Code {
     /// A message that names the export that is missing.
     pub(super) fn new(
         exports: Exports,
-        waits: bool,
+        capabilities: Vec<Capability>,
         pre: InstancePre<State>,
     ) -> wasmtime::Result<Self> {
         let component = pre.component();
@@ -113,7 +116,8 @@ impl Code {
         Ok(Self {
             pre,
             functions,
-            waits,
+            waits: capabilities.iter().any(|it| it.may_wait()),
+            capabilities,
             sandboxes,
         })
     }

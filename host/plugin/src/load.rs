@@ -126,9 +126,9 @@ async fn image(engine: &Engine, job: Job, compiled: Compiled) -> Result<Image, E
         let exports = contract::exports(&component, engine.wasmtime())?;
         let manifest = manifest::parse(&compiled.facts.manifest)?;
         let pre = engine.linker().instantiate_pre(&component);
-        let waits = contract::may_wait(&component, engine.wasmtime());
+        let capabilities = contract::capabilities(&component, engine.wasmtime());
         let pre = pre.map_err(Error::contract)?;
-        let code = Code::new(exports, waits, pre).map_err(Error::contract)?;
+        let code = Code::new(exports, capabilities, pre).map_err(Error::contract)?;
         let mut store = engine.store(&job.owner());
         State::begin_call(
             &mut store,

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
+use sluicegate_contract::capability::Capability;
 use sluicegate_contract::{Exports, Manifest};
 
 use super::engine::Engine;
@@ -119,6 +120,12 @@ impl Plugin {
 
     fn tried(&self) -> Outcome {
         self.tried.get().copied().unwrap_or_default()
+    }
+
+    /// The capabilities that the component imports: those that it can use, if they are granted.
+    #[must_use]
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.image.code.capabilities
     }
 
     /// What the configuration grants it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate_contract::Manifest;
+use sluicegate_contract::capability::Capability;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use wasmtime::Store;
@@ -47,6 +48,8 @@ pub struct Import {
     pub name: String,
     /// Whether plugins are given it.
     pub given: bool,
+    /// The capability that it is: it has to be granted.
+    pub capability: Option<Capability>,
 }
 
 /// What a call took.
@@ -139,6 +142,7 @@ impl Rehearsal {
             self.imports.push(Import {
                 name: name.to_owned(),
                 given: contract::is_given(name),
+                capability: contract::capability(name),
             });
         }
         let exports = || types.exports(engine).map(|(name, _)| name);

@@ -43,12 +43,6 @@ impl Services {
         }
     }
 
-    /// Services whose time stands still, as it does in a [repeatable engine](super::Engine::repeatable).
-    #[must_use]
-    pub fn repeatable(outbound: Arc<dyn Outbound>) -> Self {
-        Self::new(Arc::new(Memory::new(|| 0)), outbound)
-    }
-
     /// Those of the plugin of this name: the same for all its versions, as long as there are any.
     #[must_use]
     pub fn of(&self, plugin: &str, metrics: Arc<PluginMetrics>) -> PluginServices {

@@ -222,7 +222,10 @@ impl State {
 
     /// Until when the guest may wait, whether that is on a thread that serves traffic, and the permits for it.
     pub(super) fn waiting(&self) -> (Instant, bool, Arc<Semaphore>) {
-        let serving = self.place == Place::Serving;
+        let serving = match self.place {
+            Place::Serving | Place::OnStack => true,
+            Place::Loading => false,
+        };
         (self.deadline, serving, self.waiting.clone())
     }
 

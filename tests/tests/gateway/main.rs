@@ -16,6 +16,7 @@ mod bad_input;
 mod bad_upstream;
 mod browsers;
 mod by_model;
+mod capabilities;
 mod changes;
 mod chat;
 mod client_wire;

@@ -5,6 +5,7 @@
 //! | `config.json` or `config.toml` | the configuration; without one that of `--config`, or an empty one |
 //! | `request.http` | the client's request: head, empty line, body |
 //! | `response.http` | the model server's response; may be missing where only the request is of interest |
+//! | `capability-http-1.http`, `…-2.http`, … | what the plugin's requests to other servers get, in their order; further ones get `unavailable` |
 //! | `expected-upstream.http` | what the model server is asked; no file if it is not asked |
 //! | `expected-client.http` | what the client gets |
 //! | `expected-fault.txt` | the code of the failure, such as `plugin_fault`; no file if nothing fails |
@@ -13,6 +14,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use hyper::Response;
 use serde_json::Value;
 
 use super::message::{self, Message};
@@ -21,6 +23,8 @@ use sluicegate_gateway::exchange::scripted::Script;
 
 const REQUEST: &str = "request.http";
 const RESPONSE: &str = "response.http";
+/// Before the number of a response.
+const ANSWER: &str = "capability-http-";
 pub(super) const UPSTREAM: &str = "expected-upstream.http";
 pub(super) const CLIENT: &str = "expected-client.http";
 pub(super) const FAULT: &str = "expected-fault.txt";
@@ -34,6 +38,8 @@ pub(super) struct Case {
     pub(super) folder: PathBuf,
     pub(super) config: Option<Value>,
     pub(super) script: Script,
+    /// What the plugin's own requests get.
+    pub(super) answers: Vec<Response<Bytes>>,
     pub(super) expected: Expected,
 }
 
@@ -95,8 +101,21 @@ impl Case {
             folder: folder.to_owned(),
             config: configuration(folder)?,
             script: Script { request, response },
+            answers: answers(folder)?,
             expected,
         })
+    }
+}
+
+/// The responses to the plugin's own requests, as many as there are without a gap.
+fn answers(folder: &Path) -> Result<Vec<Response<Bytes>>, String> {
+    let mut answers = Vec::new();
+    loop {
+        let name = format!("{ANSWER}{}.http", answers.len() + 1);
+        match file(folder, &name, message::response)? {
+            Some(answer) => answers.push(answer),
+            None => return Ok(answers),
+        }
     }
 }
 

@@ -72,6 +72,10 @@ fn describe(plugin: &Loaded, toolchain: Toolchain, bytes: usize, time: Duration)
         "response-if": manifest.response_if,
         "transforms": manifest.transforms,
         "authenticates": manifest.authenticates,
+        "capabilities": {
+            "imports": plugin.capabilities().iter().map(|it| it.name()).collect::<Vec<_>>(),
+            "requires": manifest.requires,
+        },
         "limits": {
             "memory-bytes": plugin.limits().memory,
             "cpu-ms": plugin.limits().cpu.as_millis(),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use sluicegate_config::{Grant, Plugin, SetLimits, Source};
+use sluicegate_config::{Grant, HttpGrant, Plugin, SetLimits, Source};
+use sluicegate_contract::capability::{kv, rate};
 use sluicegate_plugin_host::load;
 
 /// The bytes of a component, or of a plugin that ships.
@@ -74,7 +75,7 @@ pub(super) fn configuration_file(file: &Path) -> Result<Value, String> {
     serde_json::from_slice(&bytes).map_err(|error| format!("{name} is not JSON: {error}"))
 }
 
-/// A plugin as a configuration would name it.
+/// A plugin as a configuration would name it. It is granted every capability, but no server that it may ask.
 pub(super) fn plugin(file: &Path, config: Option<Value>) -> Plugin {
     let stem = file
         .file_stem()
@@ -84,7 +85,12 @@ pub(super) fn plugin(file: &Path, config: Option<Value>) -> Plugin {
         source: Source::File(file.to_owned()),
         fail_open: false,
         limits: SetLimits::default(),
-        grant: Grant::default(),
+        grant: Grant {
+            http: Some(HttpGrant::default()),
+            kv: Some(kv::Quota::default()),
+            rate: Some(rate::PAIRS),
+            metrics: true,
+        },
         config: config.unwrap_or_else(|| json!({})),
         secrets: BTreeSet::new(),
     }

@@ -6,6 +6,7 @@
 
 mod compare;
 mod outcome;
+mod services;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use self::compare::Verdict;
 use self::outcome::{Arrivals, Observed, Split};
+use self::services::CaseServices;
 use super::case::{self, Case};
 use super::refusal::Refusal;
 use super::{log, source};
@@ -70,6 +72,7 @@ struct Tester<'a> {
     bytes: Arc<[u8]>,
     loader: Loader,
     config: Option<Value>,
+    services: CaseServices,
     /// The plugin with the configuration of the last case.
     loaded: Option<(Option<Value>, Arc<Plugin>)>,
 }
@@ -91,6 +94,7 @@ impl<'a> Tester<'a> {
             bytes: source::read(file)?,
             loader: Loader::new(Engine::repeatable().map_err(|error| error.to_string())?),
             config: config.transpose()?,
+            services: CaseServices::new(),
             loaded: None,
         };
         Ok((tester, cases))
@@ -101,7 +105,8 @@ impl<'a> Tester<'a> {
         for case in cases {
             let plugin = self.plugin(case).await?;
             log::show_lines(options.log);
-            let (observed, arrivals) = outcome::observe(&plugin, &case.script).await;
+            let begin = || self.services.begin(&case.answers);
+            let (observed, arrivals) = outcome::observe(&plugin, &case.script, begin).await;
             let mut verdict = compare::compare(case, &observed, &arrivals);
             if options.update && verdict.is_stable() {
                 match compare::update(case, &observed) {
@@ -147,9 +152,10 @@ impl<'a> Tester<'a> {
         }
         let configured = source::plugin(self.file, config.clone());
         let metrics = Metrics::new().plugin(&configured.name);
+        let services = self.services.services().of(&configured.name, metrics);
         let loaded = self
             .loader
-            .load(&configured, self.bytes.clone(), metrics)
+            .load(&configured, self.bytes.clone(), services)
             .await;
         let plugin = loaded.map_err(|error| {
             eprintln!("in the case {}:", case.folder.display());

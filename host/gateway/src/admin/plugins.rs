@@ -113,6 +113,7 @@ fn in_force(admin: &Admin, plugin: &Arc<Plugin>, records: &[Record]) -> Value {
         "on_fault": if plugin.fails_open() { "open" } else { "closed" },
         "code_bytes": plugin.code_bytes(),
         "memory_limit_bytes": plugin.limits().memory,
+        "granted": plugin.grant().to_string(),
         "versions": all_of(admin, records),
     })
 }

@@ -32,6 +32,20 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Forgets all that is kept in the spaces in use.
+    ///
+    /// # Panics
+    /// Never: the locks are not held over anything that may panic.
+    pub fn clear(&self) {
+        let spaces = self.spaces.lock().expect(UNPOISONED);
+        for space in spaces.values().filter_map(Weak::upgrade) {
+            *space.values() = Values::default();
+            *space.counts() = Counts::default();
+        }
+    }
+}
+
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Memory")
@@ -163,7 +177,10 @@ mod tests {
         assert!(!has(&*memory.space("b"), "k").await);
         drop(first);
         assert!(!has(&*memory.space("a"), "k").await);
-        memory.space("c");
+        let third = memory.space("c");
+        set(&*third, "k").await;
+        memory.clear();
+        assert!(!has(&*third, "k").await);
         let spaces = memory.spaces.lock().expect(UNPOISONED);
         assert_eq!(spaces.len(), 1, "spaces that nobody holds are forgotten");
     }

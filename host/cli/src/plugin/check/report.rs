@@ -9,6 +9,7 @@ use super::Refusal;
 use crate::plugin::warning::{self, Warning};
 use crate::plugin::words::{size, table, time};
 use sluicegate_config::PluginLimits;
+use sluicegate_contract::capability::Capability;
 use sluicegate_plugin_host::load::{self, CONTRACT, MAX_BYTES};
 use sluicegate_plugin_host::rehearse::{self, Rehearsal};
 use sluicegate_plugin_host::{Plugin, Toolchain};
@@ -161,8 +162,13 @@ impl Report {
             manifest,
             memory,
         } = &self.rehearsal;
-        let import =
-            |import: &rehearse::Import| json!({"name": import.name, "given": import.given});
+        let import = |import: &rehearse::Import| {
+            json!({
+                "name": import.name,
+                "given": import.given,
+                "grant": import.capability.map(Capability::name),
+            })
+        };
         let call = |call: &rehearse::Call| {
             let cpu = call.cpu.as_millis();
             json!({"name": call.name, "wall-us": call.wall.as_micros(), "cpu-ms": cpu})
@@ -177,6 +183,7 @@ impl Report {
                 "response-if": manifest.response_if,
                 "transforms": manifest.transforms,
                 "authenticates": manifest.authenticates,
+                "requires": manifest.requires,
                 "config-schema": manifest.config,
                 "limits": {"memory": manifest.limits.memory, "cpu": manifest.limits.cpu},
             })
@@ -252,7 +259,11 @@ impl Report {
             ));
         }
         let import = |import: &rehearse::Import| {
-            let given = if import.given { "given" } else { "NOT GIVEN" };
+            let given = match (import.given, import.capability) {
+                (false, _) => "NOT GIVEN".to_owned(),
+                (true, None) => "given".to_owned(),
+                (true, Some(capability)) => format!("given if `grant` has {capability}"),
+            };
             format!("{}  {given}", import.name)
         };
         if !versions.is_empty() {
@@ -284,6 +295,9 @@ impl Report {
             }
             .into(),
         );
+        if !manifest.requires.is_empty() {
+            says.push(format!("must be granted {}", manifest.requires.join(", ")));
+        }
         for (note, value) in &manifest.response_if {
             says.push(format!(
                 "sees responses only where the note {note} is {value}"

@@ -37,8 +37,13 @@ pub(super) struct Arrivals {
     pub(super) differing: Option<Split>,
 }
 
-/// Runs a case with all its cuts, up to the first with which something else comes out.
-pub(super) async fn observe(plugin: &Arc<Plugin>, script: &Script) -> (Observed, Arrivals) {
+/// Runs a case with all its cuts, up to the first with which something else comes out. `begin` is called before each run.
+pub(super) async fn observe(
+    plugin: &Arc<Plugin>,
+    script: &Script,
+    begin: impl Fn(),
+) -> (Observed, Arrivals) {
+    begin();
     let whole = Observed::of(&scripted::run(plugin, script, Cut::Whole).await);
     // What it logs would come again with each cut.
     log::show_lines(false);
@@ -50,6 +55,7 @@ pub(super) async fn observe(plugin: &Arc<Plugin>, script: &Script) -> (Observed,
     let mut number = 1;
     for cut in cuts(body.len()) {
         number += 1;
+        begin();
         let observed = Observed::of(&scripted::run(plugin, script, cut).await);
         if !observed.is_the_same_as(&whole) {
             let place = place(body, cut);
