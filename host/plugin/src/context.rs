@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::mem::take;
 use std::ops::{Deref, DerefMut};
 use std::sync::Weak;
 use std::task::Poll;
 use std::time::Duration;
 
-use sluicegate_contract::Context;
+use sluicegate_contract::{Context, Phase};
 use tokio::time::{Instant, sleep_until};
 
+use super::called::{CallFailure, Called};
 use super::held::Held;
 
 /// How long a wait may take that begins when the exchange should have ended, as in `wit/capabilities.wit`.
@@ -77,6 +79,8 @@ pub(super) struct Lent {
     pub(super) context: Context,
     pub(super) limits: Limits,
     pub(super) held: Held,
+    /// The calls so far, where they are kept.
+    calls: Option<Vec<Called>>,
 }
 
 /// An exchange's context, which is in the sandbox while a guest runs and here the rest of the time. What its stages have
@@ -102,7 +106,40 @@ impl ExchangeContext {
             context,
             limits,
             held: Held::default(),
+            calls: None,
         })))
+    }
+
+    /// The same, which keeps what is called from now on.
+    #[must_use]
+    pub fn keeping_calls(mut self) -> Self {
+        self.lent_mut().calls = Some(Vec::new());
+        self
+    }
+
+    /// The calls so far, in their order, if they are kept.
+    #[must_use]
+    pub fn take_calls(&mut self) -> Vec<Called> {
+        self.lent_mut().calls.as_mut().map(take).unwrap_or_default()
+    }
+
+    /// A call is over.
+    pub(super) fn called(&mut self, phase: Phase, memory: usize) {
+        if let Some(calls) = &mut self.lent_mut().calls {
+            calls.push(Called {
+                phase,
+                memory,
+                failure: None,
+            });
+        }
+    }
+
+    /// The last call has failed, or its result cannot be taken.
+    pub(super) fn call_failed(&mut self, failure: impl FnOnce() -> CallFailure) {
+        let calls = self.lent_mut().calls.as_mut();
+        if let Some(last) = calls.and_then(|calls| calls.last_mut()) {
+            last.failure = Some(failure());
+        }
     }
 
     /// Wraps a copy of the context for one attempt, which is interrupted when this exchange is.

@@ -188,7 +188,8 @@ impl Instance {
     }
 
     /// Bytes of its memories.
-    pub(super) fn memory(&self) -> usize {
+    #[must_use]
+    pub fn memory(&self) -> usize {
         self.store.data().memory_used()
     }
 
@@ -258,17 +259,20 @@ impl Instance {
             context.give_back(lent);
         }
         context.spent += spent;
+        let (phase, memory) = (context.phase, self.memory());
+        context.called(phase, memory);
     }
 
-    /// Explains a failed call in the log.
+    /// Explains a failed call in the log, and where the calls are kept.
     fn explained<R>(
         &self,
-        context: &ExchangeContext,
+        context: &mut ExchangeContext,
         result: Result<R, Error>,
     ) -> Result<R, Error> {
         result.inspect_err(|error| {
             let owner = self.owner();
             owner.explain(error, context.phase, &context.identity.id);
+            context.call_failed(|| owner.failure(error));
         })
     }
 
@@ -474,18 +478,22 @@ impl Instance {
         self.once(context, Phase::Closing, function, (error,)).await
     }
 
-    fn check_events(&self, context: &ExchangeContext, events: &[EventResult]) -> Result<(), Error> {
+    fn check_events(
+        &self,
+        context: &mut ExchangeContext,
+        events: &[EventResult],
+    ) -> Result<(), Error> {
         self.check_output(context, events.iter().map(|event| event.data.len()).sum())
     }
 
-    fn check_output(&self, context: &ExchangeContext, size: usize) -> Result<(), Error> {
+    fn check_output(&self, context: &mut ExchangeContext, size: usize) -> Result<(), Error> {
         self.explained(context, self.owner().check_output(size))
     }
 
     /// Checks a result against the output limit. `size` gives the bytes of a result that is not a stop.
     fn bounded<T>(
         &self,
-        context: &ExchangeContext,
+        context: &mut ExchangeContext,
         result: Result<T, Stop>,
         size: impl FnOnce(&T) -> usize,
     ) -> Result<Result<T, Stop>, Error> {

@@ -10,6 +10,7 @@ mod bindings;
 mod budget;
 mod builtins;
 pub mod cache;
+mod called;
 mod calls;
 pub mod compile;
 mod composition;
@@ -42,6 +43,7 @@ mod trial;
 pub mod wit;
 
 pub use builtins::{Builtins, NoSuchBuiltin};
+pub use called::{CallFailure, Called};
 pub use context::{ExchangeContext, Interruptible};
 pub use engine::Engine;
 pub use error::Error;

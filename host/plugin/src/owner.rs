@@ -8,6 +8,7 @@ use std::time::Duration;
 use sluicegate_contract::Phase;
 
 use super::advice;
+use super::called::CallFailure;
 use super::calls::Calls;
 use super::error::Error;
 use super::services::PluginServices;
@@ -143,6 +144,15 @@ impl Owner {
             plugin, phase, req, %error, backtrace = functions, mend,
             "a call of the plugin failed; more failures at this place are counted only"
         );
+    }
+
+    /// The same of a failed call for who keeps the calls.
+    pub(super) fn failure(&self, error: &Error) -> CallFailure {
+        CallFailure {
+            reason: error.to_string(),
+            is_limit: advice::is_limit(error),
+            mend: advice::on_failure(error, self.toolchain),
+        }
     }
 
     pub(super) fn check_output(&self, size: usize) -> Result<(), Error> {

@@ -100,7 +100,7 @@ impl Case {
         Ok(Self {
             folder: folder.to_owned(),
             config: configuration(folder)?,
-            script: Script { request, response },
+            script: Script::new(request, response),
             answers: answers(folder)?,
             expected,
         })

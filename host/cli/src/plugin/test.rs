@@ -5,7 +5,7 @@
 //! must not depend on it.
 
 mod compare;
-mod outcome;
+pub(super) mod outcome;
 mod services;
 
 use std::path::{Path, PathBuf};
@@ -177,7 +177,7 @@ impl<'a> Tester<'a> {
 /// Where a body of so many bytes is cut, beside arriving whole.
 fn cuts(bytes: usize) -> impl Iterator<Item = Cut> {
     let splits = bytes.min(SPLITS);
-    let each_byte = (bytes > 0).then_some(Cut::EachByte);
+    let each_byte = (bytes > 0).then_some(Cut::Every(1));
     let behind = move |number| Cut::Behind(number * bytes / splits);
     each_byte.into_iter().chain((1..=splits).map(behind))
 }
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(cuts(0).count(), 0);
         let short: Vec<Cut> = cuts(3).collect();
         let behind = [1, 2, 3].map(Cut::Behind);
-        assert_eq!(short, [&[Cut::EachByte][..], &behind].concat());
+        assert_eq!(short, [&[Cut::Every(1)][..], &behind].concat());
         let long: Vec<Cut> = cuts(1 << 20).collect();
         assert_eq!(long.len(), 1 + SPLITS);
         assert_eq!(long.last(), Some(&Cut::Behind(1 << 20)));

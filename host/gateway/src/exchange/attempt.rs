@@ -75,24 +75,26 @@ impl UpstreamResponse {
 
     /// Behind the head of a stream, a body that is not one becomes one event when it is complete.
     fn wrap(&mut self, chunk: Chunk, limit: u64) -> Chunk {
-        let Some(wrapped) = &mut self.wrapped else {
-            return chunk;
-        };
-        let bytes = chunk.data.into_bytes(Framing::Document);
-        if let Err(failure) = collect(wrapped, &bytes, limit) {
-            return Chunk::failed(failure);
+        match &mut self.wrapped {
+            Some(wrapped) => wrap(wrapped, chunk, limit),
+            None => chunk,
         }
-        match chunk.end {
-            End::Open => Chunk::open(Data::default()),
-            End::Last => {
-                let body = wrapped.split().freeze();
-                Chunk::last(Data::event(body))
-            }
-            End::Stopped(stopped) => Chunk {
-                data: Data::default(),
-                end: End::Stopped(stopped),
-            },
-        }
+    }
+}
+
+/// Collects a body, which becomes one event when it is complete.
+pub(super) fn wrap(wrapped: &mut BytesMut, chunk: Chunk, limit: u64) -> Chunk {
+    let bytes = chunk.data.into_bytes(Framing::Document);
+    if let Err(failure) = collect(wrapped, &bytes, limit) {
+        return Chunk::failed(failure);
+    }
+    match chunk.end {
+        End::Open => Chunk::open(Data::default()),
+        End::Last => Chunk::last(Data::event(wrapped.split().freeze())),
+        End::Stopped(stopped) => Chunk {
+            data: Data::default(),
+            end: End::Stopped(stopped),
+        },
     }
 }
 

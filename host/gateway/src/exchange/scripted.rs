@@ -5,40 +5,37 @@
 //! `x-forwarded-for`, and the fields that keep a proxy from buffering a stream.
 
 mod arrival;
+mod script;
 mod written;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hyper::header::CONTENT_TYPE;
+use bytes::{Bytes, BytesMut};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 use sluicegate_contract::{Context, Identity, canonical};
 
 pub use self::arrival::Cut;
+pub use self::script::{Cause, Interruption, Point, Script};
 
 use self::arrival::Arrival;
 use self::written::Written;
-use super::attempt::not_to_repeat;
+use super::attempt::{not_to_repeat, wrap};
+use super::halt::Halt;
 use super::head;
-use crate::pipeline::{self, Chunk, Data, End, FailureReport, Limits, Pipeline, PipelineRun, Stop};
+use crate::pipeline::observer::CLIENT_CLOSED;
+use crate::pipeline::{
+    self, Chunk, Data, End, FailureReport, Limits, Pipeline, PipelineRun, Stop, content_framing,
+};
 use sluicegate_config as config;
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::{ExchangeContext, FIXED_MS, Plugin, TargetInfo};
+use sluicegate_plugin_host::{Called, ExchangeContext, FIXED_MS, Plugin, TargetInfo};
 
 /// The request id that plugins see.
 pub const ID: &str = "req_case";
 /// The name of the upstream that plugins see, and the only one that they can choose.
 pub const UPSTREAM: &str = "case";
-
-/// What client and model server say.
-#[derive(Clone, Debug)]
-pub struct Script {
-    /// The client's request.
-    pub request: Request<Bytes>,
-    /// The model server's response; `None` where the request is not to reach it.
-    pub response: Option<Response<Bytes>>,
-}
 
 /// What came out at both ends.
 #[derive(Debug)]
@@ -52,6 +49,10 @@ pub struct Outcome {
     pub cut_off: bool,
     /// The failures, oldest first.
     pub failures: Vec<FailureReport>,
+    /// The notes at the end, by name.
+    pub notes: Vec<(String, String)>,
+    /// The calls of the plugin, in their order.
+    pub calls: Vec<Called>,
 }
 
 /// Whether a plugin has a phase that a scripted exchange runs: observers see finished exchanges only.
@@ -63,19 +64,15 @@ pub fn can_run(plugin: &Plugin) -> bool {
 /// Runs one exchange, with the response arriving as `cut` says.
 pub async fn run(plugin: &Arc<Plugin>, script: &Script, cut: Cut) -> Outcome {
     let (mut exchange, refused) = Scripted::begin(plugin, script.request.clone());
-    let asked = match refused {
-        Some(stop) => Err(stop),
-        None => exchange.ask(script.request.body()).await,
+    let ran = match refused {
+        Some(stop) => Err(Halt::Stop(stop)),
+        None => exchange.run(script, cut).await,
     };
-    let related = match (asked, &script.response) {
-        (Ok(()), Some(response)) => exchange.relay(response, cut).await,
-        (Ok(()), None) => Ok(()),
-        (Err(stop), _) => Err(stop),
-    };
-    if let Err(stop) = related {
+    let gone = matches!(ran, Err(Halt::Gone));
+    if let Err(Halt::Stop(stop)) = ran {
         exchange.respond_with(stop).await;
     }
-    exchange.close().await;
+    exchange.close(gone).await;
     exchange.outcome()
 }
 
@@ -95,6 +92,8 @@ struct Scripted {
     /// The plugin, until then.
     plugin: Option<Arc<Plugin>>,
     upstream: Option<Request<Bytes>>,
+    /// The body so far, if it is to become one event.
+    wrapped: Option<BytesMut>,
     written: Written,
     failures: Vec<FailureReport>,
 }
@@ -130,20 +129,44 @@ impl Scripted {
         let name: Arc<str> = UPSTREAM.into();
         let context = Context::new(identity, parts, name.clone(), [name].into());
         let exchange = Self {
-            context: ExchangeContext::new(context),
+            context: ExchangeContext::new(context).keeping_calls(),
             stages,
             adapter: None,
             plugin: is_adapter.then(|| plugin.clone()),
             upstream: None,
+            wrapped: None,
             written: Written::default(),
             failures: Vec::new(),
         };
         (exchange, refused)
     }
 
+    async fn run(&mut self, script: &Script, cut: Cut) -> Result<(), Halt> {
+        interrupted(script, Point::Entrance)?;
+        self.ask(script).await?;
+        interrupted(script, Point::Response)?;
+        if script.early_head {
+            self.written.announce(&mut self.context);
+        }
+        if let Some(response) = &script.response {
+            let body = response.body();
+            let arrival = match &script.interruption {
+                Some(Interruption {
+                    at: Point::Behind(at),
+                    ..
+                }) => Arrival::broken(body, *at, cut),
+                Some(_) | None => Arrival::new(body.clone(), cut),
+            };
+            self.relay(script, response, arrival).await?;
+        }
+        interrupted(script, Point::End)
+    }
+
     /// The request phases, and what the model server is asked.
-    async fn ask(&mut self, body: &Bytes) -> Result<(), Stop> {
+    async fn ask(&mut self, script: &Script) -> Result<(), Halt> {
+        let body = script.request.body();
         self.stages.request_heads(&mut self.context).await?;
+        interrupted(script, Point::RequestBody)?;
         let content_type = self.context.request.get(CONTENT_TYPE);
         let is_json = canonical::is_json(content_type.map(|value| value.as_bytes()), body);
         let is_seen = self.stages.wants_body() || (is_json && !body.is_empty());
@@ -156,7 +179,8 @@ impl Scripted {
         };
         let frozen = self.context.freeze();
         let mut body = passed?;
-        frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
+        frozen
+            .map_err(|canonical::Duplicate(name)| Stop::from(pipeline::duplicate_member(name)))?;
         self.stages.release_request();
         if let Some(plugin) = self.plugin.take() {
             body = self.attempt(plugin, body).await?;
@@ -179,7 +203,7 @@ impl Scripted {
         };
         let adapter = self.adapter.insert(Adapter {
             run: PipelineRun::adapter(plugin, Arc::new(target), limits()),
-            context: self.context.for_attempt(copy),
+            context: self.context.for_attempt(copy).keeping_calls(),
             decided: false,
         });
         let Adapter { run, context, .. } = adapter;
@@ -195,23 +219,34 @@ impl Scripted {
     }
 
     /// The response, on its way to the client.
-    async fn relay(&mut self, response: &Response<Bytes>, cut: Cut) -> Result<(), Stop> {
-        let mut arrival = Arrival::new(response.body().clone(), cut);
-        let first = self.decide(response, &mut arrival).await;
+    async fn relay(
+        &mut self,
+        script: &Script,
+        response: &Response<Bytes>,
+        mut arrival: Arrival,
+    ) -> Result<(), Halt> {
+        let first = self.decide(script, response, &mut arrival).await;
         self.adopt_notes();
-        let first = first?;
-        let source = self
-            .adapter
-            .as_ref()
-            .and_then(|adapter| adapter.run.batches());
+        let mut first = first?;
+        if script.early_head && content_framing(&self.context) != Framing::Sse {
+            self.wrapped = Some(BytesMut::new());
+            let sse = HeaderValue::from_static("text/event-stream");
+            self.context.response.insert(CONTENT_TYPE, sse);
+            first = first.map(|first| self.wrap(first));
+        }
+        let source = match (&self.wrapped, &self.adapter) {
+            (Some(_), _) => Some(Framing::Sse),
+            (None, Some(adapter)) => adapter.run.batches(),
+            (None, None) => None,
+        };
         let opened = self.stages.open(&mut self.context, source).await;
         let mut chunk = match (opened, first) {
             (Err(stop), _) => self.stages.enter(&mut self.context, stop).await,
             (Ok(()), Some(first)) => first,
-            (Ok(()), None) => self.next(&mut arrival).await,
+            (Ok(()), None) => self.next(script, &mut arrival).await?,
         };
         while !self.push(chunk).await {
-            chunk = self.next(&mut arrival).await;
+            chunk = self.next(script, &mut arrival).await?;
         }
         Ok(())
     }
@@ -219,9 +254,10 @@ impl Scripted {
     /// The head of the response; and, if an adapter has to decide, what leaves it first.
     async fn decide(
         &mut self,
+        script: &Script,
         response: &Response<Bytes>,
         arrival: &mut Arrival,
-    ) -> Result<Option<Chunk>, Stop> {
+    ) -> Result<Option<Chunk>, Halt> {
         let (parts, _) = response.clone().into_parts();
         let Some(Adapter { run, context, .. }) = &mut self.adapter else {
             head::from_upstream(&mut self.context, parts);
@@ -232,11 +268,14 @@ impl Scripted {
         let mut first = None;
         if run.batches().is_some() || run.holds_head() {
             first = loop {
-                let chunk = run.advance(context, arrival.next()).await;
+                let Some(chunk) = arrival.next() else {
+                    return Err(broken_off(script));
+                };
+                let chunk = run.advance(context, chunk).await;
                 match chunk.end {
                     End::Open if chunk.data.is_empty() => {}
                     End::Stopped(stopped) if chunk.data.is_empty() => {
-                        return Err(not_to_repeat(stopped.stop));
+                        return Err(not_to_repeat(stopped.stop).into());
                     }
                     End::Open | End::Last | End::Stopped(_) => break Some(chunk),
                 }
@@ -259,18 +298,32 @@ impl Scripted {
         }
     }
 
-    /// The next chunk of the response, through the adapter.
-    async fn next(&mut self, arrival: &mut Arrival) -> Chunk {
+    /// The next chunk of the response, through the adapter. A failure of the model server begins outside of that.
+    async fn next(&mut self, script: &Script, arrival: &mut Arrival) -> Result<Chunk, Halt> {
         loop {
-            let mut chunk = arrival.next();
+            let Some(mut chunk) = arrival.next() else {
+                return match broken_off(script) {
+                    Halt::Stop(stop) => Ok(Chunk::stopped(Data::default(), stop)),
+                    Halt::Gone => Err(Halt::Gone),
+                };
+            };
             if let Some(Adapter { run, context, .. }) = &mut self.adapter {
                 std::mem::swap(&mut context.notes, &mut self.context.notes);
                 chunk = run.advance(context, chunk).await;
                 std::mem::swap(&mut context.notes, &mut self.context.notes);
             }
+            let chunk = self.wrap(chunk);
             if !chunk.data.is_empty() || !matches!(chunk.end, End::Open) {
-                return chunk;
+                return Ok(chunk);
             }
+        }
+    }
+
+    /// Behind the head of a stream, a body that is not one becomes one event.
+    fn wrap(&mut self, chunk: Chunk) -> Chunk {
+        match &mut self.wrapped {
+            Some(wrapped) => wrap(wrapped, chunk, limits().body),
+            None => chunk,
         }
     }
 
@@ -291,8 +344,14 @@ impl Scripted {
         }
     }
 
-    async fn close(&mut self) {
-        let code = self.failures.last().map_or("", |failure| &failure.code);
+    async fn close(&mut self, gone: bool) {
+        // Also if the client left before the adapter's attempt was decided.
+        self.adopt_notes();
+        let code = match self.failures.last() {
+            Some(failure) => &failure.code,
+            None if gone => CLIENT_CLOSED,
+            None => "",
+        };
         let status = self.written.status();
         if let Some(Adapter { run, context, .. }) = &mut self.adapter {
             context.status = status;
@@ -304,15 +363,35 @@ impl Scripted {
         self.stages.close(&mut self.context, code).await;
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
         let cut_off = self.written.is_cut_off();
+        let mut calls = self.context.take_calls();
+        if let Some(adapter) = &mut self.adapter {
+            calls.append(&mut adapter.context.take_calls());
+        }
         Outcome {
             upstream: self.upstream,
             client: self.written.into_response(),
             cut_off,
             failures: self.failures,
+            notes: self.context.take_notes(),
+            calls,
         }
     }
+}
+
+/// Whether the exchange ends at this point.
+fn interrupted(script: &Script, point: Point) -> Result<(), Halt> {
+    match &script.interruption {
+        Some(Interruption { at, by }) if *at == point => Err(by.halt()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Why there is no more of the body.
+fn broken_off(script: &Script) -> Halt {
+    let by = script.interruption.as_ref().map(|it| &it.by);
+    by.unwrap_or(&Cause::ModelServer).halt()
 }
 
 /// The request for the model server, without what the gateway adds.

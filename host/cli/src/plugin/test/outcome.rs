@@ -97,10 +97,16 @@ impl Observed {
 /// Characters shown on either side of a cut. Arbitrary: a few words.
 const SHOWN: usize = 24;
 
-fn place(body: &[u8], cut: Cut) -> String {
+/// Where a body is cut, in words.
+pub(in crate::plugin) fn place(body: &[u8], cut: Cut) -> String {
     let at = match cut {
         Cut::Whole => return "whole".into(),
-        Cut::EachByte => return "byte by byte".into(),
+        Cut::Every(bytes) => {
+            return match bytes {
+                0 | 1 => "byte by byte".into(),
+                bytes => format!("{bytes} bytes at a time"),
+            };
+        }
         Cut::Behind(at) => at.min(body.len()),
     };
     let before = body[at.saturating_sub(SHOWN)..at].escape_ascii();

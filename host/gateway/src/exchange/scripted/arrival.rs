@@ -10,8 +10,8 @@ use crate::pipeline::{Chunk, Data};
 pub enum Cut {
     /// Nowhere, but for the 64 KiB that are read at a time.
     Whole,
-    /// Behind each byte.
-    EachByte,
+    /// Behind so many bytes, again and again; 0 counts as 1.
+    Every(usize),
     /// Behind so many bytes. At its end: the end of the body then comes later than its last byte.
     Behind(usize),
 }
@@ -22,6 +22,8 @@ pub(super) struct Arrival {
     cut: Cut,
     /// Bytes that have come.
     come: usize,
+    /// Whether the body is never completed.
+    is_broken: bool,
 }
 
 impl Arrival {
@@ -30,14 +32,26 @@ impl Arrival {
             rest: body,
             cut,
             come: 0,
+            is_broken: false,
         }
     }
 
-    /// The next chunk. Behind the last one there is nothing.
-    pub(super) fn next(&mut self) -> Chunk {
+    /// The first so many bytes of a body, behind which nothing comes, not even an end.
+    pub(super) fn broken(body: &Bytes, at: usize, cut: Cut) -> Self {
+        Self {
+            is_broken: true,
+            ..Self::new(body.slice(..at.min(body.len())), cut)
+        }
+    }
+
+    /// The next chunk; `None` where the body breaks off. Behind the last one there is nothing.
+    pub(super) fn next(&mut self) -> Option<Chunk> {
+        if self.is_broken && self.rest.is_empty() {
+            return None;
+        }
         let most = match self.cut {
             Cut::Whole => CHUNK,
-            Cut::EachByte => 1,
+            Cut::Every(bytes) => CHUNK.min(bytes.max(1)),
             Cut::Behind(at) if at > self.come => CHUNK.min(at - self.come),
             Cut::Behind(_) => CHUNK,
         };
@@ -45,11 +59,11 @@ impl Arrival {
         self.come += bytes.len();
         let end_is_late = self.cut == Cut::Behind(self.come) && !bytes.is_empty();
         let data = Data::Bytes(bytes);
-        if self.rest.is_empty() && !end_is_late {
+        Some(if self.rest.is_empty() && !end_is_late && !self.is_broken {
             Chunk::last(data)
         } else {
             Chunk::open(data)
-        }
+        })
     }
 }
 
@@ -60,10 +74,15 @@ mod tests {
     use sluicegate_framing::Framing;
 
     fn chunks(body: &'static str, cut: Cut) -> Vec<String> {
-        let mut arrival = Arrival::new(body.into(), cut);
+        all(Arrival::new(body.into(), cut))
+    }
+
+    fn all(mut arrival: Arrival) -> Vec<String> {
         let mut chunks = Vec::new();
         loop {
-            let chunk = arrival.next();
+            let Some(chunk) = arrival.next() else {
+                return chunks;
+            };
             let bytes = chunk.data.into_bytes(Framing::Document);
             chunks.push(String::from_utf8(bytes.to_vec()).expect("text"));
             if matches!(chunk.end, End::Last) {
@@ -75,11 +94,20 @@ mod tests {
     #[test]
     fn a_body_arrives_whole_in_two_or_byte_by_byte() {
         assert_eq!(chunks("abc", Cut::Whole), ["abc"]);
-        assert_eq!(chunks("abc", Cut::EachByte), ["a", "b", "c"]);
+        assert_eq!(chunks("abc", Cut::Every(1)), ["a", "b", "c"]);
+        assert_eq!(chunks("abcde", Cut::Every(2)), ["ab", "cd", "e"]);
         assert_eq!(chunks("abc", Cut::Behind(1)), ["a", "bc"]);
         assert_eq!(chunks("abc", Cut::Behind(3)), ["abc", ""]);
-        for cut in [Cut::Whole, Cut::EachByte, Cut::Behind(0)] {
+        for cut in [Cut::Whole, Cut::Every(1), Cut::Behind(0)] {
             assert_eq!(chunks("", cut), [""]);
         }
+    }
+
+    #[test]
+    fn a_broken_body_has_no_last_chunk() {
+        let broken = |at, cut| all(Arrival::broken(&"abc".into(), at, cut));
+        assert_eq!(broken(2, Cut::Whole), ["ab"]);
+        assert_eq!(broken(9, Cut::Every(2)), ["ab", "c"]);
+        assert!(broken(0, Cut::Whole).is_empty());
     }
 }

@@ -79,6 +79,15 @@ impl Written {
         self.body.extend_from_slice(bytes);
     }
 
+    /// Sends the head of a stream before there is a response.
+    pub(super) fn announce(&mut self, context: &mut ExchangeContext) {
+        self.framing = Framing::Sse;
+        let kind = HeaderValue::from_static("text/event-stream");
+        let fields = [(CONTENT_TYPE, kind)].into_iter().collect();
+        self.head = Some(head::left_by_stages(context, StatusCode::OK, fields));
+        context.head_sent = true;
+    }
+
     fn begin(&mut self, context: &mut ExchangeContext) {
         let status = context.status.unwrap_or(StatusCode::OK);
         // A copy: later phases can still read it.
