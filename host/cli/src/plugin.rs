@@ -12,6 +12,7 @@ mod new;
 pub(super) mod operate;
 mod project;
 mod refusal;
+mod sample;
 mod source;
 mod test;
 mod warning;
@@ -114,6 +115,10 @@ pub(super) enum Command {
         /// A case whose bodies are used in place of built-in ones.
         #[arg(long, value_name = "DIR")]
         case: Option<PathBuf>,
+        /// Sends so many events through it instead, in one exchange and in many, and shows what is left of them in memory.
+        /// Exit code 1 if a call fails, with the event at which it did.
+        #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        soak: Option<u64>,
         /// Prints JSON.
         #[arg(long)]
         json: bool,
@@ -229,6 +234,7 @@ impl Command {
                 file,
                 config,
                 case,
+                soak,
                 json,
             } => {
                 let given = given(file)?;
@@ -238,7 +244,12 @@ impl Command {
                 } else {
                     given.config(config)
                 };
-                let options = bench::Options { config, case, json };
+                let options = bench::Options {
+                    config,
+                    case,
+                    soak,
+                    json,
+                };
                 bench::bench(&given.file, options).await
             }
             Self::Inspect { file, config } => {

@@ -1,10 +1,12 @@
 //! `plugin bench`: what a component costs: an instance, each call, each event, and memory.
 //!
-//! It calls what an exchange would call: a phase that the plugin's own plan leaves out has no figure.
+//! It calls what an exchange would call: a phase that the plugin's own plan leaves out has no figure. With `--soak` it shows
+//! whether many events leave anything behind.
 
-mod bodies;
+pub(super) mod bodies;
 mod exchange;
 mod figures;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ const SUMMARIES: [usize; 2] = [1, 64];
 pub(super) struct Options {
     pub(super) config: Option<String>,
     pub(super) case: Option<PathBuf>,
+    /// Events of a soak, in place of the figures.
+    pub(super) soak: Option<u64>,
     pub(super) json: bool,
 }
 
@@ -64,8 +68,12 @@ pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let mut figures = Figures::new(&plugin, bytes.len());
     let bodies = bodies.unwrap_or_else(|| bodies::built_in(plugin.manifest()));
+    if let Some(events) = options.soak {
+        let soak = soak::run(&plugin, &bodies, events).await;
+        return soak.print(file, options.json);
+    }
+    let mut figures = Figures::new(&plugin, bytes.len());
     if let Err(message) = measure(&plugin, &bodies, &mut figures).await {
         eprintln!("sluicegate: {}: {message}", file.display());
         return ExitCode::FAILURE;
@@ -106,17 +114,10 @@ async fn measure(
     figures: &mut Figures,
 ) -> Result<(), String> {
     // First, while the pool has no memory of instances before.
-    if plugin.exports().is_stage() {
-        figures.memory = live(plugin, bodies).await?;
-    }
+    figures.memory = live(plugin, bodies).await?;
     for _ in 0..INSTANCES {
         let began = Instant::now();
-        let mut instance = Instance::new(plugin, None);
-        instance
-            .make()
-            .await
-            .map_err(|error| format!("no instance can be made: {error}"))?;
-        drop(instance);
+        drop(made(plugin).await?);
         figures.add(
             "an instance, made and given back".into(),
             began.elapsed(),
@@ -136,18 +137,23 @@ async fn measure(
     Ok(())
 }
 
-/// Bytes of private memory of a live instance that has seen a request and the beginning of a response; `None` where the system
-/// does not tell.
+/// Bytes of private memory of a live instance that has seen a request and the beginning of a response, or of an observer's that
+/// has seen nothing yet; `None` where the system does not tell.
 async fn live(plugin: &Arc<Plugin>, bodies: &[Bodies]) -> Result<Option<u64>, String> {
     let Some(bodies) = bodies.first() else {
         return Ok(None);
     };
+    let is_stage = plugin.exports().is_stage();
     let mut live = Vec::with_capacity(LIVE * LOOKS);
     let mut seen = Vec::with_capacity(LOOKS + 1);
     seen.push(private_bytes());
     for _ in 0..LOOKS {
         for _ in 0..LIVE {
-            live.push(exchange::begun(plugin, bodies).await?);
+            live.push(if is_stage {
+                exchange::begun(plugin, bodies).await?
+            } else {
+                made(plugin).await?
+            });
         }
         seen.push(private_bytes());
     }
@@ -156,6 +162,13 @@ async fn live(plugin: &Arc<Plugin>, bodies: &[Bodies]) -> Result<Option<u64>, St
     let mut each: Vec<u64> = seen.unwrap_or_default().windows(2).map(more).collect();
     each.sort_unstable();
     Ok(each.get(LOOKS / 2).copied())
+}
+
+async fn made(plugin: &Arc<Plugin>) -> Result<Instance, String> {
+    let mut instance = Instance::new(plugin, None);
+    let made = instance.make().await;
+    made.map_err(|error| format!("no instance can be made: {error}"))?;
+    Ok(instance)
 }
 
 /// Private memory of this process that was written to.

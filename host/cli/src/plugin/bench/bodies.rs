@@ -4,19 +4,12 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 
+use crate::plugin::sample;
 use sluicegate_contract::Manifest;
 use sluicegate_framing::{Decoder, Event, Framing, Limits};
 use sluicegate_gateway::exchange::scripted::Script;
 use sluicegate_plugin_host::wit::Summary;
 
-/// A chat as the official clients ask for it.
-const CHAT: &str = r#"{"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"Why is the sky blue? Answer in one paragraph."}],"model":"qwen3:32b","temperature":0.7,"max_tokens":512,"stream":true}"#;
-/// About a token of OpenAI's stream.
-const CHUNK: &str = "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1785578400,\"model\":\"qwen3:32b\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" scattered\"},\"finish_reason\":null}]}\n\n";
-/// A response in OpenAI's form that is no stream.
-const COMPLETION: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1785578400,"model":"qwen3:32b","choices":[{"index":0,"message":{"role":"assistant","content":"Because blue light is scattered more than red light."},"finish_reason":"stop"}],"usage":{"prompt_tokens":31,"completion_tokens":64,"total_tokens":95}}"#;
-/// About a token of Ollama's stream.
-const LINE: &str = "{\"model\":\"qwen3:32b\",\"created_at\":\"2026-08-01T10:00:00.123456789Z\",\"message\":{\"role\":\"assistant\",\"content\":\" scattered\"},\"done\":false}\n";
 /// Tokens of a built-in stream.
 const TOKENS: usize = 64;
 
@@ -67,50 +60,28 @@ fn events(framing: Framing, body: Bytes) -> Vec<Event> {
     events
 }
 
-/// What is there without a case: a stream and a document. For an adapter of a vendor whose form is not built in, the request
-/// alone.
+/// What is there without a case: a stream and a document, in the form in which the plugin sees them.
 pub(super) fn built_in(manifest: &Manifest) -> Vec<Bodies> {
-    let bodies = |name, kind: &'static str, body: String| {
-        let mut response = Response::new(Bytes::from(body));
-        let kind = HeaderValue::from_static(kind);
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        Bodies::new(name, chat(), Some(response))
+    let streams = |name: &str| (name == "stream").then_some("true");
+    // Some plugins see the streams of clients that asked for none.
+    let asked = manifest.wants_response(streams);
+    let bodies = |name, stream, kind, body: String| {
+        let request = sample::request(manifest, stream);
+        Bodies::new(name, request, Some(sample::response(kind, body)))
     };
-    match manifest
-        .adapter
-        .as_ref()
-        .map(|adapter| adapter.vendor.as_str())
-    {
-        None => vec![
-            bodies("of a stream", "text/event-stream", CHUNK.repeat(TOKENS)),
-            bodies("of a document", "application/json", COMPLETION.to_owned()),
-        ],
-        Some("ollama") => vec![bodies("", "application/x-ndjson", LINE.repeat(TOKENS))],
-        Some(_) => vec![Bodies::new("", chat(), None)],
-    }
-}
-
-fn chat() -> Request<Bytes> {
-    let mut request = Request::new(Bytes::from_static(CHAT.as_bytes()));
-    *request.method_mut() = hyper::Method::POST;
-    *request.uri_mut() = hyper::Uri::from_static("/v1/chat/completions");
-    let fields = [
-        ("accept", "application/json"),
-        ("authorization", "Bearer sk-bench"),
-        ("content-type", "application/json"),
-        ("host", "127.0.0.1:8080"),
-        ("user-agent", "OpenAI/Python 2.0.0"),
-    ];
-    for (name, value) in fields {
-        request
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    request
+    let (kind, token, whole) = if sample::sees_ollama(manifest) {
+        (sample::NDJSON, sample::LINE, sample::WHOLE)
+    } else {
+        (sample::SSE, sample::CHUNK, sample::COMPLETION)
+    };
+    vec![
+        bodies("of a stream", asked, kind, token.repeat(TOKENS)),
+        bodies("of a document", false, sample::JSON, whole.to_owned()),
+    ]
 }
 
 /// A finished exchange, for observers.
-pub(super) const fn summary() -> Summary<'static> {
+pub(in crate::plugin) const fn summary() -> Summary<'static> {
     Summary {
         id: "req_abcdefghijklmnop",
         route: "/v1/chat/completions",

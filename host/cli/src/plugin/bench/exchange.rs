@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use sluicegate_plugin_host::{Error, ExchangeContext, FIXED_MS, Plugin, TargetInf
 const BATCHES: [usize; 4] = [1, 4, 16, 32];
 
 /// How the plugin wants to see the response.
-enum Body {
+pub(super) enum Body {
     /// Not at all: by its plan, by its exports, or because the exchange ends before.
     Unseen,
     Whole,
@@ -26,8 +27,18 @@ enum Body {
     Events,
 }
 
-struct Call<'a> {
-    instance: Instance,
+/// What a batch has led to.
+pub(super) enum Taken {
+    /// More can follow.
+    On,
+    /// The plugin has ended the body.
+    Ended,
+    /// The plugin has ended the exchange with a fault of this code.
+    Refused(String),
+}
+
+pub(super) struct Call<'a> {
+    pub(super) instance: Instance,
     context: ExchangeContext,
     bodies: &'a Bodies,
     plugin: &'a Plugin,
@@ -70,7 +81,7 @@ pub(super) async fn begun(plugin: &Arc<Plugin>, bodies: &Bodies) -> Result<Insta
 }
 
 impl<'a> Call<'a> {
-    async fn new(
+    pub(super) async fn new(
         plugin: &'a Arc<Plugin>,
         bodies: &'a Bodies,
         figures: Option<&'a mut Figures>,
@@ -106,7 +117,7 @@ impl<'a> Call<'a> {
     }
 
     /// All calls up to the body of the response.
-    async fn until_body(&mut self) -> Result<Body, String> {
+    pub(super) async fn until_body(&mut self) -> Result<Body, String> {
         if !self.request().await? {
             return Ok(Body::Unseen);
         }
@@ -182,7 +193,7 @@ impl<'a> Call<'a> {
         })
     }
 
-    async fn whole(&mut self) -> Result<(), String> {
+    pub(super) async fn whole(&mut self) -> Result<(), String> {
         let body = self.response_body();
         let began = Instant::now();
         let decided = self.instance.response_body(&mut self.context, &body).await;
@@ -190,7 +201,7 @@ impl<'a> Call<'a> {
         self.took(&name, began, decided).map(drop)
     }
 
-    async fn chunk(&mut self) -> Result<(), String> {
+    pub(super) async fn chunk(&mut self) -> Result<(), String> {
         let body = self.response_body();
         let began = Instant::now();
         let decided = self.instance.chunk(&mut self.context, &body, true).await;
@@ -200,47 +211,69 @@ impl<'a> Call<'a> {
 
     async fn events(&mut self, batch: usize) -> Result<(), String> {
         let bodies = self.bodies;
-        self.batches(batch, &bodies.events).await?;
+        if self.batches(batch, &bodies.events).await? {
+            self.end().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end(&mut self) -> Result<(), String> {
         let began = Instant::now();
         let decided = self.instance.end(&mut self.context).await;
         self.took("events.end", began, decided).map(drop)
     }
 
-    /// Hands over full batches only: what is left would be another size.
-    async fn batches(&mut self, size: usize, events: &[Event]) -> Result<(), String> {
+    /// Hands over full batches only: what is left would be another size. False if the plugin ends the exchange.
+    async fn batches(&mut self, size: usize, events: &[Event]) -> Result<bool, String> {
         for batch in events.chunks_exact(size) {
-            let text: Vec<_> = batch
-                .iter()
-                .map(|event| String::from_utf8_lossy(&event.data))
-                .collect();
-            let params: Vec<EventParam<'_>> = batch
-                .iter()
-                .zip(&text)
-                .map(|(event, data)| EventParam {
-                    name: &event.name,
-                    data,
-                    id: event.id.as_deref(),
-                })
-                .collect();
-            let began = Instant::now();
-            let decided = self.instance.batch(&mut self.context, &params).await;
-            let spent = began.elapsed();
-            let decided = decided.map_err(|error| format!("`events.batch` failed: {error}"))?;
+            let (taken, spent) = self.batch(batch).await?;
             if let Some(figures) = &mut self.figures {
-                figures.add(
-                    format!("events.batch, {size} at a time, each event"),
-                    spent,
-                    size,
-                );
+                let name = format!("events.batch, {size} at a time, each event");
+                figures.add(name, spent, size);
             }
-            if decided.is_err() || self.context.take_end_body() {
-                break;
+            match taken {
+                Taken::On => {}
+                Taken::Ended => break,
+                Taken::Refused(code) => {
+                    if let Some(figures) = &mut self.figures {
+                        figures.note(format!("`events.batch` refuses the events with `{code}`"));
+                    }
+                    return Ok(false);
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn close(&mut self) -> Result<(), String> {
+    /// Hands over a batch, and says how long the call took.
+    pub(super) async fn batch(&mut self, batch: &[Event]) -> Result<(Taken, Duration), String> {
+        let text: Vec<_> = batch
+            .iter()
+            .map(|event| String::from_utf8_lossy(&event.data))
+            .collect();
+        let params: Vec<EventParam<'_>> = batch
+            .iter()
+            .zip(&text)
+            .map(|(event, data)| EventParam {
+                name: &event.name,
+                data,
+                id: event.id.as_deref(),
+            })
+            .collect();
+        let began = Instant::now();
+        let decided = self.instance.batch(&mut self.context, &params).await;
+        let spent = began.elapsed();
+        let decided = decided.map_err(|error| format!("`events.batch` failed: {error}"))?;
+        let ended = self.context.take_end_body();
+        let taken = match decided {
+            Err(fault) => Taken::Refused(fault.code),
+            Ok(_) if ended => Taken::Ended,
+            Ok(_) => Taken::On,
+        };
+        Ok((taken, spent))
+    }
+
+    pub(super) async fn close(&mut self) -> Result<(), String> {
         if !self.plugin.exports().closing {
             return Ok(());
         }
