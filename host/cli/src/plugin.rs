@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod case;
 mod check;
+mod conformance;
 mod dev;
 mod inspect;
 mod log;
@@ -85,13 +86,18 @@ pub(super) enum Command {
     },
     /// Runs a component on cases: folders with a request, a response, and what is expected to come out at both ends. The
     /// response arrives whole, byte by byte and cut in two everywhere; clocks and randomness are fixed. Exit code 1 if
-    /// something differs.
+    /// something differs. With `--conformance`: whether it keeps what the contract promises of any component.
     Test {
         /// The component, the folder of its project, or a name like `builtin:auth`.
         file: PathBuf,
         /// A case, or a folder of cases; without it those of the project.
         #[arg(long = "case", value_name = "DIR")]
         cases: Vec<PathBuf>,
+        /// Runs it on what the contract lets come to any component: all methods, statuses and framings, bodies that are odd,
+        /// empty or huge, 10,000 events, clients that leave, failures everywhere. What cases have takes the place of the
+        /// ordinary request and response, so that phases behind credentials or in another dialect are reached.
+        #[arg(long, conflicts_with = "update")]
+        conformance: bool,
         /// The configuration for cases without one: JSON, or a file with JSON or TOML.
         #[arg(long, value_name = "JSON|FILE")]
         config: Option<String>,
@@ -211,11 +217,30 @@ impl Command {
             }
             Self::Test {
                 file,
+                cases,
+                config,
+                conformance: true,
+                log,
+                json,
+                ..
+            } => {
+                let given = given(file)?;
+                let options = conformance::Options {
+                    cases,
+                    config: given.config(config),
+                    log,
+                    json,
+                };
+                conformance::run(&given.file, options).await
+            }
+            Self::Test {
+                file,
                 mut cases,
                 config,
                 update,
                 log,
                 json,
+                ..
             } => {
                 let given = given(file)?;
                 if cases.is_empty() {

@@ -6,12 +6,26 @@ use hyper::{Method, Request, Response, Uri};
 
 use sluicegate_contract::Manifest;
 
-/// About a token of a stream in OpenAI's form.
+/// A stream in OpenAI's form: a role, text with characters of several bytes, a reason for the end, the usage, the end marker.
+pub(super) const STREAM: &str = concat!(
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1785578400,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1785578400,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Grüße, 你好 😀\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1785578400,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1785578400,\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n",
+    "data: [DONE]\n\n",
+);
+/// About a token of such a stream.
 pub(super) const CHUNK: &str = "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1785578400,\"model\":\"qwen3:32b\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" scattered\"},\"finish_reason\":null}]}\n\n";
 /// A response in OpenAI's form that is no stream.
 pub(super) const COMPLETION: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1785578400,"model":"qwen3:32b","choices":[{"index":0,"message":{"role":"assistant","content":"Because blue light is scattered more than red light. 你好 😀"},"finish_reason":"stop"}],"usage":{"prompt_tokens":31,"completion_tokens":64,"total_tokens":95}}"#;
 
-/// About a token of a stream in Ollama's form.
+/// A stream in Ollama's form.
+pub(super) const LINES: &str = concat!(
+    "{\"model\":\"m\",\"created_at\":\"2026-08-01T10:00:00.123456789Z\",\"message\":{\"role\":\"assistant\",\"content\":\"Grüße, \"},\"done\":false}\n",
+    "{\"model\":\"m\",\"created_at\":\"2026-08-01T10:00:00.223456789Z\",\"message\":{\"role\":\"assistant\",\"content\":\"你好 😀\"},\"done\":false}\n",
+    "{\"model\":\"m\",\"created_at\":\"2026-08-01T10:00:00.323456789Z\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"total_duration\":5000000,\"prompt_eval_count\":3,\"eval_count\":4}\n",
+);
+/// About a token of such a stream.
 pub(super) const LINE: &str = "{\"model\":\"qwen3:32b\",\"created_at\":\"2026-08-01T10:00:00.123456789Z\",\"message\":{\"role\":\"assistant\",\"content\":\" scattered\"},\"done\":false}\n";
 /// A response in Ollama's form that is no stream.
 pub(super) const WHOLE: &str = r#"{"model":"m","created_at":"2026-08-01T10:00:00.123456789Z","message":{"role":"assistant","content":"Because blue light is scattered more. 你好"},"done":true,"done_reason":"stop","total_duration":5000000,"prompt_eval_count":3,"eval_count":4}"#;
