@@ -1,6 +1,5 @@
 //! A plugin project: its folder and its `plugin.toml`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,8 +31,6 @@ pub struct Project {
     pub imports: Vec<String>,
     /// The engine, for languages that have a choice.
     pub engine: Option<String>,
-    /// Pinned versions of tools, by the tool's name.
-    pub tools: BTreeMap<String, String>,
 }
 
 /// Why a folder is no project.
@@ -77,8 +74,6 @@ struct Raw {
     #[serde(default)]
     imports: Vec<String>,
     engine: Option<String>,
-    #[serde(default)]
-    tools: BTreeMap<String, String>,
 }
 
 impl Project {
@@ -91,7 +86,6 @@ impl Project {
             exports: Vec::new(),
             imports: Vec::new(),
             engine: None,
-            tools: BTreeMap::new(),
         }
     }
 
@@ -130,7 +124,6 @@ impl Project {
                 exports,
                 imports,
                 engine: raw.engine,
-                tools: raw.tools,
             }),
             Ok(_) | Err(()) => Err(Error::Problems { path, problems }),
         }
@@ -160,11 +153,6 @@ impl Project {
     pub(crate) fn has(&self, name: &str) -> bool {
         self.exports.iter().any(|export| export.name() == name)
             || self.imports.iter().any(|import| import == name)
-    }
-
-    /// The pinned version of a tool.
-    pub(crate) fn version<'a>(&'a self, tool: &str, default: &'a str) -> &'a str {
-        self.tools.get(tool).map_or(default, String::as_str)
     }
 }
 
@@ -244,15 +232,13 @@ mod tests {
     #[test]
     fn a_project_says_name_language_and_exports() {
         let project = read(
-            "name = \"my-filter\"\nlanguage = \"c\"\nexports = [\"events\", \"gate\", \"gate\"]\n[tools]\nclang = \"19\"\n",
+            "name = \"my-filter\"\nlanguage = \"c\"\nexports = [\"events\", \"gate\", \"gate\"]\n",
         )
         .expect("a project");
         assert_eq!(project.language, Language::C);
         assert_eq!(project.exports, [Export::Gate, Export::Events]);
         assert!(project.component().ends_with("build/my-filter.wasm"));
         assert!(project.has("gate") && !project.has("closing"));
-        assert_eq!(project.version("clang", "18"), "19");
-        assert_eq!(project.version("zig", "18"), "18");
     }
 
     #[test]
