@@ -43,11 +43,12 @@ fn find(folder: &Path) -> Result<PathBuf, Error> {
     if own.is_file() {
         return Ok(own);
     }
-    tool::find(&["componentize-py"]).ok_or_else(|| missing(folder, tool::find(&["python3"])))
+    tool::find(&["componentize-py"])
+        .ok_or_else(|| missing(folder, tool::find(&["python3"]).is_some()))
 }
 
-fn missing(folder: &Path, python: Option<PathBuf>) -> Error {
-    if python.is_none() {
+fn missing(folder: &Path, has_python: bool) -> Error {
+    if !has_python {
         let install = [
             "apt-get install python3 python3-venv",
             "brew install python",
@@ -93,16 +94,15 @@ mod tests {
     fn what_is_missing_comes_with_the_command_for_this_project() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().display().to_string();
-        let install =
-            |python: Option<&str>| missing(folder.path(), python.map(Into::into)).to_string();
-        assert!(install(None).contains("apt-get install python3 python3-venv"));
-        let words = install(Some("/usr/bin/python3"));
+        let install = |has_python: bool| missing(folder.path(), has_python).to_string();
+        assert!(install(false).contains("apt-get install python3 python3-venv"));
+        let words = install(true);
         let pinned = format!(
             "python3 -m venv {place}/.venv && {place}/.venv/bin/pip install componentize-py=={VERSION}"
         );
         assert!(words.contains(&pinned), "{words}");
         std::fs::write(folder.path().join("requirements.txt"), "").expect("room");
-        let words = install(Some("/usr/bin/python3"));
+        let words = install(true);
         assert!(
             words.contains(&format!("pip install -r {place}/requirements.txt")),
             "{words}"

@@ -68,11 +68,10 @@ fn artifact(messages: &str) -> Option<PathBuf> {
         .filter(|message| message["reason"] == "compiler-artifact")
         .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
         .filter_map(|name| name.as_str().map(PathBuf::from))
-        .filter(|path| {
+        .rfind(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "wasm")
         })
-        .last()
 }
 
 #[cfg(test)]
