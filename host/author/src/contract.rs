@@ -6,8 +6,7 @@ use std::sync::OnceLock;
 use wit_bindgen_core::wit_parser::{PackageId, Resolve, SourceMap, WorldId, WorldKey};
 
 use crate::embedded;
-use crate::export::Export;
-use crate::project::Project;
+use crate::names::Export;
 
 /// The world that every plugin has.
 const BASE: &str = "plugin";
@@ -28,10 +27,10 @@ impl Contract {
         CONTRACT.get_or_init(|| Self::parse(None))
     }
 
-    /// The contract, and the project's own world in it.
-    pub(crate) fn of(project: &Project) -> (Self, WorldId) {
-        let contract = Self::parse(Some(&world(project)));
-        let world = contract.world(&project.name);
+    /// The contract, and in it a world of a project's own; see [`world`].
+    pub(crate) fn with(name: &str, world: &str) -> (Self, WorldId) {
+        let contract = Self::parse(Some(world));
+        let world = contract.world(name);
         (contract, world)
     }
 
@@ -97,17 +96,16 @@ impl Contract {
     }
 }
 
-/// The project's own world, as a file of the contract's package.
-pub(crate) fn world(project: &Project) -> String {
+/// A project's own world, as a file of the contract's package.
+pub(crate) fn world(name: &str, imports: &[String], exports: &[Export]) -> String {
     let version = Contract::embedded().version();
     let mut text = format!(
-        "package sluicegate:plugin@{version};\n\n/// What this plugin imports and exports.\nworld %{} {{\n  include {BASE};\n",
-        project.name
+        "package sluicegate:plugin@{version};\n\n/// What this plugin imports and exports.\nworld %{name} {{\n  include {BASE};\n"
     );
-    for import in &project.imports {
+    for import in imports {
         let _ = writeln!(text, "  import {import};");
     }
-    for export in &project.exports {
+    for export in exports {
         let _ = writeln!(text, "  export {export};");
     }
     text.push_str("}\n");
@@ -117,7 +115,6 @@ pub(crate) fn world(project: &Project) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::Language;
 
     #[test]
     fn the_contract_is_valid_and_has_every_export() {
@@ -135,12 +132,8 @@ mod tests {
     #[test]
     fn a_world_has_what_the_project_says_and_any_name() {
         for name in ["interface", "my-filter"] {
-            let project = Project {
-                name: name.into(),
-                exports: vec![Export::Gate, Export::Events],
-                ..Project::new(Language::C)
-            };
-            let (contract, world) = Contract::of(&project);
+            let text = world(name, &[], &[Export::Gate, Export::Events]);
+            let (contract, world) = Contract::with(name, &text);
             let world = &contract.resolve.worlds[world];
             let mut exports: Vec<String> = world
                 .exports

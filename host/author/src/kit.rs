@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::contract;
 use crate::embedded;
 use crate::project::Project;
-use crate::template::render;
+use crate::render::render;
 
 /// Files by their path below a folder, with `/` between its parts.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
@@ -41,7 +41,7 @@ fn files(project: &Project) -> Files {
     for (name, bytes) in embedded::files("wit/") {
         files.insert(format!("wit/{name}"), bytes.to_vec());
     }
-    let world = contract::world(project);
+    let world = project.world();
     files.insert(format!("wit/{}", contract::WORLD_FILE), world.into());
     for folder in project.language.folders().kit {
         for (name, bytes) in embedded::files(folder) {
@@ -99,8 +99,7 @@ fn tidy(root: &Path, folder: &Path, files: &Files) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::Export;
-    use crate::language::Language;
+    use crate::names::{Export, Language};
 
     #[test]
     fn a_kit_has_the_world_and_is_written_once() {

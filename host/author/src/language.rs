@@ -1,4 +1,4 @@
-//! The languages that authors use. What differs between them is here and in a file each.
+//! What differs between the languages: their folders here, their tools in a file each.
 
 mod c;
 mod go;
@@ -6,76 +6,15 @@ mod javascript;
 mod python;
 mod rust;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 use crate::build;
 use crate::kit::Files;
+use crate::names::Language;
 use crate::project::Project;
 
 /// What new projects of all languages have: `plugin.toml`, the schema, the cases.
 const COMMON: &str = "kits/template/";
 
-/// A language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    /// With the SDK.
-    Rust,
-    /// By clang or zig.
-    C,
-    /// By QuickJS or StarlingMonkey.
-    JavaScript,
-    /// As JavaScript, with types that are checked.
-    TypeScript,
-    /// By componentize-py.
-    Python,
-    /// By the official toolchain.
-    Go,
-}
-
 impl Language {
-    /// All.
-    pub const ALL: [Self; 6] = [
-        Self::Rust,
-        Self::C,
-        Self::JavaScript,
-        Self::TypeScript,
-        Self::Python,
-        Self::Go,
-    ];
-
-    /// Its name in `plugin.toml`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::C => "c",
-            Self::JavaScript => "javascript",
-            Self::TypeScript => "typescript",
-            Self::Python => "python",
-            Self::Go => "go",
-        }
-    }
-
-    /// Its short name on the command line, if it has one.
-    const fn short(self) -> Option<&'static str> {
-        match self {
-            Self::Rust => Some("rs"),
-            Self::JavaScript => Some("js"),
-            Self::TypeScript => Some("ts"),
-            Self::Python => Some("py"),
-            Self::C | Self::Go => None,
-        }
-    }
-
-    /// The language of this name or short name.
-    pub fn find(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|language| language.name() == name || language.short() == Some(name))
-    }
-
     /// The embedded folders whose files become `kit/`, and those that become a new project.
     pub(crate) const fn folders(self) -> Folders {
         match self {
@@ -131,10 +70,4 @@ impl Language {
 pub(crate) struct Folders {
     pub(crate) kit: &'static [&'static str],
     pub(crate) templates: &'static [&'static str],
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }

@@ -23,8 +23,8 @@ pub mod tool;
 mod componentize;
 mod contract;
 mod embedded;
-mod export;
 mod language;
+mod names;
+mod render;
 
-pub use export::Export;
-pub use language::Language;
+pub use names::{Export, Language};

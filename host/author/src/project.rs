@@ -4,11 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use wit_bindgen_core::wit_parser::validate_id;
+use wit_bindgen_core::wit_parser::{WorldId, validate_id};
 
-use crate::contract::Contract;
-use crate::export::Export;
-use crate::language::Language;
+use crate::contract::{self, Contract};
+use crate::names::{Export, Language};
 
 /// The file that makes a folder a project.
 pub const FILE: &str = "plugin.toml";
@@ -147,6 +146,16 @@ impl Project {
     /// The cases for `plugin test`.
     pub fn cases(&self) -> PathBuf {
         self.folder.join("cases")
+    }
+
+    /// Its own world, as a file of the contract's package.
+    pub(crate) fn world(&self) -> String {
+        contract::world(&self.name, &self.imports, &self.exports)
+    }
+
+    /// The contract, and its own world in it.
+    pub(crate) fn contract(&self) -> (Contract, WorldId) {
+        Contract::with(&self.name, &self.world())
     }
 
     /// Whether it exports this, or imports it.

@@ -62,7 +62,8 @@ async fn every(language: Language, sets: &[&str]) -> anyhow::Result<()> {
             let report: Value = serde_json::from_str(&checked.out)?;
             let found = report["exports"].as_array().into_iter().flatten();
             let found: BTreeSet<&str> = found.filter_map(Value::as_str).collect();
-            assert_eq!(found, exports.split(',').collect());
+            let wanted: BTreeSet<&str> = exports.split(',').collect();
+            assert_eq!(found, wanted);
             assert_eq!(report["trial"], "passed", "{exports}: {report}");
         }
     }

@@ -9,7 +9,6 @@ use wit_bindgen_core::Files as Generated;
 
 use crate::build;
 use crate::componentize;
-use crate::contract::Contract;
 use crate::kit::Files;
 use crate::project::Project;
 use crate::tool::{self, Error};
@@ -28,7 +27,7 @@ const KIT: [&str; 3] = ["plugin.c", "sluicegate.c", "json.c"];
 /// Adds the bindings: `plugin.h`, `plugin.c` and an object file with the world. The world is called `plugin` in them, so that
 /// types have the same names in every project.
 pub(super) fn generate(project: &Project, kit: &mut Files) {
-    let (mut contract, world) = Contract::of(project);
+    let (mut contract, world) = project.contract();
     let options = wit_bindgen_c::Opts {
         rename_world: Some("plugin".into()),
         ..wit_bindgen_c::Opts::default()

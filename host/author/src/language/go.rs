@@ -8,7 +8,6 @@ use wit_bindgen_core::Files as Generated;
 
 use crate::build;
 use crate::componentize;
-use crate::contract::Contract;
 use crate::embedded;
 use crate::kit::Files;
 use crate::project::Project;
@@ -31,7 +30,7 @@ const TESTED: &str = "1.26.8";
 
 /// Adds the bindings and what they need at run time.
 pub(super) fn generate(project: &Project, kit: &mut Files) {
-    let (mut contract, world) = Contract::of(project);
+    let (mut contract, world) = project.contract();
     let options = wit_bindgen_go::Opts {
         // Nobody reads them, and gofmt may be missing.
         format: wit_bindgen_go::Format::False,
@@ -74,7 +73,7 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
     let module = project.build().join("module.wasm");
     compile(&go, project, &module)?;
     let mut module = tool::output(&go, &module)?;
-    let (contract, world) = Contract::of(project);
+    let (contract, world) = project.contract();
     componentize::embed(&mut module, &contract, world)?;
     Ok(componentize::component(&module)?)
 }
@@ -126,8 +125,7 @@ fn is_new_enough(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::Export;
-    use crate::language::Language;
+    use crate::names::{Export, Language};
 
     #[test]
     fn versions_are_compared_by_numbers() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::build;
-use crate::language::Language;
+use crate::names::Language;
 use crate::project::Project;
 use crate::tool::{self, Error};
 
