@@ -9,6 +9,9 @@ mod state;
 /// Everything but requests.
 const ALL: &str = "kv = true, rate = true, metrics = true";
 
+/// The token of an admin interface that has one.
+const TOKEN: &str = "admin-token";
+
 /// A model server that responds to everything with a document.
 async fn model() -> Upstream {
     Upstream::always(Script::json(200, &Value::Null)).await
@@ -21,6 +24,18 @@ async fn granted(upstream: &Upstream, grant: &str) -> Gateway {
 
 fn setup(upstream: &Upstream, grant: &str) -> Setup {
     Setup::before(upstream).guest(guest::CAPABLE, &format!("grant = {{ {grant} }}"))
+}
+
+/// The configuration, whose admin interface has a token, so that it can be told to reload.
+fn reloadable(setup: &Setup) -> String {
+    let token = format!("[admin]\ntoken = \"{TOKEN}\"\n");
+    setup.toml().replace("[admin]\n", &token)
+}
+
+/// A client of that admin interface.
+fn admin(gateway: &Gateway) -> Client {
+    let bearer = format!("Bearer {TOKEN}");
+    gateway.admin().with("authorization", &bearer)
 }
 
 /// What came of the commands.

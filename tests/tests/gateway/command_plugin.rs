@@ -467,6 +467,38 @@ async fn a_gate_is_tested_without_the_credentials_that_the_gateway_keeps() {
 }
 
 #[tokio::test]
+async fn a_case_has_state_of_its_own_and_responses_to_the_plugins_requests() {
+    let fetch = "fetch GET https://idp.example/";
+    let commands = format!("{fetch}; {fetch}; {fetch}; add n 1; take r 1 1000; count c 1");
+    let request = REQUEST.replacen('\n', &format!("\nx-do: {commands}\n"), 1);
+    let folder = case(&[
+        ("request.http", &request),
+        ("response.http", STREAM),
+        (
+            "capability-http-1.http",
+            "HTTP/1.1 200 OK\ncontent-type: a/b\n\nhello",
+        ),
+        ("capability-http-2.http", "HTTP/1.1 403 Forbidden\n\n"),
+    ]);
+    let said = tested(guest::CAPABLE, &folder, &["--update"]).await;
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    let client = read(&folder, "expected-client.http").expect("it responds");
+    let expected = r#"["200 5 a/b","403 0 ","unavailable","1","granted 0","counted"]"#;
+    assert!(client.contains(expected), "{client}");
+    let said = tested(guest::CAPABLE, &folder, &[]).await;
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+
+    let said = plugin("check", &[guest::CAPABLE, "--json"]).await;
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    let report = parsed(&said);
+    let imports = report["imports"].as_array().expect("imports");
+    let grants = imports.iter().filter_map(|import| import["grant"].as_str());
+    let mut grants: Vec<_> = grants.collect();
+    grants.sort_unstable();
+    assert_eq!(grants, ["http", "kv", "metrics", "rate"]);
+}
+
+#[tokio::test]
 async fn an_adapter_is_tested_between_the_two_forms_with_fixed_clock_and_randomness() {
     let lines = r#"{"model":"m","created_at":"2026-08-01T10:00:00Z","message":{"role":"assistant","content":"Hi 你"},"done":false}
 {"model":"m","created_at":"2026-08-01T10:00:01Z","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":2}

@@ -10,7 +10,7 @@ use sluicegate_tests::{
     Barrier, Gateway, Script, Setup, Upstream, eventually, guest, logs, within,
 };
 
-use super::{ask, granted, model, setup};
+use super::{admin, ask, granted, model, reloadable, setup};
 
 /// An identity provider that lets everybody in, but where its path says something else.
 async fn provider(barrier: &Barrier) -> Upstream {
@@ -175,7 +175,8 @@ async fn without_a_free_stack_only_those_fail_that_need_one() {
     const STACKS: usize = 8;
     let barrier = Barrier::new();
     let provider = provider(&barrier).await;
-    let setup = setup(&model().await, &grant(&provider))
+    let model = model().await;
+    let setup = setup(&model, &grant(&provider))
         .plugin("auth", "builtin:auth", "")
         .route("/plain", r#"["auth"]"#, "");
     let count = u32::try_from(STACKS).expect("a few");
@@ -255,7 +256,7 @@ async fn a_call_that_waits_is_not_disturbed_by_a_reload() {
             grant(&provider)
         );
         let setup = Setup::before(&model).guest(guest::CAPABLE, &lines);
-        fs::write(&file, setup.toml()).expect("written");
+        fs::write(&file, reloadable(&setup)).expect("written");
     };
     write("100ms");
     let gateway = Gateway::start_from(&file).await.expect("it starts");
@@ -265,7 +266,7 @@ async fn a_call_that_waits_is_not_disturbed_by_a_reload() {
     let reloaded = async {
         within("it is asked", provider.next_request()).await;
         write("200ms");
-        let admin = gateway.admin();
+        let admin = admin(&gateway);
         let reloaded = admin.post("/reload", &serde_json::Value::Null).await;
         assert_eq!(reloaded.status, 200);
         barrier.open();

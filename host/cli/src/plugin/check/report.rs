@@ -9,7 +9,6 @@ use super::Refusal;
 use crate::plugin::warning::{self, Warning};
 use crate::plugin::words::{size, table, time};
 use sluicegate_config::PluginLimits;
-use sluicegate_contract::capability::Capability;
 use sluicegate_plugin_host::load::{self, CONTRACT, MAX_BYTES};
 use sluicegate_plugin_host::rehearse::{self, Rehearsal};
 use sluicegate_plugin_host::{Plugin, Toolchain};
@@ -163,11 +162,11 @@ impl Report {
             memory,
         } = &self.rehearsal;
         let import = |import: &rehearse::Import| {
-            json!({
-                "name": import.name,
-                "given": import.given,
-                "grant": import.capability.map(Capability::name),
-            })
+            let mut shown = json!({"name": import.name, "given": import.given});
+            if let Some(capability) = import.capability {
+                shown["grant"] = json!(capability.name());
+            }
+            shown
         };
         let call = |call: &rehearse::Call| {
             let cpu = call.cpu.as_millis();
