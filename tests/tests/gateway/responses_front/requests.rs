@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluicegate_tests::upstream::ollama;
-use sluicegate_tests::{Gateway, Script, Setup, Upstream, guest, logs};
+use sluicegate_tests::{Gateway, Script, Setup, Upstream, logs};
 
 use super::{
     PATH, before_ollama, before_vllm, client, events, last, names, post, question, streamed,
