@@ -32,7 +32,7 @@ async fn check_shows_what_an_author_wants_to_know() {
         ("warnings", json!([])),
         ("contract", json!("0.2.0-draft.1")),
         ("contract-of-component", json!(["0.2.0-draft.1"])),
-        ("exports", json!(["response", "events"])),
+        ("exports", json!(["events", "response"])),
         ("configuration", json!("given")),
         ("image", json!("captured")),
         ("trial", json!("passed")),
