@@ -217,32 +217,24 @@ impl Command {
             }
             Self::Test {
                 file,
-                cases,
-                config,
-                conformance: true,
-                log,
-                json,
-                ..
-            } => {
-                let given = given(file)?;
-                let options = conformance::Options {
-                    cases,
-                    config: given.config(config),
-                    log,
-                    json,
-                };
-                conformance::run(&given.file, options).await
-            }
-            Self::Test {
-                file,
                 mut cases,
                 config,
+                conformance,
                 update,
                 log,
                 json,
-                ..
             } => {
                 let given = given(file)?;
+                if conformance {
+                    let config = given.config(config);
+                    let options = conformance::Options {
+                        cases,
+                        config,
+                        log,
+                        json,
+                    };
+                    return Ok(conformance::run(&given.file, options).await);
+                }
                 if cases.is_empty() {
                     cases.extend(given.cases);
                 }

@@ -264,7 +264,7 @@ async fn a_gate_with_closing_and_observer_is_called_in_all_three() {
 #[tokio::test]
 async fn what_cannot_be_loaded_gives_another_exit_code() {
     for arguments in [&[][..], &["--config", "{"], &["--case", "/nowhere/at-all"]] {
-        let said = conformance(guest::REDACT, arguments).await;
+        let said = conformance(guest::WORDS, arguments).await;
         assert_eq!(
             (said.code, said.out.as_str()),
             (Some(2), ""),

@@ -76,7 +76,7 @@ pub(super) async fn run(plugin: &Arc<Plugin>, scenario: &Scenario, reached: &mut
             }
             return shown;
         }
-        let seen = Seen::of(outcome);
+        let seen = Seen::of(&outcome);
         let Some(first) = &whole else {
             whole = Some(seen);
             continue;
@@ -134,10 +134,9 @@ fn violation(outcome: &Outcome) -> Option<(Problem, bool)> {
 }
 
 fn last(outcome: &Outcome) -> &'static str {
-    let phases = outcome.calls.iter().map(|call| call.phase.name());
+    let mut phases = outcome.calls.iter().map(|call| call.phase.name());
     phases
-        .filter(|phase| *phase != "closing.closed")
-        .next_back()
+        .rfind(|phase| *phase != "closing.closed")
         .unwrap_or("no call")
 }
 
@@ -153,7 +152,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(outcome: Outcome) -> Self {
+    fn of(outcome: &Outcome) -> Self {
         let mut codes: Vec<&str> = outcome.failures.iter().map(|it| &*it.code).collect();
         if outcome.cut_off {
             codes.push("the body is cut off");
@@ -168,7 +167,7 @@ impl Seen {
                 .failures
                 .iter()
                 .any(|it| it.label == "refused" && it.code != "inner_fault"),
-            last: last(&outcome),
+            last: last(outcome),
             notes,
         }
     }
