@@ -115,6 +115,31 @@ pub(crate) async fn start(
     }))
 }
 
+/// Starts Sluicegate with a configuration that depends on its address, and waits until it listens.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) async fn start_with(
+    word: &'static str,
+    configuration: impl FnOnce(SocketAddr) -> String,
+    programs: &Programs,
+    cores: &Cores,
+) -> anyhow::Result<(SocketAddr, Process)> {
+    let address = free_address()?;
+    let place = Place {
+        folder: programs.folder.clone(),
+        word,
+        address,
+        upstream: address,
+    };
+    let file = place.write("toml", &configuration(address))?;
+    let mut command = cores.gateway(&programs.sluicegate);
+    command.arg("serve").arg("--config").arg(file);
+    let mut process = launch(command, &place)?;
+    wait(&mut process, &place).await?;
+    Ok((address, process))
+}
+
 /// Where a gateway finds what it needs.
 struct Place {
     folder: PathBuf,

