@@ -10,8 +10,8 @@
 //! It fails closed: what could have text in it and cannot be read is refused, in both directions.
 
 use serde_json::value::RawValue;
-use sluicegate_plugin::chat::{Deltas, Failure};
-use sluicegate_plugin::json::{Document, Text};
+use sluicegate_plugin::chat::Deltas;
+use sluicegate_plugin::json::Document;
 use sluicegate_plugin::window::replaced;
 use sluicegate_plugin::{
     Closing, Context, Event, EventStage, Fault, Manifest, Plugin, RequestPlan, RequestStage,
@@ -155,17 +155,11 @@ impl EventStage for Redact {
     fn events(
         &self,
         state: &mut Exchange,
-        ctx: &Context<'_>,
+        _: &Context<'_>,
         batch: Vec<Event>,
     ) -> Result<Option<Vec<Event>>, Fault> {
         let pass = self.pass(Side::Response, &mut state.tally);
-        let new = state.deltas.rewrite(batch, pass)?;
-        // A stage outside that collects the stream into one body, such as `aggregate`, lets the gateway show the failure as it
-        // was. A failure of this stage takes its place.
-        match new.as_deref() {
-            Some([error]) if ctx.status() >= 400 => Err(failure(error, ctx)),
-            Some(_) | None => Ok(new),
-        }
+        state.deltas.rewrite(batch, pass)
     }
 
     fn end(&self, state: &mut Exchange, _: &Context<'_>) -> Result<Vec<Event>, Fault> {
@@ -180,23 +174,6 @@ impl Closing for Redact {
             // A note that does not fit is left out: nothing else depends on it.
             let _ = ctx.set_note("redacted", counts);
         }
-    }
-}
-
-/// An error that has been searched, as a failure.
-fn failure(error: &Event, ctx: &Context<'_>) -> Fault {
-    let read = Failure::read(&error.data);
-    let code = read.as_ref().map_or("upstream_error", |it| &it.code);
-    let message = read
-        .as_ref()
-        .map_or("The model server failed.", |it| &it.message);
-    let mut fault = Fault::new(ctx.status(), code, message);
-    if let Some(Text(param)) = read.as_ref().and_then(|it| it.param.as_ref()) {
-        fault = fault.param(param.as_ref());
-    }
-    match ctx.get("retry-after") {
-        Some(seconds) => fault.field("retry-after", seconds),
-        None => fault,
     }
 }
 

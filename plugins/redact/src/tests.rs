@@ -220,39 +220,6 @@ fn a_response_is_searched_whole_streamed_and_as_an_error() {
 }
 
 #[test]
-fn a_failure_that_is_shown_in_a_stream_is_replaced_by_one_of_this_stage() {
-    let error = |text: &str| {
-        json!({"error": {"message": text, "type": "t", "param": "model", "code": "x"}}).to_string()
-    };
-    let shown = |text: &str| {
-        let response = Response::sse([error(text)])
-            .status(429)
-            .header("retry-after", "7");
-        run(json!({}), &json!({}), &response)
-    };
-    let outcome = shown("no bob@example.org here");
-    let fault = outcome.fault.expect("a fault");
-    let found = (
-        fault.status,
-        fault.code.as_str(),
-        fault.message.as_str(),
-        fault.param.as_deref(),
-    );
-    assert_eq!(found, (429, "x", "no [EMAIL] here", Some("model")));
-    assert_eq!(
-        fault.fields.map(|it| it[0].value.clone()),
-        Some(b"7".to_vec())
-    );
-    assert!(outcome.events.is_empty());
-    // One without a match passes as it is.
-    let outcome = shown("nothing here");
-    assert_eq!(
-        (outcome.fault.as_ref(), outcome.data()),
-        (None, vec![error("nothing here")])
-    );
-}
-
-#[test]
 fn a_rule_has_its_own_direction_and_replacement() {
     let config = json!({"detect": [], "rules": [
         {"detect": "email", "directions": ["request"], "replacement": "<mail>"},

@@ -4,6 +4,7 @@
 //! npm's and PyPI's packages are installed into the target folder once. A machine without Node or Python skips its half, loudly;
 //! in CI (`CI=true`) that is a failure.
 
+mod denied;
 mod tools;
 
 use std::fs;

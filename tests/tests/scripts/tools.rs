@@ -72,6 +72,14 @@ impl Tools {
         Ok(Some(Self { folder, bin }))
     }
 
+    /// The tools of languages that are on the machine's `PATH`.
+    pub(crate) fn of_the_machine() -> Self {
+        let folder = target("machine");
+        fs::create_dir_all(&folder).expect("room for projects");
+        let bin = folder.clone();
+        Self { folder, bin }
+    }
+
     /// A fresh folder in which the tools are found.
     pub(crate) fn room(&self) -> tempfile::TempDir {
         tempfile::tempdir_in(&self.folder).expect("room for a project")
@@ -84,6 +92,8 @@ impl Tools {
         let arguments = [&["plugin"], arguments].concat();
         let mut command = served::program(PROGRAM, &arguments);
         command.env("PATH", std::env::join_paths(folders)?);
+        // They keep what they download and compile there.
+        command.env("HOME", std::env::var_os("HOME").unwrap_or_default());
         let output = tokio::time::timeout(RUN, command.kill_on_drop(true).output());
         Ok(output.await.with_context(|| format!("{arguments:?}"))??)
     }

@@ -231,6 +231,11 @@ impl BodyStep {
                     Data::Events { events, .. } => events,
                     Data::Bytes(bytes) => decoded(self.incoming, bytes),
                 };
+                // What the stages before made of it goes on, although this one takes it in.
+                let taken_in = Data::Events {
+                    events: events.clone(),
+                    raw: None,
+                };
                 let batch = Batch {
                     events,
                     raw: Bytes::new(),
@@ -244,7 +249,7 @@ impl BodyStep {
                 };
                 let mut output = StepOutput::default();
                 match stream.batch(batch, &mut output).await {
-                    Ok(_) if out == Framing::Document => Chunk::failed(failure),
+                    Ok(_) if out == Framing::Document => still(failure, taken_in),
                     Ok(_) => still(failure, output.into_data()),
                     Err(stop) => Chunk::stopped(Data::default(), stop),
                 }
