@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of the gateway from bottom to top, each with those that it may use. Other crates are not part of the gateway.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("io", &[]),
     ("contract", &[]),
     ("state", &["contract"]),

@@ -70,7 +70,7 @@ async fn check_shows_what_an_author_wants_to_know() {
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     for words in [
         "(words 0.1.0): good",
-        "response, events",
+        "events, response",
         "captured",
         "the given one fits",
         "passed",

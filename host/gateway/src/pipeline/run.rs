@@ -11,7 +11,7 @@ use hyper::header::{self, HeaderValue};
 use sluicegate_contract::{ResponsePlan, check_response_plan};
 
 use super::body_step::BodyStep;
-use super::chunk::{Chunk, End};
+use super::chunk::{Chunk, End, Stopped};
 use super::data::Data;
 use super::limits::Limits;
 use super::report::FailureReport;
@@ -180,8 +180,19 @@ impl PipelineRun {
     /// Lets a stop take the place of the response, and shows its head to the stages that have not seen one. Returns the body,
     /// for [`PipelineRun::push`].
     pub async fn enter(&mut self, context: &mut ExchangeContext, stop: Stop) -> Chunk {
-        let mut stop = stop;
+        self.enter_as(context, stop, None).await
+    }
+
+    /// As [`PipelineRun::enter`]; `shown` is what stages that have seen the failure already made of its body.
+    async fn enter_as(
+        &mut self,
+        context: &mut ExchangeContext,
+        stop: Stop,
+        shown: Option<Bytes>,
+    ) -> Chunk {
+        let (mut stop, mut shown) = (stop, shown);
         loop {
+            let seen = shown.is_some();
             let (body, failure): (Bytes, _) = match stop {
                 Stop::Reply(reply) => {
                     context.status = StatusCode::from_u16(reply.status).ok();
@@ -190,9 +201,12 @@ impl PipelineRun {
                 }
                 Stop::Failure(mut failure) => {
                     self.report_failure(&mut failure);
-                    context.status = Some(failure.status());
-                    context.response = failure.head();
-                    (failure.body(), Some(failure))
+                    let body = shown.take().unwrap_or_else(|| {
+                        context.status = Some(failure.status());
+                        context.response = failure.head();
+                        failure.body()
+                    });
+                    (body, Some(failure))
                 }
             };
             // If the client already has the head of a stream, any other body becomes one event.
@@ -215,7 +229,17 @@ impl PipelineRun {
             };
             match (self.open(context, source).await, failure) {
                 // In a stream nothing comes after an error, not even the normal end.
-                (Ok(()), Some(failure)) if wraps => return Chunk::failed(failure),
+                (Ok(()), Some(failure)) if wraps => {
+                    let stopped = Stopped {
+                        stop: failure.into(),
+                        shown: data,
+                        seen,
+                    };
+                    return Chunk {
+                        data: Data::default(),
+                        end: End::Stopped(Box::new(stopped)),
+                    };
+                }
                 (Ok(()), _) => return Chunk::last(data),
                 (Err(next), _) => stop = next,
             }
@@ -252,11 +276,15 @@ impl PipelineRun {
                     Err(stop) => self.enter(context, stop).await,
                 },
                 End::Stopped(stopped) => {
+                    let Stopped { stop, shown, seen } = *stopped;
+                    let framing = self.framing(context);
                     let stop = match self.steps.last() {
-                        Some(step) => self.stopped(step.stage, stopped.stop),
-                        None => stopped.stop,
+                        Some(step) => self.stopped(step.stage, stop),
+                        None => stop,
                     };
-                    self.enter(context, stop).await
+                    let (body, _) = shown.into_whole(framing);
+                    let shown = (seen && !body.is_empty()).then_some(body);
+                    self.enter_as(context, stop, shown).await
                 }
             };
         }
