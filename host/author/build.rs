@@ -2,10 +2,6 @@
 //! time. The result is `embedded.rs` in the build's output folder, a table of names and bytes.
 //!
 //! Everything here panics with a readable message where it cannot go on: that is how a build script reports an error.
-#![expect(
-    clippy::print_stdout,
-    reason = "cargo reads what a build script prints"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

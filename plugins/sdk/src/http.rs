@@ -92,6 +92,10 @@ impl Request {
     /// [`CapabilityError`]: [`Denied`](CapabilityError::Denied) if the operator does not list the host,
     /// [`Unavailable`](CapabilityError::Unavailable) if there is no response in time, [`OverLimit`](CapabilityError::OverLimit)
     /// for a response of more than 1 MiB, [`Invalid`](CapabilityError::Invalid) for a request that is not legal.
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        expect(clippy::use_self, reason = "in the sandbox it is another type")
+    )]
     pub fn send(self) -> Result<Response, CapabilityError> {
         let Self {
             method,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sluicegate_config::{Plugin as Configured, SetLimits, Source};
+use sluicegate_config::{Grant, Plugin as Configured, SetLimits, Source};
 use sluicegate_plugin_host::Plugin;
 use sluicegate_plugin_host::compile::Compiler;
 use sluicegate_plugin_host::load::{Error, Loader};
@@ -20,6 +20,7 @@ pub(crate) fn configured(config: Value) -> Configured {
         source: Source::File(PathBuf::new()),
         fail_open: false,
         limits: SetLimits::default(),
+        grant: Grant::default(),
         config,
         secrets: BTreeSet::new(),
     }

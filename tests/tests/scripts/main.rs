@@ -23,7 +23,7 @@ async fn a_new_project_in_javascript_passes_its_cases() -> anyhow::Result<()> {
         return Ok(());
     };
     let exports = [ALL, "gate", "events"];
-    tools.from_new_to_passing("js", &exports).await
+    tools.new_project_passes("js", &exports).await
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_new_project_in_typescript_passes_its_cases() -> anyhow::Result<()> {
         return Ok(());
     };
     let exports = [ALL, "request", "response,chunks"];
-    tools.from_new_to_passing("ts", &exports).await
+    tools.new_project_passes("ts", &exports).await
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_new_project_in_python_passes_its_cases() -> anyhow::Result<()> {
     let Some(tools) = Tools::python().await? else {
         return Ok(());
     };
-    tools.from_new_to_passing("python", &[ALL]).await
+    tools.new_project_passes("python", &[ALL]).await
 }
 
 #[tokio::test]

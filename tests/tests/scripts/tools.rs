@@ -111,7 +111,7 @@ impl Tools {
     }
 
     /// A new project passes its cases, with every export and with one.
-    pub(crate) async fn from_new_to_passing(
+    pub(crate) async fn new_project_passes(
         &self,
         language: &str,
         exports: &[&str],

@@ -156,58 +156,6 @@ fn wrong_upstreams_and_plugins_name_their_key() {
             "plugin.b.grants[0]",
         ),
         (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = true",
-            "plugin.b.grant",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { files = true }",
-            "plugin.b.grant.files",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { kv = 5 }",
-            "plugin.b.grant.kv",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { kv = { keys = 0 } }",
-            "plugin.b.grant.kv.keys",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { kv = { size = 5 } }",
-            "plugin.b.grant.kv.size",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { rate = { subjects = \"x\" } }",
-            "plugin.b.grant.rate.subjects",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { metrics = { names = 5 } }",
-            "plugin.b.grant.metrics",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = true }",
-            "plugin.b.grant.http",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = [] }",
-            "plugin.b.grant.http",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = [\"https://a.example\", \"idp.example\"] }",
-            "plugin.b.grant.http[1]",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = [\"https://a.example/token\"] }",
-            "plugin.b.grant.http[0]",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = { networks = [] } }",
-            "plugin.b.grant.http",
-        ),
-        (
-            "[plugin.b]\nsource = \"b.wasm\"\ngrant = { http = { origins = [\"http://a.example\"], networks = [\"ten\"] } }",
-            "plugin.b.grant.http.networks[0]",
-        ),
-        (
             "[plugin.b]\nsource = \"b.wasm\"\nconfig = 5",
             "plugin.b.config",
         ),
@@ -223,6 +171,34 @@ fn wrong_upstreams_and_plugins_name_their_key() {
         ("\"\" = 5", "route[0].\"\""),
     ] {
         assert_eq!(keys(more), [key], "{more}");
+    }
+}
+
+#[test]
+fn wrong_grants_name_their_key() {
+    for (grant, key) in [
+        ("true", ""),
+        ("{ files = true }", ".files"),
+        ("{ kv = 5 }", ".kv"),
+        ("{ kv = { keys = 0 } }", ".kv.keys"),
+        ("{ kv = { size = 5 } }", ".kv.size"),
+        ("{ rate = { subjects = \"x\" } }", ".rate.subjects"),
+        ("{ metrics = { names = 5 } }", ".metrics"),
+        ("{ http = true }", ".http"),
+        ("{ http = [] }", ".http"),
+        (
+            "{ http = [\"https://a.example\", \"idp.example\"] }",
+            ".http[1]",
+        ),
+        ("{ http = [\"https://a.example/token\"] }", ".http[0]"),
+        ("{ http = { networks = [] } }", ".http"),
+        (
+            "{ http = { origins = [\"http://a.example\"], networks = [\"ten\"] } }",
+            ".http.networks[0]",
+        ),
+    ] {
+        let more = format!("[plugin.b]\nsource = \"b.wasm\"\ngrant = {grant}");
+        assert_eq!(keys(&more), [format!("plugin.b.grant{key}")], "{more}");
     }
 }
 

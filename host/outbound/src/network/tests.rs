@@ -26,7 +26,7 @@ impl Server {
     }
 
     fn client(&self) -> NetworkClient {
-        client(&[self.origin.clone()])
+        client(std::slice::from_ref(&self.origin))
     }
 
     /// Takes one connection, and answers each request on it with the next of these.
@@ -124,7 +124,7 @@ async fn a_name_with_an_address_in_a_listed_network_is_connected_to() {
         host: "localhost".into(),
         ..server.origin.clone()
     };
-    let mut client = client(&[localhost.clone()]);
+    let mut client = client(std::slice::from_ref(&localhost));
     client.grant.networks = vec!["127.0.0.0/8".parse().expect("a network")];
     let (requests, response) = tokio::join!(server.respond(&[OK]), client.send(localhost, get()));
     assert!(response.is_ok() && requests[0].contains("host: localhost:"));
