@@ -13,7 +13,7 @@ const DEPTH: usize = 128;
 /// A JSON text and its values in the order of the text, each before those in it. Numbers and literals in arrays are not listed:
 /// vectors and lists of tokens can be long.
 ///
-/// With [`Edits`] values are replaced, and everything else stays as it is written: members that a stage does not know, their
+/// With [`Edits`](super::Edits) values are replaced, and everything else stays as it is written: members that a stage does not know, their
 /// order, the digits of numbers.
 ///
 /// ```
