@@ -51,6 +51,13 @@ pub enum Error {
 pub fn build(project: &Project) -> Result<Built, Error> {
     kit::write(project)?;
     let folder = project.build();
+    if folder.is_symlink() {
+        let source = io::Error::other("it must be a folder, not a link: remove it");
+        return Err(Error::File {
+            path: folder,
+            source,
+        });
+    }
     fs::create_dir_all(&folder).map_err(|source| Error::File {
         path: folder,
         source,
@@ -60,6 +67,8 @@ pub fn build(project: &Project) -> Result<Built, Error> {
     let path = project.component();
     // Renamed, so that a gateway that watches the folder never sees half of it.
     let draft = path.with_extension("wasm.part");
+    // What is left of a build that was broken off, or a link to somewhere else.
+    let _ = fs::remove_file(&draft);
     let written = fs::write(&draft, &component).and_then(|()| fs::rename(&draft, &path));
     match written {
         Ok(()) => Ok(Built {

@@ -31,8 +31,35 @@ pub struct Error {
 pub fn write(project: &Project) -> Result<(), Error> {
     let folder = project.kit();
     let files = files(project);
+    is_own(&folder, "wit")?;
     tidy(&folder, &folder, &files)?;
     write_all(&folder, &files)
+}
+
+/// Whether a folder that this program tidies is its own: not a link to somewhere else, and empty, absent or with what this
+/// program writes there.
+///
+/// # Errors
+/// It is somebody else's.
+pub(crate) fn is_own(folder: &Path, mark: &str) -> Result<(), Error> {
+    let refused = |reason: &str| Error {
+        path: folder.to_owned(),
+        source: io::Error::other(reason.to_owned()),
+    };
+    let Ok(there) = fs::symlink_metadata(folder) else {
+        return Ok(());
+    };
+    if !there.is_dir() {
+        return Err(refused("it must be a folder, not a link: remove it"));
+    }
+    let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty || folder.join(mark).exists() {
+        Ok(())
+    } else {
+        Err(refused(
+            "it has files that `sluicegate plugin build` did not write, and would remove: move them",
+        ))
+    }
 }
 
 /// All files of the kit.
@@ -67,6 +94,13 @@ pub(crate) fn write_all(folder: &Path, files: &Files) -> Result<(), Error> {
         if fs::read(&path).is_ok_and(|there| there == *bytes) {
             continue;
         }
+        // Never through a link.
+        if path.is_symlink() {
+            fs::remove_file(&path).map_err(|source| Error {
+                path: path.clone(),
+                source,
+            })?;
+        }
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent)
             .and_then(|()| fs::write(&path, bytes))
@@ -100,6 +134,37 @@ fn tidy(root: &Path, folder: &Path, files: &Files) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::names::{Export, Language};
+
+    #[test]
+    fn nothing_outside_of_the_project_and_nothing_of_the_author_is_touched() {
+        let (folder, other) = (
+            tempfile::tempdir().expect("a folder"),
+            tempfile::tempdir().expect("another"),
+        );
+        let mine = other.path().join("mine.txt");
+        fs::write(&mine, "x").expect("room");
+        let project = Project {
+            folder: folder.path().to_owned(),
+            name: "my-filter".into(),
+            exports: vec![Export::Gate],
+            ..Project::new(Language::C)
+        };
+        std::os::unix::fs::symlink(other.path(), project.kit()).expect("a link");
+        assert!(write(&project).is_err());
+        fs::remove_file(project.kit()).expect("it is there");
+        fs::create_dir(project.kit()).expect("room");
+        fs::write(project.kit().join("own.c"), "x").expect("room");
+        assert!(write(&project).is_err());
+        assert!(project.kit().join("own.c").exists());
+        fs::remove_file(project.kit().join("own.c")).expect("it is there");
+        write(&project).expect("room");
+        let header = project.kit().join("sluicegate.h");
+        fs::remove_file(&header).expect("the kit has one");
+        std::os::unix::fs::symlink(&mine, &header).expect("a link");
+        write(&project).expect("room");
+        assert!(!header.is_symlink());
+        assert_eq!(fs::read_to_string(&mine).expect("it is there"), "x");
+    }
 
     #[test]
     fn a_kit_has_the_world_and_is_written_once() {

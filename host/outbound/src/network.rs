@@ -13,6 +13,7 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response};
 use sluicegate_config::{HttpGrant, Origin};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::either::Either;
 
@@ -24,6 +25,25 @@ const KEPT: usize = 8;
 
 /// How long a connection is kept without a request. Less than servers wait.
 const KEPT_FOR: Duration = Duration::from_secs(20);
+
+/// Names that are looked up at the same time, for all plugins. A lookup takes a thread of the system's resolver until it ends,
+/// even if nobody waits for it any more; other work needs such threads, too. Arbitrary; a lookup takes milliseconds.
+const LOOKUPS: usize = 16;
+
+static LOOKING_UP: Semaphore = Semaphore::const_new(LOOKUPS);
+
+/// The addresses of an origin.
+async fn look_up(origin: &Origin) -> io::Result<Vec<SocketAddr>> {
+    let permit = LOOKING_UP.acquire().await.map_err(io::Error::other)?;
+    let (host, port) = (origin.host.to_string(), origin.port);
+    // On its own, so that the permit is held until the lookup has ended.
+    let lookup = tokio::spawn(async move {
+        let _permit = permit;
+        let found = lookup_host((&*host, port)).await?;
+        Ok(found.collect())
+    });
+    lookup.await.map_err(io::Error::other)?
+}
 
 /// Sends requests over the network.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,8 +117,7 @@ impl NetworkClient {
             origin: origin.clone(),
             source,
         };
-        let found = lookup_host((&*origin.host, origin.port)).await;
-        let found: Vec<SocketAddr> = found.map_err(no_connection)?.collect();
+        let found = look_up(origin).await.map_err(no_connection)?;
         let allowed = |address: &&SocketAddr| self.grant.allows_address(origin, address.ip());
         let addresses: Vec<SocketAddr> = found.iter().filter(allowed).copied().collect();
         if addresses.is_empty() {

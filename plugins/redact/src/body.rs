@@ -41,6 +41,12 @@ const ENCODED: [&str; 5] = [
     "encrypted_content",
     "file_data",
 ];
+/// Members whose value may be an address that holds data itself.
+const ADDRESSES: [&str; 4] = ["file_url", "image", "image_url", "url"];
+/// A shorter value is not worth encoding. Arbitrary; longer than API keys are.
+const ENCODED_LEAST: usize = 256;
+/// Letters behind the `/` of a media type. Arbitrary; office documents have 60.
+const MEDIA_TYPE_MAX: usize = 80;
 /// Members of a response that have its text in the form of tokens. They come one by one, so nothing in them can be hidden.
 const TOKENS: [&str; 5] = [
     "logprobs",
@@ -97,7 +103,7 @@ impl Pass<'_> {
             return Err(self.unreadable("A text has half of a character"));
         };
         let new = match place(document, node, &text) {
-            Place::Text if text.trim_ascii_start().starts_with('{') => self.json(&text),
+            Place::Text if is_json(&text) => self.json(&text),
             Place::Text => replaced(&mut *self, &text),
             Place::Arguments => self.json(&text),
             Place::Name => self.name(&text),
@@ -195,12 +201,21 @@ fn place(document: &Document<'_>, node: &Node, text: &str) -> Place {
     let named = |names: &[&str]| is_one_of(document, node, names);
     if named(&["arguments"]) {
         Place::Arguments
-    } else if is_encoded(text, named(&ENCODED)) {
+    } else if is_encoded(text, named(&ADDRESSES), named(&ENCODED)) {
         Place::Encoded
     } else if named(&NAMES) || is_name_within(document, node) {
         Place::Name
     } else {
         Place::Text
+    }
+}
+
+/// Whether a text is searched as JSON: an object, even a broken one, or a whole list. A text may begin with `[` and be none.
+fn is_json(text: &str) -> bool {
+    match text.trim_ascii_start().as_bytes().first() {
+        Some(b'{') => true,
+        Some(b'[') => Document::read(text).is_some(),
+        Some(_) | None => false,
     }
 }
 
@@ -239,16 +254,27 @@ fn is_prompt(document: &Document<'_>, array: &Node) -> bool {
     is_in(array) || (array.name_span().is_none() && parent.is_some_and(is_in))
 }
 
-/// Whether a text is nothing but data in base 64: the address of a picture, or a member that has such data.
-fn is_encoded(text: &str, is_member: bool) -> bool {
-    let data = match text
+/// Whether a text is nothing but data in base 64: an address that holds it, or a member that has such data. Short ones are
+/// searched like any text: an API key has letters of base 64 only, too.
+fn is_encoded(text: &str, is_address: bool, is_member: bool) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
+    let address = text
         .strip_prefix("data:")
         .and_then(|it| it.split_once(";base64,"))
-    {
-        Some((_, data)) => data,
-        None if is_member => text,
-        None => return false,
+        .filter(|_| is_address || is_member);
+    match address {
+        Some((media, data)) => is_media_type(media) && data.bytes().all(is_base64),
+        None => is_member && text.len() >= ENCODED_LEAST && text.bytes().all(is_base64),
+    }
+}
+
+/// Whether this is a media type and nothing else, such as `image/png`. Those of text are not data.
+fn is_media_type(text: &str) -> bool {
+    let Some((kind, subtype)) = text.split_once('/') else {
+        return false;
     };
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
-    data.bytes().all(is_base64)
+    let is_part = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'+' | b'-');
+    ["application", "audio", "font", "image", "model", "video"].contains(&kind)
+        && (1..=MEDIA_TYPE_MAX).contains(&subtype.len())
+        && subtype.bytes().all(is_part)
 }

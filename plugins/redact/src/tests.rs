@@ -42,6 +42,31 @@ fn content(outcome: &Outcome) -> String {
 }
 
 #[test]
+fn what_only_looks_like_data_is_searched() {
+    let long = "A".repeat(300);
+    let address = format!("data:image/png;base64,{long}");
+    let body = json!({"messages": [{"role": "user", "content": [
+        {"type": "text", "text": "data: I am alice@example.com ;base64,"},
+        {"type": "text", "text": "data:alice@example.com;base64,AAAA"},
+        {"type": "text", "text": "data:image/png;base64,13812345678aaaa"},
+        {"type": "image_url", "image_url": {"url": "data:alice@example.com/x;base64,AAAA"}},
+        {"type": "image_url", "image_url": {"url": "data:text/plain;base64,13812345678"}},
+        {"type": "image_url", "image_url": {"url": address}},
+        {"type": "x", "data": "13812345678", "file_data": long},
+    ]}, {"role": "tool", "tool_call_id": "t", "content": "[{\"m\":\"alice\\u0040example.com\"}]"}]});
+    let expected = json!({"messages": [{"role": "user", "content": [
+        {"type": "text", "text": "data: I am [EMAIL] ;base64,"},
+        {"type": "text", "text": "data:[EMAIL];base64,AAAA"},
+        {"type": "text", "text": "data:image/png;base64,[PHONE]aaaa"},
+        {"type": "image_url", "image_url": {"url": "data:[EMAIL]/x;base64,AAAA"}},
+        {"type": "image_url", "image_url": {"url": "data:text/plain;base64,[PHONE]"}},
+        {"type": "image_url", "image_url": {"url": address}},
+        {"type": "x", "data": "[PHONE]", "file_data": long},
+    ]}, {"role": "tool", "tool_call_id": "t", "content": "[{\"m\":\"[EMAIL]\"}]"}]});
+    assert_eq!(sent(json!({}), &body), expected);
+}
+
+#[test]
 fn every_text_of_a_request_is_searched() {
     let secret = format!("I am alice@example.com, {CARD}");
     let hidden = "I am [EMAIL], [CARD]";

@@ -104,6 +104,9 @@ impl Vault {
 
     /// Whether a placeholder begins with this text.
     fn begins(&self, text: &str) -> bool {
+        if text.len() > self.longest {
+            return false;
+        }
         let mut from = self.texts.range(text.to_owned()..);
         from.next().is_some_and(|(name, _)| name.starts_with(text))
     }

@@ -23,6 +23,9 @@ pub const BUCKETS: [f64; 22] = [
     100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0,
 ];
 
+/// What OpenMetrics adds to names itself: a metric of such a name could clash with another one's.
+const ADDED: [&str; 6] = ["_total", "_created", "_count", "_sum", "_bucket", "_info"];
+
 /// Checks a metric, and brings its labels into order.
 ///
 /// # Errors
@@ -33,8 +36,8 @@ pub fn check(name: &str, labels: &mut [(String, String)]) -> Result<(), Error> {
     let is_legal = |(label, value): &(String, String)| {
         is_name(label) && label != "le" && value.len() <= VALUE_MAX
     };
-    let legal =
-        is_name(name) && !twice && labels.len() <= LABELS_MAX && labels.iter().all(is_legal);
+    let is_free = is_name(name) && !ADDED.iter().any(|added| name.ends_with(added));
+    let legal = is_free && !twice && labels.len() <= LABELS_MAX && labels.iter().all(is_legal);
     if legal { Ok(()) } else { Err(Error::Invalid) }
 }
 
@@ -65,6 +68,22 @@ mod tests {
         let mut given = labels(&[("b", "1"), ("a", "2")]);
         assert_eq!(check("hits", &mut given), Ok(()));
         assert_eq!(given, labels(&[("a", "2"), ("b", "1")]));
+    }
+
+    #[test]
+    fn what_the_format_adds_to_names_cannot_end_one() {
+        for name in [
+            "hits_total",
+            "a_created",
+            "h_count",
+            "h_sum",
+            "h_bucket",
+            "b_info",
+        ] {
+            assert_eq!(check(name, &mut []), Err(Error::Invalid), "{name}");
+            assert_eq!(check("hits", &mut labels(&[(name, "v")])), Ok(()), "{name}");
+        }
+        assert_eq!(check("total", &mut []), Ok(()));
     }
 
     #[test]
