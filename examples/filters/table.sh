@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints what a plugin costs in each language, as a table: the same rule (gate, request, response, events) from the template of
+# Prints what a plugin costs in each language, as a table: the same rule (request, response, events) from the template of
 # `plugin new`, measured by `plugin inspect` and `plugin bench`.
 #
 #     examples/filters/table.sh            # rust, c, js, ts, python, go
@@ -18,7 +18,7 @@ echo "| language | component | compiled | loaded in | an instance | head and bod
 echo "| --- | --- | --- | --- | --- | --- | --- | --- |"
 for language in "${languages[@]}"; do
   project="$work/$language"
-  "$sluicegate" plugin new cost --lang "$language" --exports gate,request,response,events --dir "$project" >&2
+  "$sluicegate" plugin new cost --lang "$language" --exports request,response,events --dir "$project" >&2
   case $language in
     js | ts) (cd "$project" && npm install --silent --no-audit --no-fund) ;;
     python) (cd "$project" && python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt) ;;
@@ -27,7 +27,7 @@ for language in "${languages[@]}"; do
   component="$project/build/cost.wasm"
   config="$project/cases/example/config.toml"
   "$sluicegate" plugin inspect "$component" --config "$config" 2>/dev/null >"$work/inspect.json"
-  "$sluicegate" plugin bench "$component" --config "$config" --case "$project/cases/example" --json >"$work/bench.json"
+  "$sluicegate" plugin bench "$component" --config "$config" --json >"$work/bench.json"
   python3 - "$language" "$work/inspect.json" "$work/bench.json" <<'PYTHON'
 import json
 import sys
