@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use http_body_util::Full;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response};
 use sluicegate_config::{HttpGrant, Origin};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::either::Either;
 
@@ -36,10 +37,10 @@ static LOOKING_UP: Semaphore = Semaphore::const_new(LOOKUPS);
 async fn look_up(origin: &Origin) -> io::Result<Vec<SocketAddr>> {
     let permit = LOOKING_UP.acquire().await.map_err(io::Error::other)?;
     let (host, port) = (origin.host.to_string(), origin.port);
-    // On its own, so that the permit is held until the lookup has ended.
-    let lookup = tokio::spawn(async move {
+    // The permit is held until the lookup has ended.
+    let lookup = spawn_blocking(move || {
         let _permit = permit;
-        let found = lookup_host((&*host, port)).await?;
+        let found = (&*host, port).to_socket_addrs()?;
         Ok(found.collect())
     });
     lookup.await.map_err(io::Error::other)?
