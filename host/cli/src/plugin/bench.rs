@@ -18,12 +18,10 @@ use tokio::time::Instant;
 use self::bodies::Bodies;
 use self::figures::Figures;
 use super::case::{self, Case};
-use super::refusal::Refusal;
-use super::{log, source};
+use super::{log, refusal, source};
 use crate::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::instance::{self, Instance};
 use sluicegate_plugin_host::{Engine, Loader, Plugin, wit};
-use sluicegate_telemetry::metrics::Metrics;
 
 /// Instances that are made and given back, one after the other. Arbitrary: enough for a 99th percentile.
 const INSTANCES: usize = 1_000;
@@ -59,14 +57,9 @@ pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let configured = source::plugin(file, config);
-    let metrics = Metrics::new().plugin(&configured.name);
-    let plugin = match loader.load(&configured, bytes.clone(), metrics).await {
+    let plugin = match refusal::load(&loader, file, config, &bytes).await {
         Ok(plugin) => plugin,
-        Err(error) => {
-            Refusal::of(&error, &bytes).print(file);
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
+        Err(refused) => return refused,
     };
     let bodies = bodies.unwrap_or_else(|| bodies::built_in(plugin.manifest()));
     if let Some(events) = options.soak {

@@ -18,13 +18,11 @@ use serde_json::Value;
 use self::report::{Report, Verdict};
 use self::trial::Reached;
 use super::case::{self, Case};
-use super::refusal::Refusal;
 use super::warning::Warning;
-use super::{log, source};
+use super::{log, refusal, source};
 use crate::{BAD_CONFIGURATION, print};
 use sluicegate_contract::Exports;
 use sluicegate_plugin_host::{Engine, Loader, Plugin};
-use sluicegate_telemetry::metrics::Metrics;
 
 /// What the command is to do.
 #[derive(Debug)]
@@ -50,14 +48,9 @@ pub(super) async fn run(file: &Path, options: Options) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let configured = source::plugin(file, config);
-    let metrics = Metrics::new().plugin(&configured.name);
-    let plugin = match loader.load(&configured, bytes.clone(), metrics).await {
+    let plugin = match refusal::load(&loader, file, config, &bytes).await {
         Ok(plugin) => plugin,
-        Err(error) => {
-            Refusal::of(&error, &bytes).print(file);
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
+        Err(refused) => return refused,
     };
     let report = tried(&plugin, file, &cases, &options).await;
     if options.json {

@@ -1,10 +1,35 @@
 //! Why a component cannot be used: at which stage of loading, the reason, and what to mend.
 
 use std::borrow::Cow;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use sluicegate_plugin_host::{Toolchain, load};
+use super::source;
+use crate::BAD_CONFIGURATION;
+use sluicegate_plugin_host::{Loader, Plugin, Toolchain, load};
+use sluicegate_telemetry::metrics::Metrics;
+
+/// Loads a component for a command.
+///
+/// # Errors
+/// It cannot be used, which was printed.
+pub(super) async fn load(
+    loader: &Loader,
+    file: &Path,
+    config: Option<Value>,
+    bytes: &Arc<[u8]>,
+) -> Result<Arc<Plugin>, ExitCode> {
+    let configured = source::plugin(file, config);
+    let metrics = Metrics::new().plugin(&configured.name);
+    let loaded = loader.load(&configured, bytes.clone(), metrics).await;
+    loaded.map_err(|error| {
+        Refusal::of(&error, bytes).print(file);
+        ExitCode::from(BAD_CONFIGURATION)
+    })
+}
 
 /// A refusal.
 #[derive(Debug)]
