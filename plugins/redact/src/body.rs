@@ -1,52 +1,12 @@
-//! The texts of a body: which of its strings are texts, which are names, and which are neither.
-//!
-//! Everything is a text unless it is known not to be one: a member that nobody has heard of is searched too.
+//! The texts of a body, searched and rewritten; [`place`](crate::place) says what each of its strings is.
 
 use sluicegate_plugin::json::{Document, Edits, Kind, Node};
 use sluicegate_plugin::window::{JsonWindow, replaced};
 use sluicegate_plugin::{Fault, chat::Rewrite};
 
+use crate::place::{Place, is_data, place};
 use crate::rules::{Pass, Side};
 
-/// Members whose value is a word of the API. Words of the operator must not change them.
-const NAMES: [&str; 22] = [
-    "$ref",
-    "call_id",
-    "code",
-    "detail",
-    "effort",
-    "encoding_format",
-    "finish_reason",
-    "format",
-    "id",
-    "model",
-    "object",
-    "owned_by",
-    "param",
-    "reasoning_effort",
-    "required",
-    "role",
-    "service_tier",
-    "system_fingerprint",
-    "tool_call_id",
-    "tool_choice",
-    "type",
-    "voice",
-];
-/// Members whose value is encoded in base 64.
-const ENCODED: [&str; 5] = [
-    "b64_json",
-    "data",
-    "embedding",
-    "encrypted_content",
-    "file_data",
-];
-/// Members whose value may be an address that holds data itself.
-const ADDRESSES: [&str; 4] = ["file_url", "image", "image_url", "url"];
-/// A shorter value is not worth encoding. Arbitrary; longer than API keys are.
-const ENCODED_LEAST: usize = 256;
-/// Letters behind the `/` of a media type. Arbitrary; office documents have 60.
-const MEDIA_TYPE_MAX: usize = 80;
 /// Members of a response that have its text in the form of tokens. They come one by one, so nothing in them can be hidden.
 const TOKENS: [&str; 5] = [
     "logprobs",
@@ -57,15 +17,6 @@ const TOKENS: [&str; 5] = [
 ];
 /// A shorter name of lower-case letters cannot be anything that is hidden.
 const NAME: usize = 19;
-
-/// What a string is.
-enum Place {
-    Text,
-    /// JSON text.
-    Arguments,
-    Name,
-    Encoded,
-}
 
 impl Pass<'_> {
     /// Something that cannot be searched. It is refused: nothing passes unseen.
@@ -102,12 +53,11 @@ impl Pass<'_> {
         let Some(text) = document.text(node) else {
             return Err(self.unreadable("A text has half of a character"));
         };
-        let new = match place(document, node, &text) {
-            Place::Text if is_json(&text) => self.json(&text),
-            Place::Text => replaced(&mut *self, &text),
-            Place::Arguments => self.json(&text),
+        let new = match place(document, node) {
+            Place::Data { is_streamed } if is_data(&text, is_streamed) => None,
+            Place::Text | Place::Data { .. } if !is_json(&text) => replaced(&mut *self, &text),
+            Place::Text | Place::Data { .. } | Place::Arguments => self.json(&text),
             Place::Name => self.name(&text),
-            Place::Encoded => None,
         };
         if let Some(new) = new {
             edits.text(node.span(), &new);
@@ -175,38 +125,25 @@ impl Rewrite for Pass<'_> {
         Ok(())
     }
 
+    fn is_text(&self, document: &Document<'_>, node: &Node) -> bool {
+        match place(document, node) {
+            Place::Text | Place::Arguments => true,
+            Place::Name | Place::Data { .. } => false,
+        }
+    }
+
     fn unknown(&mut self, data: &str) -> Result<Option<String>, Fault> {
         let Some(document) = Document::read(data) else {
             return Err(self.not_json());
-        };
-        let is_text = |node: &&Node| {
-            let text = document.text(node).unwrap_or_default();
-            matches!(
-                place(&document, node, &text),
-                Place::Text | Place::Arguments
-            )
         };
         let mut strings = document
             .values()
             .iter()
             .filter(|it| it.kind() == Kind::String);
-        if strings.any(|node| is_text(&node)) {
+        if strings.any(|node| place(&document, node) != Place::Name) {
             return Err(self.unreadable("An event of the model server is not in OpenAI's form"));
         }
         self.document(&document)
-    }
-}
-
-fn place(document: &Document<'_>, node: &Node, text: &str) -> Place {
-    let named = |names: &[&str]| is_one_of(document, node, names);
-    if named(&["arguments"]) {
-        Place::Arguments
-    } else if is_encoded(text, named(&ADDRESSES), named(&ENCODED)) {
-        Place::Encoded
-    } else if named(&NAMES) || is_name_within(document, node) {
-        Place::Name
-    } else {
-        Place::Text
     }
 }
 
@@ -219,31 +156,9 @@ fn is_json(text: &str) -> bool {
     }
 }
 
-/// Whether a string is a name because of what it is in: one of a schema's list, or a function.
-fn is_name_within(document: &Document<'_>, node: &Node) -> bool {
-    let Some(parent) = document.parent(node) else {
-        return false;
-    };
-    match node.name_span() {
-        None => is_one_of(document, parent, &["required", "type"]),
-        Some(_) => is_one_of(document, node, &["name"]) && is_function(document, parent),
-    }
-}
-
 fn is_one_of(document: &Document<'_>, node: &Node, names: &[&str]) -> bool {
     let name = document.name(node);
     name.is_some_and(|name| names.contains(&&*name))
-}
-
-/// Whether an object describes or calls a function, or a schema: then its name is no text.
-fn is_function(document: &Document<'_>, object: &Node) -> bool {
-    let list = ["functions", "tools"];
-    let parent = document.parent(object);
-    is_one_of(
-        document,
-        object,
-        &["function", "function_call", "custom", "json_schema"],
-    ) || parent.is_some_and(|it| is_one_of(document, it, &list))
 }
 
 /// Whether this is the prompt of a completion or the input of embeddings, or one of several.
@@ -252,29 +167,4 @@ fn is_prompt(document: &Document<'_>, array: &Node) -> bool {
     let parent = document.parent(array);
     let is_in = |node: &Node| is_one_of(document, node, &names);
     is_in(array) || (array.name_span().is_none() && parent.is_some_and(is_in))
-}
-
-/// Whether a text is nothing but data in base 64: an address that holds it, or a member that has such data. Short ones are
-/// searched like any text: an API key has letters of base 64 only, too.
-fn is_encoded(text: &str, is_address: bool, is_member: bool) -> bool {
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
-    let address = text
-        .strip_prefix("data:")
-        .and_then(|it| it.split_once(";base64,"))
-        .filter(|_| is_address || is_member);
-    match address {
-        Some((media, data)) => is_media_type(media) && data.bytes().all(is_base64),
-        None => is_member && text.len() >= ENCODED_LEAST && text.bytes().all(is_base64),
-    }
-}
-
-/// Whether this is a media type and nothing else, such as `image/png`. Those of text are not data.
-fn is_media_type(text: &str) -> bool {
-    let Some((kind, subtype)) = text.split_once('/') else {
-        return false;
-    };
-    let is_part = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'+' | b'-');
-    ["application", "audio", "font", "image", "model", "video"].contains(&kind)
-        && (1..=MEDIA_TYPE_MAX).contains(&subtype.len())
-        && subtype.bytes().all(is_part)
 }

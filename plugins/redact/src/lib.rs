@@ -3,7 +3,7 @@
 //!
 //! - What is hidden: [`detect`] has what is built in, [`pattern`] the operator's regular expressions; words are the SDK's. [`rules`]
 //!   searches by all of them at once.
-//! - Where: [`body`] says which strings of a body are texts. Texts of a stream are windows of the SDK, so that what a stream cuts
+//! - Where: [`place`] says which strings of a body are texts, and [`body`] searches them. Texts of a stream are windows of the SDK, so that what a stream cuts
 //!   in two is found too.
 //! - What stands in its place: a replacement, or a placeholder from the [`vault`] of the exchange.
 //!
@@ -22,6 +22,7 @@ mod body;
 mod config;
 mod detect;
 mod pattern;
+mod place;
 mod rules;
 mod tally;
 mod vault;

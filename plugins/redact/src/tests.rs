@@ -134,6 +134,86 @@ fn words_of_the_operator_change_texts_and_no_names() {
 }
 
 #[test]
+fn a_name_is_one_only_where_the_api_has_it() {
+    let config = json!({"detect": [], "words": ["bluebird"]});
+    let free = json!({"code": "bluebird", "detail": "bluebird", "role": "bluebird", "type": ["bluebird"], "id": "bluebird",
+        "name": "bluebird", "required": ["bluebird"], "messages[].role": {"x": "bluebird"}});
+    let hidden = json!({"code": "[WORDS]", "detail": "[WORDS]", "role": "[WORDS]", "type": ["[WORDS]"], "id": "[WORDS]",
+        "name": "[WORDS]", "required": ["[WORDS]"], "messages[].role": {"x": "[WORDS]"}});
+    let schema = |free: &Value| {
+        json!({"type": "bluebird", "properties": {"default": {"type": "bluebird", "format": "bluebird",
+            "default": free, "examples": [free]}}, "required": ["bluebird"], "items": [{"$ref": "bluebird"}]})
+    };
+    let body = |free: &Value| {
+        json!({"model": "bluebird", "metadata": free, "extra": [free], "reasoning": {"effort": "bluebird"},
+        "messages": [
+            {"role": "bluebird", "content": [{"type": "bluebird", "text": "", "role": free["role"],
+                "image_url": {"detail": "bluebird", "x": free}}]},
+            {"role": "tool", "tool_call_id": "bluebird", "content": free.to_string(), "x": free},
+            {"role": "assistant", "tool_calls": [{"id": "bluebird", "type": "bluebird",
+                "function": {"name": "bluebird", "arguments": free}}]}],
+        "tools": [{"type": "bluebird", "function": {"name": "bluebird", "parameters": schema(free)}}]})
+    };
+    // The names of members are not changed by words.
+    assert_eq!(sent(config.clone(), &body(&free)), body(&hidden));
+
+    let response = |free: &Value| {
+        json!({"id": "bluebird", "model": "bluebird", "error": {"code": "bluebird", "type": "bluebird", "detail": free["detail"]},
+        "detail": free["detail"], "choices": [{"finish_reason": "bluebird", "message": {"role": "bluebird", "x": free}}]})
+    };
+    let outcome = run(
+        config.clone(),
+        &json!({}),
+        &Response::json(&response(&free)),
+    );
+    assert_eq!(outcome.json(), response(&hidden));
+
+    // In a stream, texts with such names are held together too.
+    let stream = ["blue", "bird"].map(|it| chunk(&json!({"role": "bluebird", "x": {"code": it}})));
+    let outcome = run(config, &json!({}), &Response::sse(stream));
+    let all = outcome.data().concat();
+    assert!(
+        all.contains("\"role\":\"bluebird\"") && all.contains("\"code\":\"[WORDS]\""),
+        "{all}"
+    );
+}
+
+#[test]
+fn sound_in_a_stream_is_left_alone_and_its_transcript_is_searched() {
+    let sound = [
+        "13812345678",
+        "AKIAABCDEFGHIJKLMNOPQRST",
+        "4111111111111111+/=",
+    ];
+    let said = ["call 1381", "2345678 ", "now"];
+    let stream = (0..3)
+        .map(|at| chunk(&json!({"audio": {"id": "a", "data": sound[at], "transcript": said[at]}})));
+    let outcome = run(
+        json!({}),
+        &json!({}),
+        &Response::sse(stream.collect::<Vec<_>>()),
+    );
+    let of = |name: &str| {
+        let chunks = outcome.data();
+        let chunks = chunks
+            .iter()
+            .filter_map(|it| serde_json::from_str::<Value>(it).ok());
+        let part = |chunk: Value| {
+            chunk["choices"][0]["delta"]["audio"][name]
+                .as_str()
+                .map(str::to_owned)
+        };
+        chunks.filter_map(part).collect::<String>()
+    };
+    assert_eq!(of("data"), sound.concat());
+    assert_eq!(of("transcript"), "call [PHONE] now");
+    // What is not in base 64 is no sound.
+    let stream = [chunk(&json!({"audio": {"data": "alice@example.com"}}))];
+    let outcome = run(json!({}), &json!({}), &Response::sse(stream));
+    assert!(outcome.data()[0].contains("[EMAIL]"));
+}
+
+#[test]
 fn what_is_not_changed_is_sent_as_it_is_written() {
     let body = r#"{ "model":"m", "n":1.50, "messages":[{"content":"caf\u00e9"}] }"#;
     let request = || {

@@ -27,6 +27,13 @@ pub trait Rewrite: Matcher {
         Ok(())
     }
 
+    /// Whether a string of a delta is a text that goes on from chunk to chunk. All others are part of the rest.
+    ///
+    /// Unless this is implemented: all but names and data, such as sound.
+    fn is_text(&self, document: &Document<'_>, node: &Node) -> bool {
+        is_text(document, node)
+    }
+
     /// Decides on an event that is neither a chunk, nor an error, nor `[DONE]`. `None` passes it as it is.
     ///
     /// # Errors
@@ -173,7 +180,7 @@ impl Deltas {
         let mut streamed = Vec::new();
         for choice in document.children(choices) {
             let index = index(document, choice).unwrap_or(0);
-            let found = texts(document, choice, index);
+            let found = texts(document, choice, index, rewrite);
             let begins = |it: &Found<'_>| !matches!(document.raw(it.node), "\"\"");
             let ends = document
                 .member(choice, "finish_reason")
@@ -300,7 +307,12 @@ fn failure(
 }
 
 /// The texts of a choice: in `delta`, or `text` in a completion.
-fn texts<'a>(document: &'a Document<'_>, choice: &'a Node, index: u64) -> Vec<Found<'a>> {
+fn texts<'a>(
+    document: &'a Document<'_>,
+    choice: &'a Node,
+    index: u64,
+    rewrite: &impl Rewrite,
+) -> Vec<Found<'a>> {
     let mut found = Vec::new();
     for member in document.children(choice) {
         match (document.name(member).as_deref(), member.kind()) {
@@ -312,7 +324,7 @@ fn texts<'a>(document: &'a Document<'_>, choice: &'a Node, index: u64) -> Vec<Fo
             (Some("delta"), Kind::Object) => {
                 let strings = document.within(member).iter();
                 let strings = strings.filter(|it| it.kind() == Kind::String);
-                let texts = strings.filter(|it| !is_name(document, it));
+                let texts = strings.filter(|it| rewrite.is_text(document, it));
                 found.extend(texts.map(|node| Found {
                     choice: index,
                     path: path(document, choice, node),
@@ -325,9 +337,15 @@ fn texts<'a>(document: &'a Document<'_>, choice: &'a Node, index: u64) -> Vec<Fo
     found
 }
 
-fn is_name(document: &Document<'_>, node: &Node) -> bool {
-    let name = document.name(node);
-    name.is_some_and(|name| NAMES.contains(&&*name))
+fn is_text(document: &Document<'_>, node: &Node) -> bool {
+    let Some(name) = document.name(node) else {
+        return true;
+    };
+    let is_sound = || {
+        let parent = document.parent(node).and_then(|it| document.name(it));
+        name == "data" && parent.is_some_and(|parent| parent == "audio")
+    };
+    !NAMES.contains(&&*name) && !is_sound()
 }
 
 /// Whether a choice has something of a tool call, be it only its name.
