@@ -1,7 +1,7 @@
 //! The operator's configuration, and the rules that it makes.
 
 use serde::Deserialize;
-use sluicegate_plugin::window::{Words, replaced};
+use sluicegate_plugin::window::{Words, folded, replaced};
 
 use crate::detect::Detector;
 use crate::pattern::Pattern;
@@ -87,6 +87,7 @@ impl Config {
                 (detector.name().to_owned(), Kind::Detector(detector))
             }
             (None, Some(words), None) => {
+                let words: Vec<_> = words.iter().map(|word| folded(word)).collect();
                 if words.is_empty() || !words.iter().all(is_text) {
                     return Err("`words` needs words that are not empty".into());
                 }

@@ -117,8 +117,11 @@ impl<'a> Range<'a> {
         self.bytes().get(at).copied()
     }
 
-    fn before(&self, at: usize) -> Option<u8> {
-        self.byte(at.wrapping_sub(1))
+    /// The byte before a place. That of an escape such as `\n` is a control character: no part of what follows.
+    pub(crate) fn before(&self, at: usize) -> Option<u8> {
+        let before = self.byte(at.wrapping_sub(1))?;
+        let is_escape = is_escape(before) && self.byte(at.wrapping_sub(2)) == Some(b'\\');
+        Some(if is_escape { b'\n' } else { before })
     }
 
     /// Whether the text ends here but may go on.
@@ -146,6 +149,11 @@ impl<'a> Range<'a> {
         }
         Seen::No
     }
+}
+
+/// Whether a letter behind a backslash may stand for a control character.
+fn is_escape(byte: u8) -> bool {
+    matches!(byte, b'b' | b'f' | b'n' | b'r' | b't')
 }
 
 #[cfg(test)]

@@ -109,8 +109,7 @@ impl Pattern {
 
     fn at(&self, range: Range<'_>, start: usize) -> Seen {
         let bytes = range.text.as_bytes();
-        let before = start.checked_sub(1).map(|at| bytes[at]);
-        let (mut state, mut found, mut chars) = (self.start(before), None, 0);
+        let (mut state, mut found, mut chars) = (self.start(range.before(start)), None, 0);
         let hit = |end, open| Seen::Hit { start, end, open };
         for (at, &byte) in bytes.iter().enumerate().skip(start) {
             if range.text.is_char_boundary(at) {

@@ -188,6 +188,10 @@ impl Matcher for Pass<'_> {
         rules.chain([self.tally.vault.limit()]).max().unwrap_or(0)
     }
 
+    fn folds(&self) -> bool {
+        true
+    }
+
     fn find(&self, mut input: Input<'_>) -> Found {
         while input.from < input.text.len() {
             let to = boundary(input.text, input.from + BLOCK);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sluicegate_plugin::json::push_escaped;
 use sluicegate_plugin::window::Matched;
 
 use crate::rules::Side;
@@ -60,7 +61,12 @@ impl Tally {
         match self.vault.text(placeholder.text) {
             Some(text) if placeholder.sent == 0 => {
                 self.counts.restored += 1;
-                out.push_str(text);
+                if placeholder.text.contains('\\') {
+                    // It stands in JSON within a text.
+                    push_escaped(out, text);
+                } else {
+                    out.push_str(text);
+                }
             }
             Some(_) | None => out.push_str(&placeholder.text[placeholder.sent..]),
         }

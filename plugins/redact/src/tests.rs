@@ -122,6 +122,41 @@ fn json_in_a_text_is_searched_as_it_is_meant() {
 }
 
 #[test]
+fn escapes_are_read_in_lines_of_json_in_fences_and_in_json_within_json() {
+    let config = json!({"detect": ["email", "key"], "words": ["blue/bird"], "rules": [{"regex": "\\bEMP-\\d{6}\\b"}]});
+    let secrets =
+        r#""\u0061lice@example.com","BLUE\/BIRD","x\nEMP-123456\n","y\nAKIAIOSFODNN7EXAMPLE""#;
+    let hidden = r#""[EMAIL]","[WORDS]","x\n[REGEX_1]\n","y\n[KEY]""#;
+    let nested = |secrets: &str| {
+        let inner = json!({"body": format!("[{secrets}]")}).to_string();
+        json!({"outer": inner}).to_string()
+    };
+    for (text, expected) in [
+        (format!("[{secrets}]"), format!("[{hidden}]")),
+        (
+            format!("{{\"n\":1}}\n{{\"a\":[{secrets}]}}\n"),
+            format!("{{\"n\":1}}\n{{\"a\":[{hidden}]}}\n"),
+        ),
+        (
+            format!("```json\n[{secrets}]\n``` and {secrets}"),
+            format!("```json\n[{hidden}]\n``` and {hidden}"),
+        ),
+        (nested(secrets), nested(hidden)),
+    ] {
+        let body = json!({"messages": [{"content": text}]});
+        assert_eq!(
+            sent(config.clone(), &body)["messages"][0]["content"],
+            expected
+        );
+        for at in (0..=text.len()).filter(|&at| text.is_char_boundary(at)) {
+            let stream = [&text[..at], &text[at..]].map(|text| chunk(&json!({"content": text})));
+            let outcome = run(config.clone(), &json!({}), &Response::sse(stream));
+            assert_eq!(content(&outcome), expected, "{at}");
+        }
+    }
+}
+
+#[test]
 fn words_of_the_operator_change_texts_and_no_names() {
     let config = json!({"detect": [], "words": ["role", "qwen", "f", "user"], "replacement": "…"});
     let body = json!({"model": "qwen", "messages": [{"role": "user", "content": "role Qwen"}],

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluicegate_plugin::window::{Found, Hit, Input};
+use sluicegate_plugin::window::{Found, Hit, Input, folded};
 
 /// The digits of a placeholder's number.
 const DIGITS: usize = 9;
@@ -23,6 +23,8 @@ pub(crate) struct Vault {
 impl Vault {
     /// Notes what looks like a placeholder in a text of the request.
     pub(crate) fn look_at(&mut self, text: &str) {
+        // As the model may read it, or write it again.
+        let text = folded(text);
         for (start, _) in text.match_indices('[') {
             let end = text[start..]
                 .bytes()
@@ -69,9 +71,11 @@ impl Vault {
         self.longest
     }
 
-    /// What a placeholder stands for.
+    /// What a placeholder stands for, however it is written.
     pub(crate) fn text(&self, placeholder: &str) -> Option<&str> {
-        self.texts.get(placeholder).map(String::as_str)
+        let text = self.texts.get(placeholder);
+        let text = text.or_else(|| self.texts.get(&folded(placeholder)));
+        text.map(String::as_str)
     }
 
     /// Finds the first placeholder that begins before `to`.

@@ -12,7 +12,7 @@ use sluicegate_redact::Redact;
 const CHAT: &str = "/v1/chat/completions";
 
 /// What is hidden, and what stands in its place. No part of one is another one.
-const SECRETS: [(&str, &str); 18] = [
+const SECRETS: [(&str, &str); 26] = [
     ("alice@example.com", "[EMAIL]"),
     ("zhang.san+1@mail.example.co.uk", "[EMAIL]"),
     ("sk-proj-0123456789abcdefABCDEF-_xyz", "[KEY]"),
@@ -34,10 +34,22 @@ const SECRETS: [(&str, &str); 18] = [
     ("Straße\t\"7\"", "<bird>"),
     ("EMP-123456", "[STAFF]"),
     ("<x>秘密\n密</x>", "[TAGGED]"),
+    // Written in another way.
+    ("ａｌｉｃｅ＠example．ｏrg", "[EMAIL]"),
+    ("car\u{ad}ol@\u{200b}example.xn--p1ai", "[EMAIL]"),
+    (r"\u0062ob@example\u002ecom", "[EMAIL]"),
+    ("+86\u{a0}137\u{202f}1234\u{2007}5678", "[PHONE]"),
+    ("４１１１ 1111 1111\u{3000}１１１１", "[CARD]"),
+    ("𝐁lue\u{2060}Bird", "<bird>"),
+    ("ＥＭＰ－１２３４５７", "[STAFF]"),
+    (
+        "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIGlRFzRo/a+==\n-----END EC PRIVATE KEY-----",
+        "[KEY]",
+    ),
 ];
 
 /// What stays, some of it nearly a secret.
-const OPEN: [&str; 20] = [
+const OPEN: [&str; 23] = [
     "alice@",
     "alice@example",
     "@example.com",
@@ -58,6 +70,9 @@ const OPEN: [&str; 20] = [
     "a\"b\\c",
     "\n",
     "3.14",
+    "\u{ad}\u{200b}",
+    "C:\\users\\u00",
+    "-----BEGIN PUBLIC",
 ];
 
 fn config(restore: bool) -> Value {

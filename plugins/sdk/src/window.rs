@@ -20,13 +20,22 @@
 //! assert_eq!(out, "A cat and a ti");
 //! ```
 
+mod fold;
 mod json;
+mod seen;
 mod text;
 mod words;
 
+pub use fold::folded_char;
 pub use json::JsonWindow;
+pub use seen::folded;
 pub use text::TextWindow;
 pub use words::Words;
+
+use seen::Seen;
+
+/// Bytes that may be held back. A text can have any number of invisible characters in it, and of backslashes.
+const HELD: usize = 64 << 10;
 
 /// Text to search.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +49,14 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// The character before a position.
+    /// The character before a position. If it is that of an escape such as `\n`, the control character: it is no part of a word
+    /// that follows.
     #[must_use]
     pub fn before(&self, at: usize) -> Option<char> {
-        self.text.get(..at)?.chars().next_back()
+        let mut chars = self.text.get(..at)?.chars().rev();
+        let before = chars.next()?;
+        let is_escape = matches!(before, 'b' | 'f' | 'n' | 'r' | 't') && chars.next() == Some('\\');
+        Some(if is_escape { '\n' } else { before })
     }
 }
 
@@ -105,6 +118,13 @@ pub trait Matcher {
     /// The most characters that [`Found::Maybe`] may hold back. If more are held back, all of them count as a match.
     fn limit(&self) -> usize;
 
+    /// Whether it sees characters as others that mean the same: wide letters and digits as those of ASCII, every blank as a blank, a
+    /// JSON escape such as `\u0061` or `\/` as its character, and what is invisible not at all. What is found is replaced as it is
+    /// written. Words to look for have to be [`folded`] then.
+    fn folds(&self) -> bool {
+        false
+    }
+
     /// Finds the first match.
     fn find(&self, input: Input<'_>) -> Found;
 
@@ -122,6 +142,9 @@ impl<M: Matcher + ?Sized> Matcher for &mut M {
     fn limit(&self) -> usize {
         (**self).limit()
     }
+    fn folds(&self) -> bool {
+        (**self).folds()
+    }
     fn find(&self, input: Input<'_>) -> Found {
         (**self).find(input)
     }
@@ -135,8 +158,11 @@ impl<M: Matcher + ?Sized> Matcher for &mut M {
 
 /// Replaces matches in a complete text; `None` if there are none.
 pub fn replaced(mut matcher: impl Matcher, text: &str) -> Option<String> {
+    let mut window = Window::default();
+    window.text.push(text, matcher.folds());
+    window.text.complete();
     let found = matcher.find(Input {
-        text,
+        text: window.text.text(),
         from: 0,
         last: true,
     });
@@ -144,10 +170,6 @@ pub fn replaced(mut matcher: impl Matcher, text: &str) -> Option<String> {
         return None;
     }
     let mut out = String::with_capacity(text.len());
-    let mut window = Window {
-        text: text.to_owned(),
-        ..Window::default()
-    };
     window.run(&mut matcher, true, &mut out);
     Some(out)
 }
@@ -155,11 +177,11 @@ pub fn replaced(mut matcher: impl Matcher, text: &str) -> Option<String> {
 /// The end of a text that arrives in chunks.
 ///
 /// # Shape
-/// `text[..sent]` was sent, `text[sent..]` is held back. Matches begin at `from` or later; `from` is less than `sent` only after
-/// a pause. One character before `from` is kept as context.
+/// Of what is written `sent` bytes were sent, the rest is held back. Of what is seen matches begin at `from` or later; that was sent
+/// only after a pause. Some characters before `from` are kept as context.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
-    text: String,
+    text: Seen,
     from: usize,
     sent: usize,
     open: Option<(usize, usize)>,
@@ -170,7 +192,7 @@ impl Window {
     fn behind(text: String) -> Self {
         Self {
             sent: text.len(),
-            text,
+            text: Seen::plain(text),
             ..Self::default()
         }
     }
@@ -178,12 +200,12 @@ impl Window {
     /// What is held back.
     #[must_use]
     pub fn held(&self) -> &str {
-        &self.text[self.sent..]
+        &self.text.written()[self.sent..]
     }
 
     /// Takes the next chunk of the text, and appends what can be sent.
     pub fn feed(&mut self, mut matcher: impl Matcher, chunk: &str, out: &mut String) {
-        self.text.push_str(chunk);
+        self.text.push(chunk, matcher.folds());
         self.run(&mut matcher, false, out);
         self.forget();
     }
@@ -192,13 +214,15 @@ impl Window {
     ///
     /// The text may go on: if a match then turns out to have begun before the pause, the rest of it is replaced.
     pub fn pause(&mut self, mut matcher: impl Matcher, out: &mut String) {
+        self.text.complete();
         self.run(&mut matcher, true, out);
         self.forget();
     }
 
     /// Takes the last chunk of the text, and appends all that is left. The window is then as new.
     pub fn finish(&mut self, mut matcher: impl Matcher, chunk: &str, out: &mut String) {
-        self.text.push_str(chunk);
+        self.text.push(chunk, matcher.folds());
+        self.text.complete();
         self.run(&mut matcher, true, out);
         *self = Self::default();
     }
@@ -208,21 +232,21 @@ impl Window {
             return;
         }
         loop {
-            let (text, from) = (self.text.as_str(), self.from);
+            let (text, from) = (self.text.text(), self.from);
             match matcher.find(Input { text, from, last }) {
                 Found::Nothing => {
-                    let from = self.resumed_from(matcher, last);
-                    self.send(self.text.len(), out);
-                    self.from = from;
+                    self.send(self.text.read(), out);
+                    self.text.resume(from);
+                    self.from = self.resumed_from(matcher, last);
                     return;
                 }
                 Found::Maybe { start, .. } if !last && self.is_short(start, matcher.limit()) => {
-                    self.send(start, out);
+                    self.send(self.text.start(start), out);
                     self.from = start;
                     return;
                 }
                 Found::Maybe { start, rule } => {
-                    let end = self.text.len();
+                    let end = text.len();
                     self.replace(matcher, (start, end, rule), out);
                 }
                 Found::Match(hit) => {
@@ -241,18 +265,23 @@ impl Window {
         let Some((rule, open)) = self.open else {
             return false;
         };
-        let (open, end) = match matcher.follow(rule, open, &self.text[self.from..]) {
-            Follow::On(open) => (Some((rule, open)), self.text.len()),
-            Follow::Ended(bytes) => (None, self.from + bytes),
-        };
-        self.open = open;
-        self.skip(end);
-        open.is_some()
+        match matcher.follow(rule, open, &self.text.text()[self.from..]) {
+            Follow::On(open) => {
+                self.open = Some((rule, open));
+                self.from = self.text.text().len();
+                self.sent = self.sent.max(self.text.read());
+            }
+            Follow::Ended(bytes) => {
+                self.open = None;
+                self.skip(self.from + bytes);
+            }
+        }
+        self.open.is_some()
     }
 
     /// Where a match may begin if a text goes on that has been said to end.
     fn resumed_from(&self, matcher: &impl Matcher, last: bool) -> usize {
-        let (text, from) = (self.text.as_str(), self.from);
+        let (text, from) = (self.text.text(), self.from);
         let resumed = Input {
             text,
             from,
@@ -265,8 +294,9 @@ impl Window {
     }
 
     fn is_short(&self, start: usize, limit: usize) -> bool {
-        let held = &self.text[start..];
-        held.len() <= limit || held.chars().count() <= limit
+        let held = &self.text.text()[start..];
+        let is_short = held.len() <= limit || held.chars().count() <= limit;
+        is_short && self.text.read() - self.text.start(start) <= HELD
     }
 
     fn replace(
@@ -275,15 +305,16 @@ impl Window {
         (start, end, rule): (usize, usize, usize),
         out: &mut String,
     ) {
-        self.send(start, out);
-        if end > self.sent {
-            let text = &self.text[start..end];
-            let sent = self.sent - start;
+        let written = self.text.start(start)..self.text.end(end);
+        self.send(written.start, out);
+        if written.end > self.sent {
+            let sent = self.sent - written.start;
+            let text = &self.text.written()[written];
             matcher.replace(rule, Matched { text, sent }, out);
         }
         // An empty match would be found for ever.
         let next = |at: usize| {
-            self.text[at..]
+            self.text.text()[at..]
                 .chars()
                 .next()
                 .map_or(at, |c| at + c.len_utf8())
@@ -292,30 +323,22 @@ impl Window {
         self.skip(end);
     }
 
+    /// Sends what is written before a place.
     fn send(&mut self, to: usize, out: &mut String) {
         if to > self.sent {
-            out.push_str(&self.text[self.sent..to]);
+            out.push_str(&self.text.written()[self.sent..to]);
+            self.sent = to;
         }
-        self.skip(to);
     }
 
     fn skip(&mut self, to: usize) {
         self.from = to;
-        self.sent = self.sent.max(to);
+        self.sent = self.sent.max(self.text.end(to));
     }
 
     /// Drops what is no longer needed.
     fn forget(&mut self) {
-        let before = Input {
-            text: &self.text,
-            from: self.from,
-            last: false,
-        };
-        let context = before.before(self.from).map_or(0, char::len_utf8);
-        let dropped = self.from - context;
-        self.text.drain(..dropped);
-        self.from -= dropped;
-        self.sent -= dropped;
+        (self.from, self.sent) = self.text.forget(self.from, self.sent);
     }
 }
 

@@ -3,7 +3,7 @@
 //! # Source
 //! RFC 5321, section 4.5.3.1: at most 64 characters before the `@`, and 255 behind it. RFC 1035: labels of a domain.
 
-use super::{Range, Seen};
+use super::{Range, Seen, is_escape};
 
 const LOCAL: usize = 64;
 const DOMAIN: usize = 255;
@@ -23,7 +23,11 @@ pub(super) fn find(range: Range<'_>) -> Seen {
         let reach = (range.to + LOCAL).min(range.text.len());
         let run = range.bytes()[at..reach].iter();
         let end = at + run.take_while(|&&byte| is_local(byte)).count();
-        let start = at.max(end.saturating_sub(LOCAL));
+        let mut start = at.max(end.saturating_sub(LOCAL));
+        if is_escape(range.bytes()[start]) && range.byte(start.wrapping_sub(1)) == Some(b'\\') {
+            // The `\n` of a text with escapes is not part of the address, and stays whole.
+            start += 1;
+        }
         if end == reach && range.is_cut(end) {
             return if start < range.to {
                 Seen::Maybe(start)
@@ -70,9 +74,15 @@ fn domain(range: &Range<'_>, start: usize) -> Domain {
             break;
         }
         labels += 1;
+        let is_coded = label
+            .get(..4)
+            .is_some_and(|it| it.eq_ignore_ascii_case("xn--"));
+        if labels > 1 && is_coded {
+            end = Some(at + label.trim_end_matches('-').len());
+        }
         let letters = label.bytes().take_while(u8::is_ascii_alphabetic).count();
         let is_last = letters == label.len() || label.as_bytes()[letters] == b'-';
-        if labels > 1 && letters >= 2 && is_last {
+        if labels > 1 && letters >= 2 && is_last && !is_coded {
             end = Some(at + letters);
         }
         at += label.len() + 1;

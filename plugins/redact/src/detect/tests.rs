@@ -46,6 +46,10 @@ fn addresses_of_email() {
             ),
             ("@example.com", "@example.com"),
             ("a@x.com.b@y.org", "……"),
+            ("a@xn--fsq.xn--p1ai.", "…."),
+            ("a@b.xn--fiqs8s", "…"),
+            ("a@b.XN--P1AI.com-x", "…-x"),
+            (r"x\nalice@example.com\n", r"x\n…\n"),
         ],
     );
     let long = format!("{}@example.com", "a".repeat(100));
@@ -66,6 +70,26 @@ fn keys_of_apis() {
                 "task-list-of-many-words-and-more",
             ),
             ("sk-short", "sk-short"),
+            (r"x\nAKIAIOSFODNN7EXAMPLE\n", r"x\n…\n"),
+            (
+                "a -----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-128-CBC,0A\n\nMIIE+/a=\r\nAA==\n-----END RSA PRIVATE KEY----- b",
+                "a … b",
+            ),
+            (
+                r#"{"k":"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"}"#,
+                r#"{"k":"…\n"}"#,
+            ),
+            (
+                "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: G v1.4 (M)\n\nlQ\n=x\n-----END PGP PRIVATE KEY BLOCK------",
+                "…-",
+            ),
+            ("------BEGIN PRIVATE KEY-----\nMIIE", "-…"),
+            ("`-----BEGIN PRIVATE KEY-----` is how", "`…` is how"),
+            (
+                "-----BEGIN PUBLIC KEY-----\nMIIE\n-----END PUBLIC KEY-----",
+                "-----BEGIN PUBLIC KEY-----\nMIIE\n-----END PUBLIC KEY-----",
+            ),
+            ("| ----- | -----BEGIN |", "| ----- | -----BEGIN |"),
             (
                 "desk_sk-0123456789abcdefghij",
                 "desk_sk-0123456789abcdefghij",

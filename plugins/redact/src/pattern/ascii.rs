@@ -1,10 +1,16 @@
-//! Makes `\d`, `\w`, `\s` and `\b` of a regular expression those of ASCII.
+//! Makes `\d`, `\w`, `\s` and `\b` of a regular expression those of ASCII, and its characters those that a folded text has.
+
+use std::collections::BTreeSet;
 
 use regex_syntax::ast::{
     Assertion, AssertionKind, Ast, ClassAscii, ClassAsciiKind, ClassBracketed, ClassPerl,
-    ClassPerlKind, ClassSet, ClassSetItem, Flag, Flags, FlagsItem, FlagsItemKind, Group, GroupKind,
+    ClassPerlKind, ClassSet, ClassSetItem, ClassSetRange, ClassSetUnion, Flag, Flags, FlagsItem,
+    FlagsItemKind, Group, GroupKind, Literal, LiteralKind,
 };
+use sluicegate_plugin::window::folded_char;
 
+/// Characters beyond are seen as they are written, or not at all.
+const FOLDED: std::ops::RangeInclusive<char> = '\u{a0}'..='\u{1d7ff}';
 const PROPERTY: &str = "the regular expression cannot be read: there is no `\\p{…}`, write the characters in brackets, such as [一-龥]";
 
 /// # Errors
@@ -25,7 +31,11 @@ pub(super) fn apply(ast: &mut Ast) -> Result<(), String> {
         Ast::Alternation(alternation) => alternation.asts.iter_mut().try_for_each(apply)?,
         Ast::Concat(concat) => concat.asts.iter_mut().try_for_each(apply)?,
         Ast::ClassUnicode(_) => return Err(PROPERTY.into()),
-        Ast::Empty(_) | Ast::Flags(_) | Ast::Literal(_) | Ast::Dot(_) | Ast::Assertion(_) => {}
+        Ast::Literal(literal) => match folded_char(literal.c) {
+            Some(char) => literal.c = char,
+            None => *ast = Ast::empty(literal.span),
+        },
+        Ast::Empty(_) | Ast::Flags(_) | Ast::Dot(_) | Ast::Assertion(_) => {}
     }
     Ok(())
 }
@@ -58,12 +68,39 @@ fn item(item: &mut ClassSetItem) -> Result<(), String> {
         ClassSetItem::Bracketed(class) => set(&mut class.kind)?,
         ClassSetItem::Union(union) => union.items.iter_mut().try_for_each(self::item)?,
         ClassSetItem::Unicode(_) => return Err(PROPERTY.into()),
-        ClassSetItem::Empty(_)
-        | ClassSetItem::Literal(_)
-        | ClassSetItem::Range(_)
-        | ClassSetItem::Ascii(_) => {}
+        ClassSetItem::Literal(literal) => {
+            if let Some(char) = folded_char(literal.c) {
+                literal.c = char;
+            }
+        }
+        ClassSetItem::Range(range) => {
+            let range = range.clone();
+            *item = with_folded(range);
+        }
+        ClassSetItem::Empty(_) | ClassSetItem::Ascii(_) => {}
     }
     Ok(())
+}
+
+/// A range of characters, with those that some of them are seen as.
+fn with_folded(range: ClassSetRange) -> ClassSetItem {
+    let (start, end) = (range.start.c, range.end.c);
+    let within = start.max(*FOLDED.start())..=end.min(*FOLDED.end());
+    let others = within.filter_map(|char| folded_char(char).filter(|other| *other != char));
+    let others: BTreeSet<char> = others.collect();
+    let span = range.span;
+    let literal = |c| Literal {
+        span,
+        kind: LiteralKind::Verbatim,
+        c,
+    };
+    let mut items = vec![ClassSetItem::Range(range)];
+    items.extend(
+        others
+            .into_iter()
+            .map(|char| ClassSetItem::Literal(literal(char))),
+    );
+    ClassSetItem::Union(ClassSetUnion { span, items })
 }
 
 fn is_word(assertion: &Assertion) -> bool {

@@ -14,7 +14,7 @@ const BETWEEN: usize = 64;
 ///
 /// Each string is a text of its own, as it is meant, without its escapes; it may come out with other escapes that mean the same.
 /// A number in which something is found becomes a string. So what comes out is JSON if the input is. Text that turns out not to be
-/// JSON is from there on like any other text.
+/// JSON is from there on like any other text. Several objects may follow each other, each on a line of its own.
 ///
 /// ```
 /// use sluicegate_plugin::window::{JsonWindow, Words};
@@ -38,6 +38,8 @@ pub struct JsonWindow {
     is_sent: bool,
     /// Whether a value was the last that came, so that no other one may follow.
     is_behind_value: bool,
+    /// Objects and lists that have begun.
+    depth: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,10 +117,18 @@ impl JsonWindow {
     fn structure(&mut self, char: char, out: &mut String, text: &mut String) {
         match char {
             ' ' | '\t' | '\n' | '\r' => {}
-            '}' | ']' => self.is_behind_value = true,
+            '}' | ']' => {
+                self.is_behind_value = true;
+                self.depth = self.depth.saturating_sub(1);
+            }
             ',' | ':' => self.is_behind_value = false,
-            _ if self.is_behind_value => return self.broken(char, text),
-            '{' | '[' => {}
+            _ if self.is_behind_value && !self.is_next_line(char) => {
+                return self.broken(char, text);
+            }
+            '{' | '[' => {
+                self.is_behind_value = false;
+                self.depth += 1;
+            }
             '"' => {
                 out.push(char);
                 self.between.clear();
@@ -138,6 +148,11 @@ impl JsonWindow {
             self.between.remove(0);
         }
         self.between.push(char);
+    }
+
+    /// Whether this begins another document on a line of its own.
+    fn is_next_line(&self, char: char) -> bool {
+        char == '{' && self.depth == 0 && self.between.contains('\n')
     }
 
     fn in_token(

@@ -309,3 +309,100 @@ fn json_that_pauses_in_a_number_does_not_let_the_rest_through() {
         assert_eq!(out, expected);
     }
 }
+
+/// Words that are found however they are written; what is found comes out in brackets.
+struct Folding(Words);
+
+impl Matcher for &Folding {
+    fn limit(&self) -> usize {
+        self.0.longest()
+    }
+    fn folds(&self) -> bool {
+        true
+    }
+    fn find(&self, input: Input<'_>) -> Found {
+        self.0.find_before(input, input.text.len())
+    }
+    fn replace(&mut self, _: usize, matched: Matched<'_>, out: &mut String) {
+        out.push_str(&format!("<{}>", &matched.text[matched.sent..]));
+    }
+}
+
+#[test]
+fn what_is_written_in_another_way_is_found_at_every_cut_and_comes_out_as_it_is() {
+    let words = Words::ignoring_case(["tiger", "tig", "a b", "“/”"], "").expect("words");
+    let words = Folding(words);
+    for (text, expected) in [
+        ("x ｔｉｇｅｒ, ti\u{ad}ger", "x <ｔｉｇｅｒ>, <ti\u{ad}ger>"),
+        (
+            "\u{200b}t\u{200b}\u{200b}iger\u{200b} tige",
+            "\u{200b}<t\u{200b}\u{200b}iger>\u{200b} <tig>e",
+        ),
+        (
+            r"\u0074iger \\u0074iger \u007",
+            r"<\u0074iger> <\\u0074iger> \u007",
+        ),
+        (r"\ud83d\ude00tig\ud83d", r"\ud83d\ude00<tig>\ud83d"),
+        (
+            "a\u{a0}b a\u{3000}\u{200b}b a  b",
+            "<a\u{a0}b> <a\u{3000}\u{200b}b> a  b",
+        ),
+        ("“\\/”\\\\", "<“\\/”>\\\\"),
+        ("C:\\tiger \\u", "C:\\<tiger> \\u"),
+        ("\u{ad}\u{ad}", "\u{ad}\u{ad}"),
+    ] {
+        assert_eq!(
+            replaced(&words, text).unwrap_or_else(|| text.to_owned()),
+            expected
+        );
+        for cut in cuts(text) {
+            let (mut window, mut out) = (Window::default(), String::new());
+            for chunk in &cut {
+                window.feed(&words, chunk, &mut out);
+            }
+            window.pause(&words, &mut out);
+            assert_eq!((out.as_str(), window.held()), (expected, ""), "{cut:?}");
+        }
+    }
+}
+
+#[test]
+fn what_began_before_a_pause_is_found_however_it_is_written() {
+    let words = Folding(Words::new(["tiger"], "").expect("words"));
+    let (mut window, mut out) = (Window::default(), String::new());
+    for chunk in ["xＴ ｔ\u{ad}", "\u{ad}ｉ", "\u{ad}ger\u{ad} t"] {
+        window.feed(&words, chunk, &mut out);
+        window.pause(&words, &mut out);
+    }
+    assert_eq!(out, "xＴ ｔ\u{ad}\u{ad}ｉ<\u{ad}ger>\u{ad} t");
+    // A pause in an escape, at each place.
+    let text = r"a ti\\u0067er \u00";
+    for at in 0..text.len() {
+        let (mut window, mut out) = (Window::default(), String::new());
+        window.feed(&words, &text[..at], &mut out);
+        window.pause(&words, &mut out);
+        assert_eq!(out, text[..at].replace(r"ti\\u0067er", r"<ti\\u0067er>"));
+        window.feed(&words, &text[at..], &mut out);
+        window.pause(&words, &mut out);
+        let shown = out.replace(['<', '>'], "");
+        assert_eq!((shown.as_str(), out.contains("r> ")), (text, true), "{at}");
+    }
+}
+
+#[test]
+fn invisible_characters_without_end_are_neither_kept_nor_a_way_out() {
+    let words = Folding(Words::new(["tiger"], "").expect("words"));
+    let (mut window, mut out) = (Window::default(), String::new());
+    let many = "\u{ad}".repeat(1000);
+    for _ in 0..100 {
+        window.feed(&words, &many, &mut out);
+    }
+    assert_eq!((out.len(), window.text.written().len()), (200_000, 0));
+    window.feed(&words, "x tig", &mut out);
+    out.clear();
+    for _ in 0..100 {
+        window.feed(&words, &many, &mut out);
+        assert!(window.text.written().len() <= HELD + many.len());
+    }
+    assert!(out.starts_with("<tig>\u{ad}"), "it counts as a match");
+}
