@@ -4,7 +4,7 @@ use sluicegate_plugin::json::{Document, Edits, Kind, Node};
 use sluicegate_plugin::window::{JsonWindow, replaced};
 use sluicegate_plugin::{Fault, chat::Rewrite};
 
-use crate::place::{Place, is_data, place};
+use crate::place::{Place, is_data, path, place};
 use crate::rules::{Pass, Side};
 
 /// Members of a response that have its text in the form of tokens. They come one by one, so nothing in them can be hidden.
@@ -15,6 +15,8 @@ const TOKENS: [&str; 5] = [
     "token_ids",
     "tokens",
 ];
+/// Places of a stream besides the deltas that may have texts. Arbitrary; a list of sources has some hundred.
+const LOOSE: usize = 1024;
 /// A shorter name of lower-case letters cannot be anything that is hidden.
 const NAME: usize = 19;
 
@@ -53,16 +55,49 @@ impl Pass<'_> {
         let Some(text) = document.text(node) else {
             return Err(self.unreadable("A text has half of a character"));
         };
-        let new = match place(document, node) {
-            Place::Data { is_streamed } if is_data(&text, is_streamed) => None,
+        let place = place(document, node);
+        let new = match place {
+            Place::Data { is_streamed } if is_data(&text, is_streamed) => return Ok(()),
             Place::Text | Place::Data { .. } if !is_json(&text) => replaced(&mut *self, &text),
             Place::Text | Place::Data { .. } | Place::Arguments => self.json(&text),
             Place::Name => self.name(&text),
         };
+        let shown = new.as_deref().unwrap_or(&text);
+        let across = match place {
+            Place::Text | Place::Data { .. } | Place::Arguments => {
+                self.across(document, node, shown)?
+            }
+            Place::Name => None,
+        };
+        let new = across.or(new);
         if let Some(new) = new {
             edits.text(node.span(), &new);
         }
         Ok(())
+    }
+
+    /// Rewrites the rest of a match that began in an earlier event at the same place. Nobody knows whether a client joins such texts, so
+    /// nothing is held back.
+    fn across(
+        &mut self,
+        document: &Document<'_>,
+        node: &Node,
+        text: &str,
+    ) -> Result<Option<String>, Fault> {
+        let Some(loose) = self.loose.take() else {
+            return Ok(None);
+        };
+        let path = path(document, node);
+        if loose.len() == LOOSE && !loose.contains_key(&path) {
+            return Err(self.unreadable("The stream has too many texts besides its deltas"));
+        }
+        let window = loose.entry(path).or_default();
+        let before = self.tally.hits();
+        let mut out = String::with_capacity(text.len());
+        window.feed(&mut *self, text, &mut out);
+        window.pause(&mut *self, &mut out);
+        self.loose = Some(loose);
+        Ok((self.tally.hits() > before).then_some(out))
     }
 
     /// Rewrites JSON text, such as what a tool returned: what is written with escapes is found too.

@@ -185,6 +185,7 @@ fn found_in(rules: &[Rule], text: &str) -> Option<String> {
             side,
             tally: &mut Tally::default(),
             is_name: false,
+            loose: None,
         };
         replaced(pass, text).is_some()
     };

@@ -29,7 +29,7 @@ mod vault;
 
 pub use config::Config;
 
-use rules::{Pass, Rule, Side};
+use rules::{Loose, Pass, Rule, Side};
 use tally::Tally;
 
 /// Media that have no text in them which could be searched.
@@ -44,6 +44,7 @@ pub struct Redact(Vec<Rule>);
 pub struct Exchange {
     tally: Tally,
     deltas: Deltas,
+    loose: Loose,
 }
 
 impl Plugin for Redact {
@@ -72,6 +73,7 @@ impl Redact {
             side,
             tally,
             is_name: false,
+            loose: None,
         }
     }
 }
@@ -111,8 +113,8 @@ fn look_at_placeholders(body: &[u8], tally: &mut Tally) {
         return;
     };
     for value in document.values() {
-        if let Some(text) = document.text(value) {
-            tally.vault.look_at(&text);
+        for text in [document.name(value), document.text(value)] {
+            tally.vault.look_at(&text.unwrap_or_default());
         }
     }
 }
@@ -159,7 +161,8 @@ impl EventStage for Redact {
         _: &Context<'_>,
         batch: Vec<Event>,
     ) -> Result<Option<Vec<Event>>, Fault> {
-        let pass = self.pass(Side::Response, &mut state.tally);
+        let mut pass = self.pass(Side::Response, &mut state.tally);
+        pass.loose = Some(&mut state.loose);
         state.deltas.rewrite(batch, pass)
     }
 

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use sluicegate_plugin::json::{Document, Node};
+use sluicegate_plugin::json::{Document, Kind, Node, push_u64};
 
 /// Messages have the same members wherever they stand: they are written `M` below.
 const MESSAGES: [&str; 5] = [
@@ -251,6 +251,34 @@ fn path_of_parent(document: &Document<'_>, node: &Node) -> String {
                 path.push_str(if is_plain { name } else { "?" });
             }
         }
+    }
+    path
+}
+
+/// The place of a value of a stream, with the number of each element.
+pub(crate) fn path(document: &Document<'_>, node: &Node) -> String {
+    let mut steps = Vec::with_capacity(8);
+    let mut at = node;
+    while let Some(parent) = document.parent(at) {
+        steps.push(at);
+        at = parent;
+    }
+    let mut path = String::with_capacity(32);
+    for step in steps.iter().rev() {
+        let number = match document.name(step) {
+            Some(name) => {
+                path.push('.');
+                path.push_str(&name);
+                continue;
+            }
+            None if step.kind() == Kind::Object => document.member(step, "index"),
+            None => None,
+        };
+        match number {
+            Some(number) => path.push_str(document.raw(number)),
+            None => push_u64(&mut path, step.position() as u64),
+        }
+        path.push('#');
     }
     path
 }

@@ -1,6 +1,8 @@
 //! The rules in force: what is hidden, in which direction, and what stands in its place.
 
-use sluicegate_plugin::window::{Follow, Found, Hit, Input, Matched, Matcher, Words};
+use std::collections::BTreeMap;
+
+use sluicegate_plugin::window::{Follow, Found, Hit, Input, Matched, Matcher, Window, Words};
 
 use crate::detect::{Detector, Range, Seen};
 use crate::pattern::{self, Pattern};
@@ -47,7 +49,12 @@ pub(crate) struct Pass<'a> {
     pub(crate) tally: &'a mut Tally,
     /// Only what is built in: in names, which words of the operator must not change.
     pub(crate) is_name: bool,
+    /// In a stream: the texts besides its deltas, by their places.
+    pub(crate) loose: Option<&'a mut Loose>,
 }
+
+/// Windows over texts that may go on from event to event.
+pub(crate) type Loose = BTreeMap<String, Window>;
 
 impl Kind {
     fn find(&self, range: Range<'_>) -> Seen {

@@ -423,6 +423,91 @@ fn what_was_hidden_in_the_request_is_put_back_in_the_response() {
 }
 
 #[test]
+fn a_placeholder_is_put_back_however_it_is_written_and_never_the_clients_own() {
+    let config = json!({"restore": true, "words": ["a \"b\""]});
+    let own = [
+        "[EMAIL_1]",
+        r"\u005bEMAIL_2]",
+        "[ＥMAIL_3]",
+        "[EM\u{ad}AIL_4]",
+    ];
+    let body = json!({"messages": [{"content": own.join(" ")}, {"content": "me@b.org a \"b\""}],
+        "metadata": {"[EMAIL_5]": "x", "y": r#"{"z":"\\u005bEMAIL_6]"}"#}});
+    let arguments = r#"{"[EMAIL_5]":"[EMAIL_7] \u005bEMAIL\u005f7\u005D [WORDS_1]","n":"{\"m\":\"\\u005bWORDS_1]\"}"}"#;
+    let expected = r#"{"[EMAIL_5]":"me@b.org me@b.org a \"b\"","n":"{\"m\":\"a \\\"b\\\"\"}"}"#;
+    let own = format!("{} [EMAIL_6] [EMAIL_8]", own.join(" "));
+    for at in 0..arguments.len() {
+        let (first, second) = arguments.split_at(at);
+        let call = |text| json!({"tool_calls": [{"index": 0, "function": {"arguments": text}}]});
+        let stream = [
+            chunk(&json!({"content": own})),
+            chunk(&call(first)),
+            chunk(&call(second)),
+        ];
+        let outcome = run(config.clone(), &body, &Response::sse(stream));
+        let sent = outcome.sent.as_ref().expect("it was sent").json();
+        assert_eq!(sent["messages"][1]["content"], "[EMAIL_7] [WORDS_1]");
+        assert_eq!(content(&outcome), own);
+        let chunks = outcome.data();
+        let chunks = chunks
+            .iter()
+            .filter_map(|it| serde_json::from_str::<Value>(it).ok());
+        let part = |chunk: Value| {
+            let delta = &chunk["choices"][0]["delta"];
+            delta["tool_calls"][0]["function"]["arguments"]
+                .as_str()
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            chunks.filter_map(part).collect::<String>(),
+            expected,
+            "{at}"
+        );
+    }
+}
+
+#[test]
+fn what_is_cut_between_two_events_is_hidden_outside_of_deltas_too() {
+    let event = |note: &str, said: &str| {
+        json!({"id": "c", "note": [note], "provider": "Fireworks", "choices": [
+            {"index": 1, "x": {"y": said}, "message": {"content": said}, "delta": {}}]})
+        .to_string()
+    };
+    let text = "I am alice@example.com, 13812345678.";
+    for at in 1..text.len() {
+        let (first, second) = text.split_at(at);
+        let stream = [event(first, first), event(second, second)];
+        let outcome = run(json!({}), &json!({}), &Response::sse(stream));
+        let chunks = outcome.data();
+        let chunks: Vec<Value> = chunks
+            .iter()
+            .filter_map(|it| serde_json::from_str(it).ok())
+            .collect();
+        for pointer in ["/note/0", "/choices/0/x/y", "/choices/0/message/content"] {
+            let texts = chunks.iter().filter_map(|it| it.pointer(pointer)?.as_str());
+            let joined: String = texts.collect();
+            assert!(
+                !joined.contains("alice@example.com") && !joined.contains("13812345678"),
+                "{joined}"
+            );
+            assert!(
+                joined.starts_with("I am ") && joined.ends_with('.'),
+                "{joined}"
+            );
+        }
+        assert!(chunks.iter().all(|it| it["provider"] == "Fireworks"));
+    }
+    // Without a bound of its own a stream could fill the sandbox.
+    let places: Vec<Value> = (0..2000).map(|_| json!("x")).collect();
+    let many = json!({"choices": [], "sources": places}).to_string();
+    let outcome = run(json!({}), &json!({}), &Response::sse([many]));
+    assert_eq!(
+        outcome.fault.map(|it| it.code).as_deref(),
+        Some("redact_unreadable")
+    );
+}
+
+#[test]
 fn text_that_cannot_be_part_of_a_match_goes_out_at_once() {
     let bench = bench(json!({"words": ["蓝鸟"]}));
     for (text, at_once) in [

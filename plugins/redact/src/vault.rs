@@ -23,6 +23,9 @@ pub(crate) struct Vault {
 impl Vault {
     /// Notes what looks like a placeholder in a text of the request.
     pub(crate) fn look_at(&mut self, text: &str) {
+        if !text.contains(['[', '\\']) {
+            return;
+        }
         // As the model may read it, or write it again.
         let text = folded(text);
         for (start, _) in text.match_indices('[') {
