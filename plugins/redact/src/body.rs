@@ -5,7 +5,7 @@ use sluicegate_plugin::window::{JsonWindow, replaced};
 use sluicegate_plugin::{Fault, chat::Rewrite};
 
 use crate::place::{Place, is_data, path, place};
-use crate::rules::{Pass, Side};
+use crate::rules::{Pass, STEPS, Side};
 
 /// Members of a response that have its text in the form of tokens. They come one by one, so nothing in them can be hidden.
 const TOKENS: [&str; 5] = [
@@ -31,11 +31,24 @@ impl Pass<'_> {
         Fault::new(status, "redact_unreadable", message)
     }
 
+    /// A text whose search takes too long.
+    pub(crate) fn too_large(&self) -> Fault {
+        let (status, whose, mend) = match self.side {
+            Side::Request => (413, "request", "Send less text at once"),
+            Side::Response => (502, "response", "Ask for less text at once"),
+        };
+        let message = format!(
+            "Searching the texts of the {whose} for what must be hidden takes more than {STEPS} steps. {mend}, or configure `redact` with \
+             fewer rules, and with regular expressions that are decided within fewer characters."
+        );
+        Fault::new(status, "redact_too_large", message)
+    }
+
     /// A body or an event that is not JSON although it should be.
     pub(crate) fn not_json(&self) -> Fault {
         self.unreadable(match self.side {
-            Side::Request => "The request body is not JSON",
-            Side::Response => "The response of the model server is not JSON",
+            Side::Request => "The request body is not JSON, or is nested deeper than 128 levels, or has more than 500,000 values",
+            Side::Response => "The response of the model server is not JSON, or is nested deeper than 128 levels, or has more than 500,000 values",
         })
     }
 
@@ -43,6 +56,9 @@ impl Pass<'_> {
     pub(crate) fn document(&mut self, document: &Document<'_>) -> Result<Option<String>, Fault> {
         let mut edits = Edits::default();
         self.rest(document, &[], &mut edits)?;
+        if self.is_exhausted() {
+            return Err(self.too_large());
+        }
         Ok(edits.apply(document.source()))
     }
 
@@ -131,6 +147,9 @@ impl Rewrite for Pass<'_> {
     ) -> Result<(), Fault> {
         let mut skipped = 0;
         for node in document.values() {
+            if self.is_exhausted() {
+                return Err(self.too_large());
+            }
             if node.span().start < skipped {
                 continue;
             }

@@ -180,13 +180,8 @@ fn found_in(rules: &[Rule], text: &str) -> Option<String> {
         } else {
             Side::Response
         };
-        let pass = Pass {
-            rules: std::slice::from_ref(*rule),
-            side,
-            tally: &mut Tally::default(),
-            is_name: false,
-            loose: None,
-        };
+        let tally = &mut Tally::default();
+        let pass = Pass::new(std::slice::from_ref(*rule), side, tally);
         replaced(pass, text).is_some()
     };
     rules.iter().find(hides).map(|rule| rule.name.clone())

@@ -58,7 +58,7 @@ impl Plugin for Redact {
             "Hides personal data, keys and words in requests and responses",
         )
         .config(include_str!("config.schema.json"))
-        .limits("64MiB", "1s")
+        .limits("192MiB", "1s")
     }
 
     fn configure(config: Config) -> Result<Self, String> {
@@ -68,13 +68,7 @@ impl Plugin for Redact {
 
 impl Redact {
     fn pass<'a>(&'a self, side: Side, tally: &'a mut Tally) -> Pass<'a> {
-        Pass {
-            rules: &self.0,
-            side,
-            tally,
-            is_name: false,
-            loose: None,
-        }
+        Pass::new(&self.0, side, tally)
     }
 }
 
@@ -148,7 +142,13 @@ impl ResponseStage for Redact {
         let new = match Document::read(text) {
             Some(document) => pass.document(&document)?,
             None if is_json(&media(ctx)) || is_deep(text) => return Err(pass.not_json().into()),
-            None => replaced(pass, text),
+            None => {
+                let new = replaced(&mut pass, text);
+                if pass.is_exhausted() {
+                    return Err(pass.too_large().into());
+                }
+                new
+            }
         };
         Ok(new.map(String::into_bytes))
     }
@@ -192,7 +192,7 @@ fn is_json(media: &str) -> bool {
     media == "application/json" || media.ends_with("+json")
 }
 
-/// Whether this is JSON after all, but nested too deep.
+/// Whether this is JSON after all, but nested too deep or of too many values.
 fn is_deep(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok()
 }

@@ -4,6 +4,7 @@
 //! of the crate `regex`, with two differences: `\d`, `\w`, `\s` and `\b` are those of ASCII (in Chinese text a digit behind a
 //! character begins a number), and `\p{…}` is not there.
 
+use std::cell::Cell;
 use std::fmt;
 
 use regex_automata::dfa::dense::{self, DFA};
@@ -92,14 +93,15 @@ impl Pattern {
         Ok(pattern)
     }
 
-    pub(crate) fn find(&self, range: Range<'_>) -> Seen {
+    /// Finds the first match, and adds to `steps` what that took.
+    pub(crate) fn find(&self, range: Range<'_>, steps: &Cell<u64>) -> Seen {
         let bytes = range.text.as_bytes();
         let places = bytes.iter().enumerate().take(range.to).skip(range.from);
         for (start, &byte) in places {
             if !self.begins[usize::from(byte)] || !range.text.is_char_boundary(start) {
                 continue;
             }
-            let seen = self.at(range, start);
+            let seen = self.at(range, start, steps);
             if seen != Seen::No {
                 return seen;
             }
@@ -107,7 +109,7 @@ impl Pattern {
         Seen::No
     }
 
-    fn at(&self, range: Range<'_>, start: usize) -> Seen {
+    fn at(&self, range: Range<'_>, start: usize, steps: &Cell<u64>) -> Seen {
         let bytes = range.text.as_bytes();
         let (mut state, mut found, mut chars) = (self.start(range.before(start)), None, 0);
         let hit = |end, open| Seen::Hit { start, end, open };
@@ -117,6 +119,7 @@ impl Pattern {
                     return hit(at, Some(state.as_usize()));
                 }
                 chars += 1;
+                steps.set(steps.get() + 1);
             }
             state = self.dfa.next_state(state, byte);
             if self.dfa.is_match_state(state) {

@@ -1,5 +1,6 @@
 //! The rules in force: what is hidden, in which direction, and what stands in its place.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use sluicegate_plugin::window::{Follow, Found, Hit, Input, Matched, Matcher, Window, Words};
@@ -8,8 +9,13 @@ use crate::detect::{Detector, Range, Seen};
 use crate::pattern::{self, Pattern};
 use crate::tally::Tally;
 
-/// The places that are searched by all rules before any rule goes on, so that a text with many matches is read once.
-const BLOCK: usize = 512;
+/// The places that are searched by all rules before any rule goes on: few at first, so that a text with many matches is not read
+/// again behind each of them, then more.
+const BLOCK: usize = 16;
+const BLOCK_MOST: usize = 4096;
+/// Steps of a call: bytes that a rule looks at, and characters that a regular expression does. With the CPU time that the manifest
+/// suggests, even the slowest kind of step takes less.
+pub(crate) const STEPS: u64 = 100_000_000;
 /// The number of the rule that puts back what was hidden.
 const RESTORE: usize = usize::MAX;
 
@@ -51,16 +57,18 @@ pub(crate) struct Pass<'a> {
     pub(crate) is_name: bool,
     /// In a stream: the texts besides its deltas, by their places.
     pub(crate) loose: Option<&'a mut Loose>,
+    /// What was done so far.
+    steps: Cell<u64>,
 }
 
 /// Windows over texts that may go on from event to event.
 pub(crate) type Loose = BTreeMap<String, Window>;
 
 impl Kind {
-    fn find(&self, range: Range<'_>) -> Seen {
+    fn find(&self, range: Range<'_>, steps: &Cell<u64>) -> Seen {
         match self {
-            Self::Detector(detector) => detector.find(range),
-            Self::Pattern(pattern) => pattern.find(range),
+            Self::Detector(detector) => detector.find(range, steps),
+            Self::Pattern(pattern) => pattern.find(range, steps),
             Self::Words(words) => {
                 let input = Input {
                     text: range.text,
@@ -113,7 +121,23 @@ impl Rule {
     }
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    pub(crate) fn new(rules: &'a [Rule], side: Side, tally: &'a mut Tally) -> Self {
+        Self {
+            rules,
+            side,
+            tally,
+            is_name: false,
+            loose: None,
+            steps: Cell::new(0),
+        }
+    }
+
+    /// Whether so much was done that the search has stopped: what comes out must not be used.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.steps.get() > STEPS
+    }
+
     fn active(&self) -> impl Iterator<Item = (usize, &Rule)> {
         let rules = self.rules.iter().enumerate();
         rules.filter(|(_, rule)| {
@@ -143,7 +167,9 @@ impl Pass<'_> {
                 to: boundary(text, to),
                 last,
             };
-            let found = match it.kind.find(range) {
+            let steps = (range.to - from) as u64;
+            self.steps.set(self.steps.get() + steps);
+            let found = match it.kind.find(range, &self.steps) {
                 Seen::No => continue,
                 Seen::Maybe(start) => Found::Maybe { start, rule },
                 Seen::Hit { start, end, open } => Found::Match(Hit {
@@ -200,8 +226,10 @@ impl Matcher for Pass<'_> {
     }
 
     fn find(&self, mut input: Input<'_>) -> Found {
-        while input.from < input.text.len() {
-            let to = boundary(input.text, input.from + BLOCK);
+        let mut block = BLOCK;
+        while input.from < input.text.len() && !self.is_exhausted() {
+            let to = boundary(input.text, input.from + block);
+            block = BLOCK_MOST.min(2 * block);
             match self.find_before(input, to) {
                 Found::Nothing => input.from = to,
                 found @ (Found::Maybe { .. } | Found::Match(_)) => return found,

@@ -587,19 +587,62 @@ fn configurations_that_would_not_hide_are_refused() {
 
 #[test]
 fn a_long_text_is_read_in_time_that_grows_with_it() {
-    // Each of these would take hours if it were searched again behind every match or at every place.
-    let bench = bench(json!({"rules": [{"regex": "x[0-9]{1,9}y"}]}));
+    // Each of these would take hours if it were searched again behind every match or at every place, and each needs less than all
+    // steps, with every detector.
+    let config = json!({"detect": ["email", "key", "cn-id", "card", "phone", "ip"], "words": ["bluebird"],
+        "rules": [{"regex": "x[0-9]{1,9}y"}]});
+    let bench = bench(config);
     for (part, hidden) in [
         ("a@b.org ", "[EMAIL] "),
         ("abcdefgh", "abcdefgh"),
         ("1234567 ", "1234567 "),
         ("x123456 ", "x123456 "),
+        ("4111 111", "4111 111"),
+        ("-----BEG", "-----BEG"),
+        ("\\u0061\\n", "\\u0061\\n"),
+        ("::::::::", "::::::::"),
+        ("蓝鸟ａ ", "蓝鸟ａ "),
     ] {
-        let text = part.repeat(50_000);
+        let count = (1 << 20) / part.len();
+        let text = part.repeat(count);
         let body = json!({"messages": [{"content": text}]});
-        let sent = bench
+        let sent = bench.send(Request::post(CHAT).json(&body));
+        let sent = sent.expect("it is sent").json();
+        assert!(
+            sent["messages"][0]["content"] == hidden.repeat(count),
+            "{part}"
+        );
+    }
+}
+
+#[test]
+fn a_search_that_takes_too_long_is_refused_with_what_to_mend() {
+    let bench = bench(json!({"detect": [], "rules": [{"regex": "x[0-9x]{3,200}y"}]}));
+    let text = "x".repeat(1 << 20);
+    let body = json!({"messages": [{"content": text}]});
+    let fault = |outcome: Outcome| outcome.fault.expect("it is refused");
+    let request = fault(
+        *bench
             .send(Request::post(CHAT).json(&body))
-            .expect("it is sent");
-        assert_eq!(sent.json()["messages"][0]["content"], hidden.repeat(50_000));
+            .expect_err("413"),
+    );
+    let got = |response: &Response| fault(bench.run(Request::post(CHAT), response));
+    let plain = Response::new(200).header("content-type", "text/plain");
+    let event = chunk(&json!({"content": text}));
+    for (status, fault) in [
+        (413, request),
+        (502, got(&Response::json(&body))),
+        (502, got(&plain.body(text.clone()))),
+        (502, got(&Response::sse([event]))),
+    ] {
+        assert_eq!(
+            (fault.status, fault.code.as_str()),
+            (status, "redact_too_large")
+        );
+        assert!(
+            fault.message.contains("regular expressions"),
+            "{}",
+            fault.message
+        );
     }
 }

@@ -222,6 +222,64 @@ async fn a_front_gets_hidden_words_and_placeholders_back() {
     gateway.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_body_of_exactly_the_limit_may_grow_and_a_longer_one_is_refused() {
+    let answer = json!({"id": "c", "choices": [{"index": 0, "message": {"content": "Hi"}}]});
+    let upstream = Upstream::always(Script::json(200, &answer)).await;
+    let gateway = Setup::before(&upstream)
+        .plugin(
+            "redact",
+            "builtin:redact",
+            r#"config = { replacement = "[what nobody may see]" }"#,
+        )
+        .route(CHAT, r#"["redact"]"#, "")
+        .start()
+        .await;
+    let body = |length: usize| {
+        let [start, end] = [
+            r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"#,
+            r#""}},{"type":"text","text":"a@b.c.de 4111111111111111 a@b.io"}]}]}"#,
+        ];
+        let data = "A".repeat(length - start.len() - end.len());
+        [start, &data, end].concat()
+    };
+    let limit = 32 << 20;
+    let client = gateway.client();
+    let response = client.request(Method::POST, CHAT, body(limit)).await;
+    assert_eq!(response.json(), answer);
+    let sent = upstream.next_request().await;
+    let text = &sent.json()["messages"][0]["content"][1]["text"];
+    assert_eq!(
+        text,
+        "[what nobody may see] [what nobody may see] [what nobody may see]"
+    );
+    assert!(sent.body.len() > limit);
+    let response = client.request(Method::POST, CHAT, body(limit + 1)).await;
+    assert_eq!(response.status, 413, "{}", response.text());
+    assert_eq!(upstream.requests().len(), 1);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_search_that_takes_too_long_is_the_clients_to_mend() {
+    let upstream = echo().await;
+    let config = r#"detect = [], rules = [{ regex = "x[0-9x]{3,200}y" }]"#;
+    let gateway = gateway(&upstream, config, r#"["aggregate", "redact"]"#).await;
+    let response = gateway.client().chat(&question(&"x".repeat(1 << 20))).await;
+    assert_eq!(
+        (response.status, &response.error()["code"]),
+        (413, &json!("redact_too_large"))
+    );
+    assert!(upstream.requests().is_empty());
+    // A prompt of this length is none too long by itself.
+    let text = "a word, 12 or more ".repeat(50_000);
+    let response = gateway.client().chat(&question(&text)).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    let sent = upstream.next_request().await.json();
+    assert!(sent["messages"][0]["content"] == text);
+    gateway.shutdown().await;
+}
+
 /// The guest `words` is what an author writes; it shares the windows of the SDK.
 #[tokio::test]
 async fn a_filter_made_with_the_sdk_replaces_words_that_are_cut() {

@@ -10,7 +10,7 @@ fn hidden(detector: Detector, text: &str) -> String {
             to: text.len(),
             last: true,
         };
-        match detector.find(range) {
+        match detector.find(range, &Cell::new(0)) {
             Seen::Hit { start, end, open } => {
                 assert_eq!(open, None, "the text ends here");
                 out.push_str(&text[from..start]);
@@ -212,12 +212,15 @@ fn what_is_incomplete_is_told_within_its_limit() {
         (Detector::Phone, "x 12", None),
         (Detector::Ip, "10.0", Some(0)),
     ] {
-        let seen = detector.find(Range {
-            text,
-            from: 0,
-            to: text.len(),
-            last: false,
-        });
+        let seen = detector.find(
+            Range {
+                text,
+                from: 0,
+                to: text.len(),
+                last: false,
+            },
+            &Cell::new(0),
+        );
         assert_eq!(seen, start.map_or(Seen::No, Seen::Maybe), "{text}");
     }
     // However many characters of this kind: no more are held back than the limit.
@@ -233,12 +236,15 @@ fn what_is_incomplete_is_told_within_its_limit() {
             "a", "1", "4", "+", "@", ".", "-", " ", ":", "0", "sk-", "4 ", "a@a.", "+1 (", "e",
         ] {
             let text = char.repeat(400);
-            let seen = detector.find(Range {
-                text: &text,
-                from: 0,
-                to: text.len(),
-                last: false,
-            });
+            let seen = detector.find(
+                Range {
+                    text: &text,
+                    from: 0,
+                    to: text.len(),
+                    last: false,
+                },
+                &Cell::new(0),
+            );
             if let Seen::Maybe(start) = seen {
                 let held = text.len() - start;
                 assert!(held <= detector.limit(), "{detector:?} {char}: {held}");
@@ -250,12 +256,15 @@ fn what_is_incomplete_is_told_within_its_limit() {
 #[test]
 fn an_open_key_goes_on() {
     let text = "x sk-0123456789abcdef0";
-    let seen = Detector::Key.find(Range {
-        text,
-        from: 0,
-        to: text.len(),
-        last: false,
-    });
+    let seen = Detector::Key.find(
+        Range {
+            text,
+            from: 0,
+            to: text.len(),
+            last: false,
+        },
+        &Cell::new(0),
+    );
     let open = Some(0);
     assert_eq!(
         seen,

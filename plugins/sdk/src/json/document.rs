@@ -9,6 +9,8 @@ use super::Kind;
 
 /// Deeper ones are not read: a stage that walks down could run out of its stack.
 const DEPTH: usize = 128;
+/// More are not read: a text of 32 MiB could have millions, which no sandbox holds. They take 20 MiB there.
+const VALUES: usize = 500_000;
 
 /// A JSON text and its values in the order of the text, each before those in it. Numbers and literals in arrays are not listed:
 /// vectors and lists of tokens can be long.
@@ -92,7 +94,7 @@ impl Node {
 }
 
 impl<'a> Document<'a> {
-    /// Reads a text; `None` if it is not JSON, or if it is nested deeper than 128 levels.
+    /// Reads a text; `None` if it is not JSON, nested deeper than 128 levels, or of more than 500,000 values.
     #[must_use]
     pub fn read(source: &'a str) -> Option<Self> {
         serde_json::from_str::<&RawValue>(source).ok()?;
@@ -202,6 +204,9 @@ impl Scan<'_> {
     fn run(&mut self) -> Option<()> {
         let mut at = 0;
         while let Some(&byte) = self.bytes.get(at) {
+            if self.values.len() > VALUES {
+                return None;
+            }
             at = match byte {
                 b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => at + 1,
                 b'"' => {
@@ -351,6 +356,9 @@ mod tests {
         assert!(Document::read(&nested(DEPTH)).is_some());
         assert!(Document::read(&nested(DEPTH + 1)).is_none());
         assert!(Document::read(&nested(100_000)).is_none());
+        let many = |count: usize| format!("[{}{{}}]", "{},".repeat(count - 1));
+        assert!(Document::read(&many(VALUES - 1)).is_some());
+        assert!(Document::read(&many(VALUES)).is_none());
         for text in ["1", " \"a\" ", "null"] {
             let document = Document::read(text).expect("JSON");
             assert_eq!(document.raw(document.root()), text.trim());
