@@ -102,7 +102,7 @@ pub struct PluginLimits {
     pub memory: u64,
     /// CPU time; default 20 ms.
     pub cpu: Duration,
-    /// Its output in bytes; default 32 MiB.
+    /// Its output in bytes; default 64 MiB, twice the longest body: a plugin that rewrites a body may make it longer.
     pub output: u64,
 }
 
@@ -111,7 +111,7 @@ impl Default for PluginLimits {
         Self {
             memory: 16 << 20,
             cpu: Duration::from_millis(20),
-            output: 32 << 20,
+            output: 64 << 20,
         }
     }
 }
