@@ -9,6 +9,14 @@ use crate::kit;
 use crate::project::Project;
 use crate::tool;
 
+/// What the languages' tools write into the folder `build/`.
+pub(crate) const MODULE: &str = "module.wasm";
+
+/// The one file of all sources, for languages that have a bundler.
+pub(crate) fn bundle(project: &str) -> String {
+    format!("{project}.js")
+}
+
 /// A component that was built.
 #[derive(Debug)]
 pub struct Built {
@@ -59,9 +67,19 @@ pub fn build(project: &Project) -> Result<Built, Error> {
         });
     }
     fs::create_dir_all(&folder).map_err(|source| Error::File {
-        path: folder,
+        path: folder.clone(),
         source,
     })?;
+    // What a tool does not write must not be there from an earlier build.
+    for name in [MODULE.to_owned(), bundle(&project.name)] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::File { path, source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
     let component = project.language.build(project)?;
     componentize::check(&component, project)?;
     let path = project.component();
@@ -76,5 +94,46 @@ pub fn build(project: &Project) -> Result<Built, Error> {
             bytes: component.len(),
         }),
         Err(source) => Err(Error::File { path, source }),
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::names::{Export, Language};
+
+    /// A tool that succeeds and does nothing.
+    fn idle(path: &std::path::Path) {
+        let folder = path.parent().expect("a folder");
+        fs::create_dir_all(folder).expect("room");
+        fs::write(path, "#!/bin/sh\nexit 0\n").expect("room");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    }
+
+    #[test]
+    fn what_an_earlier_build_has_left_is_not_taken_for_what_a_tool_wrote() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = Project {
+            folder: folder.path().to_owned(),
+            name: "my-filter".into(),
+            exports: vec![Export::Gate],
+            ..Project::new(Language::Python)
+        };
+        idle(&folder.path().join(".venv/bin/componentize-py"));
+        fs::create_dir(project.build()).expect("room");
+        let module = project.build().join(MODULE);
+        fs::write(&module, "old").expect("room");
+        fs::write(project.component(), "the last one").expect("room");
+        let error = build(&project).expect_err("nothing was written");
+        let is_said = matches!(&error, Error::Tool(tool::Error::NoOutput { file, .. }) if file.ends_with("build/module.wasm"));
+        assert!(is_said, "{error}");
+        assert!(!module.exists());
+        assert_eq!(
+            fs::read(project.component()).expect("it stays"),
+            b"the last one"
+        );
     }
 }

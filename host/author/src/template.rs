@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::embedded;
 use crate::kit::{self, Files};
+use crate::names::Language;
 use crate::project::{self, Project};
 use crate::render::render;
 
@@ -88,11 +89,18 @@ fn plan(wanted: &New<'_>) -> Result<Project, Error> {
     }
 }
 
+/// What describes the configuration of a plugin.
+const SCHEMA: &str = "config.schema.json";
+
 /// The author's files of a new project.
 fn files(project: &Project) -> Files {
     let mut files = Files::new();
     for folder in project.language.folders().templates {
         for (name, bytes) in embedded::files(folder) {
+            // In Rust the schema is made from a type.
+            if project.language == Language::Rust && name == SCHEMA {
+                continue;
+            }
             if let Some(bytes) = render(name, bytes, project) {
                 files.insert(name.to_owned(), bytes);
             }
@@ -202,8 +210,8 @@ mod tests {
             folder,
         };
         let inner = folder.path().join("new/project");
-        let project = new(&wanted(&inner)).expect("a project");
-        assert_eq!(Project::read(&inner).expect("a project"), project);
+        let made = new(&wanted(&inner)).expect("a project");
+        assert_eq!(Project::read(&inner).expect("a project"), made);
         let names: BTreeSet<_> = fs::read_dir(&inner)
             .expect("it is there")
             .map(|entry| entry.expect("an entry").file_name())
@@ -218,6 +226,8 @@ mod tests {
         ] {
             assert!(names.contains(std::ffi::OsStr::new(name)), "{name}");
         }
+        let rust = files(&project(Language::Rust, vec![Export::Gate]));
+        assert!(!rust.contains_key(SCHEMA) && rust.contains_key("src/lib.rs"));
         let again = new(&wanted(&inner)).expect_err("it is not empty");
         assert!(matches!(again, Error::NotEmpty(_)), "{again}");
         let file = new(&wanted(&inner.join("plugin.toml"))).expect_err("a file");

@@ -61,7 +61,7 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
     let compiler = Compiler::find()?;
     let mut sources = sources(&project.folder)?;
     sources.extend(KIT.map(|name| project.kit().join(name)));
-    let module = project.build().join("module.wasm");
+    let module = project.build().join(build::MODULE);
     let mut command = compiler.command();
     command
         .args([

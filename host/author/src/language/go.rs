@@ -70,7 +70,7 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
         let (major, minor) = OLDEST;
         return Err(missing(&format!("Go {major}.{minor} or newer ({version} is there)")).into());
     }
-    let module = project.build().join("module.wasm");
+    let module = project.build().join(build::MODULE);
     compile(&go, project, &module)?;
     let mut module = tool::output(&go, &module)?;
     let (contract, world) = project.contract();

@@ -20,7 +20,7 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
         let compiler = tools.program("tsc", "typescript")?;
         tool::run(tools.command(&compiler).args(["--noEmit", "-p", "."]))?;
     }
-    let bundle = format!("build/{}.js", project.name);
+    let bundle = format!("build/{}", build::bundle(&project.name));
     bundle_into(&tools, &bundle)?;
     let program = match project.engine.as_deref() {
         None | Some("quickjs") => quickjs(&tools, project, &bundle)?,
@@ -32,11 +32,9 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
             return Err(build::Error::Project(words));
         }
     };
-    Ok(tool::output(&program, &tools.folder.join(MODULE))?)
+    let module = tools.folder.join("build").join(build::MODULE);
+    Ok(tool::output(&program, &module)?)
 }
-
-/// What the engine's tool writes.
-const MODULE: &str = "build/module.wasm";
 
 /// Makes one file of the author's sources and the kit.
 fn bundle_into(tools: &Tools, bundle: &str) -> Result<(), build::Error> {
@@ -50,7 +48,9 @@ fn bundle_into(tools: &Tools, bundle: &str) -> Result<(), build::Error> {
         .arg("--external:sluicegate:*")
         .arg("--log-level=warning")
         .arg(format!("--outfile={bundle}"));
-    Ok(tool::run(&mut command)?)
+    tool::run(&mut command)?;
+    tool::output(&bundler, &tools.folder.join(bundle))?;
+    Ok(())
 }
 
 fn quickjs(tools: &Tools, project: &Project, bundle: &str) -> Result<PathBuf, build::Error> {
@@ -59,7 +59,8 @@ fn quickjs(tools: &Tools, project: &Project, bundle: &str) -> Result<PathBuf, bu
     command
         // The gateway's calls return when they are done. WASI is not stubbed: stack traces go to its standard error.
         .args(["--sync", "--wit", "kit/wit", "--js", bundle])
-        .args(["-n", &project.name, "-o", MODULE]);
+        .args(["-n", &project.name, "-o"])
+        .arg(Path::new("build").join(build::MODULE));
     tool::run(&mut command)?;
     Ok(program)
 }
@@ -72,7 +73,9 @@ fn starlingmonkey(tools: &Tools, project: &Project, bundle: &str) -> Result<Path
         return Err(tools.missing("StarlingMonkey's tool", &install).into());
     }
     let mut command = tools.command(&tools.node);
-    command.args(["kit/starlingmonkey.js", bundle, &project.name, MODULE]);
+    command
+        .args(["kit/starlingmonkey.js", bundle, &project.name])
+        .arg(Path::new("build").join(build::MODULE));
     tool::run(&mut command)?;
     Ok(tools.node.clone())
 }

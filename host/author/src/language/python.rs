@@ -19,7 +19,7 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
     let folder = std::path::absolute(&project.folder);
     let folder = folder.unwrap_or_else(|_| project.folder.clone());
     let program = find(&folder)?;
-    let module = folder.join("build/module.wasm");
+    let module = folder.join("build").join(build::MODULE);
     let mut command = Command::new(&program);
     command
         .current_dir(&folder)

@@ -6,38 +6,74 @@
 // <gate|request|response|events>
 use serde::Deserialize;
 // </gate|request|response|events>
-// <request|response|events>
+// <request>
 use serde_json::Value;
-// </request|response|events>
+// </request>
+// <events>
+use sluicegate_plugin::chat::Deltas;
+// </events>
+// <response>
+use sluicegate_plugin::json::{Document, Edits};
+use sluicegate_plugin::window::replaced;
+// </response>
+// <response|events>
+use sluicegate_plugin::window::Words;
+// </response|events>
 use sluicegate_plugin::*;
 
 // <gate|request|response|events>
-/// What the operator writes; the schema in the manifest describes it.
-#[derive(Deserialize)]
+/// What the operator writes. The gateway checks it by the schema that is made of this type and its comments.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "schemars")]
 #[serde(deny_unknown_fields)]
 struct Config {
     // <gate>
     /// The header field that every request must have.
+    #[schemars(length(min = 1))]
     header: String,
     // </gate>
     // <request>
     /// The model that every request asks for.
+    #[schemars(length(min = 1))]
     model: String,
     // </request>
     // <response|events>
     /// The word that clients do not see.
+    #[schemars(length(min = 1))]
     word: String,
     /// What they see in its place.
     by: String,
     // </response|events>
 }
 
-struct Filter(Config);
 // </gate|request|response|events>
-// <!gate|request|response|events>
-struct Filter;
-// </!gate|request|response|events>
+struct Filter {
+    // <gate>
+    header: String,
+    // </gate>
+    // <request>
+    model: String,
+    // </request>
+    // <response|events>
+    words: Words,
+    // </response|events>
+}
 
+// <chunks|events>
+/// What is kept from phase to phase of one exchange.
+#[derive(Default)]
+struct Exchange {
+    // <chunks>
+    /// Bytes of the body so far.
+    bytes: u64,
+    // </chunks>
+    // <events>
+    /// The texts of the stream: their ends are held back as long as a word may have begun there.
+    deltas: Deltas,
+    // </events>
+}
+
+// </chunks|events>
 impl Plugin for Filter {
     // <gate|request|response|events>
     type Config = Config;
@@ -45,29 +81,38 @@ impl Plugin for Filter {
     // <!gate|request|response|events>
     type Config = NoConfig;
     // </!gate|request|response|events>
-    /// What is kept from phase to phase of one exchange.
-    // <chunks>
-    type State = u64;
-    // </chunks>
-    // <!chunks>
+    // <chunks|events>
+    type State = Exchange;
+    // </chunks|events>
+    // <!chunks|events>
     type State = ();
-    // </!chunks>
+    // </!chunks|events>
 
     fn manifest() -> Manifest {
         Manifest::new("{{name}}", env!("CARGO_PKG_VERSION"), "An example")
         // <gate|request|response|events>
-            .config(include_str!("../config.schema.json"))
+            .schema::<Config>()
         // </gate|request|response|events>
     }
 
     // <gate|request|response|events>
     fn configure(config: Config) -> Result<Self, String> {
-        Ok(Self(config))
+        Ok(Self {
+            // <gate>
+            header: config.header,
+            // </gate>
+            // <request>
+            model: config.model,
+            // </request>
+            // <response|events>
+            words: Words::new([config.word], config.by)?,
+            // </response|events>
+        })
     }
     // </gate|request|response|events>
     // <!gate|request|response|events>
     fn configure(_: NoConfig) -> Result<Self, String> {
-        Ok(Self)
+        Ok(Self {})
     }
     // </!gate|request|response|events>
 }
@@ -76,7 +121,7 @@ impl Plugin for Filter {
 impl Gate for Filter {
     /// Refuses requests without the header field, before anything of their body is read.
     fn check(&self, _: &mut Self::State, ctx: &Context<'_>) -> Result<(), Stop> {
-        let name = &self.0.header;
+        let name = &self.header;
         if ctx.get(name).is_none() {
             let message = format!("send the header field {name}");
             return Err(Fault::new(401, "missing_header", message).into());
@@ -106,7 +151,7 @@ impl RequestStage for Filter {
         let Some(model) = request.get_mut("model") else {
             return Ok(None);
         };
-        *model = self.0.model.clone().into();
+        *model = self.model.clone().into();
         Ok(Some(request.to_string().into_bytes()))
     }
 }
@@ -141,11 +186,19 @@ impl ResponseStage for Filter {
         _: &Context<'_>,
         body: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Stop> {
-        let Ok(mut response) = serde_json::from_slice::<Value>(&body) else {
+        let Some(document) = std::str::from_utf8(&body).ok().and_then(Document::read) else {
             return Ok(None);
         };
-        self.replace(&mut response, "/message/content");
-        Ok(Some(response.to_string().into_bytes()))
+        let mut edits = Edits::default();
+        for value in document.values() {
+            let is_content = document.name(value).as_deref() == Some("content");
+            let text = is_content.then(|| document.text(value)).flatten();
+            if let Some(new) = text.and_then(|text| replaced(&self.words, &text)) {
+                edits.text(value.span(), &new);
+            }
+        }
+        // All that is not edited stays as it is written.
+        Ok(edits.apply(document.source()).map(String::into_bytes))
     }
 }
 
@@ -155,14 +208,14 @@ impl ChunkStage for Filter {
     /// Counts the bytes of other responses as they arrive, and says how many there were.
     fn chunk(
         &self,
-        seen: &mut u64,
+        exchange: &mut Exchange,
         ctx: &Context<'_>,
         bytes: Vec<u8>,
         last: bool,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        *seen += bytes.len() as u64;
+        exchange.bytes += bytes.len() as u64;
         if last {
-            ctx.set_note("bytes", seen)?;
+            ctx.set_note("bytes", &exchange.bytes)?;
         }
         Ok(None)
     }
@@ -171,40 +224,23 @@ impl ChunkStage for Filter {
 // </chunks>
 // <events>
 impl EventStage for Filter {
-    /// Replaces the word in the events of a stream. A model may send a word in two events: hold the end of a text back if that
-    /// matters.
+    /// Replaces the word in the texts of a stream, also where the model sends it in two events.
     fn events(
         &self,
-        _: &mut Self::State,
+        exchange: &mut Exchange,
         _: &Context<'_>,
-        mut batch: Vec<Event>,
+        batch: Vec<Event>,
     ) -> Result<Option<Vec<Event>>, Fault> {
-        for event in &mut batch {
-            // `[DONE]` is not JSON.
-            if let Ok(mut chunk) = serde_json::from_str::<Value>(&event.data) {
-                self.replace(&mut chunk, "/delta/content");
-                event.data = chunk.to_string();
-            }
-        }
-        Ok(Some(batch))
+        exchange.deltas.rewrite(batch, &self.words)
+    }
+
+    /// The stream is over: what is still held back.
+    fn end(&self, exchange: &mut Exchange, _: &Context<'_>) -> Result<Vec<Event>, Fault> {
+        Ok(exchange.deltas.end(&self.words))
     }
 }
 
 // </events>
-// <response|events>
-impl Filter {
-    /// Replaces the word in the text at this place of each choice.
-    fn replace(&self, document: &mut Value, place: &str) {
-        let choices = document.get_mut("choices").and_then(Value::as_array_mut);
-        for choice in choices.into_iter().flatten() {
-            if let Some(Value::String(text)) = choice.pointer_mut(place) {
-                *text = text.replace(&self.0.word, &self.0.by);
-            }
-        }
-    }
-}
-
-// </response|events>
 // <closing>
 impl Closing for Filter {
     /// The exchange is over, however it ended.
