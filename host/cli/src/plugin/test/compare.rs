@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use similar::TextDiff;
@@ -200,8 +200,9 @@ impl Verdict {
 /// Writes what came out as what is expected, and removes the files of what did not.
 ///
 /// # Errors
-/// Those of the file system.
+/// Those of the file system, and one for a link: what it points to may belong to somebody else. Then nothing is written.
 pub(super) fn update(case: &Case, observed: &Observed) -> std::io::Result<()> {
+    refuse_links(&case.folder)?;
     let Expected {
         upstream,
         client,
@@ -226,6 +227,23 @@ pub(super) fn update(case: &Case, observed: &Observed) -> std::io::Result<()> {
             .as_ref()
             .map(|text| format!("{text}\n").into_bytes());
         write(case, FAULT, text)?;
+    }
+    Ok(())
+}
+
+fn refuse_links(folder: &Path) -> std::io::Result<()> {
+    let files = [UPSTREAM, CLIENT, FAULT].map(|name| folder.join(name));
+    let all = [folder]
+        .into_iter()
+        .chain(files.iter().map(PathBuf::as_path));
+    for path in all {
+        if path.is_symlink() {
+            let words = format!(
+                "{} is a link, and --update writes through none: put what it points to in its place",
+                path.display()
+            );
+            return Err(std::io::Error::other(words));
+        }
     }
     Ok(())
 }
@@ -280,5 +298,29 @@ mod tests {
             gone.contains("nothing came out") && gone.contains("-a"),
             "{gone}"
         );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_case_with_a_link_in_it_is_not_updated() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("a folder");
+        let case = folder.path().join("case");
+        std::fs::create_dir(&case).expect("room");
+        assert!(refuse_links(&case).is_ok());
+        let other = folder.path().join("other");
+        symlink(&case, &other).expect("a link");
+        let error = refuse_links(&other).expect_err("a link").to_string();
+        assert!(error.contains("other is a link"), "{error}");
+        // Also to something that is not there: writing would make it.
+        for name in [UPSTREAM, CLIENT, FAULT] {
+            symlink(folder.path().join("nothing"), case.join(name)).expect("a link");
+            let error = refuse_links(&case).expect_err("a link").to_string();
+            assert!(
+                error.contains(name) && error.contains("--update"),
+                "{error}"
+            );
+            std::fs::remove_file(case.join(name)).expect("it is there");
+        }
     }
 }
