@@ -1,6 +1,6 @@
 //! Compiles the plugins under `guests/examples` to components, as the gateway's own build does with those that ship.
 //!
-//! `library`, `sleeper` and `words` are compiled for `wasm32-wasip2`, as authors do, whose linker makes the component; the others
+//! `fetcher`, `library`, `sleeper` and `words` are compiled for `wasm32-wasip2`, as authors do, whose linker makes the component; the others
 //! for `wasm32-unknown-unknown`, as the shipped plugins are. The components end up in the build's output folder.
 
 use std::fs;
@@ -26,7 +26,7 @@ const GUESTS: [&str; 13] = [
     "watcher",
 ];
 /// Guests that use more of the standard library than the contract gives, and one that is made as authors do.
-const LIBRARY: [&str; 3] = ["library", "sleeper", "words"];
+const LIBRARY: [&str; 4] = ["fetcher", "library", "sleeper", "words"];
 
 fn main() {
     let tests = package();

@@ -2,7 +2,7 @@
 
 mod raw;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
 pub use raw::{Raw, RawResponse};
@@ -25,6 +25,7 @@ use crate::within;
 #[derive(Debug, Clone)]
 pub struct Client {
     address: SocketAddr,
+    source: Ipv4Addr,
     fields: Vec<(String, String)>,
     http2: bool,
 }
@@ -70,6 +71,7 @@ impl Client {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            source: Ipv4Addr::LOCALHOST,
             fields: Vec::new(),
             http2: false,
         }
@@ -84,6 +86,13 @@ impl Client {
     #[must_use]
     pub fn over_http2(mut self) -> Self {
         self.http2 = true;
+        self
+    }
+
+    /// The same client, but its address is 127.0.0.`last`.
+    #[must_use]
+    pub fn at(mut self, last: u8) -> Self {
+        self.source = Ipv4Addr::new(127, 0, 0, last);
         self
     }
 
@@ -161,9 +170,12 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Stream {
-        let socket = TcpStream::connect(self.address)
-            .await
-            .expect("the server listens");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind((self.source, 0).into())
+            .expect("a local address");
+        let socket = socket.connect(self.address).await;
+        let socket = socket.expect("the server listens");
         let _ = socket.set_nodelay(true);
         let mut connection = JoinSet::new();
         let response = if self.http2 {

@@ -7,6 +7,8 @@ pub use sluicegate_guests::{BUILD, FIELD, MARKS, OVERSIZE};
 pub const GATE: &str = concat!(env!("OUT_DIR"), "/gate.wasm");
 /// A gate that uses its capabilities as the request says.
 pub const CAPABLE: &str = concat!(env!("OUT_DIR"), "/capable.wasm");
+/// A gate that sends requests by `wasi:http`, compiled for `wasm32-wasip2`.
+pub const FETCHER: &str = concat!(env!("OUT_DIR"), "/fetcher.wasm");
 /// A filter that does as the request says, and may change bodies.
 pub const FILTER: &str = concat!(env!("OUT_DIR"), "/filter.wasm");
 /// A filter that says it never changes a body, so that it can fail open.

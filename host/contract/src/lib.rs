@@ -17,6 +17,7 @@ mod notes;
 pub mod path;
 mod phase;
 mod rules;
+pub mod share;
 
 pub use context::{Context, Head, Identity};
 pub use error::error_body;

@@ -9,7 +9,7 @@ use wasmtime::Store;
 
 use super::error::Error;
 use super::loaded::Plugin;
-use super::store::{Place, State, WAIT_MAX};
+use super::store::{Place, State};
 
 /// The wall-clock limit of a call. A guest that computes is stopped by its CPU budget long before; this limit is for a guest
 /// that sleeps, or that waits for its turn to compute.
@@ -55,7 +55,8 @@ fn within_budget<R>(
 }
 
 /// Runs one call on a stack of its own: it is suspended while it waits for a capability, and whenever it has computed for a
-/// moment, so that it never holds up others. Otherwise as [`run`].
+/// moment, so that it never holds up others. What it waits for capabilities does not count for its wall-clock limit; they have
+/// one of their own. Otherwise as [`run`].
 ///
 /// # Cancel safety
 /// Dropping the future ends the guest in the middle of its call.
@@ -70,11 +71,9 @@ pub(super) async fn run_on_stack<R>(
             let _permit = permit;
             let limits = &plugin.owner.limits;
             State::begin_call(store, limits.cpu, began + WALL, Place::OnStack);
-            let called = timeout(WALL + WAIT_MAX, call.run(store)).await;
-            match called {
-                Ok(result) => result.map_err(|error| store.data().explain(&error)),
-                Err(_) => Err(Error::Stalled),
-            }
+            let called = call.run(store).await;
+            store.data_mut().end_call();
+            called.map_err(|error| store.data().explain(&error))
         }
         Err(_) => Err(Error::Exhausted),
     };

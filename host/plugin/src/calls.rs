@@ -5,6 +5,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Ticks after which a call has run too long: it holds up all exchanges of its thread.
+pub(super) const LONG: u32 = 2;
+
 /// Short calls in a row after which a plugin that ran long is trusted again. Arbitrary: a second or so of traffic.
 const PROBATION: u32 = 1_000;
 

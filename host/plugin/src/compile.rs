@@ -307,9 +307,10 @@ impl Attempt {
         &self,
         component: &Component,
     ) -> Result<(Store<State>, ComponentInstance), Error> {
+        let capabilities = contract::capabilities(component, self.engine.wasmtime());
         let pre = self
             .engine
-            .linker()
+            .linker(&capabilities)
             .instantiate_pre(component)
             .map_err(Error::contract)?;
         let mut store = self.engine.store(&self.owner);

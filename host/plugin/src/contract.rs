@@ -1,5 +1,7 @@
 //! Reads a component's imports and exports: which interfaces of the contract they name, and of which version.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sluicegate_contract::Exports;
 use sluicegate_contract::capability::Capability;
@@ -23,6 +25,9 @@ const WASI: [&str; 6] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
+
+/// `wasi:http`, as far as it is another form of the capability `http`.
+const HTTP: [&str; 2] = ["wasi:http/types@", "wasi:http/outgoing-handler@"];
 
 /// Why a component is not a plugin for this gateway.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -109,11 +114,15 @@ pub(super) fn exports(component: &Component, engine: &Engine) -> Result<Exports,
 pub(super) fn capabilities(component: &Component, engine: &Engine) -> Vec<Capability> {
     let component = component.component_type();
     let imports = component.imports(engine);
-    imports.filter_map(|(name, _)| capability(name)).collect()
+    let named: BTreeSet<_> = imports.filter_map(|(name, _)| capability(name)).collect();
+    named.into_iter().collect()
 }
 
 /// The capability that an import names.
 pub(super) fn capability(import: &str) -> Option<Capability> {
+    if HTTP.iter().any(|prefix| import.starts_with(prefix)) {
+        return Some(Capability::Http);
+    }
     interface(import).and_then(Capability::of)
 }
 
@@ -133,7 +142,10 @@ pub(super) fn version(name: &str) -> Option<&str> {
 pub(super) fn is_given(name: &str) -> bool {
     match version(name) {
         Some(version) => check_version(version).is_ok(),
-        None => name == MODULE_LOADER || WASI.iter().any(|prefix| name.starts_with(prefix)),
+        None => {
+            let mut wasi = WASI.iter().chain(&HTTP);
+            name == MODULE_LOADER || wasi.any(|prefix| name.starts_with(prefix))
+        }
     }
 }
 

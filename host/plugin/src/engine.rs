@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sluicegate_contract::capability::Capability;
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{
@@ -13,7 +14,7 @@ use wasmtime::{
 
 use super::bindings::All;
 use super::error::Error;
-use super::host::{add_io_to_linker, add_module_loader_to_linker};
+use super::host::{add_io_to_linker, add_module_loader_to_linker, add_suspending_io_to_linker};
 use super::outside::Outside;
 use super::owner::Owner;
 use super::store::{State, TICK};
@@ -68,7 +69,7 @@ const STACKS: u32 = 1_024;
 /// Memory mappings per stack: the stack and its guard.
 const STACK_MAPPINGS: u32 = 2;
 
-/// The most threads that may wait for sleeping guests. Arbitrary: a plugin that sleeps does not belong between client and
+/// The most guests that may sleep at the same time; without a stack of its own, such a call holds a thread. Arbitrary: a plugin that sleeps does not belong between client and
 /// model.
 const WAITING: usize = 64;
 
@@ -84,14 +85,16 @@ struct Inner {
     /// See [`Engine::compatibility`].
     compatibility: [u8; 32],
     linker: Linker<State>,
+    /// What is imported by components whose calls may wait.
+    suspending: Linker<State>,
     outside: Outside,
     /// How many sandboxes exchanges can hold.
     sandboxes: usize,
-    /// One permit for each thread that waits for a guest.
+    /// One permit for each guest that sleeps.
     waiting: Arc<Semaphore>,
     /// One permit for each call that has a stack.
     stacks: Semaphore,
-    /// One permit for each thread that computes for a plugin whose calls run long.
+    /// One permit for each call that computes for long: of a plugin that is known for it, or on a stack.
     computing: Arc<Semaphore>,
 }
 
@@ -169,17 +172,15 @@ impl Engine {
         sandboxes: usize,
         stacks: u32,
     ) -> Result<Self, Error> {
-        let mut linker = Linker::new(&wasmtime);
-        All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(start)?;
-        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(start)?;
-        add_io_to_linker(&mut linker).map_err(start)?;
-        add_module_loader_to_linker(&mut linker).map_err(start)?;
+        let linker = linker(&wasmtime).map_err(start)?;
+        let suspending = suspending_linker(&wasmtime).map_err(start)?;
         tick(&wasmtime);
         let inner = Inner {
             compatibility: compatibility(&wasmtime, outside),
             wasmtime,
             settings,
             linker,
+            suspending,
             outside,
             sandboxes,
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -218,9 +219,11 @@ impl Engine {
             outside,
             wasmtime,
             waiting,
+            computing,
             ..
         } = &*self.inner;
-        State::store(owner, *outside, wasmtime, waiting.clone())
+        let (waiting, computing) = (waiting.clone(), computing.clone());
+        State::store(owner, *outside, wasmtime, waiting, computing)
     }
 
     /// One permit for each call that has a stack; see [`STACKS`].
@@ -232,9 +235,41 @@ impl Engine {
         &self.inner.computing
     }
 
-    pub(super) fn linker(&self) -> &Linker<State> {
-        &self.inner.linker
+    /// What a component with these capabilities can import.
+    pub(super) fn linker(&self, capabilities: &[Capability]) -> &Linker<State> {
+        if may_wait(capabilities) {
+            &self.inner.suspending
+        } else {
+            &self.inner.linker
+        }
     }
+}
+
+/// Whether the calls of a component that imports these may wait, so that each needs a stack.
+pub(super) fn may_wait(capabilities: &[Capability]) -> bool {
+    capabilities.iter().any(|it| it.may_wait())
+}
+
+/// For calls without stacks of their own. The capabilities that may wait are there, since a component is checked against all of
+/// them, and never called.
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    add_io_to_linker(&mut linker)?;
+    add_module_loader_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// For calls that are suspended while they wait.
+fn suspending_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    add_suspending_io_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    add_module_loader_to_linker(&mut linker)?;
+    Ok(linker)
 }
 
 /// Twice the number of processors, which are shared with the threads that serve traffic.
@@ -352,7 +387,7 @@ mod tests {
         let text = format!("(component (core module $m) {instances})");
         let bytes = wat::parse_str(text).map_err(|error| wasmtime::format_err!("{error}"))?;
         let component = Component::new(engine.wasmtime(), bytes)?;
-        engine.linker().instantiate_pre(&component).map(drop)
+        engine.linker(&[]).instantiate_pre(&component).map(drop)
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub enum Error {
         /// The budget of one call.
         cpu: Duration,
     },
-    /// A call did not return in time although it was not computing.
-    #[error("a call did not return in time: it is waiting")]
+    /// A call did not return in time although it was within its CPU budget.
+    #[error(
+        "a call did not return in time: it sleeps, or the machine is too busy for what it computes"
+    )]
     Stalled,
     /// The guest asked for more memory than its limit.
     #[error("it asked for more than its memory limit of {limit} bytes")]

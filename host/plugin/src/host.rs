@@ -9,11 +9,14 @@ mod log;
 mod metrics;
 mod module_loader;
 mod rate;
+mod suspending_io;
 mod upstream_info;
 pub(super) mod wasi;
+pub(super) mod wasi_http;
 
 pub(super) use self::io::add_to_linker as add_io_to_linker;
 pub(super) use self::module_loader::add_to_linker as add_module_loader_to_linker;
+pub(super) use self::suspending_io::add_to_linker as add_suspending_io_to_linker;
 
 use super::bindings::sluicegate::plugin::{clock, random, types};
 use super::store::State;

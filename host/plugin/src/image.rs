@@ -12,7 +12,7 @@ use wasmtime::component::{
 use wasmtime_wizer::ComponentInstanceState;
 
 use super::contract::{CONTRACT, PACKAGE};
-use super::engine::TABLES;
+use super::engine::{TABLES, may_wait};
 use super::pins::Pin;
 use super::store::State;
 use super::wit::{EventParam, EventResult, Fault, RequestPlan, ResponsePlan, Stop, Summary};
@@ -116,7 +116,7 @@ impl Code {
         Ok(Self {
             pre,
             functions,
-            waits: capabilities.iter().any(|it| it.may_wait()),
+            waits: may_wait(&capabilities),
             capabilities,
             sandboxes,
         })

@@ -40,6 +40,8 @@ pub mod size;
 mod store;
 mod toolchain;
 mod trial;
+mod turn;
+mod waiting;
 pub mod wit;
 
 pub use builtins::{Builtins, NoSuchBuiltin};
@@ -55,3 +57,4 @@ pub use owner::Figures;
 pub use services::{PluginServices, Services};
 pub use store::TargetInfo;
 pub use toolchain::Toolchain;
+pub use waiting::AT_THE_GATES;

@@ -125,8 +125,8 @@ async fn image(engine: &Engine, job: Job, compiled: Compiled) -> Result<Image, E
         let component = compiled.component(&engine)?;
         let exports = contract::exports(&component, engine.wasmtime())?;
         let manifest = manifest::parse(&compiled.facts.manifest)?;
-        let pre = engine.linker().instantiate_pre(&component);
         let capabilities = contract::capabilities(&component, engine.wasmtime());
+        let pre = engine.linker(&capabilities).instantiate_pre(&component);
         let pre = pre.map_err(Error::contract)?;
         let code = Code::new(exports, capabilities, pre).map_err(Error::contract)?;
         let mut store = engine.store(&job.owner());

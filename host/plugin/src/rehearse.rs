@@ -103,7 +103,11 @@ impl Rehearsal {
         size::check_component(bytes).ok()?;
         let component = Component::new(engine.wasmtime(), composition::guest(bytes)).ok()?;
         self.read_types(&component, engine);
-        let pre = engine.linker().instantiate_pre(&component).ok()?;
+        let capabilities = contract::capabilities(&component, engine.wasmtime());
+        let pre = engine
+            .linker(&capabilities)
+            .instantiate_pre(&component)
+            .ok()?;
         let mut store = engine.store(owner);
         let start = async |store: &mut Store<State>| pre.instantiate_async(store).await;
         let instance = self.call("start", &mut store, start).await?;

@@ -1,27 +1,27 @@
 //! What the gateway gives to plugins beside their sandboxes: what lies behind the capabilities.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
 
 use sluicegate_config::Grant;
+use sluicegate_contract::Phase;
 use sluicegate_outbound::{Client, Network, Outbound};
 use sluicegate_state::shared::{Memory, Shared, Space};
 use sluicegate_telemetry::metrics::PluginMetrics;
-use tokio::sync::Semaphore;
 
 use super::outside::Outside;
-
-/// The most calls of a plugin that may wait at the same time, as in `wit/capabilities.wit`. Each holds a stack and what its
-/// exchange holds. A call that would be one more gets `unavailable`.
-pub(super) const WAITING: usize = 100;
+use super::waiting::{AT_THE_GATES, PER_PLUGIN, Wait, Waiting};
 
 /// What all plugins of a gateway share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Services {
     shared: Arc<dyn Shared>,
     outbound: Arc<dyn Outbound>,
-    /// One permit for each call that waits, by plugin.
-    waiting: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
+    /// The calls that wait, by plugin.
+    waiting: Arc<Mutex<HashMap<String, Weak<Waiting>>>>,
+    /// Those in gates and request heads, of all plugins.
+    at_the_gates: Arc<Waiting>,
 }
 
 impl Default for Services {
@@ -40,6 +40,7 @@ impl Services {
             shared,
             outbound,
             waiting: Arc::default(),
+            at_the_gates: Waiting::new(AT_THE_GATES),
         }
     }
 
@@ -50,18 +51,19 @@ impl Services {
             .waiting
             .lock()
             .expect("no panic while the lock is held");
-        let permits = waiting.get(plugin).and_then(Weak::upgrade);
-        let permits = permits.unwrap_or_else(|| {
-            waiting.retain(|_, permits| permits.strong_count() > 0);
-            let permits = Arc::new(Semaphore::new(WAITING));
-            waiting.insert(plugin.to_owned(), Arc::downgrade(&permits));
-            permits
+        let own = waiting.get(plugin).and_then(Weak::upgrade);
+        let own = own.unwrap_or_else(|| {
+            waiting.retain(|_, of_plugin| of_plugin.strong_count() > 0);
+            let own = Waiting::new(PER_PLUGIN);
+            waiting.insert(plugin.to_owned(), Arc::downgrade(&own));
+            own
         });
         PluginServices {
             metrics,
             space: self.shared.space(plugin),
             outbound: self.outbound.clone(),
-            waiting: permits,
+            waiting: own,
+            at_the_gates: self.at_the_gates.clone(),
         }
     }
 }
@@ -72,7 +74,8 @@ pub struct PluginServices {
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) space: Arc<dyn Space>,
     outbound: Arc<dyn Outbound>,
-    pub(super) waiting: Arc<Semaphore>,
+    waiting: Arc<Waiting>,
+    at_the_gates: Arc<Waiting>,
 }
 
 impl PluginServices {
@@ -81,6 +84,26 @@ impl PluginServices {
         let grant = grant.http.as_ref();
         grant.map(|grant| self.outbound.client(grant))
     }
+}
+
+impl PluginServices {
+    /// Permits for a call that has to wait, if there are any, for this client and in this phase.
+    pub(super) fn may_wait(&self, client: Option<IpAddr>, phase: Option<Phase>) -> Option<Waits> {
+        let at_the_gates = match phase {
+            Some(Phase::Gate | Phase::RequestHead) => Some(self.at_the_gates.begin(client)?),
+            _ => None,
+        };
+        Some(Waits {
+            _own: self.waiting.begin(client)?,
+            _at_the_gates: at_the_gates,
+        })
+    }
+}
+
+/// What a call that waits holds.
+pub(super) struct Waits {
+    _own: Wait,
+    _at_the_gates: Option<Wait>,
 }
 
 impl From<Arc<PluginMetrics>> for PluginServices {

@@ -10,12 +10,16 @@ use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{FrameInfo, ResourceLimiter, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::context::Lent;
+use super::calls::LONG;
+use super::context::{Lent, Limits};
 use super::error::Error;
 use super::host::wasi::{Console, context as wasi_context};
+use super::host::wasi_http::{Caller, WasiHttp};
 use super::outside::Outside;
 use super::owner::Owner;
+use super::turn::Turn;
 
 /// How often a running guest is looked at. A CPU budget is a number of these.
 ///
@@ -29,14 +33,14 @@ const LINES_PER_CALL: u32 = 100;
 /// Bytes of log lines that one call may write. Arbitrary, for the same reasons.
 const LOG_BYTES_PER_CALL: usize = 256 << 10;
 
-/// Ticks after which a call has run too long: it holds up all exchanges of its thread.
-const LONG: u32 = 2;
-
 /// Bytes from which on the host's work on them is timed: less takes microseconds, which the time of the timing would double.
 const CHARGED: usize = 4 << 10;
 
 /// Functions of a backtrace that are told. Arbitrary: enough to find a place.
 const FRAMES: usize = 32;
+
+/// Resources of WASI that a guest may have at a time: streams, requests, fields. Arbitrary; fifty requests at once need less.
+const RESOURCES: usize = 512;
 
 /// How long all waits of one call for capabilities may take together, as in `wit/capabilities.wit`.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -94,18 +98,28 @@ pub(super) struct State {
     resumed: Option<Instant>,
     /// How long this call may still wait for capabilities.
     wait_left: Duration,
-    /// One permit for each thread that waits for a guest.
+    /// One permit for each guest that sleeps.
     waiting: Arc<Semaphore>,
+    turn: Turn,
     memory_used: usize,
     memory_refused: bool,
     /// Made on first use, since most guests never ask.
     wasi: Option<Box<Wasi>>,
 }
 
-struct Wasi {
+/// What a guest has of WASI.
+pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
     console: Arc<Console>,
+    http: WasiHttp,
+}
+
+impl Wasi {
+    /// Its resources, and the requests among them.
+    pub(super) fn table_and_http(&mut self) -> (&mut ResourceTable, &mut WasiHttp) {
+        (&mut self.table, &mut self.http)
+    }
 }
 
 impl State {
@@ -115,6 +129,7 @@ impl State {
         outside: Outside,
         engine: &wasmtime::Engine,
         waiting: Arc<Semaphore>,
+        computing: Arc<Semaphore>,
     ) -> Store<Self> {
         let state = Self {
             owner: owner.clone(),
@@ -134,6 +149,7 @@ impl State {
             resumed: None,
             wait_left: WAIT_MAX,
             waiting,
+            turn: Turn::new(computing),
             memory_used: 0,
             memory_refused: false,
             wasi: None,
@@ -153,7 +169,19 @@ impl State {
         }
         Ok(match self.place {
             Place::Serving => UpdateDeadline::Continue(1),
-            Place::OnStack | Place::Loading => UpdateDeadline::Yield(1),
+            Place::Loading => UpdateDeadline::Yield(1),
+            // It is suspended at every tick, so on a busy machine its budget alone does not end it in time.
+            Place::OnStack if Instant::now() >= self.deadline => {
+                return Err(if self.turn.was_denied() {
+                    wasmtime::Error::new(Exhausted)
+                } else {
+                    wasmtime::Error::new(TooLong)
+                });
+            }
+            Place::OnStack => match self.turn.tick(self.deadline) {
+                Some(turn) => UpdateDeadline::YieldCustom(1, turn),
+                None => UpdateDeadline::Yield(1),
+            },
         })
     }
 
@@ -196,6 +224,7 @@ impl State {
         state.ticks_run = 0;
         state.place = place;
         state.resumed = None;
+        state.turn.end();
         state.wait_left = WAIT_MAX;
         state.deadline = deadline;
         state.host_spent = Duration::ZERO;
@@ -268,6 +297,45 @@ impl State {
         self.lent.as_deref_mut().map(|lent| &mut lent.context)
     }
 
+    /// What the guest has of WASI.
+    fn wasi(&mut self) -> &mut Wasi {
+        let Self {
+            owner,
+            outside,
+            lent,
+            wasi,
+            ..
+        } = self;
+        wasi.get_or_insert_with(|| {
+            let req = lent.as_ref().map(|lent| lent.context.identity.id.clone());
+            let console = Console::new(owner.clone(), req, LINES_PER_CALL);
+            let mut table = ResourceTable::new();
+            table.set_max_capacity(RESOURCES);
+            Box::new(Wasi {
+                ctx: wasi_context(&console, *outside),
+                table,
+                http: WasiHttp::new(console.clone()),
+                console,
+            })
+        })
+    }
+
+    /// The guest's resources.
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.wasi().table
+    }
+
+    /// All of WASI, taken out while the guest waits for something in it.
+    pub(super) fn take_wasi(&mut self) -> Box<Wasi> {
+        self.wasi();
+        self.wasi.take().expect("it was made")
+    }
+
+    /// Puts it back.
+    pub(super) fn put_wasi(&mut self, wasi: Box<Wasi>) {
+        self.wasi = Some(wasi);
+    }
+
     /// Waits for a capability, at most as long as the call and its exchange allow; `None` if that was not long enough. What the
     /// guest has computed is charged to the call, and the wait is not.
     ///
@@ -277,20 +345,50 @@ impl State {
         &mut self,
         future: impl Future<Output = T>,
     ) -> wasmtime::Result<Option<T>> {
-        if let Some(resumed) = self.resumed.take() {
-            self.charge(resumed.elapsed().min(TICK))?;
-        }
+        self.suspend()?;
         let began = Instant::now();
         let until = began + self.wait_left;
-        let limits = self.lent.as_ref().map(|lent| lent.limits.clone());
-        let limits = limits.unwrap_or_default();
-        let value = limits.wait(until, future).await;
+        let value = self.limits().wait(until, future).await;
         let waited = began.elapsed();
         self.wait_left = self.wait_left.saturating_sub(waited);
         // The rest of the call has as long as it would have had without.
         self.deadline += waited;
         self.resumed = Some(Instant::now());
         Ok(value)
+    }
+
+    /// Sleeps until the guest is woken, at most as long as the call may take; `None` if it was not. The time counts for the call.
+    ///
+    /// # Errors
+    /// As [`State::wait`].
+    pub(super) async fn sleep<T>(
+        &mut self,
+        future: impl Future<Output = T>,
+    ) -> wasmtime::Result<Option<T>> {
+        self.suspend()?;
+        let value = self.limits().wait(self.deadline, future).await;
+        self.resumed = Some(Instant::now());
+        Ok(value)
+    }
+
+    /// The guest stops computing for now.
+    fn suspend(&mut self) -> wasmtime::Result<()> {
+        self.turn.end();
+        match self.resumed.take() {
+            Some(resumed) => self.charge(resumed.elapsed().min(TICK)),
+            None => Ok(()),
+        }
+    }
+
+    /// A call is over.
+    pub(super) fn end_call(&mut self) {
+        self.turn.end();
+    }
+
+    /// Until when the exchange may wait.
+    fn limits(&self) -> Limits {
+        let lent = self.lent.as_ref();
+        lent.map(|lent| lent.limits.clone()).unwrap_or_default()
     }
 
     /// CPU time of the last call, as its budget counts it.
@@ -378,23 +476,21 @@ impl ResourceLimiter for State {
 impl WasiView for State {
     /// WASI for what a guest's standard library needs: clocks, randomness, and output that goes to the log.
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self {
-            owner,
-            outside,
-            lent,
-            wasi,
-            ..
-        } = self;
-        let Wasi { ctx, table, .. } = &mut **wasi.get_or_insert_with(|| {
-            let req = lent.as_ref().map(|lent| lent.context.identity.id.clone());
-            let console = Console::new(owner.clone(), req, LINES_PER_CALL);
-            Box::new(Wasi {
-                ctx: wasi_context(&console, *outside),
-                table: ResourceTable::new(),
-                console,
-            })
-        });
+        let Wasi { ctx, table, .. } = self.wasi();
         WasiCtxView { ctx, table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let context = self.context();
+        let caller = Caller {
+            on_trial: self.on_trial,
+            client: context.map(|context| context.identity.client),
+            phase: context.map(|context| context.phase),
+        };
+        let Wasi { table, http, .. } = self.wasi();
+        http.view(table, caller)
     }
 }
 

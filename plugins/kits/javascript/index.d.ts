@@ -71,15 +71,18 @@ export interface Summary {
   facts: Record<string, any>;
 }
 
+/** A value, or a promise of one, for which StarlingMonkey waits. QuickJS waits for nothing. */
+type Awaitable<T> = T | Promise<T>;
+
 /** `export const gate`: a decision on the request head. */
 export interface Gate {
-  check(): void;
+  check(): Awaitable<void>;
 }
 
 /** `export const request`. Without `head` the plan is `"whole"` if there is a `body`, else `"skip"`. */
 export interface Request {
-  head?(): "skip" | "look" | "whole" | void;
-  body?(body: Body): NewBody;
+  head?(): Awaitable<"skip" | "look" | "whole" | void>;
+  body?(body: Body): Awaitable<NewBody>;
 }
 
 /**
@@ -87,29 +90,29 @@ export interface Request {
  * with `chunks`.
  */
 export interface Response {
-  head?(): "skip" | "whole" | "chunks" | "sse" | "ndjson" | "document" | void;
-  body?(body: Body): NewBody;
+  head?(): Awaitable<"skip" | "whole" | "chunks" | "sse" | "ndjson" | "document" | void>;
+  body?(body: Body): Awaitable<NewBody>;
 }
 
 /** `export const chunks`: the response as bytes. */
 export interface Chunks {
-  chunk(bytes: Uint8Array, last: boolean): Uint8Array | string | null | undefined | void;
+  chunk(bytes: Uint8Array, last: boolean): Awaitable<Uint8Array | string | null | undefined | void>;
 }
 
 /** `export const events`: the response as events. */
 export interface Events {
-  batch(events: Event[]): Event[] | null | undefined | void;
-  end?(): Event[] | null | undefined | void;
+  batch(events: Event[]): Awaitable<Event[] | null | undefined | void>;
+  end?(): Awaitable<Event[] | null | undefined | void>;
 }
 
 /** `export const closing`: the end of an exchange. */
 export interface Closing {
-  closed(error: string): void;
+  closed(error: string): Awaitable<void>;
 }
 
 /** `export const observer`: exchanges that are over. */
 export interface Observer {
-  observe(batch: Summary[]): void;
+  observe(batch: Summary[]): Awaitable<void>;
 }
 
 /** The module that a project with these exports has. */

@@ -16,6 +16,10 @@ const INTERFACES = {
   observer: ["observe"],
 };
 
+/** What an author reads whose function awaits something in an engine that does not. */
+const UNAWAITED =
+  'the function returned a promise: only StarlingMonkey waits for one (engine = "starlingmonkey" and imports = ["http"] in plugin.toml)';
+
 /** Functions that an author may leave out. */
 const OPTIONAL = ["request.head", "request.body", "response.head", "response.body", "events.end"];
 
@@ -27,33 +31,50 @@ const OPTIONAL = ["request.head", "request.body", "response.head", "response.bod
  */
 export function wrap(author, project, { log, random }) {
   check(author, project.exports);
-  const guard = (phase, call, raw) => (...values) => {
-    try {
-      return call(...values);
-    } catch (error) {
+  const guard = (phase, call, raw) => {
+    const caught = (error) => {
       if (raw === rawStop && (error instanceof Fault || error instanceof Reply)) throw raw(error);
       if (raw === rawFault && error instanceof Fault) throw raw(error);
       log.error(explained(phase, error, raw), undefined);
       throw error;
-    }
+    };
+    return (...values) => {
+      try {
+        const result = call(...values);
+        if (!(result instanceof Promise)) return result;
+        // QuickJS calls functions and does not wait for what they promise.
+        if (typeof fetch === "undefined") throw new TypeError(UNAWAITED);
+        return result.catch(caught);
+      } catch (error) {
+        return caught(error);
+      }
+    };
   };
   const made = { describe: () => describe(author, project), configure: (text) => configure(author, text, random) };
   const phases = {
-    gate: () => ({ check: guard("gate.check", () => void author.gate.check(), rawStop) }),
+    gate: () => ({ check: guard("gate.check", () => then(author.gate.check(), nothing), rawStop) }),
     request: () => request(author.request, guard),
     response: () => response(author, guard),
     chunks: () => ({
-      chunk: guard("chunks.chunk", (chunk, last) => bytes(author.chunks.chunk(chunk, last)), rawFault),
+      chunk: guard("chunks.chunk", (chunk, last) => then(author.chunks.chunk(chunk, last), bytes), rawFault),
     }),
     events: () => events(author.events, guard),
-    closing: () => ({ closed: guard("closing.closed", (error) => void author.closing.closed(error)) }),
+    closing: () => ({ closed: guard("closing.closed", (error) => then(author.closing.closed(error), nothing)) }),
     observer: () => ({
-      observe: guard("observer.observe", (batch) => void author.observer.observe(batch.map(summary))),
+      observe: guard("observer.observe", (batch) => then(author.observer.observe(batch.map(summary)), nothing)),
     }),
   };
   for (const name of project.exports) made[name] = phases[name]();
   return made;
 }
+
+/** Goes on with a value, or with what is promised. */
+function then(value, next) {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** For functions without a result. */
+function nothing() {}
 
 /** Compares what the author exports with what plugin.toml lists. */
 function check(author, exports) {
@@ -102,8 +123,8 @@ function configure(author, text, random) {
 function request(author, guard) {
   const planned = author.body ? "whole" : "skip";
   return {
-    head: guard("request.head", () => author.head?.() ?? planned, rawStop),
-    body: guard("request.body", (body) => bytes(author.body?.(requestBody(body))), rawStop),
+    head: guard("request.head", () => then(author.head?.(), (plan) => plan ?? planned), rawStop),
+    body: guard("request.body", (body) => then(author.body?.(requestBody(body)), bytes), rawStop),
   };
 }
 
@@ -111,15 +132,15 @@ function response(author, guard) {
   const { head, body } = author.response;
   const planned = body ? "whole" : author.events ? "sse" : author.chunks ? "chunks" : "skip";
   return {
-    head: guard("response.head", () => head?.call(author.response) ?? planned, rawStop),
-    body: guard("response.body", (whole) => bytes(body?.call(author.response, responseBody(whole))), rawStop),
+    head: guard("response.head", () => then(head?.call(author.response), (plan) => plan ?? planned), rawStop),
+    body: guard("response.body", (whole) => then(body?.call(author.response, responseBody(whole)), bytes), rawStop),
   };
 }
 
 function events(author, guard) {
   return {
-    batch: guard("events.batch", (list) => author.batch(list)?.map(rawEvent), rawFault),
-    end: guard("events.end", () => (author.end?.() ?? []).map(rawEvent), rawFault),
+    batch: guard("events.batch", (list) => then(author.batch(list), (made) => made?.map(rawEvent)), rawFault),
+    end: guard("events.end", () => then(author.end?.(), (made) => (made ?? []).map(rawEvent)), rawFault),
   };
 }
 

@@ -5,6 +5,7 @@ use sluicegate_tests::{Client, Gateway, Script, Setup, Upstream, guest};
 
 mod requests;
 mod state;
+mod wasi_http;
 
 /// Everything but requests.
 const ALL: &str = "kv = true, rate = true, metrics = true";

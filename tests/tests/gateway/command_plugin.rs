@@ -137,12 +137,19 @@ async fn check_refuses_with_stage_reason_and_mend() {
     .await;
     assert_eq!(report["contract-of-component"], json!(["0.1.0"]));
 
-    let foreign = component::of_text(r#"(component (import "wasi:http/types@0.2.0" (instance)))"#);
+    let foreign =
+        component::of_text(r#"(component (import "wasi:http/incoming-handler@0.2.0" (instance)))"#);
     let foreign = component::file(&foreign);
-    let report = assert_refused(foreign.path(), None, "contract", "wasi:http/types@0.2.0").await;
+    let report = assert_refused(
+        foreign.path(),
+        None,
+        "contract",
+        "wasi:http/incoming-handler@0.2.0",
+    )
+    .await;
     assert_eq!(
         report["imports"],
-        json!([{"name": "wasi:http/types@0.2.0", "given": false}])
+        json!([{"name": "wasi:http/incoming-handler@0.2.0", "given": false}])
     );
 
     let schema = Handmade::default()

@@ -109,10 +109,10 @@ async fn an_import_that_plugins_are_not_given_is_named() {
     let problem = refusal_of(greedy.file()).await;
     assert_says(&problem, SOURCE, "imports door");
     let problem = refusal_of(component::file(&component::of_text(
-        r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#,
+        r#"(component (import "wasi:http/incoming-handler@0.2.0" (instance)))"#,
     )))
     .await;
-    assert_says(&problem, SOURCE, "imports wasi:http/outgoing-handler@0.2.0");
+    assert_says(&problem, SOURCE, "imports wasi:http/incoming-handler@0.2.0");
 }
 
 #[tokio::test]

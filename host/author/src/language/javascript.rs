@@ -13,6 +13,9 @@ use crate::tool::{self, Error};
 /// What StarlingMonkey needs beside what templates ask for.
 const STARLINGMONKEY: &str = "@bytecodealliance/componentize-js";
 const STARLINGMONKEY_VERSION: &str = "0.23.0";
+/// What it imports without saying so in its manifest.
+const SHIM: &str = "@bytecodealliance/preview2-shim";
+const SHIM_VERSION: &str = "0.17.9";
 
 pub(super) fn build(project: &Project) -> Result<Vec<u8>, build::Error> {
     let tools = Tools::of(project)?;
@@ -66,9 +69,9 @@ fn quickjs(tools: &Tools, project: &Project, bundle: &str) -> Result<PathBuf, bu
 }
 
 fn starlingmonkey(tools: &Tools, project: &Project, bundle: &str) -> Result<PathBuf, build::Error> {
-    if tools.find(STARLINGMONKEY).is_none() {
+    if tools.find(STARLINGMONKEY).is_none() || tools.find(SHIM).is_none() {
         let install = format!(
-            "npm install --save-dev --save-exact {STARLINGMONKEY}@{STARLINGMONKEY_VERSION}"
+            "npm install --save-dev --save-exact {STARLINGMONKEY}@{STARLINGMONKEY_VERSION} {SHIM}@{SHIM_VERSION}"
         );
         return Err(tools.missing("StarlingMonkey's tool", &install).into());
     }
@@ -76,6 +79,9 @@ fn starlingmonkey(tools: &Tools, project: &Project, bundle: &str) -> Result<Path
     command
         .args(["kit/starlingmonkey.js", bundle, &project.name])
         .arg(Path::new("build").join(build::MODULE));
+    if project.has("http") {
+        command.arg("fetch");
+    }
     tool::run(&mut command)?;
     Ok(tools.node.clone())
 }

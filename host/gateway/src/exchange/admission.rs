@@ -12,14 +12,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::failure::{Failure, Kind};
+use sluicegate_contract::share::{fits, ordinary};
+use sluicegate_plugin_host::AT_THE_GATES;
 use sluicegate_telemetry::metrics::AdmissionMetrics;
 
 /// The most exchanges whose gates and request heads run at the same time; each holds its sandboxes meanwhile. Far more than
 /// there are threads: only a plugin with long calls makes exchanges wait here.
 const ENTRANCE: usize = 256;
 
-/// The fraction that is reserved for tenants that hold little.
-const SHARE: usize = 8;
+// Gates that wait for other servers leave half of the places to the others.
+const _: () = assert!(AT_THE_GATES <= ENTRANCE / 2);
 
 /// Bytes of bodies that are not counted, because every exchange may hold them.
 pub(super) const UNCOUNTED: usize = 64 << 10;
@@ -147,18 +149,6 @@ impl Admission {
         self.0.metrics.refused(full.label());
         full
     }
-}
-
-/// The part of a capacity that everybody may take; the rest is for tenants that hold little.
-fn ordinary(capacity: usize) -> usize {
-    capacity - capacity / (SHARE + 1)
-}
-
-/// Whether `more` fits when `all` and `own` are already held and everybody may take up to `limit`.
-fn fits(all: usize, own: usize, more: usize, limit: usize) -> bool {
-    let share = limit / SHARE;
-    let (all, own) = (all.saturating_add(more), own.saturating_add(more));
-    all <= limit || (own <= share && all <= limit.saturating_add(share))
 }
 
 /// A place at the entrance. Dropping it gives the place back.

@@ -5,10 +5,9 @@ use std::task::Poll;
 
 use sluicegate_contract::capability as rules;
 use sluicegate_state::shared::Pending;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::bindings::sluicegate::plugin::capability::{Error, Host};
-use crate::services::PluginServices;
+use crate::services::{PluginServices, Waits};
 use crate::store::State;
 
 impl Host for State {}
@@ -45,12 +44,12 @@ impl State {
     /// A permit for a call that has to wait.
     ///
     /// # Errors
-    /// [`rules::Error::Unavailable`] if too many calls of the plugin are waiting.
-    pub(super) fn may_wait(
-        services: &PluginServices,
-    ) -> Result<OwnedSemaphorePermit, rules::Error> {
-        let permit = services.waiting.clone().try_acquire_owned();
-        permit.map_err(|_| rules::Error::Unavailable)
+    /// [`rules::Error::Unavailable`] if too many calls are waiting.
+    pub(super) fn may_wait(&self, services: &PluginServices) -> Result<Waits, rules::Error> {
+        let context = self.context();
+        let client = context.map(|context| context.identity.client);
+        let waits = services.may_wait(client, context.map(|context| context.phase));
+        waits.ok_or(rules::Error::Unavailable)
     }
 
     /// Gives what the plugin's space was asked for. If it has to be waited for, as long as the call and its exchange allow.
@@ -63,7 +62,7 @@ impl State {
         if let Poll::Ready(result) = at_once {
             return Ok(result);
         }
-        let _permit = match Self::may_wait(services) {
+        let _permit = match self.may_wait(services) {
             Ok(permit) => permit,
             Err(error) => return Ok(Err(error)),
         };

@@ -24,10 +24,10 @@ const URL_MAX: usize = 8 << 10;
 
 /// The most fields of a request, and bytes of them, as there.
 const FIELDS_MAX: usize = 128;
-const FIELD_BYTES_MAX: usize = 64 << 10;
+pub(super) const FIELD_BYTES_MAX: usize = 64 << 10;
 
 /// The most bytes of a request's body, as there.
-const BODY_MAX: usize = 1 << 20;
+pub(super) const BODY_MAX: usize = 1 << 20;
 
 /// What a line of the log about a request counts for.
 const LINE: usize = 256;
@@ -62,7 +62,7 @@ impl State {
         let prepared = legal(request).and_then(|legal| {
             let client = self.owner.granted.client.clone();
             let client = client.ok_or(rules::Error::Denied)?;
-            Ok((legal, client, Self::may_wait(services)?))
+            Ok((legal, client, self.may_wait(services)?))
         });
         let ((origin, request), client, permit) = match prepared {
             Ok(prepared) => prepared,
@@ -111,7 +111,7 @@ impl State {
 }
 
 /// The request, if it is legal, and where it is to go.
-fn legal(request: Request) -> Result<(Origin, HttpRequest<Bytes>), rules::Error> {
+pub(super) fn legal(request: Request) -> Result<(Origin, HttpRequest<Bytes>), rules::Error> {
     let invalid = rules::Error::Invalid;
     if request.body.len() > BODY_MAX {
         return Err(rules::Error::OverLimit);

@@ -94,13 +94,32 @@ impl Console {
         }
     }
 
+    /// Whose console it is.
+    pub(crate) fn owner(&self) -> &Arc<Owner> {
+        &self.owner
+    }
+
+    /// The request id of the exchange, if there is one.
+    pub(crate) fn req(&self) -> Option<&str> {
+        self.req.get().map(|req| &**req)
+    }
+
+    /// Whether the call may write one more line; otherwise the line is counted as dropped.
+    pub(crate) fn may_log(&self) -> bool {
+        let one_less = |left: u32| left.checked_sub(1);
+        let left = &self.lines_left;
+        let may = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        if may.is_err() {
+            self.owner.count_dropped_line();
+        }
+        may.is_ok()
+    }
+
     fn line(&self, stream: Stream, bytes: &[u8]) {
-        let left = self.lines_left.load(Ordering::Relaxed);
-        let Some(left) = left.checked_sub(1) else {
-            return self.owner.count_dropped_line();
-        };
-        self.lines_left.store(left, Ordering::Relaxed);
-        let (plugin, req) = (&*self.owner.name, self.req.get().map(|req| &**req));
+        if !self.may_log() {
+            return;
+        }
+        let (plugin, req) = (&*self.owner.name, self.req());
         let line = String::from_utf8_lossy(bytes);
         let line = line.trim_end_matches(['\r', '\n']);
         match stream {

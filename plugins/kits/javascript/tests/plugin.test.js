@@ -188,3 +188,27 @@ test("the console shows values, and errors with their stacks", () => {
   assert.match(lines[1][1], /^RangeError: far\n/);
   assert.equal(trace("text"), "thrown: text");
 });
+
+test("a promise is awaited where the engine has fetch, and explained where it has not", async () => {
+  const own = globalThis.fetch;
+  const author = {
+    gate: { async check() { throw fault(403, "no", "not you"); } },
+    request: { async head() {}, async body() { return "other"; } },
+    closing: { async closed() { null.a; } },
+  };
+  try {
+    globalThis.fetch = () => {};
+    const { plugin, lines } = wrapped(author);
+    await assert.rejects(plugin.gate.check(), (stop) => stop.tag === "fault" && stop.val.code === "no");
+    assert.equal(await plugin.request.head(), "whole");
+    assert.equal(text(await plugin.request.body(utf8("one"))), "other");
+    await assert.rejects(plugin.closing.closed("none"), TypeError);
+    assert.match(lines[0][1], /^uncaught in closing.closed: TypeError/);
+    delete globalThis.fetch;
+    const sync = wrapped({ closing: { closed: () => Promise.resolve() } });
+    assert.match(thrown(() => sync.plugin.closing.closed("none")).message, /only StarlingMonkey waits/);
+    assert.match(sync.lines[0][1], /promise/);
+  } finally {
+    globalThis.fetch = own;
+  }
+});

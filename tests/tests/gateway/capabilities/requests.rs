@@ -139,7 +139,7 @@ async fn time_and_size_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_hundred_calls_of_a_plugin_may_wait_and_no_more() {
+async fn a_hundred_calls_of_a_plugin_may_wait_of_one_client_fewer() {
     let barrier = Barrier::new();
     let provider = provider(&barrier).await;
     let grant = grant(&provider);
@@ -150,24 +150,82 @@ async fn a_hundred_calls_of_a_plugin_may_wait_and_no_more() {
         .await;
     let client = gateway.client();
     let wait = format!("fetch GET {}/wait", provider.url());
-    let waiting = async { join_all((0..100).map(|_| ask(&client, &wait))).await };
+    let first = join_all((0..89).map(|_| ask(&client, &wait)));
     let others = async {
-        eventually("a hundred wait", async || {
-            (provider.requests().len() == 100).then_some(())
-        })
-        .await;
+        waiting(&provider, 89).await;
         let results = ask(&client, &format!("{wait}; set k v; get k")).await;
         assert_eq!(results, ["unavailable", "set", "v"]);
-        let quick = format!("fetch GET {}/", provider.url());
-        let other = client.clone().with("x-do", &quick).get("/other").await;
-        assert_eq!(other.text(), r#"["200 5 text/plain"]"#);
-        assert_eq!(provider.requests().len(), 101);
-        barrier.open();
+        let client = client.clone().at(2);
+        let second = join_all((0..11).map(|_| ask(&client, &wait)));
+        let refused = async {
+            waiting(&provider, 100).await;
+            for last in [1, 2, 3] {
+                let client = client.clone().at(last);
+                assert_eq!(ask(&client, &wait).await, ["unavailable"]);
+            }
+            let quick = format!("fetch GET {}/", provider.url());
+            let other = client.clone().with("x-do", &quick).get("/other").await;
+            assert_eq!(other.text(), r#"["200 5 text/plain"]"#);
+            assert_eq!(provider.requests().len(), 101);
+            barrier.open();
+        };
+        tokio::join!(second, refused).0
     };
-    let (results, ()) = tokio::join!(waiting, others);
-    assert!(results.iter().all(|it| it[0].starts_with("200 2")));
+    let (first, second) = tokio::join!(first, others);
+    let mut results = first.iter().chain(&second);
+    assert!(results.all(|it| it[0].starts_with("200 2")));
     assert_eq!(ask(&client, &wait).await, ["200 2 "]);
     gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn gates_that_wait_leave_half_of_the_entrance_to_others() {
+    let barrier = Barrier::new();
+    let provider = provider(&barrier).await;
+    let lines = format!("grant = {{ {} }}", grant(&provider));
+    let model = model().await;
+    let gateway = setup(&model, &grant(&provider))
+        .plugin("second", guest::CAPABLE, &lines)
+        .route("/second", r#"["second"]"#, "")
+        .plugin("third", guest::CAPABLE, &lines)
+        .route("/third", r#"["third"]"#, "")
+        .plugin("auth", "builtin:auth", "")
+        .route("/plain", r#"["auth"]"#, "")
+        .start()
+        .await;
+    let url = format!("fetch GET {}/wait", provider.url());
+    let client = |last| gateway.client().at(last).with("x-do", &url);
+    let [first, second, third, fourth] = [1, 2, 3, 4].map(client);
+    let begun = async {
+        let first = join_all((0..89).map(|_| first.get("/x")));
+        let second = join_all((0..25).map(|_| second.get("/second")));
+        let third = async {
+            // The last places are for clients that have few.
+            waiting(&provider, 114).await;
+            assert_eq!(client(2).get("/second").await.text(), r#"["unavailable"]"#);
+            join_all((0..14).map(|_| third.get("/third"))).await
+        };
+        tokio::join!(first, second, third)
+    };
+    let others = async {
+        waiting(&provider, 128).await;
+        assert_eq!(fourth.get("/third").await.text(), r#"["unavailable"]"#);
+        assert_eq!(gateway.client().get("/plain").await.status, 200);
+        barrier.open();
+    };
+    let ((first, second, third), ()) = tokio::join!(begun, others);
+    let mut results = first.iter().chain(&second).chain(&third);
+    assert!(results.all(|it| it.text() == r#"["200 2 "]"#));
+    assert_eq!(fourth.get("/third").await.text(), r#"["200 2 "]"#);
+    gateway.shutdown().await;
+}
+
+/// Until the provider has been asked so often.
+pub(super) async fn waiting(provider: &Upstream, count: usize) {
+    eventually("they wait", async || {
+        (provider.requests().len() == count).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
