@@ -15,7 +15,7 @@ use super::wire::{Code, ErrorBody};
 use super::{page, passthrough, rest, socket};
 use sluicegate_config as config;
 use sluicegate_serve::{self as server, Connections, Listener};
-use sluicegate_telemetry::metrics::CONTENT_TYPE;
+use sluicegate_telemetry::metrics::Exposition;
 
 /// Bytes of a request head, and fields in it. Browsers send one or two kilobytes.
 const HEAD_BYTES: u64 = 32 * 1024;
@@ -85,7 +85,7 @@ async fn route(
         "/healthz" if get => text(StatusCode::OK, "ok"),
         "/readyz" if get => rest::ready(core).await,
         // What counts here is the peer itself, not the client that a proxy names.
-        "/metrics" if get && peer.is_loopback() && local(&request) => metrics(core),
+        "/metrics" if get && peer.is_loopback() && local(&request) => metrics(core, &request),
         other => {
             let peer = core.allow_list.client(peer, request.headers());
             if let Some(file) = other.strip_prefix("/assets/").filter(|_| get) {
@@ -102,11 +102,12 @@ async fn route(
 }
 
 /// The figures of this gateway alone; with a proxy in the process they are on its admin interface too.
-fn metrics(core: &Core) -> Response<Body> {
-    let mut response = text(StatusCode::OK, core.metrics() + "# EOF\n");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+fn metrics(core: &Core, request: &Request<Incoming>) -> Response<Body> {
+    let accept = request.headers().get_all(header::ACCEPT).iter();
+    let exposition = Exposition::asked(accept.filter_map(|field| field.to_str().ok()));
+    let mut response = text(StatusCode::OK, exposition.write(core.metrics()));
+    let kind = HeaderValue::from_static(exposition.content_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 

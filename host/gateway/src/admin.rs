@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use hyper::body::Incoming;
-use hyper::header;
+use hyper::header::{self, ACCEPT, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::exchange::Core;
 use crate::reload::{self, Control};
 use sluicegate_config::{Problem, Problems, Secret};
 use sluicegate_serve::Peer;
-use sluicegate_telemetry::metrics::CONTENT_TYPE;
+use sluicegate_telemetry::metrics::Exposition;
 use sluicegate_upstream::target::State;
 
 mod events;
@@ -35,10 +35,7 @@ use response::{Refusal, error, not_allowed, respond, whole};
 /// Exchanges in the list of the last ones.
 const SHOWN: usize = 100;
 
-/// The end of OpenMetrics text.
-const END: &str = "# EOF\n";
-
-/// Writes the figures of what runs beside the gateway, as OpenMetrics text without its end mark.
+/// Writes the figures of what runs beside the gateway, as families in the form of OpenMetrics.
 pub type MoreMetrics = Box<dyn Fn() -> String + Send + Sync>;
 
 /// What the admin interface shows.
@@ -86,7 +83,7 @@ pub async fn serve(admin: Arc<Admin>, peer: Peer, request: Request<Incoming>) ->
             &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
         ),
         Path::Ready => readiness(&admin),
-        Path::Metrics => metrics(&admin),
+        Path::Metrics => metrics(&admin, request.headers()),
         Path::Config => respond(StatusCode::OK, &config(&admin)),
         Path::Reload => reloaded(&admin, &admin.control.reload().await),
         Path::Events => events::follow(&admin, request.headers()),
@@ -206,12 +203,13 @@ fn readiness(admin: &Admin) -> Response<Body> {
     )
 }
 
-fn metrics(admin: &Admin) -> Response<Body> {
-    let mut text = admin.control.supply().metrics.encode();
+fn metrics(admin: &Admin, header: &HeaderMap) -> Response<Body> {
+    let accept = header.get_all(ACCEPT).iter();
+    let exposition = Exposition::asked(accept.filter_map(|field| field.to_str().ok()));
+    let mut families = admin.control.supply().metrics.encode();
     if let Some(more) = admin.more_metrics.get() {
-        text.truncate(text.trim_end_matches(END).len());
-        text.push_str(&more());
-        text.push_str(END);
+        families.push_str(&more());
     }
-    whole(StatusCode::OK, CONTENT_TYPE, text)
+    let text = exposition.write(families);
+    whole(StatusCode::OK, exposition.content_type(), text)
 }

@@ -20,16 +20,15 @@ use super::names::{label, metric};
 mod admission;
 mod counters;
 mod custom;
+mod exposition;
 mod handles;
 
 pub use self::admission::AdmissionMetrics;
+pub use self::exposition::Exposition;
 
 use self::counters::Counters;
 use self::custom::{Custom, CustomCollector};
 use self::handles::Handles;
-
-/// The media type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds from 1 ms to 10 min: a cold model of 32B takes minutes to its first token.
 const LONG: [f64; 16] = [
@@ -291,11 +290,12 @@ impl Metrics {
         self.admission.clone()
     }
 
-    /// All metrics in the text format of OpenMetrics 1.0, to be sent as [`CONTENT_TYPE`].
+    /// All metrics as families in the form of OpenMetrics, for [`Exposition::write`].
     #[must_use]
     pub fn encode(&self) -> String {
         let mut out = String::new();
-        text::encode(&mut out, &self.registry).expect("a string takes all that is written into it");
+        text::encode_registry(&mut out, &self.registry)
+            .expect("a string takes all that is written into it");
         out
     }
 }

@@ -1,10 +1,14 @@
 //! The admin interface: what it shows, who may see it, and metrics that follow the exchanges.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
+use sluicegate_tests::program;
 use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually, logs};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
 use crate::lifecycle::{question, waits_for};
 
@@ -202,13 +206,49 @@ async fn metrics_follow_the_exchanges() {
         1.0
     );
 
-    let text = gateway.admin().get("/metrics").await;
-    assert!(
-        text.header("content-type")
-            .starts_with("application/openmetrics-text")
+    let admin = gateway.admin();
+    let plain = admin.get("/metrics").await;
+    let kind = plain.header("content-type");
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    let text = plain.text();
+    assert!(text.contains("# TYPE sluicegate_requests_total counter\n"));
+    assert!(!text.contains("# EOF"));
+    assert_eq!(promtool(&text).await, "");
+    let asked = admin.with(
+        "accept",
+        "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
     );
-    assert!(text.text().ends_with("# EOF\n"));
+    let open = asked.get("/metrics").await;
+    let kind = open.header("content-type");
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    let text = open.text();
+    assert!(text.contains("# TYPE sluicegate_requests counter\n"));
+    assert!(text.ends_with("# EOF\n"));
     gateway.shutdown().await;
+}
+
+/// What Prometheus' own checker finds in a text of metrics.
+async fn promtool(text: &str) -> String {
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match promtool {
+        Ok(promtool) => promtool,
+        Err(error) => {
+            let why = format!("promtool (Debian's package prometheus): {error}");
+            program::skip(&why).expect("in CI it is there");
+            return String::new();
+        }
+    };
+    let mut input = promtool.stdin.take().expect("it is piped");
+    input.write_all(text.as_bytes()).await.expect("it reads");
+    drop(input);
+    let output = promtool.wait_with_output().await.expect("it ends");
+    let found = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&found).into_owned()
 }
 
 #[tokio::test]

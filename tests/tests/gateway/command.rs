@@ -551,17 +551,23 @@ async fn the_admin_interface_shows_the_chats_metrics_with_its_own() {
         both.iter().all(|name| text.contains(name)).then_some(text)
     })
     .await;
+    assert!(of_both.contains("\n# TYPE sluicegate_chat_runs_total counter\n"));
+    assert!(of_both.contains("\nsluicegate_chat_runs_total{finish=\"stop\"} 0\n"));
+
+    let open = |client: &Client| {
+        client
+            .clone()
+            .with("accept", "application/openmetrics-text")
+    };
+    let of_both = open(&admin).get("/metrics").await;
+    let alone = open(&chat).get("/metrics").await;
+    let kind = of_both.header("content-type");
+    assert_eq!(alone.header("content-type"), kind);
+    let of_both = of_both.text();
     assert_eq!(of_both.matches("# EOF\n").count(), 1);
     assert!(of_both.ends_with("# EOF\n"));
     // As OpenMetrics has it: the suffix is on the counter's line and not in its head.
     assert!(of_both.contains("\n# TYPE sluicegate_chat_runs counter\n"));
-    assert!(of_both.contains("\nsluicegate_chat_runs_total{finish=\"stop\"} 0\n"));
-
-    let alone = chat.get("/metrics").await;
-    assert_eq!(
-        alone.header("content-type"),
-        admin.get("/metrics").await.header("content-type")
-    );
     let alone = alone.text();
     assert!(alone.starts_with("# HELP sluicegate_chat_") && alone.ends_with("\n# EOF\n"));
     assert!(!alone.contains("sluicegate_upstream_"));

@@ -98,7 +98,6 @@ fn label_from_the_configuration_cannot_break_the_text() {
     route.tokens(1, 1);
     let text = metrics.encode();
     assert!(text.contains(r#"route="/a\"b\\c\nd""#), "{text}");
-    assert!(text.ends_with("# EOF\n"));
 }
 
 #[test]
