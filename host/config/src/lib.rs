@@ -67,7 +67,7 @@ pub use self::route::{PathPattern, Route};
 pub use self::secret::Secret;
 pub use self::server::{Admin, Limits, Log, LogFormat, Server};
 pub use self::swap::Swap;
-pub use self::upstream::{Health, Timeout, Upstream};
+pub use self::upstream::{Affinity, Breaker, Health, InFlight, Timeout, Upstream};
 
 /// The configuration that is used where there is no file.
 pub const DEFAULT: &str = include_str!("default.toml");

@@ -353,16 +353,40 @@ impl<'a> Value<'a> {
 
     /// A whole number above 0.
     pub(super) fn count(&self) -> Option<usize> {
-        let Some(integer) = self.node.as_integer() else {
-            self.mistyped("an integer", "write a whole number, without quotes");
-            return None;
-        };
-        let count = usize::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let count = count.filter(|count| *count > 0);
+        let count = self.integer()?.filter(|count| *count > 0);
         if count.is_none() {
             self.problem("is out of range", "write a whole number above 0");
         }
         count
+    }
+
+    /// A whole number, also 0.
+    pub(super) fn whole_number(&self) -> Option<usize> {
+        let number = self.integer()?;
+        if number.is_none() {
+            self.problem("is out of range", "write a whole number, or 0");
+        }
+        number
+    }
+
+    /// `Some(None)` for an integer that is out of range.
+    fn integer(&self) -> Option<Option<usize>> {
+        let Some(integer) = self.node.as_integer() else {
+            self.mistyped("an integer", "write a whole number, without quotes");
+            return None;
+        };
+        Some(usize::from_str_radix(integer.as_str(), integer.radix()).ok())
+    }
+
+    /// A part of a whole, in percent.
+    pub(super) fn percent(&self) -> Option<u32> {
+        let example = r#"write a whole number from 0 to 100 and the sign, such as "20%""#;
+        let text = self.with_unit(example)?;
+        let percent = units::percent(text);
+        if percent.is_none() {
+            self.problem(format!("is not a part in percent: {text:?}"), example);
+        }
+        percent
     }
 
     /// Bytes, above 0.

@@ -9,8 +9,9 @@ use serde_json::json;
 use sluicegate_contract::capability::kv::Quota;
 
 use super::{
-    ChatLimits, Config, DEFAULT, Grant, Limits, LogFormat, PathPattern, PluginLimits, Problem,
-    Problems, Secret, Server, SetLimits, Source, Timeout, load, load_with_files, parse,
+    Affinity, Breaker, ChatLimits, Config, DEFAULT, Grant, InFlight, Limits, LogFormat,
+    PathPattern, PluginLimits, Problem, Problems, Secret, Server, SetLimits, Source, Timeout, load,
+    load_with_files, parse,
 };
 
 mod environment;
@@ -141,7 +142,11 @@ fn default_shows_the_defaults_in_its_comments() {
         ],
     )
     .expect("right");
-    assert_eq!(config.upstreams["main"].attempts, 3);
+    let main = &config.upstreams["main"];
+    assert_eq!((main.attempts, main.budget), (3, 20));
+    assert_eq!(main.breaker, Breaker::default());
+    let queue = main.in_flight.map(|limit| (limit.queue, limit.timeout));
+    assert_eq!(queue, Some((64, Duration::from_secs(30))));
     assert!(text.contains("\n[server.limits]") && text.contains("\n[chat]"));
     assert_eq!(config.server.limits, Limits::default());
     let chat = config.chat.expect("in the comments");
@@ -190,6 +195,48 @@ fn keys_attempts_and_fallbacks_of_upstreams_are_read() {
     }
     let zero = more("").replace("max = 2", "max = 0");
     assert_eq!(only(&zero).key, "upstream.second.attempts.max");
+}
+
+#[test]
+fn what_upstreams_do_about_failures_and_load_has_defaults_and_is_read() {
+    let usual = good(SMALL);
+    let usual = &usual.upstreams["ollama"];
+    assert_eq!(usual.breaker, Breaker::default());
+    assert_eq!(
+        (usual.budget, usual.slow_start),
+        (20, Some(Duration::from_secs(10)))
+    );
+    assert_eq!((usual.in_flight, &usual.affinity), (None, &None));
+    let more = |line: &str| good(&format!("{SMALL}{ADAPTED}{line}\n")).upstreams["second"].clone();
+    let off =
+        more("attempts = { budget = \"0%\" }\nbreaker = { open = \"0s\" }\nslow-start = \"0s\"");
+    assert_eq!(
+        (off.budget, off.breaker.open, off.slow_start),
+        (0, None, None)
+    );
+    let open = more("breaker = { failures = 2, rate = \"100%\", open = \"1s\" }").breaker;
+    assert_eq!(
+        (open.failures, open.rate, open.open),
+        (2, 100, Some(Duration::from_secs(1)))
+    );
+    let limit = more("max-in-flight = 2\nqueue = { size = 0, timeout = \"1s\" }").in_flight;
+    let expected = InFlight {
+        max: 2,
+        queue: 0,
+        timeout: Duration::from_secs(1),
+    };
+    assert_eq!(limit, Some(expected));
+    for (line, expected) in [
+        ("\"user\"", Affinity::User),
+        ("\"prompt\"", Affinity::Prompt(1024)),
+        ("{ prompt = \"4KiB\" }", Affinity::Prompt(4096)),
+        (
+            "{ header = \"X-Session\" }",
+            Affinity::Header("x-session".into()),
+        ),
+    ] {
+        assert_eq!(more(&format!("affinity = {line}")).affinity, Some(expected));
+    }
 }
 
 #[test]

@@ -42,6 +42,16 @@ pub fn size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
+/// Reads `20%`.
+///
+/// # Units
+/// Percent, from 0 to 100. The sign is required.
+pub fn percent(text: &str) -> Option<u32> {
+    let (number, unit) = split(text)?;
+    let percent = u32::try_from(number).ok().filter(|_| unit == "%")?;
+    (percent <= 100).then_some(percent)
+}
+
 /// Splits a number and its unit, with or without a space between them.
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
@@ -54,7 +64,7 @@ fn split(text: &str) -> Option<(u64, &str)> {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, size};
+    use super::{duration, percent, size};
 
     #[test]
     fn duration_is_a_whole_number_with_a_unit() {
@@ -97,6 +107,16 @@ mod tests {
             "18446744073709551615KB",
         ] {
             assert_eq!(size(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn percent_has_its_sign_and_is_at_most_100() {
+        assert_eq!(percent("20%"), Some(20));
+        assert_eq!(percent("0 %"), Some(0));
+        assert_eq!(percent("100%"), Some(100));
+        for bad in ["", "%", "20", "101%", "-1%", "0.5%", "20%%", "4294967296%"] {
+            assert_eq!(percent(bad), None, "{bad:?}");
         }
     }
 }

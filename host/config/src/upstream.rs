@@ -7,8 +7,22 @@ use super::address::is_path;
 use super::reader::{Table, Value};
 use super::{Secret, Target, check_name, ollama, secret};
 
+mod affinity;
+mod breaker;
+mod in_flight;
+
+pub use affinity::Affinity;
+pub use breaker::Breaker;
+pub use in_flight::InFlight;
+
 /// How many model servers are tried for one exchange by default: the first one and two others.
 const ATTEMPTS: u32 = 3;
+
+/// How many attempts more than exchanges there may be by default, in percent.
+const BUDGET: u32 = 20;
+
+/// How long a server that is back is given less than its share by default: long enough to load a model from the disk's cache.
+const SLOW_START: Duration = Duration::from_secs(10);
 
 /// A named group of model servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +37,16 @@ pub struct Upstream {
     pub key: Option<Secret>,
     /// The most servers that are tried for one exchange; default 3, at least 1.
     pub attempts: u32,
+    /// How many attempts more than exchanges there may be, in percent; default 20.
+    pub budget: u32,
+    /// When a server that fails is left alone.
+    pub breaker: Breaker,
+    /// How long a server that is back is given less than its share; default 10 s, `None`: not at all.
+    pub slow_start: Option<Duration>,
+    /// How much one server is given at a time; `None`: whatever comes.
+    pub in_flight: Option<InFlight>,
+    /// Which requests should go to the same server; `None`: each goes to the one with the least to do.
+    pub affinity: Option<Affinity>,
     /// How the servers' health is checked; `None`: not at all.
     pub health: Option<Health>,
     /// The timeouts of a request to a model server.
@@ -84,7 +108,11 @@ fn upstream(name: &str, table: &Table<'_>) -> Upstream {
     let adapter = table.text("adapter").map(|text| text.text.to_owned());
     let from_env = ollama::target(table, adapter.as_deref());
     let key = table.get("key").and_then(|value| secret::read(&value));
-    let attempts = attempts(&table.section("attempts"));
+    let (attempts, budget) = attempts(&table.section("attempts"));
+    let breaker = breaker::read(&table.section("breaker"));
+    let slow_start = table.duration_or_off("slow-start");
+    let in_flight = in_flight::read(table);
+    let affinity = affinity::read(table);
     let health = table.section("health");
     let health = if health.is_present() {
         read_health(&health)
@@ -107,20 +135,28 @@ fn upstream(name: &str, table: &Table<'_>) -> Upstream {
         adapter,
         key,
         attempts,
+        budget,
+        breaker,
+        slow_start: slow_start.unwrap_or(Some(SLOW_START)),
+        in_flight,
+        affinity,
         health,
         timeout,
     }
 }
 
-fn attempts(table: &Table<'_>) -> u32 {
+/// The most servers for one exchange, and the budget of all.
+fn attempts(table: &Table<'_>) -> (u32, u32) {
     let max = table.count("max");
+    let budget = table.get("budget").and_then(|value| value.percent());
     if max == Some(0)
         && let Some(value) = table.get("max")
     {
         value.problem("is 0, so no model server would be tried", "write 1 or more");
     }
     table.finish();
-    max.map_or(ATTEMPTS, |max| u32::try_from(max).unwrap_or(u32::MAX))
+    let max = max.map_or(ATTEMPTS, |max| u32::try_from(max).unwrap_or(u32::MAX));
+    (max, budget.unwrap_or(BUDGET))
 }
 
 fn targets(value: &Value<'_>) -> Vec<Target> {

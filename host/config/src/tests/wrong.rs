@@ -175,6 +175,43 @@ fn wrong_upstreams_and_plugins_name_their_key() {
 }
 
 #[test]
+fn wrong_words_about_failures_and_load_name_their_key() {
+    for (line, key) in [
+        ("attempts = { budget = 20 }", "attempts.budget"),
+        ("attempts = { budget = \"20\" }", "attempts.budget"),
+        ("breaker = { failures = 0 }", "breaker.failures"),
+        ("breaker = { rate = \"0%\" }", "breaker.rate"),
+        ("breaker = { rate = \"101%\" }", "breaker.rate"),
+        ("breaker = { open = 10 }", "breaker.open"),
+        ("breaker = { for = \"1s\" }", "breaker.for"),
+        ("slow-start = 10", "slow-start"),
+        ("max-in-flight = 0", "max-in-flight"),
+        ("queue = { size = 5 }", "queue"),
+        ("max-in-flight = 1\nqueue = { size = -1 }", "queue.size"),
+        (
+            "max-in-flight = 1\nqueue = { timeout = \"0s\" }",
+            "queue.timeout",
+        ),
+        ("affinity = \"address\"", "affinity"),
+        ("affinity = 5", "affinity"),
+        ("affinity = {}", "affinity"),
+        (
+            "affinity = { header = \"a\", prompt = \"1KiB\" }",
+            "affinity",
+        ),
+        ("affinity = { header = \"a b\" }", "affinity.header"),
+        ("affinity = { prompt = \"65KiB\" }", "affinity.prompt"),
+        (
+            "affinity = { cookie = \"a\", header = \"a\" }",
+            "affinity.cookie",
+        ),
+    ] {
+        let more = format!("[upstream.a]\ntargets = [\"http://a\"]\n{line}");
+        assert_eq!(keys(&more), [format!("upstream.a.{key}")], "{line}");
+    }
+}
+
+#[test]
 fn wrong_grants_name_their_key() {
     for (grant, key) in [
         ("true", ""),
