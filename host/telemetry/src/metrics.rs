@@ -22,9 +22,11 @@ mod counters;
 mod custom;
 mod exposition;
 mod handles;
+mod target;
 
 pub use self::admission::AdmissionMetrics;
 pub use self::exposition::Exposition;
+pub use self::target::{TargetMetrics, Waits};
 
 use self::counters::Counters;
 use self::custom::{Custom, CustomCollector};
@@ -101,14 +103,12 @@ pub struct Metrics {
     plugin_rollbacks: Family<Labels<1>, Counter>,
     plugin_log_dropped: Family<Labels<1>, Counter>,
     observer_dropped: Family<Labels<1>, Counter>,
-    upstream_requests: Family<Labels<3>, Counter>,
-    upstream_unloads: Family<Labels<3>, Counter>,
-    upstream_connections: Family<Labels<2>, Gauge>,
     reload_successful: Gauge,
     reload_time: Gauge<f64, AtomicU64>,
     admission: Arc<AdmissionMetrics>,
     routes: Handles<Arc<str>, RouteMetrics>,
     plugins: Handles<Arc<str>, PluginMetrics>,
+    of_targets: target::Families,
     targets: Handles<[Arc<str>; 2], TargetMetrics>,
 }
 
@@ -126,6 +126,7 @@ impl Metrics {
         let mut all = Registrar(&mut registry);
         let histograms = |buckets| Family::new_with_constructor(Buckets(buckets));
         let admission = AdmissionMetrics::new(&mut all);
+        let of_targets = target::Families::new(&mut all);
         all.with(
             metric::LOG_DROPPED,
             "Log lines that were dropped because standard output was not read fast enough",
@@ -174,15 +175,6 @@ impl Metrics {
                 metric::OBSERVER_DROPPED,
                 "Exchanges that did not fit into an observer's queue",
             ),
-            upstream_requests: all.add(metric::UPSTREAM_REQUESTS, "Requests to a model server"),
-            upstream_unloads: all.add(
-                metric::UPSTREAM_UNLOADS,
-                "Models that were unloaded because they were stalled",
-            ),
-            upstream_connections: all.add(
-                metric::UPSTREAM_CONNECTIONS,
-                "Open connections to a model server",
-            ),
             reload_successful: all.add(
                 metric::RELOAD_SUCCESSFUL,
                 "Whether the last configuration that was read is in force",
@@ -194,6 +186,7 @@ impl Metrics {
             admission: Arc::new(admission),
             routes: Handles::default(),
             plugins,
+            of_targets,
             targets: Handles::default(),
             registry,
         }
@@ -263,16 +256,8 @@ impl Metrics {
     #[must_use]
     pub fn target(&self, upstream: &str, target: &str) -> Arc<TargetMetrics> {
         let key: [Arc<str>; 2] = [upstream.into(), target.into()];
-        self.targets.get_or_make(&key, || TargetMetrics {
-            connections: self
-                .upstream_connections
-                .get_or_create_owned(&target_labels(&key)),
-            requests: Counters::of(&self.upstream_requests),
-            unloads: Counters::of(&self.upstream_unloads),
-            all_connections: self.upstream_connections.clone(),
-            handles: self.targets.clone(),
-            names: key.clone(),
-        })
+        let make = || self.of_targets.target(&key, &self.targets);
+        self.targets.get_or_make(&key, make)
     }
 
     /// A configuration was put into force, or refused, at this time in milliseconds since 1970.
@@ -304,13 +289,6 @@ fn direction(route: &Arc<str>, direction: &'static str) -> Labels<2> {
     [
         (label::ROUTE, Value::Name(route.clone())),
         (label::DIRECTION, Value::Word(direction)),
-    ]
-}
-
-fn target_labels([upstream, target]: &[Arc<str>; 2]) -> Labels<2> {
-    [
-        (label::UPSTREAM, Value::Name(upstream.clone())),
-        (label::TARGET, Value::Name(target.clone())),
     ]
 }
 
@@ -505,64 +483,6 @@ impl Drop for PluginMetrics {
             self.families.time.remove(&only);
             self.families.versions.remove(&only);
             self.faults.forget(|reason| self.fault_labels(reason));
-        });
-    }
-}
-
-/// Counts what happens between the gateway and one model server.
-#[derive(Debug)]
-pub struct TargetMetrics {
-    names: [Arc<str>; 2],
-    requests: Counters<&'static str, 3>,
-    unloads: Counters<&'static str, 3>,
-    connections: Gauge,
-    all_connections: Family<Labels<2>, Gauge>,
-    handles: Handles<[Arc<str>; 2], Self>,
-}
-
-impl Default for TargetMetrics {
-    /// A handle that is not part of any metrics, for tests.
-    fn default() -> Self {
-        let handle = Metrics::new().target("", "");
-        Arc::into_inner(handle).expect("just made and not shared")
-    }
-}
-
-impl TargetMetrics {
-    /// A request has ended, with or without a response; the result is from a closed set, such as `ok`.
-    pub fn request(&self, result: &'static str) {
-        self.requests
-            .inc(result, |result| self.result_labels(result));
-    }
-
-    /// A stalled model was unloaded; the result is `freed`, or `failed` if that did not help.
-    pub fn unload(&self, result: &'static str) {
-        self.unloads
-            .inc(result, |result| self.result_labels(result));
-    }
-
-    fn result_labels(&self, result: &'static str) -> Labels<3> {
-        let [upstream, target] = target_labels(&self.names);
-        [upstream, target, (label::RESULT, Value::Word(result))]
-    }
-
-    /// A connection was opened; `disconnected` must follow.
-    pub fn connected(&self) {
-        self.connections.inc();
-    }
-
-    /// A connection was closed.
-    pub fn disconnected(&self) {
-        self.connections.dec();
-    }
-}
-
-impl Drop for TargetMetrics {
-    fn drop(&mut self) {
-        self.handles.forget(&self.names, || {
-            self.all_connections.remove(&target_labels(&self.names));
-            self.requests.forget(|result| self.result_labels(result));
-            self.unloads.forget(|result| self.result_labels(result));
         });
     }
 }

@@ -48,6 +48,21 @@ pub mod metric {
     /// Counter, by `upstream`, `target` and `result` (`freed` or `failed`): models that were unloaded because they were
     /// stalled.
     pub const UPSTREAM_UNLOADS: &str = "sluicegate_upstream_unloads";
+    /// Counter, by `upstream`, `target` and `result`: attempts that failed in a way that another one might mend, by what came next:
+    /// `retried`, `nothing_left` (no other target, or the most attempts) or `over_budget`.
+    pub const UPSTREAM_RETRIES: &str = "sluicegate_upstream_failed_attempts";
+    /// Counter, by `upstream`, `target` and `reason` (`full` or `timeout`): attempts that did not get a place at a model server
+    /// with `max-in-flight`.
+    pub const UPSTREAM_REFUSED: &str = "sluicegate_upstream_refused";
+    /// Gauge, by `upstream`, `target` and `state` (`closed`, `half-open` or `open`): 1 for the state in which the breaker is.
+    pub const UPSTREAM_BREAKER: &str = "sluicegate_upstream_breaker";
+    /// Gauge, by `upstream` and `target`: attempts at a model server that are running.
+    pub const UPSTREAM_IN_FLIGHT: &str = "sluicegate_upstream_in_flight";
+    /// Gauge, by `upstream` and `target`: attempts that wait for a place at a model server with `max-in-flight`.
+    pub const UPSTREAM_WAITING: &str = "sluicegate_upstream_waiting";
+    /// Histogram of seconds, by `upstream` and `target`: how long attempts waited for a place at a model server with
+    /// `max-in-flight`.
+    pub const UPSTREAM_WAIT: &str = "sluicegate_upstream_queue_seconds";
     /// Gauge: 1 if the last configuration that was read is in force, 0 if it was refused.
     pub const RELOAD_SUCCESSFUL: &str = "sluicegate_config_last_reload_successful";
     /// Gauge of seconds since 1970: when a configuration was last put into force.
@@ -74,7 +89,9 @@ pub mod label {
     pub const UPSTREAM: &str = "upstream";
     /// The model server's address as configured.
     pub const TARGET: &str = "target";
-    /// How a request to a model server ended.
+    /// The state of a breaker.
+    pub const STATE: &str = "state";
+    /// How a request to a model server ended, or what came next.
     pub const RESULT: &str = "result";
 }
 
