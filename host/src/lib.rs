@@ -10,7 +10,7 @@
 //! | `chat` | the web gateway: the chat page and its sessions; talks to the proxy over HTTP only |
 //! | `sim` | simulated model servers, for the demo and the tests |
 //! | `plugin` | loading components, and sandboxes; the only crate that uses wasmtime |
-//! | `upstream` | model servers: connections, health, stall detection |
+//! | `upstream` | model servers: connections, health, which is asked next and how many at a time, stall detection |
 //! | `serve` | listeners, TLS, timeouts of clients |
 //! | `config`, `telemetry`, `framing`, `io`, `outbound`, `state`, `contract` | the ground floor |
 //!

@@ -47,6 +47,8 @@ pub enum Kind {
     UpstreamFirstByteTimeout,
     /// The model server is up but does nothing, and unloading the model did not help or is not possible.
     UpstreamStalled,
+    /// All model servers have as much to do as they may, and too many requests wait for them, or this one did for too long.
+    UpstreamBusy,
     /// The model server stopped sending in the middle of its response.
     UpstreamIdleTimeout,
     /// The whole exchange took too long.
@@ -93,6 +95,7 @@ impl Kind {
                 (StatusCode::GATEWAY_TIMEOUT, "upstream_first_byte_timeout")
             }
             Self::UpstreamStalled => (StatusCode::GATEWAY_TIMEOUT, "upstream_stalled"),
+            Self::UpstreamBusy => (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"),
             Self::UpstreamIdleTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_idle_timeout"),
             Self::UpstreamTotalTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_total_timeout"),
             Self::UpstreamBroken => (StatusCode::BAD_GATEWAY, "upstream_broken"),

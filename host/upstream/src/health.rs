@@ -68,7 +68,7 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
             }
             target.set_server_info(server);
             target.set_info(info);
-            target.checks.send_replace(());
+            target.checked(true);
         }
         Err(error) => {
             let beyond_connection = match error {
@@ -79,6 +79,7 @@ async fn look(target: &Arc<Target>, probe: &Probe) {
             target.set_server_info(ServerInfo::default());
             target.set_info(None);
             target.set_models(None);
+            target.checked(false);
         }
     }
 }

@@ -1,31 +1,50 @@
-//! Model servers: groups of targets, connections to them, and their health.
+//! Model servers: groups of targets, connections to them, their health, and which of them is asked next.
+//!
+//! What speaks against a target, each in a file without IO whose clock is an argument: [`breaker`] (attempts fail), [`load`] (it
+//! is slow, wants to be spared, or has just come back), [`places`] (it has enough to do). [`choice`] picks one of those that are
+//! left, by the rules of [`balance`]. [`budget`] limits how often a failed attempt leads to another one.
 //!
 //! Knows nothing about plugins or the client. What an error means for the client is decided in `exchange`.
 
 mod ask;
+mod balance;
 pub mod body;
+mod breaker;
+mod budget;
+mod choice;
 pub mod client;
 mod error;
 pub mod health;
+mod load;
 mod models;
+mod places;
 mod server_info;
 pub mod stall;
 pub mod target;
 pub mod vendor;
+mod visit;
+mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 pub use body::Body;
+pub use breaker::Circuit;
+pub use choice::Choice;
 pub use client::{Response, ResponseBody};
 pub use error::Error;
 pub use models::ListedModel;
+pub use places::{Place, Refused};
 pub use server_info::ServerInfo;
-pub use target::Target;
+pub use target::{Standing, Target};
 pub use vendor::Vendor;
+pub use visit::Visit;
 
 use hyper::header::HeaderValue;
+use tokio::time::Instant;
 
+use self::budget::Budget;
 use self::stall::{Call, Ticket};
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::Metrics;
@@ -50,6 +69,15 @@ pub struct Upstream {
     pub key: Option<HeaderValue>,
     /// The most model servers that are asked for one exchange, fallbacks included; at least 1.
     pub attempts: u32,
+    /// Which exchanges should go to the same target.
+    pub affinity: Option<config::Affinity>,
+    /// How much one target is given at a time.
+    pub in_flight: Option<config::InFlight>,
+    budget: Budget,
+    /// The part of all exchanges that the budget is.
+    budget_percent: u32,
+    breaker: config::Breaker,
+    slow_start: Option<Duration>,
     turn: AtomicUsize,
 }
 
@@ -83,33 +111,60 @@ impl Upstream {
             health: upstream.health.clone(),
             key: upstream.key.as_ref().map(bearer).transpose()?,
             attempts: upstream.attempts,
+            affinity: upstream.affinity.clone(),
+            in_flight: upstream.in_flight,
+            budget: Budget::default(),
+            budget_percent: upstream.budget,
+            breaker: upstream.breaker,
+            slow_start: upstream.slow_start,
             turn: AtomicUsize::new(0),
         })
     }
 
-    /// The index in the list of targets at which the next exchange begins.
-    pub fn next_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    /// An exchange begins to ask: from now on it counts for the budget of further attempts.
+    pub fn count_exchange(&self) {
+        self.budget.begin(Instant::now());
     }
 
-    /// The target whose turn it is, whatever is known of it.
+    /// Takes one further attempt from the budget; false if none is left.
     #[must_use]
-    pub fn in_turn(&self, turn: usize) -> Arc<Target> {
-        self.targets[turn % self.targets.len()].clone()
+    pub fn may_ask_again(&self) -> bool {
+        self.budget.take(Instant::now(), self.budget_percent)
     }
 
-    /// The next target in turn that is not among the `tried` ones and not known to be down. With `stalled`, it may be a stalled
-    /// one.
+    /// Takes a place at one of its targets for an attempt, if there is one at once.
     #[must_use]
-    pub fn pick(&self, turn: usize, tried: &[Arc<Target>], stalled: bool) -> Option<Arc<Target>> {
-        let count = self.targets.len();
-        let is_new = |target: &Arc<Target>| !tried.iter().any(|it| Arc::ptr_eq(it, target));
-        (0..count)
-            .map(|step| &self.targets[(turn + step) % count])
-            .find(|target| {
-                !target.is_down() && (stalled || !target.stalls.is_passed_over()) && is_new(target)
-            })
-            .cloned()
+    pub fn visit(&self, target: &Arc<Target>) -> Option<Box<Visit>> {
+        let limit = self.in_flight.as_ref();
+        let place = target.places.try_enter(limit)?;
+        if limit.is_some() {
+            target.metrics.waited(Duration::ZERO);
+        }
+        Some(Visit::begin(target, self.breaker, place))
+    }
+
+    /// Takes a place at one of its targets for an attempt, and waits for one if there is none.
+    ///
+    /// # Errors
+    /// [`Refused`]: too many wait, or it took too long.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the wait.
+    pub async fn wait_for_visit(
+        &self,
+        target: &Arc<Target>,
+        tenant: &str,
+        limit: &config::InFlight,
+    ) -> Result<Box<Visit>, Refused> {
+        let began = Instant::now();
+        let waiting = target.metrics.waits();
+        let entered = target.places.enter(tenant, limit).await;
+        drop(waiting);
+        match &entered {
+            Ok(_) => target.metrics.waited(began.elapsed()),
+            Err(refused) => target.metrics.refused(refused.label()),
+        }
+        Ok(Visit::begin(target, self.breaker, entered?))
     }
 
     /// Begins to watch an attempt at one of its targets, for a model under the name that the target knows. `None` if that is

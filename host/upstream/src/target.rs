@@ -13,13 +13,20 @@ use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::either::Either;
 
+use super::breaker::Breaker;
 use super::client::connection::{Connection, Stream};
 use super::error::{self, describe};
+use super::load::Load;
 use super::models::ListedModel;
+use super::places::Places;
 use super::server_info::ServerInfo;
 use super::stall::Stalls;
 use sluicegate_config as config;
 use sluicegate_telemetry::metrics::{Metrics, TargetMetrics};
+
+mod standing;
+
+pub use standing::Standing;
 
 /// How long an unused connection is kept. Below the 60 s after which common servers and balancers close it themselves.
 const IDLE: Duration = Duration::from_secs(45);
@@ -64,6 +71,10 @@ pub enum State {
 /// of health checks.
 const DOWN: Duration = Duration::from_secs(10);
 
+/// How many health checks in a row must fail before attempts that wait for their first byte are given up. A server that computes
+/// may miss one.
+const LOST: u32 = 2;
+
 /// What is known of a target.
 #[derive(Debug)]
 struct Known {
@@ -85,6 +96,9 @@ pub struct Target {
     pub base: String,
     /// What is known of stalled models.
     pub stalls: Arc<Stalls>,
+    pub(super) breaker: Breaker,
+    pub(super) load: Load,
+    pub(super) places: Arc<Places>,
     config: config::Target,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     idle: Mutex<Vec<(Instant, Connection)>>,
@@ -94,6 +108,8 @@ pub struct Target {
     models: Mutex<Option<Arc<[ListedModel]>>>,
     /// Learns of each health check that found the server up.
     pub(super) checks: watch::Sender<()>,
+    /// How many health checks in a row have failed.
+    failed_checks: watch::Sender<u32>,
     pub(super) metrics: Arc<TargetMetrics>,
 }
 
@@ -122,6 +138,9 @@ impl Target {
                 .map_err(|_| Error::Authority(target.authority.clone()))?,
             base: target.base.clone(),
             stalls: Arc::default(),
+            breaker: Breaker::default(),
+            load: Load::default(),
+            places: Arc::default(),
             config: target.clone(),
             tls,
             idle: Mutex::default(),
@@ -134,6 +153,7 @@ impl Target {
             info: Mutex::default(),
             models: Mutex::default(),
             checks: watch::Sender::new(()),
+            failed_checks: watch::Sender::new(0),
         })
     }
 
@@ -236,6 +256,7 @@ impl Target {
         if stays_down && !beyond_connection && new == State::Up {
             return;
         }
+        let is_recovery = matches!((&known.state, &new), (State::Down(_), State::Up));
         if std::mem::discriminant(&known.state) != std::mem::discriminant(&new) {
             match &new {
                 State::Unknown | State::Stalled(_) => {}
@@ -254,6 +275,10 @@ impl Target {
             since: Instant::now(),
             beyond_connection,
         };
+        drop(known);
+        if is_recovery {
+            self.recovered();
+        }
     }
 
     /// What the server said of itself in the last health check; nothing unless it is up.
@@ -275,6 +300,31 @@ impl Target {
     #[must_use]
     pub fn checks(&self) -> watch::Receiver<()> {
         self.checks.subscribe()
+    }
+
+    /// Notes whether a health check has passed.
+    pub(super) fn checked(&self, has_passed: bool) {
+        if has_passed {
+            self.checks.send_replace(());
+            self.failed_checks.send_replace(0);
+        } else {
+            self.failed_checks
+                .send_modify(|count| *count = count.saturating_add(1));
+        }
+    }
+
+    /// Waits until health checks show that the target is lost: one fails after this call, and it is not the first in a row.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut failed = self.failed_checks.subscribe();
+        async move {
+            // The sender lives as long as the target.
+            while failed.changed().await.is_ok() && *failed.borrow_and_update() < LOST {}
+        }
+    }
+
+    /// An attempt has failed that another one might mend. What comes next is `retried`, `nothing_left` or `over_budget`.
+    pub fn count_failure(&self, next: &'static str) {
+        self.metrics.retry(next);
     }
 
     /// The models that it listed beside the last health check; `None` if that is not known, or if it is down.

@@ -36,6 +36,11 @@ fn target(target: &Target) -> serde_json::Value {
         "target": &*target.label,
         "state": state,
         "reason": reason,
+        "circuit": target.circuit().label(),
+        // Because of its breaker, or because it has asked for that.
+        "left_alone_ms": target.left_alone_for().as_millis(),
+        "in_flight": target.in_flight(),
+        "waiting": target.waiting(),
         "version": facts.version,
         "loaded": facts.loaded,
         // How many it lists; null if that is not known.

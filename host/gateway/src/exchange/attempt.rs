@@ -6,12 +6,16 @@
 //! connection that broke, an adapter's fault of 429 or 503, and a target that refuses the gateway's own key. An attempt that is
 //! given up leaves nothing behind.
 //!
+//! Which model server is asked, and which next, is in [`candidates`]; what an attempt shows, and what it costs, in [`outcome`].
+//!
 //! Until its first byte an attempt is also watched for a stall: if its model does nothing, the attempt is taken back, and
-//! repeated when the model has been unloaded, or sent to another server. The rule for that is in `upstream::stall`.
+//! repeated when the model has been unloaded, or sent to another server. The rule for that is in `upstream::stall`. If the
+//! target's health checks fail meanwhile, another one is asked, if one is left: a cold model may take minutes, a dead server may
+//! not.
 
+use std::borrow::Cow;
 use std::mem;
 use std::pin::pin;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -22,87 +26,39 @@ use super::halt::{Halt, too_late};
 use super::request::body::{RequestBody, unreadable};
 use super::{Exchange, head};
 use crate::failure::{Failure, Kind};
-use crate::pipeline::data::collect;
 use crate::pipeline::{Chunk, Data, End, Limits, Stop, content_framing};
 use sluicegate_framing::Framing;
-use sluicegate_plugin_host::TargetInfo;
+use sluicegate_plugin_host::{ExchangeContext, TargetInfo};
 use sluicegate_upstream::client::{self, SendError};
-use sluicegate_upstream::stall::Verdict;
-use sluicegate_upstream::{self as upstream, Response, ResponseBody, Target, Upstream};
+use sluicegate_upstream::stall::{Call, Verdict};
+use sluicegate_upstream::{
+    self as upstream, Refused, Response, ResponseBody, Target, Upstream, Visit,
+};
 
 mod adapter;
+mod affinity;
 mod candidates;
+mod outcome;
+mod response;
 mod watched;
 
 pub(super) use adapter::Adapter;
-use candidates::{Candidate, last_of, may_be_mended, seconds_of, sooner};
+pub(super) use response::{UpstreamResponse, wrap};
+
+use candidates::{Candidate, Candidates};
+use outcome::{Outcome, is_fault_of_target, last_of, sooner};
 use watched::Watched;
 
 /// The most bytes that are taken from the model server at a time.
 pub(super) const CHUNK: usize = 64 * 1024;
-
-/// The response of the attempt that decided the exchange.
-pub(super) struct UpstreamResponse {
-    /// `None` once the connection is given up.
-    body: Option<ResponseBody>,
-    /// What has already left the adapter.
-    pub(super) first: Option<Chunk>,
-    /// The length of the body, if the model server has announced it and no adapter looks at the body.
-    pub(super) announced: Option<u64>,
-    /// The body so far, if it becomes one event because the client already has the head of a stream.
-    wrapped: Option<BytesMut>,
-    idle: Duration,
-}
-
-impl UpstreamResponse {
-    /// Gives up the connection to the model server.
-    pub(super) fn close(&mut self) {
-        self.body = None;
-    }
-
-    /// Bytes that wait for the rest of the body.
-    pub(super) fn buffered(&self) -> usize {
-        self.wrapped.as_ref().map_or(0, BytesMut::len)
-    }
-
-    /// The framing of the input, if it consists of events; `None` for bytes.
-    pub(super) fn events_in(&self, adapter: Option<&Adapter>) -> Option<Framing> {
-        if self.wrapped.is_some() {
-            return Some(Framing::Sse);
-        }
-        adapter.and_then(|adapter| adapter.run.batches())
-    }
-
-    /// Behind the head of a stream, a body that is not one becomes one event when it is complete.
-    fn wrap(&mut self, chunk: Chunk, limit: u64) -> Chunk {
-        match &mut self.wrapped {
-            Some(wrapped) => wrap(wrapped, chunk, limit),
-            None => chunk,
-        }
-    }
-}
-
-/// Collects a body, which becomes one event when it is complete.
-pub(super) fn wrap(wrapped: &mut BytesMut, chunk: Chunk, limit: u64) -> Chunk {
-    let bytes = chunk.data.into_bytes(Framing::Document);
-    if let Err(failure) = collect(wrapped, &bytes, limit) {
-        return Chunk::failed(failure);
-    }
-    match chunk.end {
-        End::Open => Chunk::open(Data::default()),
-        End::Last => Chunk::last(Data::event(wrapped.split().freeze())),
-        End::Stopped(stopped) => Chunk {
-            data: Data::default(),
-            end: End::Stopped(stopped),
-        },
-    }
-}
 
 /// Why an attempt did not lead to a response.
 enum AttemptError {
     Halt(Halt),
     /// The model does nothing.
     Stalled(Verdict),
+    /// The target's health checks fail.
+    Lost,
 }
 
 impl<T: Into<Halt>> From<T> for AttemptError {
@@ -117,7 +73,7 @@ impl Exchange {
         &mut self,
         mut body: RequestBody,
     ) -> Result<UpstreamResponse, Halt> {
-        let mut candidates = self.candidates()?;
+        let mut candidates = self.candidates(&body)?;
         let mut soonest: Option<u64> = None;
         let Some(mut candidate) = candidates.next() else {
             return Err(Failure::new(
@@ -128,26 +84,32 @@ impl Exchange {
         };
         loop {
             let elsewhere = candidates.has_better();
-            let tried = self.attempt(&candidate, &mut body, elsewhere).await;
-            soonest = sooner(soonest, self.retry_after(&tried));
-            // The next candidate is chosen before this attempt is given up: meanwhile other exchanges may find it down.
-            let reason = self.retry_reason(&tried).filter(|_| body.is_whole());
-            let retry = reason.and_then(|reason| Some((reason, candidates.next()?)));
-            if let Some((reason, next)) = retry {
-                drop(tried);
+            let mut visit = None;
+            let tried = self
+                .attempt(&candidate, &mut body, elsewhere, &mut visit)
+                .await;
+            let outcome = self.outcome(&tried);
+            if let Some(visit) = &mut visit {
+                outcome.tell(visit);
+            }
+            soonest = sooner(soonest, outcome.retry_after);
+            if let Some((reason, next)) = next_after(outcome, &mut candidates, &candidate, &body) {
+                drop((tried, visit));
                 let then = "another model server is asked";
                 self.give_up(&candidate.target, &reason, then).await;
                 candidate = next;
                 continue;
             }
             let halt = match tried {
-                Ok(response) => {
+                Ok(mut response) => {
+                    response.visit = visit;
                     self.client.keep_adapters(&candidate.adapter);
                     return Ok(self.adopt(response, soonest));
                 }
                 Err(AttemptError::Stalled(
                     Verdict::TakenBack | Verdict::Stalled { is_certain: false },
                 )) => {
+                    drop(visit);
                     let then = "it is repeated";
                     self.give_up(&candidate.target, STALLED, then).await;
                     continue;
@@ -155,6 +117,7 @@ impl Exchange {
                 Err(AttemptError::Stalled(Verdict::Stalled { is_certain: true })) => {
                     stalled(&candidate.upstream).into()
                 }
+                Err(AttemptError::Lost) => lost().into(),
                 Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
                     last_of(failure, soonest).into()
                 }
@@ -162,32 +125,6 @@ impl Exchange {
             };
             self.adopt_notes();
             return Err(halt);
-        }
-    }
-
-    /// Why another model server may do better, if it may.
-    fn retry_reason(&self, tried: &Result<UpstreamResponse, AttemptError>) -> Option<String> {
-        match tried {
-            Ok(response) => {
-                let (status, _) = self.head_of(response)?;
-                Some(format!("status {status}"))
-            }
-            Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
-                may_be_mended(failure).then(|| failure.code().to_owned())
-            }
-            Err(AttemptError::Stalled(Verdict::Stalled { .. })) => Some(STALLED.to_owned()),
-            Err(AttemptError::Halt(_) | AttemptError::Stalled(Verdict::TakenBack)) => None,
-        }
-    }
-
-    /// The seconds of a failed attempt's `retry-after`.
-    fn retry_after(&self, tried: &Result<UpstreamResponse, AttemptError>) -> Option<u64> {
-        match tried {
-            Ok(response) => self.head_of(response)?.1,
-            Err(AttemptError::Halt(Halt::Stop(Stop::Failure(failure)))) => {
-                failure.field("retry-after").and_then(seconds_of)
-            }
-            Err(AttemptError::Halt(_) | AttemptError::Stalled(_)) => None,
         }
     }
 
@@ -201,12 +138,18 @@ impl Exchange {
         if !transparent || response.first.is_some() {
             return None;
         }
-        let context = self
-            .adapter
-            .as_ref()
-            .map_or(&self.context, |adapter| &adapter.context);
-        let seconds = context.response.get(RETRY_AFTER).and_then(seconds_of);
+        let context = self.attempt_context();
+        let seconds = context
+            .response
+            .get(RETRY_AFTER)
+            .and_then(outcome::seconds_of);
         matches!(context.status(), 429 | 502..=504).then_some((context.status(), seconds))
+    }
+
+    /// The exchange as the attempt sees it.
+    fn attempt_context(&self) -> &ExchangeContext {
+        let adapter = self.adapter.as_ref();
+        adapter.map_or(&self.context, |adapter| &adapter.context)
     }
 
     /// One attempt, until it is decided.
@@ -215,6 +158,7 @@ impl Exchange {
         candidate: &Candidate,
         body: &mut RequestBody,
         elsewhere: bool,
+        visit: &mut Option<Box<Visit>>,
     ) -> Result<UpstreamResponse, AttemptError> {
         let Candidate {
             upstream, target, ..
@@ -230,35 +174,46 @@ impl Exchange {
             .set_deadline(total.map(|(deadline, _)| deadline));
 
         let request = self.attempt_request(candidate, body).await?;
-        let (mut call, mut watched) = self.watched(candidate).await?;
-        (watched.again, watched.elsewhere) = (body.is_kept(), body.is_kept() && elsewhere);
+        match self.enter_target(candidate).await {
+            Ok(entered) => *visit = Some(entered),
+            Err(halt) => {
+                body.give_back(Some(request.into_body()));
+                return Err(halt.into());
+            }
+        }
+        let (call, mut watched) = self.watched(candidate, body.is_kept(), elsewhere).await?;
         let connect = upstream.timeout.connect;
-        let result = {
-            // Pinned here from the start: if it were passed by value, every function on the way would reserve space for it.
-            let sending = pin!(client::send(target, connect, request));
-            watched.wait(self.wait(sending)).await
+        // In a scope of its own: the exchange has no room for it while it waits for the rest.
+        let received = {
+            let result = {
+                // Pinned here from the start: if it were passed by value, every function on the way would reserve space for it.
+                let sending = pin!(client::send(target, connect, request));
+                watched.wait(self.wait(sending)).await
+            };
+            received(result, call, body)?
         };
-        if let (Some(call), Ok(Err(_)) | Err(AttemptError::Stalled(_))) = (&mut call, &result) {
-            call.over();
-        }
-        match result? {
-            Ok(Response { head, body }) => {
-                let mut body = body.of_call(call);
-                if !head.status.is_success() {
-                    // The model is not at work for it.
-                    body.call_is_over();
-                }
-                self.decide(upstream, Response { head, body }, watched)
-                    .await
-            }
-            Err(SendError {
-                error,
-                body: unsent,
-            }) => {
-                body.give_back(unsent);
-                Err(upstream_failure(error).into())
-            }
-        }
+        self.decide(upstream, received, watched).await
+    }
+
+    /// Takes a place at the target, and waits for one if it has only so many.
+    async fn enter_target(&mut self, candidate: &Candidate) -> Result<Box<Visit>, Halt> {
+        let Candidate {
+            upstream, target, ..
+        } = candidate;
+        let (visit, limit) = (upstream.visit(target), upstream.in_flight);
+        let limit = match (visit, limit) {
+            (Some(visit), _) => return Ok(visit),
+            (None, Some(limit)) => limit,
+            (None, None) => return Err(busy(Refused::Full).into()),
+        };
+        let first_byte = upstream.timeout.first_byte;
+        self.deadlines.allow_silence(limit.timeout + first_byte);
+        let tenant = self.tenant().into_owned();
+        // Boxed because few exchanges have to wait, and all would have the room for it.
+        let entering = Box::pin(upstream.wait_for_visit(target, &tenant, &limit));
+        let entered = self.wait(entering).await?;
+        self.deadlines.allow_silence(first_byte);
+        entered.map_err(|refused| busy(refused).into())
     }
 
     /// The request of one attempt, after its adapter, which is new.
@@ -318,6 +273,7 @@ impl Exchange {
         let Response { head, mut body } = received;
         let mut response = UpstreamResponse {
             body: None,
+            visit: None,
             first: None,
             announced: None,
             wrapped: None,
@@ -452,8 +408,18 @@ impl Exchange {
                     }
                 }
                 // A failure of the model server begins outside its adapter.
-                Ok(Err(error)) => Chunk::failed(upstream_failure(error)),
-                Err(Halt::Stop(stop)) => Chunk::stopped(Data::default(), stop),
+                Ok(Err(error)) => {
+                    if is_fault_of_target(&error) {
+                        response.failed();
+                    }
+                    Chunk::failed(upstream_failure(error))
+                }
+                Err(Halt::Stop(stop)) => {
+                    if is_silence(&stop) {
+                        response.failed();
+                    }
+                    Chunk::stopped(Data::default(), stop)
+                }
                 Err(Halt::Gone) => return Err(Halt::Gone),
             };
             let chunk = response.wrap(chunk, limit);
@@ -478,6 +444,76 @@ fn stalled(upstream: &Upstream) -> Failure {
             "The model server is up, but this model has done nothing since a client left; {mend}."
         ),
     )
+}
+
+/// The response, if there is one; else a body of which nothing was sent is given back.
+fn received(
+    result: Result<Result<Response, SendError>, AttemptError>,
+    mut call: Option<Call>,
+    body: &mut RequestBody,
+) -> Result<Response, AttemptError> {
+    if let (Some(call), Ok(Err(_)) | Err(AttemptError::Stalled(_))) = (&mut call, &result) {
+        call.over();
+    }
+    match result? {
+        Ok(Response { head, body }) => {
+            let mut body = body.of_call(call);
+            if !head.status.is_success() {
+                // The model is not at work for it.
+                body.call_is_over();
+            }
+            Ok(Response { head, body })
+        }
+        Err(SendError {
+            error,
+            body: unsent,
+        }) => {
+            body.give_back(unsent);
+            Err(upstream_failure(error).into())
+        }
+    }
+}
+
+/// The client's error when the target does not respond to health checks, and no other target is left by now.
+fn lost() -> Failure {
+    Failure::new(
+        Kind::UpstreamUnreachable,
+        "The model server does not respond any more.",
+    )
+}
+
+/// The client's error when no target has a place.
+fn busy(refused: Refused) -> Failure {
+    let message = match refused {
+        Refused::Full => "The model servers are busy, and too many requests wait already.",
+        Refused::TimedOut => "The model servers are busy, and the request has waited too long.",
+    };
+    Failure::new(Kind::UpstreamBusy, message).with_field("retry-after", "1")
+}
+
+/// Whether the model server has sent nothing for too long.
+fn is_silence(stop: &Stop) -> bool {
+    matches!(stop, Stop::Failure(failure) if failure.kind() == Kind::UpstreamIdleTimeout)
+}
+
+/// The next attempt and the reason for it, if there is one.
+fn next_after(
+    outcome: Outcome,
+    candidates: &mut Candidates,
+    tried: &Candidate,
+    body: &RequestBody,
+) -> Option<(Cow<'static, str>, Candidate)> {
+    let reason = outcome.reason.filter(|_| body.is_whole())?;
+    // Chosen before this attempt is given up: meanwhile other exchanges may find it down.
+    let next = candidates.next();
+    let may = next.is_some() && (!outcome.has_cost || candidates.may_ask_again());
+    let label = match (&next, may) {
+        (None, _) => "nothing_left",
+        (Some(_), false) => "over_budget",
+        (Some(_), true) => "retried",
+    };
+    tried.target.count_failure(label);
+    Some((reason, next.filter(|_| may)?))
 }
 
 fn arrived(bytes: Bytes, last: bool) -> Chunk {

@@ -70,6 +70,13 @@ impl Deadlines {
         self.reset();
     }
 
+    /// From now on, the model server may be silent for so long before the first byte.
+    pub(super) fn allow_silence(&mut self, silence: Duration) {
+        self.silence = silence;
+        self.received = Instant::now();
+        self.reset();
+    }
+
     /// When the exchange must have ended, and the limit that says so.
     pub(super) fn total(&self) -> Option<(Instant, Duration)> {
         self.total

@@ -1,13 +1,23 @@
-//! Which target to ask, and which next: those of an upstream and its fallbacks, and which failures lead from one to another.
+//! Which target to ask, and which next: those of an upstream and its fallbacks.
+//!
+//! # The rule
+//! The upstreams come in the order of the configuration. In each of them a target is fit, or stalled, or to be left alone, or
+//! down: `upstream::target::Standing`. Which of several that are fit is asked says `upstream::choice`.
+//!
+//! 1. A fit target of the first upstream that has one.
+//! 2. If no upstream has one, a stalled target.
+//! 3. If no target has been asked yet, one to be left alone, then one that is down: an attempt that may fail is better than an
+//!    error without any.
+//!
+//! No target is asked twice, and not more than `attempts.max` are.
 
 use std::sync::Arc;
 
-use hyper::header::HeaderValue;
-
 use crate::exchange::Exchange;
+use crate::exchange::request::body::RequestBody;
 use crate::failure::{Failure, Kind};
 use sluicegate_plugin_host::Plugin;
-use sluicegate_upstream::{Target, Upstream};
+use sluicegate_upstream::{Choice, Standing, Target, Upstream};
 
 /// The targets that can still be asked: those of the chosen upstream and of its fallbacks.
 pub(super) struct Candidates {
@@ -24,8 +34,8 @@ struct Asked {
     adapter: Option<Arc<Plugin>>,
     /// What the model is called there, as JSON text, if it is another name than the client's.
     model: Option<Arc<str>>,
-    /// The index in its list of targets at which this exchange begins.
-    turn: usize,
+    /// What decides among its targets.
+    choice: Choice,
 }
 
 /// The target of an attempt.
@@ -40,37 +50,37 @@ pub(super) struct Candidate {
 }
 
 impl Candidates {
-    /// The next target that is not known to be down, in the order of the upstreams; a stalled one only if no other is left. If
-    /// all are down and none was tried, the first one.
+    /// The next target, by the rule of this file.
     pub(super) fn next(&mut self) -> Option<Candidate> {
         let left = self.left.checked_sub(1)?;
-        let any = || self.find(|upstream, turn| Some(upstream.in_turn(turn)));
-        let candidate = match self.up(false).or_else(|| self.up(true)) {
-            Some(candidate) => candidate,
-            None if self.tried.is_empty() => any()?,
-            None => return None,
-        };
+        let usual = [Standing::Fit, Standing::Stalled];
+        let at_first = [Standing::LeftAlone, Standing::Down];
+        let at_first = at_first.iter().filter(|_| self.tried.is_empty());
+        let mut standings = usual.iter().chain(at_first);
+        let candidate = standings.find_map(|standing| self.with(*standing))?;
         self.left = left;
         self.tried.push(candidate.target.clone());
         Some(candidate)
     }
 
-    /// Whether a target is left that is neither known to be down nor stalled.
+    /// Whether a fit target is left.
     pub(super) fn has_better(&self) -> bool {
-        self.left > 0 && self.up(false).is_some()
+        self.left > 0 && self.with(Standing::Fit).is_some()
     }
 
-    fn up(&self, stalled: bool) -> Option<Candidate> {
-        self.find(|upstream, turn| upstream.pick(turn, &self.tried, stalled))
+    /// Takes the next attempt from the budget of the first upstream; false if nothing is left of it.
+    pub(super) fn may_ask_again(&self) -> bool {
+        let first = self.upstreams.first();
+        first.is_some_and(|first| first.upstream.may_ask_again())
     }
 
-    fn find(&self, pick: impl Fn(&Upstream, usize) -> Option<Arc<Target>>) -> Option<Candidate> {
+    fn with(&self, standing: Standing) -> Option<Candidate> {
         let mut upstreams = self.upstreams.iter().enumerate();
         upstreams.find_map(|(index, asked)| {
             Some(Candidate {
                 upstream: asked.upstream.clone(),
                 adapter: asked.adapter.clone(),
-                target: pick(&asked.upstream, asked.turn)?,
+                target: asked.upstream.pick(standing, &asked.choice, &self.tried)?,
                 model: asked.model.clone(),
                 chosen: index == 0 && asked.upstream.name == self.chosen,
             })
@@ -81,18 +91,20 @@ impl Candidates {
 impl Exchange {
     /// The targets that can be asked: those of the upstreams that serve the model, or else of the upstream that the route or a stage
     /// chose, and of its fallbacks. The adapters of others are not needed any more.
-    pub(super) fn candidates(&mut self) -> Result<Candidates, Failure> {
+    pub(super) fn candidates(&mut self, body: &RequestBody) -> Result<Candidates, Failure> {
         let adapters = self.adapters.take();
         let find = |name: &Arc<str>, model: Option<&Arc<str>>| {
             let upstream = self.upstreams.get(name).ok_or_else(|| {
                 Failure::new(Kind::Internal, format!("There is no upstream `{name}`."))
             })?;
             let adapter = adapters.as_ref().and_then(|adapters| adapters.get(name));
+            let affinity = upstream.affinity.as_ref();
+            let key = affinity.and_then(|affinity| self.affinity(affinity, body));
             Ok::<_, Failure>(Asked {
                 upstream: upstream.clone(),
                 adapter: adapter.cloned(),
                 model: model.cloned(),
-                turn: upstream.next_turn(),
+                choice: upstream.begin_exchange(key),
             })
         };
         let chosen = &self.context.upstream;
@@ -109,7 +121,11 @@ impl Exchange {
                     .collect::<Result<Vec<_>, _>>()?
             }
         };
-        let left = upstreams.first().map_or(0, |first| first.upstream.attempts);
+        let first = upstreams.first().map(|first| &first.upstream);
+        let left = first.map_or(0, |first| first.attempts);
+        if let Some(first) = first {
+            first.count_exchange();
+        }
         let adapters = upstreams.iter().filter_map(|asked| asked.adapter.as_ref());
         self.client.keep_adapters(adapters);
         Ok(Candidates {
@@ -119,57 +135,4 @@ impl Exchange {
             left,
         })
     }
-}
-
-/// Whether another model server may do better.
-pub(super) fn may_be_mended(failure: &Failure) -> bool {
-    match failure.kind() {
-        Kind::UpstreamUnreachable
-        | Kind::UpstreamConnectTimeout
-        | Kind::UpstreamBroken
-        | Kind::UpstreamStalled => true,
-        Kind::Refused => {
-            matches!(failure.status().as_u16(), 429 | 503)
-                || failure.code() == "upstream_unauthorized"
-        }
-        Kind::InvalidRequest
-        | Kind::Foreign
-        | Kind::ShuttingDown
-        | Kind::VersionDrained
-        | Kind::NotFound
-        | Kind::MethodNotAllowed
-        | Kind::RequestTimeout
-        | Kind::BodyTooLarge
-        | Kind::UnsupportedCoding
-        | Kind::HeadTooLarge
-        | Kind::Overloaded
-        | Kind::UpstreamFirstByteTimeout
-        | Kind::UpstreamIdleTimeout
-        | Kind::UpstreamTotalTimeout
-        | Kind::UpstreamInvalid
-        | Kind::PluginFault
-        | Kind::Internal => false,
-    }
-}
-
-/// The failure of the last attempt, with the shortest `retry-after` of all attempts.
-pub(super) fn last_of(failure: Failure, soonest: Option<u64>) -> Failure {
-    match soonest {
-        Some(seconds) if matches!(failure.status().as_u16(), 429 | 503) => {
-            failure.with_field("retry-after", &seconds.to_string())
-        }
-        Some(_) | None => failure,
-    }
-}
-
-pub(super) fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// Seconds of a `retry-after`; a date is left alone.
-pub(super) fn seconds_of(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok()?.trim().parse().ok()
 }

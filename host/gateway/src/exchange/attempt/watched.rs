@@ -1,6 +1,7 @@
-//! An attempt under stall detection, until its first byte.
+//! An attempt until its first byte: how long to wait is one thing, that the model does nothing or the target is gone another.
 
 use std::future::pending;
+use std::pin::Pin;
 
 use super::AttemptError;
 use super::candidates::Candidate;
@@ -12,21 +13,26 @@ use sluicegate_upstream::stall::{Call, Ticket, Verdict};
 pub(super) struct Watched {
     /// `None` if it is not watched.
     ticket: Option<Ticket>,
+    /// Is ready when the target is lost; `None` if that does not matter. Boxed because an exchange with one target has none.
+    lost: Option<Lost>,
     /// Whether the attempt can be repeated.
-    pub(super) again: bool,
-    /// Whether another model server is left.
-    pub(super) elsewhere: bool,
+    again: bool,
+    /// Whether it can be, and another model server is left.
+    elsewhere: bool,
 }
 
+type Lost = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Watched {
-    /// Waits for something from the model server, unless that is stalled.
+    /// Waits for something from the model server, unless that is stalled or, where another one is left, lost.
     pub(super) async fn wait<T>(
         &mut self,
         something: impl Future<Output = Result<T, Halt>>,
     ) -> Result<T, AttemptError> {
         tokio::select! {
             biased;
-            verdict = self.verdict() => Err(AttemptError::Stalled(verdict)),
+            verdict = verdict(&mut self.ticket, self.again, self.elsewhere) => Err(AttemptError::Stalled(verdict)),
+            () = lost(&mut self.lost) => Err(AttemptError::Lost),
             something = something => Ok(something?),
         }
     }
@@ -34,21 +40,32 @@ impl Watched {
     /// Data has arrived: from here on the attempt is not taken back.
     pub(super) fn has_begun(&mut self) {
         self.ticket = None;
+        self.lost = None;
     }
+}
 
-    async fn verdict(&mut self) -> Verdict {
-        match &mut self.ticket {
-            Some(ticket) => ticket.verdict(self.again, self.elsewhere).await,
-            None => pending().await,
-        }
+async fn verdict(ticket: &mut Option<Ticket>, again: bool, elsewhere: bool) -> Verdict {
+    match ticket {
+        Some(ticket) => ticket.verdict(again, elsewhere).await,
+        None => pending().await,
+    }
+}
+
+async fn lost(lost: &mut Option<Lost>) {
+    match lost {
+        Some(lost) => lost.await,
+        None => pending().await,
     }
 }
 
 impl Exchange {
-    /// Begins to watch an attempt for a model. Waits while the model is being unloaded.
+    /// Begins to watch an attempt for a model. Waits while the model is being unloaded. `again` says whether the attempt can be
+    /// repeated, `elsewhere` whether another model server is left.
     pub(super) async fn watched(
         &mut self,
         candidate: &Candidate,
+        again: bool,
+        elsewhere: bool,
     ) -> Result<(Option<Call>, Watched), Halt> {
         let (upstream, target) = (&candidate.upstream, &candidate.target);
         let model = candidate
@@ -61,10 +78,12 @@ impl Exchange {
             None => None,
         };
         let (call, ticket) = begun.unzip();
+        let elsewhere = again && elsewhere;
         let watched = Watched {
             ticket,
-            again: false,
-            elsewhere: false,
+            lost: (elsewhere && upstream.health.is_some()).then(|| Box::pin(target.lost()) as Lost),
+            again,
+            elsewhere,
         };
         Ok((call, watched))
     }
