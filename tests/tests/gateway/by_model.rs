@@ -141,7 +141,12 @@ async fn a_model_that_nobody_serves_is_not_found_and_nobody_is_asked() {
 #[tokio::test]
 async fn a_fallback_is_asked_under_its_own_name_of_the_model() {
     let scene = Scene::new().await;
-    let busy = Upstream::always(Script::json(503, &json!({"error": "busy"}))).await;
+    // It may be asked again at once, so the second request meets it too.
+    let busy = Script::status(503)
+        .field("content-type", "application/json")
+        .field("retry-after", "0")
+        .body(json!({"error": "busy"}).to_string());
+    let busy = Upstream::always(busy).await;
     let busy_section = format!(
         "[upstream.busy]\nadapter = \"ollama\"\ntargets = [\"{}\"]\n",
         busy.url()
