@@ -1,7 +1,10 @@
 //! `max-in-flight` and the queue before a target: who gets a place, who waits for how long, who is refused, and who is not
 //! starved.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
+use sluicegate_config as config;
 use sluicegate_tests::client::Response;
 use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually};
@@ -290,5 +293,33 @@ async fn a_stream_whose_head_is_out_is_refused_by_an_event() {
     barrier.open();
     assert_eq!(first.await.expect("no panic").status, 200);
     assert_eq!(names(&upstream), ["first"]);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_limit_and_loses_nobody_who_waits() {
+    let barrier = Barrier::new();
+    let upstream = held(&barrier).await;
+    let gateway = setup(&upstream, "{ size = 4, timeout = \"10m\" }")
+        .start()
+        .await;
+    let mut asked = Vec::new();
+    for (name, waiting) in [("first", 0), ("second", 1), ("third", 2)] {
+        asked.push(ask(&gateway, "crowd", name));
+        filled(&gateway, 1, waiting).await;
+    }
+    let more = setup(&upstream, "{ size = 4, timeout = \"5m\" }").toml();
+    let more = more.replace("max-in-flight = 1", "max-in-flight = 3");
+    let more = config::parse(&more, Path::new("."), &|_| None).expect("legal");
+    let control = gateway.running().control();
+    control.apply(more).await.expect("in force");
+    // The new limit applies with the next one who comes: those who wait go first.
+    asked.push(ask(&gateway, "single", "fourth"));
+    filled(&gateway, 3, 1).await;
+    barrier.open();
+    for asked in asked {
+        assert_eq!(asked.await.expect("no panic").status, 200);
+    }
+    assert_eq!(names(&upstream).last().map(String::as_str), Some("fourth"));
     gateway.shutdown().await;
 }

@@ -1,10 +1,12 @@
 //! Which target of an upstream is asked, when it fails, is busy, or is lost: what clients see, and what the targets get.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sluicegate_config as config;
 use sluicegate_tests::upstream::{Request, ollama};
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually, within};
 use tokio::task::JoinSet;
@@ -496,4 +498,27 @@ async fn silence_and_responses_that_break_off_open_a_breaker() {
         }
         gateway.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_reload_keeps_what_is_known_of_a_target() {
+    let bad = Upstream::always(Script::raw("").reset()).await;
+    let good = Upstream::always(hello()).await;
+    let setup = || {
+        Setup::before_urls(&urls(&[&bad, &good]))
+            .upstream("breaker = { failures = 1, open = \"20m\" }")
+            .chat()
+    };
+    let gateway = setup().start().await;
+    served(&gateway, 16, "while its breaker opens").await;
+    assert_eq!(shown(&gateway).await[0]["circuit"], "open");
+    let other = setup().upstream("slow-start = \"5s\"").toml();
+    let other = config::parse(&other, Path::new("."), &|_| None).expect("legal");
+    let control = gateway.running().control();
+    control.apply(other).await.expect("in force");
+    assert_eq!(shown(&gateway).await[0]["circuit"], "open");
+    let before = asked(&[&bad]);
+    served(&gateway, 16, "after the reload").await;
+    assert_eq!(asked(&[&bad]), before, "it is still left alone");
+    gateway.shutdown().await;
 }
