@@ -12,6 +12,7 @@
 //! | `plugin` | loading components, and sandboxes; the only crate that uses wasmtime |
 //! | `upstream` | model servers: connections, health, which is asked next and how many at a time, stall detection |
 //! | `serve` | listeners, TLS, timeouts of clients |
+//! | `otlp` | traces and metrics for a collector of OpenTelemetry |
 //! | `config`, `telemetry`, `framing`, `io`, `outbound`, `state`, `contract` | the ground floor |
 //!
 //! `plugin` and `upstream` do not depend on each other, and `chat` and `sim` depend on neither. To see what happens to a

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of the gateway from bottom to top, each with those that it may use. Other crates are not part of the gateway.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("io", &[]),
     ("contract", &[]),
     ("state", &["contract"]),
@@ -15,6 +15,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("framing", &["contract"]),
     ("telemetry", &["config", "contract"]),
     ("outbound", &["config"]),
+    ("otlp", &["config", "outbound"]),
     ("serve", &["config", "io"]),
     ("upstream", &["config", "io", "telemetry"]),
     (
@@ -27,6 +28,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
             "config",
             "contract",
             "framing",
+            "otlp",
             "plugin-host",
             "serve",
             "state",

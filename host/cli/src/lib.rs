@@ -11,6 +11,8 @@ mod check;
 mod compile;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
+mod manual;
 mod plugin;
 mod process;
 mod reload;
@@ -62,6 +64,19 @@ enum What {
         /// Prints JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Checks a running deployment: each model server, the gateway with one real question, the chat page. Says what to mend; exit
+    /// code 1 if something fails.
+    Doctor(doctor::Doctor),
+    /// Prints completions for a shell, such as `source <(sluicegate completions bash)`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Writes manual pages, one for each command, into a folder: `man -l FOLDER/sluicegate.1` shows the first.
+    Man {
+        /// The folder, which must exist.
+        folder: PathBuf,
     },
     /// Compiles one plugin for a gateway that serves, which starts this command itself.
     #[command(name = compile::NAME, hide = true)]
@@ -158,6 +173,9 @@ impl Command {
                 What::Check { file } => check::check(&file).await,
                 What::Reload(gateway) => reload::reload(&gateway).await,
                 What::Status { gateway, json } => status::status(&gateway, json).await,
+                What::Doctor(doctor) => doctor.run().await,
+                What::Completions { shell } => manual::completions(shell),
+                What::Man { folder } => manual::pages(&folder),
                 What::CompilePlugin => compile::compile(),
                 What::Wit => print(&wit()),
                 What::Chat { configured, what } => {

@@ -42,6 +42,7 @@ mod folders;
 mod listener;
 mod model;
 mod ollama;
+mod otlp;
 mod plugin;
 mod problem;
 mod reader;
@@ -58,6 +59,7 @@ pub use self::chat::{Chat, ChatLimits, User};
 pub use self::folders::Folders;
 pub use self::listener::{Listener, Tls};
 pub use self::model::{Model, ModelPattern, ServedBy};
+pub use self::otlp::Otlp;
 pub use self::plugin::{
     BUILTINS, Grant, HttpGrant, MAX_MEMORY, Origin, Plugin, PluginLimits, SetLimits, Source,
     in_folder,
@@ -92,6 +94,8 @@ pub struct Config {
     pub swap: Swap,
     /// How and how much to log.
     pub log: Log,
+    /// Where traces and metrics are sent; `None`: nowhere.
+    pub otlp: Option<Otlp>,
     /// The admin API; `None`: off.
     pub admin: Option<Admin>,
     /// Where requests arrive; no two share an address. Empty only if there is a `chat`.
@@ -219,6 +223,7 @@ fn read(root: &Table<'_>) -> Config {
     let server = server::server(root);
     let swap = swap::swap(root);
     let log = server::log(root);
+    let otlp = otlp::otlp(root);
     let listeners = listener::listeners(root);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
@@ -241,6 +246,7 @@ fn read(root: &Table<'_>) -> Config {
         server,
         swap,
         log,
+        otlp,
         admin,
         listeners,
         upstreams,

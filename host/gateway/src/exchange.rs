@@ -42,6 +42,7 @@ mod record;
 mod request;
 pub mod scripted;
 mod tail;
+mod traced;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -67,6 +68,7 @@ use crate::models::{Models, Served};
 use crate::pipeline::{Chunk, Data, End, FailureReport, PipelineRun, Stop};
 use crate::snapshot::{Adapters, Snapshot, Tasks};
 use sluicegate_config as config;
+use sluicegate_otlp::Otlp;
 use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_serve::{self as server, Peer};
 use sluicegate_upstream::Upstream;
@@ -83,6 +85,8 @@ pub struct Core {
     pub recent: Recent,
     /// Finishes exchanges whose clients have left.
     pub finishing: Finishing,
+    /// Where traces and metrics are sent, if they are.
+    pub otlp: Option<Otlp>,
 }
 
 /// Serves one request. The response's body must be polled for the exchange to go on. Dropping it, or this future, tells the

@@ -21,8 +21,10 @@ use crate::reload::{self, Control, Origin, rollback, watch};
 use crate::snapshot::{self, Workers};
 use crate::supply::Supply;
 use sluicegate_config::{self as config, Problems};
+use sluicegate_otlp::Otlp;
 use sluicegate_plugin_host::{Builtins, Loader};
 use sluicegate_serve::{self as server, Connections, Listener};
+use sluicegate_telemetry::metrics::Metrics;
 
 /// How long observers get for what is left in their queues.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -45,6 +47,9 @@ pub enum Error {
     /// A listener cannot be opened.
     #[error(transparent)]
     Listener(#[from] server::Error),
+    /// Traces and metrics cannot be sent.
+    #[error(transparent)]
+    Otlp(#[from] sluicegate_otlp::Error),
     /// The system gives no thread for the observers.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -105,7 +110,12 @@ impl Gateway {
             exchanges: descriptors::most_exchanges(descriptors),
             sandboxes: loader.engine().sandboxes(),
         };
+        let otlp = match &config.otlp {
+            Some(otlp) => Some(start_otlp(otlp, metrics)?),
+            None => None,
+        };
         let core = Arc::new(Core {
+            otlp,
             snapshot: ArcSwap::from_pointee(snapshot),
             admission: Admission::new(capacity, metrics.admission()),
             recent: Recent::default(),
@@ -264,6 +274,9 @@ impl Gateway {
             tasks.close();
             tasks.wait().await;
         }
+        if let Some(otlp) = &self.core.otlp {
+            otlp.stop().await;
+        }
         // With the last reference to the routes go the entrances to the observers' queues.
         drop((self.control, self.core));
         self.workers.observing.close();
@@ -275,6 +288,12 @@ impl Gateway {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Begins to send traces and metrics.
+fn start_otlp(config: &config::Otlp, metrics: &Metrics) -> Result<Otlp, sluicegate_otlp::Error> {
+    let dropped = Arc::new(metrics.spans_dropped());
+    Otlp::start(config, env!("CARGO_PKG_VERSION"), dropped)
 }
 
 /// Opens the listener of the admin interface.

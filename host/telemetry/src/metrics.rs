@@ -103,6 +103,7 @@ pub struct Metrics {
     plugin_rollbacks: Family<Labels<1>, Counter>,
     plugin_log_dropped: Family<Labels<1>, Counter>,
     observer_dropped: Family<Labels<1>, Counter>,
+    spans_dropped: Counter,
     reload_successful: Gauge,
     reload_time: Gauge<f64, AtomicU64>,
     admission: Arc<AdmissionMetrics>,
@@ -170,6 +171,10 @@ impl Metrics {
             plugin_log_dropped: all.add(
                 metric::PLUGIN_LOG_DROPPED,
                 "Log lines beyond the limit of a call",
+            ),
+            spans_dropped: all.add(
+                metric::SPANS_DROPPED,
+                "Exchanges whose spans were dropped on their way to the collector",
             ),
             observer_dropped: all.add(
                 metric::OBSERVER_DROPPED,
@@ -273,6 +278,14 @@ impl Metrics {
     #[must_use]
     pub fn admission(&self) -> Arc<AdmissionMetrics> {
         self.admission.clone()
+    }
+
+    /// Counts exchanges whose spans were dropped.
+    pub fn spans_dropped(&self) -> impl Fn(u64) + Send + Sync + use<> {
+        let counter = self.spans_dropped.clone();
+        move |count| {
+            counter.inc_by(count);
+        }
     }
 
     /// All metrics as families in the form of OpenMetrics, for [`Exposition::write`].

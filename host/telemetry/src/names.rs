@@ -41,6 +41,8 @@ pub mod metric {
     pub const REFUSED: &str = "sluicegate_overloaded";
     /// Counter: log lines that were dropped because standard output was not read fast enough.
     pub const LOG_DROPPED: &str = "sluicegate_log_lines_dropped";
+    /// Counter: exchanges whose spans were dropped because the collector was slow or did not take them.
+    pub const SPANS_DROPPED: &str = "sluicegate_spans_dropped";
     /// Counter, by `plugin`: exchanges that an observer did not get because its queue was full.
     pub const OBSERVER_DROPPED: &str = "sluicegate_observer_dropped";
     /// Counter, by `upstream`, `target` and `result`: requests to a model server.

@@ -157,6 +157,12 @@ impl Target {
         })
     }
 
+    /// Where it listens: a name or an address without brackets, and the port.
+    #[must_use]
+    pub fn host_and_port(&self) -> (Arc<str>, u16) {
+        (host_of(&self.config).into(), self.config.port)
+    }
+
     /// Whether a configuration means this target: address, TLS and base path are the same.
     #[must_use]
     pub fn is(&self, target: &config::Target) -> bool {

@@ -176,3 +176,41 @@ async fn mixed() {
         gateway.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn the_configuration_in_the_manifests_of_kubernetes_is_legal() {
+    let manifests = include_str!("../../../examples/kubernetes/sluicegate.yaml");
+    let (_, text) = manifests
+        .split_once("sluicegate.toml: |\n")
+        .expect("it is there");
+    let (text, _) = text.split_once("\n---").expect("it ends");
+    let lines = text
+        .lines()
+        .map(|line| line.strip_prefix("    ").unwrap_or(line));
+    let toml = lines.collect::<Vec<_>>().join("\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let toml = toml
+        .replace("/plugins", folder.path().to_str().expect("UTF-8"))
+        .replace("0.0.0.0:8080", "127.0.0.1:0")
+        .replace("0.0.0.0:9180", "127.0.0.1:0");
+    let secrets = ["SLUICEGATE_API_KEY", "SLUICEGATE_ADMIN_TOKEN"];
+    let env = |name: &str| secrets.contains(&name).then(|| KEY.to_owned());
+    let gateway = Gateway::start_in(&toml, &env).await;
+    gateway.expect("a legal configuration").shutdown().await;
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_exist() {
+    let dashboard = include_str!("../../../examples/grafana/dashboard.json");
+    let _: Value = serde_json::from_str(dashboard).expect("JSON");
+    let names = include_str!("../../../host/telemetry/src/names.rs");
+    let found: std::collections::BTreeSet<_> = dashboard
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("sluicegate_"))
+        .map(|word| word.trim_end_matches("_bucket").trim_end_matches("_total"))
+        .collect();
+    assert!(found.len() > 15);
+    for name in found {
+        assert!(names.contains(&format!("\"{name}\"")), "{name}");
+    }
+}

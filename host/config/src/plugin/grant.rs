@@ -105,6 +105,14 @@ impl fmt::Display for Grant {
 }
 
 impl HttpGrant {
+    /// All networks: for an origin that the operator has named for the gateway itself.
+    #[must_use]
+    pub fn everywhere() -> Vec<IpNet> {
+        let zero = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
+        let nets = zero.map(|zero| IpNet::new(zero, 0));
+        nets.into_iter().filter_map(Result::ok).collect()
+    }
+
     /// Whether requests may go there.
     #[must_use]
     pub fn allows(&self, origin: &Origin) -> bool {

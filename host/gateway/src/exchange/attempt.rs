@@ -24,6 +24,7 @@ use hyper::{Request, StatusCode};
 use super::deadlines::Expired;
 use super::halt::{Halt, too_late};
 use super::request::body::{RequestBody, unreadable};
+use super::traced::Asked;
 use super::{Exchange, head};
 use crate::failure::{Failure, Kind};
 use crate::pipeline::{Chunk, Data, End, Limits, Stop, content_framing};
@@ -95,6 +96,7 @@ impl Exchange {
             soonest = sooner(soonest, outcome.retry_after);
             if let Some((reason, next)) = next_after(outcome, &mut candidates, &candidate, &body) {
                 drop((tried, visit));
+                self.record.end_attempt(&reason);
                 let then = "another model server is asked";
                 self.give_up(&candidate.target, &reason, then).await;
                 candidate = next;
@@ -110,6 +112,7 @@ impl Exchange {
                     Verdict::TakenBack | Verdict::Stalled { is_certain: false },
                 )) => {
                     drop(visit);
+                    self.record.end_attempt(STALLED);
                     let then = "it is repeated";
                     self.give_up(&candidate.target, STALLED, then).await;
                     continue;
@@ -163,7 +166,12 @@ impl Exchange {
         let Candidate {
             upstream, target, ..
         } = candidate;
-        self.record.begin_attempt(&upstream.name, &target.label);
+        self.record.begin_attempt(&Asked {
+            upstream,
+            target,
+            vendor: candidate.vendor(),
+            model: candidate.model.as_deref().or(self.context.note("model")),
+        });
         let early = self.context.wants_stream() && self.record.route.pipeline.allows_early_head();
         let heartbeat = self.server.heartbeat.filter(|_| early);
         self.deadlines
@@ -173,7 +181,8 @@ impl Exchange {
         self.context
             .set_deadline(total.map(|(deadline, _)| deadline));
 
-        let request = self.attempt_request(candidate, body).await?;
+        let mut request = self.attempt_request(candidate, body).await?;
+        self.record.continue_trace(request.headers_mut());
         match self.enter_target(candidate).await {
             Ok(entered) => *visit = Some(entered),
             Err(halt) => {

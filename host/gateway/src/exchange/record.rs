@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::{Method, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use sluicegate_contract::Context;
+use sluicegate_otlp::Usage;
 use tokio::time::Instant;
 
 use super::Core;
+use super::traced::{Asked, Traced};
 use crate::pipeline::FailureReport;
 use crate::pipeline::observer::{CLIENT_CLOSED, Queue, Summary};
 use crate::route::Route;
@@ -36,6 +38,8 @@ pub(super) struct Record {
     /// The error code and, for metrics, its label in the closed set.
     error: Option<(String, &'static str)>,
     ended: bool,
+    /// Its trace, if there is somebody to send it to.
+    traced: Option<Box<Traced>>,
 }
 
 impl Record {
@@ -46,8 +50,11 @@ impl Record {
         path: String,
     ) -> Self {
         route.metrics.begin();
+        let traced = core.otlp.as_ref();
+        let traced = traced.map(|otlp| Box::new(Traced::begin(otlp, &context.request)));
         Self {
             core,
+            traced,
             received_ms: context.identity.received_ms,
             id: context.identity.id.clone(),
             client: context.identity.client,
@@ -70,10 +77,27 @@ impl Record {
     }
 
     /// A model server is asked.
-    pub(super) fn begin_attempt(&mut self, upstream: &Arc<str>, target: &Arc<str>) {
-        self.upstream = upstream.clone();
-        self.target = target.clone();
+    pub(super) fn begin_attempt(&mut self, asked: &Asked<'_>) {
+        self.upstream = asked.upstream.name.clone();
+        self.target = asked.target.label.clone();
         self.attempts += 1;
+        if let Some(traced) = &mut self.traced {
+            traced.begin_attempt(asked, self.began.elapsed());
+        }
+    }
+
+    /// Continues the trace in the request of the attempt.
+    pub(super) fn continue_trace(&self, request: &mut HeaderMap) {
+        if let Some(traced) = &self.traced {
+            traced.continue_in(request);
+        }
+    }
+
+    /// The attempt has not decided the exchange, for this reason.
+    pub(super) fn end_attempt(&mut self, reason: &str) {
+        if let Some(traced) = &mut self.traced {
+            traced.end_attempt(reason, self.began.elapsed());
+        }
     }
 
     /// Counts bytes of the body on their way to the client. Those of an error do not count as its first byte.
@@ -127,10 +151,12 @@ impl Record {
         let (error, label) = self.error.take().unwrap_or((String::new(), "none"));
         let status = self.status.map_or(0, |status| status.as_u16());
         self.route.metrics.end(status, label, duration, overhead);
-        if let Some((_, usage)) = notes.iter().find(|(name, _)| name == "usage") {
-            let (input, output) = tokens(usage);
+        let usage = notes.iter().find(|(name, _)| name == "usage");
+        let usage = usage.map(|(_, usage)| tokens(usage));
+        if let Some((input, output)) = usage {
             self.route.metrics.tokens(input, output);
         }
+        self.trace(&error, duration, usage);
         let summary = Arc::new(Summary {
             id: self.id.clone(),
             received_ms: self.received_ms,
@@ -158,6 +184,33 @@ impl Record {
             queue.tell(summary.clone());
         }
         self.core.recent.add(summary);
+    }
+}
+
+impl Record {
+    /// Hands the exchange over to be sent to the collector.
+    fn trace(&mut self, error: &str, took: Duration, usage: Option<(u64, u64)>) {
+        let Some((otlp, mut traced)) = self.core.otlp.as_ref().zip(self.traced.take()) else {
+            return;
+        };
+        let status = self.status.map(|status| status.as_u16());
+        traced.end(status, error);
+        otlp.record(&sluicegate_otlp::Exchange {
+            context: traced.context,
+            id: self.id.clone(),
+            route: self.route.label.clone(),
+            method: self.method.to_string(),
+            path: self.path.clone(),
+            client: self.client,
+            began: traced.began,
+            took,
+            first_byte: self.first_byte,
+            status: status.unwrap_or(0),
+            error: error.to_owned(),
+            bytes: [self.request_bytes, self.response_bytes],
+            attempts: traced.attempts,
+            usage: usage.map(|(input, output)| Usage { input, output }),
+        });
     }
 }
 

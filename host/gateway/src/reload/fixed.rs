@@ -10,6 +10,7 @@ pub(super) struct Fixed {
     admin: Option<SocketAddr>,
     chat: Option<config::Chat>,
     format: config::LogFormat,
+    otlp: Option<config::Otlp>,
     folders: config::Folders,
 }
 
@@ -19,6 +20,7 @@ impl Fixed {
             admin: config.admin.as_ref().map(|admin| admin.listen),
             chat: config.chat.clone(),
             format: config.log.format,
+            otlp: config.otlp.clone(),
             folders: config.folders.clone(),
         }
     }
@@ -30,6 +32,7 @@ impl Fixed {
             ("admin.listen", self.admin != other.admin),
             ("chat", self.chat != other.chat),
             ("log.format", self.format != other.format),
+            ("otlp", self.otlp != other.otlp),
             ("plugins.cache", self.folders.cache != other.folders.cache),
             ("state.dir", self.folders.state != other.folders.state),
         ];

@@ -49,6 +49,15 @@ pub(super) struct Candidate {
     pub(super) chosen: bool,
 }
 
+impl Candidate {
+    /// What kind of server its adapter is for; "" without one.
+    pub(super) fn vendor(&self) -> &str {
+        let manifest = self.adapter.as_ref().map(|plugin| plugin.manifest());
+        let adapter = manifest.and_then(|manifest| manifest.adapter.as_ref());
+        adapter.map_or("", |adapter| &adapter.vendor)
+    }
+}
+
 impl Candidates {
     /// The next target, by the rule of this file.
     pub(super) fn next(&mut self) -> Option<Candidate> {
