@@ -15,7 +15,7 @@ use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
-const PLUGINS: [&str; 12] = [
+const PLUGINS: [&str; 13] = [
     "access-log",
     "aggregate",
     "anthropic",
@@ -23,6 +23,7 @@ const PLUGINS: [&str; 12] = [
     "ollama",
     "ollama-api",
     "openai",
+    "rate-limit",
     "redact",
     "responses",
     "rewrite",

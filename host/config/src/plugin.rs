@@ -24,7 +24,7 @@ pub(super) use self::unconfigured::add_unconfigured;
 pub use self::unconfigured::in_folder;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
-pub const BUILTINS: [&str; 12] = [
+pub const BUILTINS: [&str; 13] = [
     "auth",
     "rewrite",
     "ollama",
@@ -34,6 +34,7 @@ pub const BUILTINS: [&str; 12] = [
     "anthropic",
     "ollama-api",
     "responses",
+    "rate-limit",
     "redact",
     "aggregate",
     "access-log",

@@ -296,6 +296,10 @@ async fn the_gates_and_filters_that_ship_pass() {
         ("aggregate", "{}"),
         ("access-log", "{}"),
         ("redact", "{}"),
+        (
+            "rate-limit",
+            r#"{"rules":[{"name":"a","concurrent":1000,"tokens":{"limit":1000000000,"per":"1m","hard":true}}]}"#,
+        ),
     ])
     .await;
 }

@@ -274,6 +274,14 @@ fn examples() -> PathBuf {
 }
 
 #[tokio::test]
+async fn the_cases_of_the_example_rate_limit_pass() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rate-limit/cases");
+    let said = plugin("test", &["builtin:rate-limit", "--case", name(&cases)]).await;
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    assert!(said.out.ends_with("3 passed, 0 failed\n"), "{}", said.out);
+}
+
+#[tokio::test]
 async fn the_cases_of_the_example_pass() {
     let said = plugin("test", &["builtin:redact", "--case", name(&examples())]).await;
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);

@@ -58,6 +58,7 @@ mod plugins;
 mod probes;
 mod proxied;
 mod queue;
+mod rate_limit;
 mod readiness;
 mod redact;
 mod reload;

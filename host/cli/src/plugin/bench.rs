@@ -21,7 +21,7 @@ use super::case::{self, Case};
 use super::{log, refusal, source};
 use crate::{BAD_CONFIGURATION, print};
 use sluicegate_plugin_host::instance::{self, Instance};
-use sluicegate_plugin_host::{Engine, Loader, Plugin, wit};
+use sluicegate_plugin_host::{Engine, Loader, Plugin, Services, wit};
 
 /// Instances that are made and given back, one after the other. Arbitrary: enough for a 99th percentile.
 const INSTANCES: usize = 1_000;
@@ -57,7 +57,7 @@ pub(super) async fn bench(file: &Path, options: Options) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let plugin = match refusal::load(&loader, file, config, &bytes).await {
+    let plugin = match refusal::load(&loader, file, config, &bytes, &Services::default()).await {
         Ok(plugin) => plugin,
         Err(refused) => return refused,
     };

@@ -18,6 +18,7 @@ use serde_json::Value;
 use self::report::{Report, Verdict};
 use self::trial::Reached;
 use super::case::{self, Case};
+use super::test::services::CaseServices;
 use super::warning::Warning;
 use super::{log, refusal, source};
 use crate::{BAD_CONFIGURATION, print};
@@ -48,11 +49,13 @@ pub(super) async fn run(file: &Path, options: Options) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let plugin = match refusal::load(&loader, file, config, &bytes).await {
+    let state = CaseServices::new();
+    let loaded = refusal::load(&loader, file, config, &bytes, &state.services()).await;
+    let plugin = match loaded {
         Ok(plugin) => plugin,
         Err(refused) => return refused,
     };
-    let report = tried(&plugin, file, &cases, &options).await;
+    let report = tried((&plugin, &state), file, &cases, &options).await;
     if options.json {
         print(&format!("{:#}\n", report.json()));
     } else {
@@ -89,7 +92,7 @@ fn prepare(file: &Path, options: &Options) -> Result<Prepared, String> {
 }
 
 async fn tried<'a>(
-    plugin: &Arc<Plugin>,
+    (plugin, state): (&Arc<Plugin>, &CaseServices),
     file: &'a Path,
     cases: &[Case],
     options: &Options,
@@ -106,7 +109,7 @@ async fn tried<'a>(
                     verdicts.len() - 1
                 });
                 for scenario in group.scenarios {
-                    let shown = trial::run(plugin, &scenario, &mut reached).await;
+                    let shown = trial::run((plugin, state), &scenario, &mut reached).await;
                     let name = format!("\"{}\" ({})", scenario.name, ground.name);
                     verdicts[at].add(&name, shown);
                 }

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::source;
 use crate::BAD_CONFIGURATION;
-use sluicegate_plugin_host::{Loader, Plugin, Toolchain, load};
+use sluicegate_plugin_host::{Loader, Plugin, Services, Toolchain, load};
 use sluicegate_telemetry::metrics::Metrics;
 
-/// Loads a component for a command.
+/// Loads a component for a command, which shares `services`.
 ///
 /// # Errors
 /// It cannot be used, which was printed.
@@ -21,10 +21,12 @@ pub(super) async fn load(
     file: &Path,
     config: Option<Value>,
     bytes: &Arc<[u8]>,
+    services: &Services,
 ) -> Result<Arc<Plugin>, ExitCode> {
     let configured = source::plugin(file, config);
     let metrics = Metrics::new().plugin(&configured.name);
-    let loaded = loader.load(&configured, bytes.clone(), metrics).await;
+    let services = services.of(&configured.name, metrics);
+    let loaded = loader.load(&configured, bytes.clone(), services).await;
     loaded.map_err(|error| {
         Refusal::of(&error, bytes).print(file);
         ExitCode::from(BAD_CONFIGURATION)

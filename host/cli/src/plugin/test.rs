@@ -6,7 +6,7 @@
 
 mod compare;
 pub(super) mod outcome;
-mod services;
+pub(super) mod services;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::corpus::Scenario;
 use crate::plugin::message::Message;
 use crate::plugin::test::outcome::place;
+use crate::plugin::test::services::CaseServices;
 use sluicegate_gateway::exchange::scripted::{self, Cut, Outcome};
 use sluicegate_plugin_host::Plugin;
 
@@ -58,13 +59,19 @@ impl Reached {
 }
 
 /// Runs a scenario, up to the first problem.
-pub(super) async fn run(plugin: &Arc<Plugin>, scenario: &Scenario, reached: &mut Reached) -> Shown {
+pub(super) async fn run(
+    (plugin, state): (&Arc<Plugin>, &CaseServices),
+    scenario: &Scenario,
+    reached: &mut Reached,
+) -> Shown {
     let mut shown = Shown::default();
     let mut whole: Option<Seen> = None;
     // Twice whole: nothing of the first exchange may be left for the second.
     let again = (!scenario.is_huge).then_some(Cut::Whole);
     let cuts = [Cut::Whole].into_iter().chain(again);
     for cut in cuts.chain(scenario.cuts()) {
+        // What a plugin has counted or kept is no difference between two exchanges.
+        state.begin(&[]);
         let outcome = scripted::run(plugin, &scenario.script, cut).await;
         shown.runs += 1;
         reached.add(&outcome);

@@ -12,7 +12,7 @@ use sluicegate_state::shared::Memory;
 
 /// What all cases share, but not what is in it.
 #[derive(Debug)]
-pub(super) struct CaseServices {
+pub(in crate::plugin) struct CaseServices {
     memory: Arc<Memory>,
     answers: Arc<Answers>,
 }
@@ -22,7 +22,7 @@ pub(super) struct CaseServices {
 struct Answers(Mutex<VecDeque<Response<Bytes>>>);
 
 impl CaseServices {
-    pub(super) fn new() -> Self {
+    pub(in crate::plugin) fn new() -> Self {
         Self {
             memory: Arc::new(Memory::new(|| 0)),
             answers: Arc::default(),
@@ -30,13 +30,13 @@ impl CaseServices {
     }
 
     /// For a plugin that is loaded.
-    pub(super) fn services(&self) -> Services {
+    pub(in crate::plugin) fn services(&self) -> Services {
         let outbound = Requests(self.answers.clone());
         Services::new(self.memory.clone(), Arc::new(outbound))
     }
 
     /// A run begins: nothing is left of the one before.
-    pub(super) fn begin(&self, answers: &[Response<Bytes>]) {
+    pub(in crate::plugin) fn begin(&self, answers: &[Response<Bytes>]) {
         self.memory.clear();
         let mut left = self
             .answers
