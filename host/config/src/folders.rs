@@ -1,10 +1,11 @@
-//! The folders that the gateway has for itself: `[plugins] dir` and `cache`, `[state] dir`.
+//! What the gateway keeps, and where: `[plugins] dir` and `cache`, `[state] dir` and `url`.
 //!
 //! Responsible for their names only: that they are there, and private where they must be, is checked by whoever opens them.
 
 use std::path::{Path, PathBuf};
 
 use super::reader::{Context, Table};
+use super::secret::{self, Secret};
 
 /// The folders. `None`: there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Folders {
     pub cache: Option<PathBuf>,
     /// What the gateway remembers of plugin versions; without it, it forgets that when it stops.
     pub state: Option<PathBuf>,
+    /// The URL of the server where plugins keep what gateways share; without it, they share nothing. It may have a password in it.
+    pub shared: Option<Secret>,
 }
 
 /// Where the environment says that a kind of file belongs.
@@ -47,6 +50,9 @@ const STATE: Place = Place {
     home: ".local/state",
 };
 
+/// How the URL of a server for shared state begins.
+const SCHEMES: [&str; 3] = ["redis://", "rediss://", "unix://"];
+
 /// Reads the sections `[plugins]` and `[state]`.
 pub(super) fn folders(root: &Table<'_>) -> Folders {
     let table = root.section("plugins");
@@ -55,11 +61,28 @@ pub(super) fn folders(root: &Table<'_>) -> Folders {
     table.finish();
     let table = root.section("state");
     let state = named(&table, "dir").unwrap_or_else(|| from_env(root.cx, &STATE));
+    let shared = table.get("url").and_then(|value| {
+        let url = secret::read(&value)?;
+        let is_url = |scheme| {
+            let rest = url.expose().strip_prefix(scheme);
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+        };
+        if SCHEMES.into_iter().any(is_url) {
+            return Some(url);
+        }
+        // Without the value, which may have a password in it.
+        value.problem(
+            "is not the URL of a Redis server",
+            "write it as in redis://127.0.0.1:6379/0, rediss:// for TLS, or unix:///run/redis.sock",
+        );
+        None
+    });
     table.finish();
     Folders {
         plugins,
         cache,
         state,
+        shared,
     }
 }
 

@@ -151,12 +151,16 @@ fn config(admin: &Admin) -> Value {
     let refused = status.refused.map(
         |refused| json!({"at_ms": refused.at_ms, "problems": reload::problems(&refused.problems.0)}),
     );
-    json!({
+    let mut config = json!({
         "generation": status.generation,
         "since_ms": status.since_ms,
         "refused": refused,
         "kept": reload::problems(&status.kept),
-    })
+    });
+    if let Some(shared) = &admin.control.supply().shared {
+        config["state"] = json!({"address": shared.address(), "reachable": shared.is_reachable()});
+    }
+    config
 }
 
 /// Ready: not draining, and every upstream has a target that is not known to be down.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,10 +21,11 @@ use crate::listeners::{Change, Listeners, admin_terms};
 use crate::reload::{self, Control, Origin, rollback, watch};
 use crate::snapshot::{self, Workers};
 use crate::supply::Supply;
-use sluicegate_config::{self as config, Problems};
+use sluicegate_config::{self as config, Config, Problems};
 use sluicegate_otlp::Otlp;
 use sluicegate_plugin_host::{Builtins, Loader};
 use sluicegate_serve::{self as server, Connections, Listener};
+use sluicegate_state::shared::redis::{BadUrl, Redis, Settings};
 use sluicegate_telemetry::metrics::Metrics;
 
 /// How long observers get for what is left in their queues.
@@ -50,6 +52,9 @@ pub enum Error {
     /// Traces and metrics cannot be sent.
     #[error(transparent)]
     Otlp(#[from] sluicegate_otlp::Error),
+    /// The URL of the shared state cannot be read.
+    #[error("`state.url`: {0}")]
+    State(BadUrl),
     /// The system gives no thread for the observers.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -71,6 +76,8 @@ pub struct Gateway {
     /// The same for the admin listener, which end with `cut`, and the file watcher.
     administering: TaskTracker,
     _observers: ObserverRuntime,
+    /// Keeps the connection to the shared state. Ends with the gateway, after the last exchange has settled.
+    _sharing: JoinSet<()>,
 }
 
 impl Gateway {
@@ -80,7 +87,11 @@ impl Gateway {
     /// [`Error`] with everything that is wrong with the configuration, or the first listener that cannot be opened.
     pub async fn start(origin: Origin, loader: &Loader, builtins: Builtins) -> Result<Self, Error> {
         let config = origin.config().clone();
-        let supply = Supply::new(loader, builtins, config.folders.state.as_deref());
+        let (supply, sharing) = share(
+            &config,
+            Supply::new(loader, builtins, config.folders.state.as_deref()),
+        )
+        .await?;
         let metrics = &supply.metrics;
         let prepared = Box::pin(snapshot::prepare(config, &supply, None))
             .await
@@ -155,6 +166,7 @@ impl Gateway {
             serving,
             administering: TaskTracker::new(),
             _observers: observers,
+            _sharing: sharing,
         };
         if let Some(listener) = admin_listener {
             gateway.administer(listener, connections);
@@ -294,6 +306,19 @@ impl Gateway {
 fn start_otlp(config: &config::Otlp, metrics: &Metrics) -> Result<Otlp, sluicegate_otlp::Error> {
     let dropped = Arc::new(metrics.spans_dropped());
     Otlp::start(config, env!("CARGO_PKG_VERSION"), dropped)
+}
+
+/// Puts what plugins share where the configuration says. A server that cannot be reached now is not an error: it may come back.
+async fn share(config: &Config, supply: Supply) -> Result<(Supply, JoinSet<()>), Error> {
+    let mut sharing = JoinSet::new();
+    let Some(url) = &config.folders.shared else {
+        return Ok((supply, sharing));
+    };
+    let redis = Redis::new(url.expose(), Settings::default()).map_err(Error::State)?;
+    let running = redis.clone();
+    sharing.spawn(async move { running.run().await });
+    redis.attempted().await;
+    Ok((supply.sharing(redis), sharing))
 }
 
 /// Opens the listener of the admin interface.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sluicegate_plugin_host::{Builtins, Loader, Plugin, Services};
+use sluicegate_state::shared::Redis;
 use sluicegate_telemetry::metrics::Metrics;
 
 use crate::journal::Journal;
@@ -18,6 +19,8 @@ pub struct Supply {
     pub builtins: Builtins,
     /// What they share, and what lies behind their capabilities.
     pub services: Services,
+    /// Where that is, if gateways share it.
+    pub shared: Option<Redis>,
     /// Counts what they do.
     pub metrics: Arc<Metrics>,
     /// Knows which versions there were.
@@ -32,6 +35,7 @@ impl Supply {
             loader: loader.clone(),
             builtins,
             services: Services::default(),
+            shared: None,
             metrics: Arc::new(Metrics::new()),
             versions: Arc::new(Versions::open(state, Arc::new(Journal::default()))),
         }
@@ -39,6 +43,16 @@ impl Supply {
 }
 
 impl Supply {
+    /// The same, with what plugins share in Redis.
+    #[must_use]
+    pub fn sharing(self, shared: Redis) -> Self {
+        Self {
+            services: Services::over(Arc::new(shared.clone())),
+            shared: Some(shared),
+            ..self
+        }
+    }
+
     /// This version may not be used from now on.
     pub(crate) async fn reject(&self, plugin: &Arc<Plugin>, rejection: Rejection) {
         let (versions, plugin) = (self.versions.clone(), plugin.clone());

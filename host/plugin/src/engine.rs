@@ -61,8 +61,8 @@ const LOADING_STACKS: u32 = 64;
 
 /// The most calls of exchanges and observers that can have a stack at the same time. Only those of plugins that import a
 /// capability that may wait need one, and they hold it from their begin to their end. So calls that wait fill the pool, and each
-/// plugin has at most 100 of those; the rest are those that compute, of which there are few. Ten plugins that all wait for
-/// servers that do not respond would fill it. Then the next call of such a plugin fails as if no sandbox were free (503), and
+/// plugin has at most 100 of those, and 400 that wait for its state, for a second at most; the rest are those that compute, of which
+/// there are few. Ten plugins that all wait for servers that do not respond would fill it. Then the next call of such a plugin fails as if no sandbox were free (503), and
 /// others are not affected. Each stack is 2 MiB of addresses, of which a call touches some ten KiB.
 const STACKS: u32 = 1_024;
 

@@ -11,7 +11,7 @@ use sluicegate_state::shared::{Memory, Shared, Space};
 use sluicegate_telemetry::metrics::PluginMetrics;
 
 use super::outside::Outside;
-use super::waiting::{AT_THE_GATES, PER_PLUGIN, Wait, Waiting};
+use super::waiting::{AT_THE_GATES, FOR_STATE, PER_PLUGIN, Wait, Waiting};
 
 /// What all plugins of a gateway share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Services {
     shared: Arc<dyn Shared>,
     outbound: Arc<dyn Outbound>,
     /// The calls that wait, by plugin.
-    waiting: Arc<Mutex<HashMap<String, Weak<Waiting>>>>,
+    waiting: Arc<Mutex<HashMap<String, Weak<Own>>>>,
     /// Those in gates and request heads, of all plugins.
     at_the_gates: Arc<Waiting>,
 }
@@ -33,6 +33,12 @@ impl Default for Services {
 }
 
 impl Services {
+    /// Services with this state, and requests over the network.
+    #[must_use]
+    pub fn over(shared: Arc<dyn Shared>) -> Self {
+        Self::new(shared, Arc::new(Network))
+    }
+
     /// Services with this state, whose requests go out here.
     #[must_use]
     pub fn new(shared: Arc<dyn Shared>, outbound: Arc<dyn Outbound>) -> Self {
@@ -54,7 +60,10 @@ impl Services {
         let own = waiting.get(plugin).and_then(Weak::upgrade);
         let own = own.unwrap_or_else(|| {
             waiting.retain(|_, of_plugin| of_plugin.strong_count() > 0);
-            let own = Waiting::new(PER_PLUGIN);
+            let own = Arc::new(Own {
+                any: Waiting::new(PER_PLUGIN),
+                state: Waiting::new(FOR_STATE),
+            });
             waiting.insert(plugin.to_owned(), Arc::downgrade(&own));
             own
         });
@@ -68,13 +77,21 @@ impl Services {
     }
 }
 
+/// The calls of one plugin that wait.
+#[derive(Debug)]
+struct Own {
+    any: Arc<Waiting>,
+    /// For values and limits.
+    state: Arc<Waiting>,
+}
+
 /// What one plugin gets, whatever its version is.
 #[derive(Clone, Debug)]
 pub struct PluginServices {
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) space: Arc<dyn Space>,
     outbound: Arc<dyn Outbound>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<Own>,
     at_the_gates: Arc<Waiting>,
 }
 
@@ -89,12 +106,30 @@ impl PluginServices {
 impl PluginServices {
     /// Permits for a call that has to wait, if there are any, for this client and in this phase.
     pub(super) fn may_wait(&self, client: Option<IpAddr>, phase: Option<Phase>) -> Option<Waits> {
+        self.may_wait_in(&self.waiting.any, client, phase)
+    }
+
+    /// As [`PluginServices::may_wait`], for a call that waits for values and limits.
+    pub(super) fn may_wait_for_state(
+        &self,
+        client: Option<IpAddr>,
+        phase: Option<Phase>,
+    ) -> Option<Waits> {
+        self.may_wait_in(&self.waiting.state, client, phase)
+    }
+
+    fn may_wait_in(
+        &self,
+        own: &Arc<Waiting>,
+        client: Option<IpAddr>,
+        phase: Option<Phase>,
+    ) -> Option<Waits> {
         let at_the_gates = match phase {
             Some(Phase::Gate | Phase::RequestHead) => Some(self.at_the_gates.begin(client)?),
             _ => None,
         };
         Some(Waits {
-            _own: self.waiting.begin(client)?,
+            _own: own.begin(client)?,
             _at_the_gates: at_the_gates,
         })
     }

@@ -9,6 +9,10 @@ use sluicegate_contract::share::{fits, ordinary};
 /// The most calls of a plugin that may wait at the same time, as in `wit/capabilities.wit`.
 pub(super) const PER_PLUGIN: usize = 100;
 
+/// The most calls of a plugin that may wait for its values and limits at the same time, as there. Such a wait is short: a second at
+/// most, usually a small part of a millisecond.
+pub(super) const FOR_STATE: usize = 400;
+
 /// The most calls of all plugins that may wait before their exchange is admitted, in gates and request heads. The places for
 /// those are few, and must not all be held by exchanges that wait.
 pub const AT_THE_GATES: usize = 128;

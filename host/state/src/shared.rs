@@ -1,6 +1,6 @@
 //! What exchanges share beyond their own end: a plugin's values by key, and its limits.
 //!
-//! [`Shared`] is where it is kept. [`Memory`] keeps it in this process. What a plugin may do, and what the numbers mean, is in
+//! [`Shared`] is where it is kept. [`Memory`] keeps it in this process, [`Redis`] in a server that several gateways share. What a plugin may do, and what the numbers mean, is in
 //! `wit/capabilities.wit`; the rules are in the crate `contract`.
 
 use std::fmt;
@@ -14,8 +14,10 @@ use sluicegate_contract::capability::kv::Quota;
 use sluicegate_contract::capability::rate::{Limit, Verdict};
 
 mod memory;
+pub mod redis;
 
 pub use self::memory::Memory;
+pub use self::redis::Redis;
 
 /// What a space is asked for. Memory gives it at once; another store may have to be waited for.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -59,12 +61,15 @@ pub trait Space: fmt::Debug + Send + Sync {
     /// Removes a key.
     fn delete(&self, key: String) -> Pending<'_, ()>;
 
-    /// Takes the amounts of all limits, which are legal, or of none. `pairs` of name and subject may be in use.
+    /// Takes the amounts of all limits for good, or of none. They are legal. `pairs` of name and subject may be in use.
     fn take<'a>(&'a self, pairs: usize, limits: &'a [Limit]) -> Pending<'a, Verdict>;
 
-    /// Says how much was used of what was taken.
+    /// As [`Space::take`], but each of the limits is settled or given back later.
+    fn reserve<'a>(&'a self, pairs: usize, limits: &'a [Limit]) -> Pending<'a, Verdict>;
+
+    /// Says how much was used of what was reserved.
     fn settle<'a>(&'a self, limit: &'a Limit, used: u64) -> Pending<'a, ()>;
 
-    /// Gives back all that was taken of these limits. Never waits: a store that has to be waited for does it by itself.
+    /// Gives back all that was reserved of these limits. Never waits: a store that has to be waited for does it by itself.
     fn give_back(&self, limits: Vec<Limit>);
 }

@@ -61,6 +61,7 @@ mod queue;
 mod rate_limit;
 mod readiness;
 mod redact;
+mod redis;
 mod reload;
 mod responses_front;
 mod rules;

@@ -11,7 +11,7 @@ use super::Error;
 const KEY_MAX: usize = 512;
 
 /// The longest value in bytes, as in `wit/capabilities.wit`.
-const VALUE_MAX: usize = 1 << 20;
+pub const VALUE_MAX: usize = 1 << 20;
 
 /// Bytes that a key counts for beside its own and its value's: about what the tables need for it.
 const OVERHEAD: usize = 64;
@@ -181,7 +181,11 @@ fn size(key: &str, value: &Bytes) -> usize {
     key.len() + value.len() + OVERHEAD
 }
 
-fn check_key(key: &str) -> Result<(), Error> {
+/// Checks a key.
+///
+/// # Errors
+/// [`Error::Invalid`]
+pub fn check_key(key: &str) -> Result<(), Error> {
     if (1..=KEY_MAX).contains(&key.len()) {
         Ok(())
     } else {

@@ -35,6 +35,7 @@ impl Fixed {
             ("otlp", self.otlp != other.otlp),
             ("plugins.cache", self.folders.cache != other.folders.cache),
             ("state.dir", self.folders.state != other.folders.state),
+            ("state.url", self.folders.shared != other.folders.shared),
         ];
         changed
             .into_iter()

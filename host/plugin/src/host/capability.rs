@@ -62,9 +62,11 @@ impl State {
         if let Poll::Ready(result) = at_once {
             return Ok(result);
         }
-        let _permit = match self.may_wait(services) {
-            Ok(permit) => permit,
-            Err(error) => return Ok(Err(error)),
+        let context = self.context();
+        let client = context.map(|context| context.identity.client);
+        let phase = context.map(|context| context.phase);
+        let Some(_permit) = services.may_wait_for_state(client, phase) else {
+            return Ok(Err(rules::Error::Unavailable));
         };
         let waited = self.wait(asked).await?;
         Ok(waited.unwrap_or(Err(rules::Error::Unavailable)))

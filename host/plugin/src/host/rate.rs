@@ -49,15 +49,6 @@ impl State {
         }
         Ok((limits, pairs, services))
     }
-
-    async fn take_all(
-        &mut self,
-        checked: &Checked,
-    ) -> wasmtime::Result<Result<rate::Verdict, rules::Error>> {
-        let (limits, pairs, services) = checked;
-        let asked = self.ask(services, services.space.take(*pairs, limits));
-        asked.await
-    }
 }
 
 fn verdict(verdict: rate::Verdict, ticket: u64) -> Verdict {
@@ -74,7 +65,9 @@ impl Host for State {
             Ok(checked) => checked,
             Err(error) => return Ok(Err(error.into())),
         };
-        let taken = self.take_all(&checked).await?;
+        let (limits, pairs, services) = checked;
+        let asked = self.ask(&services, services.space.take(pairs, &limits));
+        let taken = asked.await?;
         Ok(taken.map(|it| verdict(it, 0)).map_err(Into::into))
     }
 
@@ -83,11 +76,12 @@ impl Host for State {
             Ok(checked) => checked,
             Err(error) => return Ok(Err(error.into())),
         };
-        let taken = match self.take_all(&checked).await? {
+        let (limits, pairs, services) = checked;
+        let asked = self.ask(&services, services.space.reserve(pairs, &limits));
+        let taken = match asked.await? {
             Ok(taken) => taken,
             Err(error) => return Ok(Err(error.into())),
         };
-        let (limits, _, services) = checked;
         let ticket = match &mut self.lent {
             Some(lent) if taken.granted => lent.held.add(&services.space, limits),
             Some(_) | None => 0,

@@ -132,6 +132,10 @@ impl Space for MemorySpace {
         done(counts.take(self.now(), pairs, limits))
     }
 
+    fn reserve<'a>(&'a self, pairs: usize, limits: &'a [Limit]) -> Pending<'a, Verdict> {
+        self.take(pairs, limits)
+    }
+
     fn settle<'a>(&'a self, limit: &'a Limit, used: u64) -> Pending<'a, ()> {
         let mut counts = self.counts();
         counts.settle(self.now(), limit, used);
