@@ -8,7 +8,7 @@ use super::*;
 
 const CHAT: &str = "/v1/chat/completions";
 
-fn bench(rules: Value) -> Bench<RateLimit> {
+fn bench(rules: &Value) -> Bench<RateLimit> {
     capabilities::reset();
     set_clock(1_000_000);
     Bench::load(json!({"rules": rules})).expect("loads")
@@ -58,7 +58,7 @@ fn left(outcome: &Outcome) -> i64 {
     left.expect("a field").parse().expect("a number")
 }
 
-fn tokens(more: Value) -> Value {
+fn tokens(more: &Value) -> Value {
     let mut tokens = json!({"limit": 1000, "per": "1m"});
     for (name, value) in more.as_object().expect("an object") {
         tokens[name] = value.clone();
@@ -69,7 +69,7 @@ fn tokens(more: Value) -> Value {
 #[test]
 fn requests_are_counted_by_tenant_and_come_back_evenly() {
     let rules = json!([{"name": "r", "by": ["tenant"], "requests": {"limit": 2, "per": "1m"}}]);
-    let bench = bench(rules);
+    let bench = bench(&rules);
     let ask = |tenant| run(&bench, request(tenant, &json!({"model": "m"})));
     let first = ask("a");
     let field = |outcome: &Outcome, name: &str| {
@@ -101,7 +101,7 @@ fn requests_are_counted_by_tenant_and_come_back_evenly() {
 
 #[test]
 fn what_was_not_used_comes_back_and_what_was_used_beyond_is_owed() {
-    let bench = bench(tokens(json!({})));
+    let bench = bench(&tokens(&json!({})));
     let body = question(&json!({"max_tokens": 400}));
     let ask = |usage: &str| run(&bench, request("a", &body).note("usage", usage));
     assert_eq!(left(&ask(&usage(20, 30))), 1000 - 25 - 400);
@@ -134,7 +134,7 @@ fn without_max_tokens_the_rule_assumes_some() {
         (json!({}), json!({}), 1000),
         (json!({}), json!({"max-prompt": 5, "assume": 10}), 15),
     ] {
-        let bench = bench(tokens(assume));
+        let bench = bench(&tokens(&assume));
         let outcome = run(&bench, request("a", &question(&more)));
         assert_eq!(left(&outcome), 1000 - reserved, "{more}");
     }
@@ -142,7 +142,7 @@ fn without_max_tokens_the_rule_assumes_some() {
 
 #[test]
 fn a_request_that_never_fits_is_told_so() {
-    let bench = bench(tokens(json!({})));
+    let bench = bench(&tokens(&json!({})));
     let outcome = run(
         &bench,
         request("a", &question(&json!({"max_tokens": 1000}))),
@@ -157,7 +157,7 @@ fn a_request_that_never_fits_is_told_so() {
 
 #[test]
 fn a_response_without_usage_counts_as_estimated_and_a_failure_not_at_all() {
-    let bench = bench(tokens(json!({})));
+    let bench = bench(&tokens(&json!({})));
     let ask = |response: &Response| {
         let body = question(&json!({"max_tokens": 100}));
         bench.run(request("a", &body), response)
@@ -172,7 +172,7 @@ fn a_response_without_usage_counts_as_estimated_and_a_failure_not_at_all() {
 
 #[test]
 fn a_cut_stream_pays_for_its_prompt_and_what_it_got() {
-    let bench = bench(tokens(json!({})));
+    let bench = bench(&tokens(&json!({})));
     let partial = json!({"prompt_tokens": 0, "completion_tokens": 3, "partial": true});
     let body = question(&json!({"max_tokens": 100}));
     let cut = request("a", &body).note("usage", &partial.to_string());
@@ -182,9 +182,9 @@ fn a_cut_stream_pays_for_its_prompt_and_what_it_got() {
 
 #[test]
 fn a_hard_limit_cuts_the_stream_with_a_finish_reason() {
-    let rules = tokens(json!({"limit": 40, "assume": 10, "hard": true}));
+    let rules = tokens(&json!({"limit": 40, "assume": 10, "hard": true}));
     for sizes in BATCHINGS {
-        let bench = bench(rules.clone());
+        let bench = bench(&rules);
         let body = question(&json!({"stream": true}));
         let response = Response::sse(stream(30)).batches(sizes);
         let outcome = bench.run(request("a", &body), &response);
@@ -205,12 +205,12 @@ fn a_hard_limit_cuts_the_stream_with_a_finish_reason() {
 
 #[test]
 fn a_cut_stream_tells_its_usage_where_that_is_wanted() {
-    let rules = tokens(json!({"limit": 30, "assume": 1, "hard": true}));
+    let rules = tokens(&json!({"limit": 30, "assume": 1, "hard": true}));
     for body in [
         json!({"model": "m", "max_tokens": 5}),
         json!({"model": "m", "stream": true, "max_tokens": 5, "stream_options": {"include_usage": true}}),
     ] {
-        let bench = bench(rules.clone());
+        let bench = bench(&rules);
         // Whatever the prompt is estimated at, at most 30 tokens fit.
         let outcome = bench.run(request("a", &body), &Response::sse(stream(100)));
         let data = outcome.data();
@@ -224,7 +224,7 @@ fn a_cut_stream_tells_its_usage_where_that_is_wanted() {
 
 #[test]
 fn a_stream_within_its_limit_passes_as_it_is() {
-    let bench = bench(tokens(json!({"hard": true, "assume": 5})));
+    let bench = bench(&tokens(&json!({"hard": true, "assume": 5})));
     let outcome = bench.run(
         request("a", &question(&json!({"stream": true}))),
         &Response::sse(stream(100)),
@@ -238,8 +238,8 @@ fn a_stream_within_its_limit_passes_as_it_is() {
 
 #[test]
 fn a_model_server_that_counts_in_each_event_is_believed() {
-    let rules = tokens(json!({"limit": 50, "assume": 10, "hard": true}));
-    let bench = bench(rules);
+    let rules = tokens(&json!({"limit": 50, "assume": 10, "hard": true}));
+    let bench = bench(&rules);
     let chunks = (1..100).map(|n: u64| {
         json!({"choices": [{"index": 0, "delta": {"content": "many words in one event"}}],
             "usage": {"prompt_tokens": 10, "completion_tokens": 4 * n}})
@@ -253,7 +253,7 @@ fn a_model_server_that_counts_in_each_event_is_believed() {
 
 #[test]
 fn concurrent_exchanges_are_given_back_when_they_are_over() {
-    let bench = bench(json!([{"name": "c", "concurrent": 1}]));
+    let bench = bench(&json!([{"name": "c", "concurrent": 1}]));
     for _ in 0..3 {
         assert_eq!(run(&bench, request("a", &json!({}))).status, 200);
     }
@@ -277,7 +277,7 @@ fn rules_apply_to_those_that_they_name() {
         {"name": "route", "routes": ["/elsewhere"], "requests": {"limit": 1, "per": "1h"}},
         {"name": "all", "requests": {"limit": 50, "per": "1h"}},
     ]);
-    let bench = bench(rules);
+    let bench = bench(&rules);
     let limit = |tenant: &str, model: &str| {
         let outcome = run(&bench, request(tenant, &json!({"model": model})));
         outcome
@@ -297,7 +297,7 @@ fn many_limits_are_taken_all_or_none() {
             json!({"name": format!("r{n}"), "requests": {"limit": limit, "per": "1d"}})
         })
         .collect();
-    let bench = bench(json!(rules));
+    let bench = bench(&json!(rules));
     let ask = || run(&bench, request("a", &json!({})));
     assert_eq!(ask().status, 200);
     for _ in 0..20 {
@@ -313,7 +313,7 @@ fn many_limits_are_taken_all_or_none() {
 fn without_state_a_rule_is_open_or_closed() {
     for (policy, status) in [(json!("open"), 0), (json!("closed"), 503)] {
         let rules = json!([{"name": "r", "concurrent": 1, "on-failure": policy}]);
-        let bench = bench(rules);
+        let bench = bench(&rules);
         capabilities::deny(Capability::Rate);
         let outcome = run(&bench, request("a", &json!({})));
         let fault = outcome

@@ -6,6 +6,16 @@ use super::super::LogFormat;
 use super::{ADAPTED, SMALL, guarded, read_with, with};
 
 #[test]
+fn the_url_of_the_state_can_be_a_secret_and_does_not_print() {
+    let text = format!("{SMALL}[state]\nurl = {{ env = \"REDIS_URL\" }}\n");
+    let url = "rediss://u:secret@redis.example:6380/1";
+    let config = read_with(&text, &[("REDIS_URL", url)]).expect("right");
+    let shared = config.folders.shared.as_ref().expect("a URL");
+    assert_eq!(shared.expose(), url);
+    assert!(!format!("{config:?}").contains("secret@"));
+}
+
+#[test]
 fn environment_wins_over_the_file() {
     let text = format!(
         "{}[admin]\nlisten = \"127.0.0.1:2\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n\

@@ -3,6 +3,21 @@
 use super::{keys, only, problems, with};
 
 #[test]
+fn a_wrong_url_of_the_state_is_not_repeated() {
+    for url in [
+        "redis:secret",
+        "http://u:secret@h/",
+        "redis://",
+        "redis://u:secret@h /",
+    ] {
+        let problems = problems(&format!("[state]\nurl = {url:?}"));
+        assert_eq!(problems.len(), 1, "{url}");
+        assert_eq!(problems[0].key, "state.url");
+        assert!(!format!("{problems:?}").contains("secret"), "{problems:?}");
+    }
+}
+
+#[test]
 fn wrong_servers_and_listeners_name_their_key() {
     for (more, key) in [
         ("[server]\ndrain-timeout = 30", "server.drain-timeout"),
