@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use sluicegate_config::{Config, HttpGrant, Origin, Secret, Target, Upstream};
 use sluicegate_outbound::{Client, Network, Outbound as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::chat::reachable;
 use super::{environment, load, print};

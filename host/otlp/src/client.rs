@@ -64,6 +64,7 @@ impl Wire {
 
 #[async_trait]
 impl HttpClient for Wire {
+    #[expect(clippy::disallowed_methods, reason = "it is waited for here")]
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut request = request;
         let path = request.uri().path_and_query().cloned();

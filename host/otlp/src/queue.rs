@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ pub(super) struct Queue {
     /// Ends the task when what is in the queue then has been sent.
     last: CancellationToken,
     /// `None` once it is stopped.
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Mutex<Option<JoinSet<()>>>,
 }
 
 impl Queue {
@@ -45,11 +45,13 @@ impl Queue {
             dropped: dropped.clone(),
             last: last.clone(),
         };
+        let mut task = JoinSet::new();
+        task.spawn(sending.run());
         Self {
             sender,
             dropped,
             last,
-            task: Mutex::new(Some(tokio::spawn(sending.run()))),
+            task: Mutex::new(Some(task)),
         }
     }
 
@@ -68,10 +70,9 @@ impl Queue {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(task) = task else { return };
-        let abort = task.abort_handle();
-        if timeout(limit, task).await.is_err() {
-            abort.abort();
+        let Some(mut task) = task else { return };
+        // Dropping it ends what is left of it.
+        if timeout(limit, task.join_next()).await.is_err() {
             tracing::warn!("the last spans could not be sent to the collector in time");
         }
     }

@@ -1,6 +1,7 @@
 //! A gate that sends requests by `wasi:http`, all at once, and responds with what came of each.
 //!
 //! The field `x-fetch` holds URLs, separated by blanks. A path `/post` is sent a body. `/post-1` is one byte longer than allowed.
+#![cfg(target_family = "wasm")]
 
 use sluicegate_guests::Config;
 use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Reply, Stop};

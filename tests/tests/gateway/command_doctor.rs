@@ -68,7 +68,11 @@ async fn what_does_not_work_comes_with_what_to_mend() {
     let fails = |what: &str| {
         let line = said.out.lines().skip_while(|line| !line.contains(what));
         let both: Vec<_> = line.take(2).collect();
-        assert!(both.first().is_some_and(|it| it.starts_with("FAIL")), "{what}: {}", said.out);
+        assert!(
+            both.first().is_some_and(|it| it.starts_with("FAIL")),
+            "{what}: {}",
+            said.out
+        );
         assert!(
             both[1].trim_start().starts_with("→ "),
             "{what}: {}",

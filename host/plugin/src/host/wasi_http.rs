@@ -165,6 +165,7 @@ fn time_limit(options: Option<RequestOptions>) -> Duration {
 }
 
 /// The request as `http.send` would be given it.
+#[expect(clippy::disallowed_methods, reason = "it is limited")]
 async fn given(request: Request<WasiBody>) -> Result<Given, Error> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, BODY_MAX).collect().await;
