@@ -139,9 +139,14 @@ fn default_shows_the_defaults_in_its_comments() {
             ("SLUICEGATE_API_KEY", "x"),
             ("ANN_TOKEN", "x"),
             ("MODEL_SERVER_KEY", "x"),
+            ("OTLP_AUTHORIZATION", "x"),
         ],
     )
     .expect("right");
+    let otlp = config.otlp.expect("in the comments");
+    assert_eq!(otlp.endpoint.to_string(), "http://127.0.0.1:4318");
+    assert_eq!((&*otlp.service, otlp.sample), ("sluicegate", 1.0));
+    assert_eq!(otlp.metrics, Some(Duration::from_secs(60)));
     let main = &config.upstreams["main"];
     assert_eq!((main.attempts, main.budget), (3, 20));
     assert_eq!(main.breaker, Breaker::default());
