@@ -15,9 +15,9 @@ pub enum Standing {
     Fit,
     /// One of its models does nothing: another target is better.
     Stalled,
-    /// It has failed too often, is to be spared for a while, or has a full queue: it is asked only if nothing else was.
+    /// It has failed too often, is to be spared for a while, or has a full queue: it is asked only if nothing else is left.
     LeftAlone,
-    /// It could not be reached, or failed its health check: as before, and only after those.
+    /// It could not be reached, or failed its health check: it is asked only if nothing else was.
     Down,
 }
 

@@ -5,9 +5,8 @@
 //! down: `upstream::target::Standing`. Which of several that are fit is asked says `upstream::choice`.
 //!
 //! 1. A fit target of the first upstream that has one.
-//! 2. If no upstream has one, a stalled target.
-//! 3. If no target has been asked yet, one to be left alone, then one that is down: an attempt that may fail is better than an
-//!    error without any.
+//! 2. If no upstream has one, a stalled target, then one to be left alone: it may serve a client that the others have refused.
+//! 3. If no target has been asked yet, one that is down: an attempt that may fail is better than an error without any.
 //!
 //! No target is asked twice, and not more than `attempts.max` are.
 
@@ -62,11 +61,10 @@ impl Candidates {
     /// The next target, by the rule of this file.
     pub(super) fn next(&mut self) -> Option<Candidate> {
         let left = self.left.checked_sub(1)?;
-        let usual = [Standing::Fit, Standing::Stalled];
-        let at_first = [Standing::LeftAlone, Standing::Down];
-        let at_first = at_first.iter().filter(|_| self.tried.is_empty());
-        let mut standings = usual.iter().chain(at_first);
-        let candidate = standings.find_map(|standing| self.with(*standing))?;
+        let usual = [Standing::Fit, Standing::Stalled, Standing::LeftAlone];
+        let at_first = Some(Standing::Down).filter(|_| self.tried.is_empty());
+        let mut standings = usual.into_iter().chain(at_first);
+        let candidate = standings.find_map(|standing| self.with(standing))?;
         self.left = left;
         self.tried.push(candidate.target.clone());
         Some(candidate)
