@@ -14,6 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use super::called::{CallFailure, Called};
 use super::held::Held;
 
+/// How long all waits of one call for capabilities may take together, as in `wit/capabilities.wit`.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// How long a wait may take that begins when the exchange should have ended, as in `wit/capabilities.wit`.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 

@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod module_loader;
 mod rate;
+mod request;
 mod suspending_io;
 mod upstream_info;
 pub(super) mod wasi;

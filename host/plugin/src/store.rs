@@ -13,7 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::calls::LONG;
-use super::context::{Lent, Limits};
+use super::context::{Lent, Limits, WAIT_MAX};
 use super::error::Error;
 use super::host::wasi::{Console, context as wasi_context};
 use super::host::wasi_http::{Caller, WasiHttp};
@@ -41,9 +41,6 @@ const FRAMES: usize = 32;
 
 /// Resources of WASI that a guest may have at a time: streams, requests, fields. Arbitrary; fifty requests at once need less.
 const RESOURCES: usize = 512;
-
-/// How long all waits of one call for capabilities may take together, as in `wit/capabilities.wit`.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How a call runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,10 +19,10 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
 };
 
-use super::http::{BODY_MAX, FIELD_BYTES_MAX, legal};
+use super::request::{BODY_MAX, FIELD_BYTES_MAX, legal};
 use super::wasi::Console;
 use crate::bindings::sluicegate::plugin::http::Request as Given;
-use crate::store::WAIT_MAX;
+use crate::context::WAIT_MAX;
 use crate::wit::Field;
 
 /// A guest's requests.
