@@ -136,6 +136,21 @@ impl Setup {
         self.stages(keys, ollama).chat_routes()
     }
 
+    /// Adds the usual stages, and the route of chats whose fallback is another Ollama, the upstream `spare`.
+    #[must_use]
+    pub fn chat_with_spare(self, spare: &Upstream) -> Self {
+        let url = spare.url();
+        self.section(&format!(
+            "[upstream.spare]\nadapter = \"ollama\"\ntargets = [\"{url}\"]"
+        ))
+        .stages("", "")
+        .route(
+            "/v1/chat/completions",
+            r#"["auth", "aggregate"]"#,
+            "fallback = [\"spare\"]",
+        )
+    }
+
     /// Adds the usual routes.
     #[must_use]
     pub fn chat_routes(self) -> Self {

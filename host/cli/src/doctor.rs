@@ -152,10 +152,7 @@ struct Server {
 
 impl Server {
     fn new(origin: Origin) -> Self {
-        let grant = HttpGrant {
-            origins: vec![origin.clone()],
-            networks: HttpGrant::everywhere(),
-        };
+        let grant = HttpGrant::to(origin.clone());
         Self {
             client: Network.client(&grant),
             origin,
@@ -279,11 +276,7 @@ fn field(response: &Response<Bytes>, name: &str) -> String {
 
 /// Asks a model server what its adapter would ask.
 async fn model_server(upstream: &Upstream, target: &Target) -> Found {
-    let server = Server::new(Origin {
-        tls: target.tls,
-        host: target.host.clone(),
-        port: target.port,
-    });
+    let server = Server::new(Origin::from(target));
     let key = upstream.key.as_ref().map(|key| key.expose().to_owned());
     let server = server.with_key(key);
     let configured = upstream

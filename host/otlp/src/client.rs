@@ -36,17 +36,8 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// To the collector of this configuration.
     pub(super) fn new(config: &config::Otlp, runtime: Handle) -> Self {
-        let target = &config.endpoint;
-        let origin = Origin {
-            tls: target.tls,
-            host: target.host.clone(),
-            port: target.port,
-        };
-        let grant = HttpGrant {
-            origins: vec![origin.clone()],
-            // The operator has named it, wherever it is.
-            networks: HttpGrant::everywhere(),
-        };
+        let origin = Origin::from(&config.endpoint);
+        let grant = HttpGrant::to(origin.clone());
         let fields = config.fields.iter().filter_map(|(name, value)| {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
             let mut value = HeaderValue::from_str(value.expose()).ok()?;

@@ -172,8 +172,7 @@ impl Engine {
         sandboxes: usize,
         stacks: u32,
     ) -> Result<Self, Error> {
-        let linker = linker(&wasmtime).map_err(start)?;
-        let suspending = suspending_linker(&wasmtime).map_err(start)?;
+        let [linker, suspending] = linkers(&wasmtime).map_err(start)?;
         tick(&wasmtime);
         let inner = Inner {
             compatibility: compatibility(&wasmtime, outside),
@@ -250,26 +249,21 @@ pub(super) fn may_wait(capabilities: &[Capability]) -> bool {
     capabilities.iter().any(|it| it.may_wait())
 }
 
-/// For calls without stacks of their own. The capabilities that may wait are there, since a component is checked against all of
-/// them, and never called.
-fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+/// What components can import whose calls have no stacks of their own, and what those whose calls are suspended while they wait.
+/// The first never call a capability that may wait.
+fn linkers(engine: &wasmtime::Engine) -> wasmtime::Result<[Linker<State>; 2]> {
     let mut linker = Linker::new(engine);
     All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    add_module_loader_to_linker(&mut linker)?;
+    let mut suspending = linker.clone();
+
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     add_io_to_linker(&mut linker)?;
-    add_module_loader_to_linker(&mut linker)?;
-    Ok(linker)
-}
 
-/// For calls that are suspended while they wait.
-fn suspending_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    All::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    add_suspending_io_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    add_module_loader_to_linker(&mut linker)?;
-    Ok(linker)
+    wasmtime_wasi::p2::add_to_linker_async(&mut suspending)?;
+    add_suspending_io_to_linker(&mut suspending)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut suspending)?;
+    Ok([linker, suspending])
 }
 
 /// Twice the number of processors, which are shared with the threads that serve traffic.

@@ -1,7 +1,6 @@
 //! What the gateway gives to plugins beside their sandboxes: what lies behind the capabilities.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
 
 use sluicegate_config::Grant;
@@ -11,7 +10,7 @@ use sluicegate_state::shared::{Memory, Shared, Space};
 use sluicegate_telemetry::metrics::PluginMetrics;
 
 use super::outside::Outside;
-use super::waiting::{AT_THE_GATES, FOR_STATE, PER_PLUGIN, Wait, Waiting};
+use super::waiting::{AT_THE_GATES, Caller, FOR_STATE, PER_PLUGIN, Wait, Waiting};
 
 /// What all plugins of a gateway share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -101,29 +100,19 @@ impl PluginServices {
         let grant = grant.http.as_ref();
         grant.map(|grant| self.outbound.client(grant))
     }
-}
 
-impl PluginServices {
-    /// Permits for a call that has to wait, if there are any, for this client and in this phase.
-    pub(super) fn may_wait(&self, client: Option<IpAddr>, phase: Option<Phase>) -> Option<Waits> {
-        self.may_wait_in(&self.waiting.any, client, phase)
+    /// Permits for a call that has to wait, if there are any for this caller.
+    pub(super) fn may_wait(&self, caller: Caller) -> Option<Waits> {
+        self.may_wait_in(&self.waiting.any, caller)
     }
 
     /// As [`PluginServices::may_wait`], for a call that waits for values and limits.
-    pub(super) fn may_wait_for_state(
-        &self,
-        client: Option<IpAddr>,
-        phase: Option<Phase>,
-    ) -> Option<Waits> {
-        self.may_wait_in(&self.waiting.state, client, phase)
+    pub(super) fn may_wait_for_state(&self, caller: Caller) -> Option<Waits> {
+        self.may_wait_in(&self.waiting.state, caller)
     }
 
-    fn may_wait_in(
-        &self,
-        own: &Arc<Waiting>,
-        client: Option<IpAddr>,
-        phase: Option<Phase>,
-    ) -> Option<Waits> {
+    fn may_wait_in(&self, own: &Arc<Waiting>, caller: Caller) -> Option<Waits> {
+        let Caller { client, phase } = caller;
         let at_the_gates = match phase {
             Some(Phase::Gate | Phase::RequestHead) => Some(self.at_the_gates.begin(client)?),
             _ => None,

@@ -16,10 +16,11 @@ use super::calls::LONG;
 use super::context::{Lent, Limits, WAIT_MAX};
 use super::error::Error;
 use super::host::wasi::{Console, context as wasi_context};
-use super::host::wasi_http::{Caller, WasiHttp};
+use super::host::wasi_http::WasiHttp;
 use super::outside::Outside;
 use super::owner::Owner;
 use super::turn::Turn;
+use super::waiting::Caller;
 
 /// How often a running guest is looked at. A CPU budget is a number of these.
 ///
@@ -289,7 +290,16 @@ impl State {
         self.lent.as_deref().map(|lent| &lent.context)
     }
 
-    /// The same, to change it.
+    /// For whom this call is.
+    pub(super) fn caller(&self) -> Caller {
+        let context = self.context();
+        Caller {
+            client: context.map(|context| context.identity.client),
+            phase: context.map(|context| context.phase),
+        }
+    }
+
+    /// The exchange's context, to change it.
     pub(super) fn context_mut(&mut self) -> Option<&mut Context> {
         self.lent.as_deref_mut().map(|lent| &mut lent.context)
     }
@@ -480,14 +490,9 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let context = self.context();
-        let caller = Caller {
-            on_trial: self.on_trial,
-            client: context.map(|context| context.identity.client),
-            phase: context.map(|context| context.phase),
-        };
+        let (caller, on_trial) = (self.caller(), self.on_trial);
         let Wasi { table, http, .. } = self.wasi();
-        http.view(table, caller)
+        http.view(table, caller, on_trial)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sluicegate_contract::Phase;
 use sluicegate_contract::share::{fits, ordinary};
 
 /// The most calls of a plugin that may wait at the same time, as in `wit/capabilities.wit`.
@@ -16,6 +17,13 @@ pub(super) const FOR_STATE: usize = 400;
 /// The most calls of all plugins that may wait before their exchange is admitted, in gates and request heads. The places for
 /// those are few, and must not all be held by exchanges that wait.
 pub const AT_THE_GATES: usize = 128;
+
+/// For whom a call waits, and in which phase; neither outside an exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Caller {
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) phase: Option<Phase>,
+}
 
 /// A limit of calls that wait. One client may take nearly all of it.
 #[derive(Debug)]

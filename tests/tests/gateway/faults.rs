@@ -10,7 +10,7 @@ use sluicegate_tests::upstream::{closed_port, ollama};
 use sluicegate_tests::{Gateway, Script, Setup, Upstream, eventually, logs};
 use tokio::net::TcpListener;
 
-use crate::common::{CHAT, assert_error, question, streamed, with};
+use crate::common::{assert_error, question, streamed, with};
 
 /// The timeouts of the tests, far below the time after which a test gives up.
 const TIMEOUTS: &str = "timeout = { connect = \"2s\", first-byte = \"400ms\", idle = \"400ms\" }";
@@ -275,12 +275,7 @@ async fn with_another_model_server_left_only_faults_that_it_cannot_mend_are_seen
 async fn before_spare(url: &str, spare: &Upstream) -> Gateway {
     Setup::before_url(url)
         .upstream(TIMEOUTS)
-        .section(&format!(
-            "[upstream.spare]\nadapter = \"ollama\"\ntargets = [\"{}\"]",
-            spare.url()
-        ))
-        .stages("", "")
-        .route(CHAT, r#"["auth", "aggregate"]"#, "fallback = [\"spare\"]")
+        .chat_with_spare(spare)
         .start()
         .await
 }

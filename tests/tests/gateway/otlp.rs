@@ -28,18 +28,9 @@ fn setup(collector: &str, busy: &Upstream, spare: &Upstream) -> Setup {
     Setup::before(busy)
         .upstream("attempts = { max = 2 }")
         .section(&format!(
-            "[upstream.spare]\nadapter = \"ollama\"\ntargets = [\"{}\"]",
-            spare.url()
-        ))
-        .section(&format!(
             "[otlp]\nendpoint = \"{collector}/base\"\nmetrics = \"100ms\"\nheaders = {{ x-key = \"secret-key\" }}"
         ))
-        .stages("", "")
-        .route(
-            "/v1/chat/completions",
-            r#"["auth", "aggregate"]"#,
-            "fallback = [\"spare\"]",
-        )
+        .chat_with_spare(spare)
 }
 
 async fn servers() -> (Upstream, Upstream) {

@@ -10,7 +10,7 @@ use sluicegate_tests::upstream::ollama;
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually};
 use tokio::task::JoinHandle;
 
-use crate::common::{CHAT, assert_error, question, streamed};
+use crate::common::{assert_error, question, streamed};
 
 /// An Ollama that streams one word each time that the barrier lets one through.
 async fn held(barrier: &Barrier) -> Upstream {
@@ -188,12 +188,7 @@ async fn where_the_queue_is_full_the_fallback_is_asked() {
     let gateway = Setup::before(&upstream)
         .upstream("max-in-flight = 1")
         .upstream("queue = { size = 0 }")
-        .section(&format!(
-            "[upstream.spare]\nadapter = \"ollama\"\ntargets = [\"{}\"]",
-            spare.url()
-        ))
-        .stages("", "")
-        .route(CHAT, r#"["auth", "aggregate"]"#, "fallback = [\"spare\"]")
+        .chat_with_spare(&spare)
         .start()
         .await;
     let first = ask(&gateway, "", "first");

@@ -72,14 +72,17 @@ async fn reachable(gateway: &Gateway, is: bool) {
     .await;
 }
 
+/// A model server whose chats end when the barrier opens.
+async fn held(barrier: &Barrier) -> Upstream {
+    let end = format!("{}\n", ollama::done("stop"));
+    Upstream::always(Script::ndjson_head().wait(barrier).chunk(end)).await
+}
+
 #[tokio::test]
 async fn two_gateways_together_grant_no_more_requests_and_slots_than_the_limit() {
     let redis = Redis::start();
     let barrier = Barrier::new();
-    let waits = Script::ndjson_head()
-        .wait(&barrier)
-        .chunk(format!("{}\n", ollama::done("stop")));
-    let upstream = Upstream::always(waits).await;
+    let upstream = held(&barrier).await;
     let rules = r#"{ name = "r", on-failure = "closed", by = ["tenant"], requests = { limit = 30, per = "1d" } }, { name = "c", on-failure = "closed", concurrent = 40 }"#;
     let gateways = [
         redis.gateway(&upstream, rules).await,
@@ -134,10 +137,7 @@ async fn two_gateways_together_grant_no_more_requests_and_slots_than_the_limit()
 async fn tokens_that_one_gateway_reserves_are_missing_at_the_other_until_they_are_settled() {
     let redis = Redis::start();
     let barrier = Barrier::new();
-    let waits = Script::ndjson_head()
-        .wait(&barrier)
-        .chunk(format!("{}\n", ollama::done("stop")));
-    let upstream = Upstream::always(waits).await;
+    let upstream = held(&barrier).await;
     let rules = r#"{ name = "t", tokens = { limit = 1000, per = "366d" } }"#;
     let one = redis.gateway(&upstream, rules).await;
     let two = redis.gateway(&upstream, rules).await;

@@ -11,7 +11,7 @@ use sluicegate_tests::upstream::{Request, ollama};
 use sluicegate_tests::{Barrier, Gateway, Script, Setup, Upstream, eventually, within};
 use tokio::task::JoinSet;
 
-use crate::common::{CHAT, assert_error, question, streamed, with};
+use crate::common::{assert_error, question, streamed, with};
 
 /// A script of an Ollama that streams one word.
 fn hello() -> Script {
@@ -393,12 +393,7 @@ async fn a_target_that_is_lost_while_an_attempt_waits_is_given_up() {
     let spare = Upstream::always(hello()).await;
     let gateway = Setup::before(&lost)
         .upstream("health = { interval = \"20ms\" }")
-        .section(&format!(
-            "[upstream.spare]\nadapter = \"ollama\"\ntargets = [\"{}\"]",
-            spare.url()
-        ))
-        .stages("", "")
-        .route(CHAT, r#"["auth", "aggregate"]"#, "fallback = [\"spare\"]")
+        .chat_with_spare(&spare)
         .start()
         .await;
     for body in [question(), streamed()] {

@@ -44,6 +44,16 @@ pub struct Origin {
     pub port: u16,
 }
 
+impl From<&Target> for Origin {
+    fn from(target: &Target) -> Self {
+        Self {
+            tls: target.tls,
+            host: target.host.clone(),
+            port: target.port,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     /// As a URL without a path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,12 +115,15 @@ impl fmt::Display for Grant {
 }
 
 impl HttpGrant {
-    /// All networks: for an origin that the operator has named for the gateway itself.
+    /// For this origin alone, wherever it is: one that the operator has named for the gateway itself.
     #[must_use]
-    pub fn everywhere() -> Vec<IpNet> {
+    pub fn to(origin: Origin) -> Self {
         let zero = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
-        let nets = zero.map(|zero| IpNet::new(zero, 0));
-        nets.into_iter().filter_map(Result::ok).collect()
+        let networks = zero.map(|zero| IpNet::new(zero, 0));
+        Self {
+            origins: vec![origin],
+            networks: networks.into_iter().filter_map(Result::ok).collect(),
+        }
     }
 
     /// Whether requests may go there.
@@ -219,11 +232,7 @@ fn origin(value: &Value<'_>) -> Option<Origin> {
     let mend = r#"write scheme and host, and the port if it is another than the scheme's: "https://idp.example:8443""#;
     let message = match Target::parse(text) {
         Ok(target) if target.base.is_empty() => {
-            return Some(Origin {
-                tls: target.tls,
-                host: target.host,
-                port: target.port,
-            });
+            return Some(Origin::from(&target));
         }
         Ok(_) => "has a path: every path of an origin may be asked".to_owned(),
         Err(error) => error,

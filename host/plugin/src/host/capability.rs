@@ -46,9 +46,7 @@ impl State {
     /// # Errors
     /// [`rules::Error::Unavailable`] if too many calls are waiting.
     pub(super) fn may_wait(&self, services: &PluginServices) -> Result<Waits, rules::Error> {
-        let context = self.context();
-        let client = context.map(|context| context.identity.client);
-        let waits = services.may_wait(client, context.map(|context| context.phase));
+        let waits = services.may_wait(self.caller());
         waits.ok_or(rules::Error::Unavailable)
     }
 
@@ -62,10 +60,7 @@ impl State {
         if let Poll::Ready(result) = at_once {
             return Ok(result);
         }
-        let context = self.context();
-        let client = context.map(|context| context.identity.client);
-        let phase = context.map(|context| context.phase);
-        let Some(_permit) = services.may_wait_for_state(client, phase) else {
+        let Some(_permit) = services.may_wait_for_state(self.caller()) else {
             return Ok(Err(rules::Error::Unavailable));
         };
         let waited = self.wait(asked).await?;

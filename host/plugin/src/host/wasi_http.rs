@@ -3,14 +3,12 @@
 //! The library makes requests of a guest's calls; where they may go, how large they may be, how many a plugin may have and how
 //! long they may take is as for `http.send`. A response is taken whole before the guest sees its head.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::header::CONTENT_LENGTH;
 use hyper::{Request, Response};
-use sluicegate_contract::Phase;
 use sluicegate_outbound::Error as OutboundError;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -23,6 +21,7 @@ use super::request::{BODY_MAX, FIELD_BYTES_MAX, legal};
 use super::wasi::Console;
 use crate::bindings::sluicegate::plugin::http::Request as Given;
 use crate::context::WAIT_MAX;
+use crate::waiting::Caller;
 use crate::wit::Field;
 
 /// A guest's requests.
@@ -31,18 +30,12 @@ pub(crate) struct WasiHttp {
     requests: Requests,
 }
 
-/// Whose call it is that makes requests.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Caller {
-    /// Every request is denied.
-    pub(crate) on_trial: bool,
-    pub(crate) client: Option<IpAddr>,
-    pub(crate) phase: Option<Phase>,
-}
-
 struct Requests {
     console: Arc<Console>,
+    /// Whose call it is.
     caller: Caller,
+    /// Every request is denied.
+    on_trial: bool,
     /// Each request that is on its way has a receiver, and ends when this is dropped.
     on_their_way: watch::Sender<()>,
 }
@@ -63,6 +56,7 @@ impl WasiHttp {
             requests: Requests {
                 console,
                 caller: Caller::default(),
+                on_trial: false,
                 on_their_way: watch::Sender::new(()),
             },
         }
@@ -73,8 +67,9 @@ impl WasiHttp {
         &'a mut self,
         table: &'a mut ResourceTable,
         caller: Caller,
+        on_trial: bool,
     ) -> WasiHttpCtxView<'a> {
-        self.requests.caller = caller;
+        (self.requests.caller, self.requests.on_trial) = (caller, on_trial);
         WasiHttpCtxView {
             hooks: &mut self.requests,
             table,
@@ -107,16 +102,11 @@ impl WasiHttpHooks for Requests {
     ) -> Boxed<Result<Received, Error>> {
         let console = self.console.clone();
         let granted = &console.owner().granted;
-        let Caller {
-            on_trial,
-            client: address,
-            phase,
-        } = self.caller;
-        let services = granted.services.as_ref().filter(|_| !on_trial);
+        let services = granted.services.as_ref().filter(|_| !self.on_trial);
         let Some((services, client)) = services.zip(granted.client.clone()) else {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
-        let Some(waits) = services.may_wait(address, phase) else {
+        let Some(waits) = services.may_wait(self.caller) else {
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
         let limit = time_limit(options);
