@@ -84,7 +84,10 @@ impl Connections {
     }
 
     /// Adds a connection of a login.
-    pub(crate) fn join(&self, login: Login, visible: bool) -> Arc<Conn> {
+    ///
+    /// `greet` may push a first frame. Frames for all connections come after it, and none of those is missed: until `greet`
+    /// returns, nobody else sends to any connection.
+    pub(crate) fn join(&self, login: Login, visible: bool, greet: impl FnOnce(&Conn)) -> Arc<Conn> {
         let outbox = self.outbox(&login.user.id);
         outbox.show(visible);
         let rate = self.limits.frames_per_second;
@@ -101,7 +104,10 @@ impl Connections {
             )),
         });
         self.telemetry.figures.opened.inc();
-        lock(&self.conns).insert(conn.outbox.conn.clone(), Arc::clone(&conn));
+        let mut conns = lock(&self.conns);
+        greet(&conn);
+        conns.insert(conn.outbox.conn.clone(), Arc::clone(&conn));
+        drop(conns);
         conn
     }
 

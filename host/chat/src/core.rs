@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::auth::Auth;
+use super::auth::{Auth, Login};
 use super::bucket::Bucket;
 use super::connections::{Conn, Connections, PING, TICK};
 use super::directory::Directory;
@@ -144,8 +144,16 @@ impl Core {
         }
     }
 
+    /// Adds a connection of a login. Its first frame is the answer to the `hello` with this id.
+    pub(crate) fn connect(&self, login: Login, visible: bool, hello: &str) -> Arc<Conn> {
+        self.connections.join(login, visible, |conn| {
+            conn.outbox
+                .push(wire::ok(hello, &self.welcome(conn)).into());
+        })
+    }
+
     /// What a connection is told first.
-    pub(crate) fn welcome(&self, conn: &Conn) -> Welcome {
+    fn welcome(&self, conn: &Conn) -> Welcome {
         let limits = &self.settings.limits;
         let (health, models) = self.health.now();
         Welcome {

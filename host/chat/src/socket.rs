@@ -205,12 +205,7 @@ impl Visitor {
         };
         let (id, result) = (frame.id.clone().into_owned(), self.check(&hello).await);
         match result {
-            Ok(login) => {
-                let conn = self.core.connections.join(login, hello.visible);
-                let welcome = wire::ok(&id, &self.core.welcome(&conn));
-                conn.outbox.push(welcome.into());
-                Ok(conn)
-            }
+            Ok(login) => Ok(self.core.connect(login, hello.visible, &id)),
             Err(error) => {
                 // The reason is sent as a frame, because browsers hide the status of a failed upgrade.
                 drop(ws.send(Message::Text(wire::fail(&id, &error).into())).await);

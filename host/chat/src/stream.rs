@@ -30,9 +30,7 @@ const COPIED: usize = 16 * 1024;
 
 /// `GET /api/v1/events`.
 pub(crate) fn open(core: &Arc<Core>, login: Login, admitted: Admitted) -> Response<Body> {
-    let conn = core.connections.join(login, true);
-    conn.outbox
-        .push(wire::ok("hello", &core.welcome(&conn)).into());
+    let conn = core.connect(login, true, "hello");
     let open = Open {
         core: Arc::clone(core),
         conn,

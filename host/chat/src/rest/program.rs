@@ -31,7 +31,7 @@ impl Call<'_> {
             .get("idempotency-key")
             .and_then(|key| key.to_str().ok());
         let cid = key.map_or_else(|| id::new("cid"), str::to_owned);
-        let conn = self.core.connections.join(self.login.clone(), true);
+        let conn = self.core.connections.join(self.login.clone(), true, |_| {});
         let mut guest = Guest {
             core: Arc::clone(self.core),
             conn,

@@ -1,5 +1,7 @@
 //! Watching and coming back: nothing is lost and nothing comes twice, whatever happens to the socket.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::SinkExt as _;
@@ -10,6 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::client::{Client, View};
 use super::{World, answered, ask, eventually, running};
+use crate::outbox::Frame;
 
 fn id(value: &Value) -> &str {
     value.as_str().expect("an id")
@@ -478,4 +481,35 @@ async fn pings_are_answered_and_ticks_are_not_needed_while_frames_flow() {
         .await
         .expect("sent");
     ann.ok("visible", &json!({ "visible": false })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_to_hello_comes_first_whatever_is_told_to_all_meanwhile() {
+    // More than is told: nobody is closed for reading slowly.
+    let world = World::with(|settings| {
+        settings.sockets.outbox = usize::MAX;
+        settings.sockets.outbox_bytes = usize::MAX;
+        settings.sockets.outbox_bytes_per_user = usize::MAX;
+    })
+    .await;
+    let core = Arc::clone(&world.chat().core);
+    let done = Arc::new(AtomicBool::new(false));
+    let teller = std::thread::spawn({
+        let done = Arc::clone(&done);
+        move || {
+            let notice = Frame::from(r#"{"type":"system"}"#.to_owned());
+            let mut told = 0_u32;
+            while !done.load(Ordering::Relaxed) {
+                core.connections.to_all(&notice);
+                told += 1;
+            }
+            told
+        }
+    });
+    for _ in 0..100 {
+        let first = world.ann().await.welcome;
+        assert!(first["epoch"].is_string(), "{first}");
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(teller.join().expect("it ends") > 100);
 }
