@@ -10,7 +10,7 @@ use sluicegate_wasm_build::{BARE, Build, WASI, out, package, rerun_if_changed};
 use wit_component::ComponentEncoder;
 
 /// Guests without any import but the contract's.
-const GUESTS: [&str; 13] = [
+const GUESTS: [&str; 14] = [
     "anthropic",
     "bare",
     "capable",
@@ -22,6 +22,7 @@ const GUESTS: [&str; 13] = [
     "observer",
     "ollama_api",
     "rules",
+    "tally",
     "vllm",
     "watcher",
 ];

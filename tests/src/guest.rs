@@ -7,6 +7,8 @@ pub use sluicegate_guests::{BUILD, FIELD, MARKS, OVERSIZE};
 pub const GATE: &str = concat!(env!("OUT_DIR"), "/gate.wasm");
 /// A gate that uses its capabilities as the request says.
 pub const CAPABLE: &str = concat!(env!("OUT_DIR"), "/capable.wasm");
+/// An adapter that counts by its capabilities wherever it is called.
+pub const TALLY: &str = concat!(env!("OUT_DIR"), "/tally.wasm");
 /// A gate that sends requests by `wasi:http`, compiled for `wasm32-wasip2`.
 pub const FETCHER: &str = concat!(env!("OUT_DIR"), "/fetcher.wasm");
 /// A filter that does as the request says, and may change bodies.

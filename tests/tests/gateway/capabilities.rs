@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sluicegate_tests::{Client, Gateway, Script, Setup, Upstream, guest};
 
+mod places;
 mod requests;
 mod state;
 mod wasi_http;
