@@ -65,7 +65,7 @@ pub use self::plugin::{
     in_folder,
 };
 pub use self::problem::{Position, Problem, Problems};
-pub use self::route::{PathPattern, Route};
+pub use self::route::{OnDisconnect, PathPattern, Route};
 pub use self::secret::Secret;
 pub use self::server::{Admin, Limits, Log, LogFormat, Server};
 pub use self::swap::Swap;

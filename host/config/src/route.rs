@@ -10,6 +10,10 @@ use super::problem::nearest;
 use super::reader::{Table, Value};
 use super::{Plugin, Upstream};
 
+mod disconnect;
+
+pub use self::disconnect::OnDisconnect;
+
 /// Which requests to match, which stages they go through, and where they are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -25,6 +29,8 @@ pub struct Route {
     pub upstream: String,
     /// Names of upstreams that are tried in this order when the first one fails.
     pub fallback: Vec<String>,
+    /// What happens to an exchange whose client leaves while the model server is at work.
+    pub on_disconnect: OnDisconnect,
 }
 
 /// A path, or all paths below one.
@@ -128,6 +134,7 @@ fn route(table: &Table<'_>, known: &Known<'_>) -> Option<Route> {
     let fallback = table
         .get("fallback")
         .map(|value| fallback(&value, upstream.as_deref(), known));
+    let on_disconnect = disconnect::read(table);
     table.finish();
     Some(Route {
         path: path?,
@@ -136,6 +143,7 @@ fn route(table: &Table<'_>, known: &Known<'_>) -> Option<Route> {
         observers: observers.unwrap_or_default(),
         upstream: upstream.unwrap_or_default(),
         fallback: fallback.unwrap_or_default(),
+        on_disconnect,
     })
 }
 

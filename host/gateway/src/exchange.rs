@@ -25,8 +25,10 @@
 //! - Before anything has gone to the client, a failure is a response with a status. If stages have already seen the head of a
 //!   stream, they are shown the failure as one event, and what they make of it becomes the body of that response. After the
 //!   first byte a failure is one last event, and the body ends properly behind it.
-//! - A client that leaves is seen by `closing` alone: adapter first, then last stage to first. Observers run after that.
+//! - A client that leaves is seen by `closing` alone: adapter first, then last stage to first. Observers run after that. Where the
+//!   route wants to know the usage, the stages see the rest of the response first; see [`abandoned`].
 
+mod abandoned;
 mod admission;
 mod attempt;
 mod client;
@@ -56,6 +58,7 @@ pub use self::admission::{Admission, Capacity};
 pub use self::connection::{Aborted, Body, Finishing};
 pub use self::recent::Recent;
 
+use self::abandoned::Abandoned;
 use self::admission::{Admitted, Entered};
 use self::attempt::{Adapter, UpstreamResponse};
 use self::client::ResponseWriter;
@@ -160,6 +163,10 @@ struct Exchange {
     coding: Option<config::Coding>,
     /// Whether the client waits for a go-ahead before it sends its body.
     expects_continue: bool,
+    /// Whether a model server has the request, and may be computing.
+    is_at_work: bool,
+    /// It goes on without its client.
+    abandoned: Option<Abandoned>,
     /// The permit for everything that the exchange holds, once it is past the gates. Dropped last, when all of that is given
     /// back.
     admitted: Option<Admitted>,

@@ -260,8 +260,13 @@ impl Gateway {
         let waiting = self.serving.len();
         let timeout = self.core.snapshot.load().server.drain_timeout;
         tracing::info!(connections = waiting, ?timeout, "draining");
+        let ended = async {
+            self.serving.wait().await;
+            // Those that go on without their clients.
+            self.core.finishing.wait().await;
+        };
         let drained = tokio::select! {
-            () = self.serving.wait() => true,
+            () = ended => true,
             () = tokio::time::sleep(timeout) => false,
             () = self.cut.cancelled() => false,
         };
@@ -271,7 +276,7 @@ impl Gateway {
                 "ending what is still running"
             );
         }
-        if !drained && !self.cut.is_cancelled() {
+        if !drained {
             self.core.finishing.stop();
             tokio::select! {
                 () = self.serving.wait() => {}

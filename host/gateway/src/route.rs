@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::Method;
 
 use crate::pipeline::Pipeline;
-use sluicegate_config::PathPattern;
+use sluicegate_config::{OnDisconnect, PathPattern};
 use sluicegate_telemetry::metrics::RouteMetrics;
 
 /// A route with its pipeline ready to run.
@@ -24,6 +24,8 @@ pub struct Route {
     pub fallback: Vec<Arc<str>>,
     /// How many sandboxes one exchange can hold, by the upstream that it asks first.
     pub sandboxes: HashMap<Arc<str>, usize>,
+    /// What happens to an exchange whose client leaves.
+    pub on_disconnect: OnDisconnect,
     /// Its metrics.
     pub metrics: Arc<RouteMetrics>,
 }
@@ -152,6 +154,7 @@ mod tests {
                 upstream: "u".into(),
                 fallback: Vec::new(),
                 sandboxes: HashMap::new(),
+                on_disconnect: OnDisconnect::Cancel,
                 metrics: Arc::default(),
             };
             routes.add(&pattern, Arc::new(route));

@@ -310,6 +310,7 @@ impl Prepared {
             upstream: "".into(),
             fallback: Vec::new(),
             sandboxes: HashMap::new(),
+            on_disconnect: config::OnDisconnect::Cancel,
             metrics: metrics.route(""),
         };
         Snapshot {

@@ -91,6 +91,8 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<Labels<3>, Counter>,
     in_flight: Family<Labels<1>, Gauge>,
+    abandoned: Family<Labels<1>, Gauge>,
+    abandoned_ends: Family<Labels<2>, Counter>,
     duration: Histograms,
     first_byte: Histograms,
     gap: Histograms,
@@ -104,6 +106,7 @@ pub struct Metrics {
     plugin_log_dropped: Family<Labels<1>, Counter>,
     observer_dropped: Family<Labels<1>, Counter>,
     spans_dropped: Counter,
+    state_reachable: Family<Labels<1>, Gauge>,
     reload_successful: Gauge,
     reload_time: Gauge<f64, AtomicU64>,
     admission: Arc<AdmissionMetrics>,
@@ -139,6 +142,14 @@ impl Metrics {
         Self {
             requests: all.add(metric::REQUESTS, "Exchanges that have ended"),
             in_flight: all.add(metric::IN_FLIGHT, "Exchanges that are running"),
+            abandoned: all.add(
+                metric::ABANDONED,
+                "Exchanges that go on without their clients, so that their usage is known",
+            ),
+            abandoned_ends: all.add(
+                metric::ABANDONED_ENDS,
+                "How exchanges without their clients ended: whole, cut, or refused because too many went on",
+            ),
             duration: all.with(
                 metric::DURATION,
                 "From the request head to the end",
@@ -180,6 +191,10 @@ impl Metrics {
                 metric::OBSERVER_DROPPED,
                 "Exchanges that did not fit into an observer's queue",
             ),
+            state_reachable: all.add(
+                metric::STATE_REACHABLE,
+                "Whether the state that gateways share can be reached",
+            ),
             reload_successful: all.add(
                 metric::RELOAD_SUCCESSFUL,
                 "Whether the last configuration that was read is in force",
@@ -206,6 +221,8 @@ impl Metrics {
             let only = [(label::ROUTE, Value::Name(key.clone()))];
             RouteMetrics {
                 in_flight: self.in_flight.get_or_create_owned(&only),
+                abandoned: self.abandoned.get_or_create_owned(&only),
+                abandoned_ends: Counters::of(&self.abandoned_ends),
                 duration: self.duration.get_or_create_owned(&only),
                 first_byte: self.first_byte.get_or_create_owned(&only),
                 gap: self.gap.get_or_create_owned(&only),
@@ -214,7 +231,7 @@ impl Metrics {
                 output: self.tokens.get_or_create_owned(&direction(&key, "output")),
                 requests: Counters::of(&self.requests),
                 families: RouteFamilies {
-                    in_flight: self.in_flight.clone(),
+                    gauges: [&self.in_flight, &self.abandoned].map(Family::clone),
                     histograms: [&self.duration, &self.first_byte, &self.gap, &self.overhead]
                         .map(Family::clone),
                     tokens: self.tokens.clone(),
@@ -223,6 +240,14 @@ impl Metrics {
                 name: key.clone(),
             }
         })
+    }
+
+    /// Whether the state that gateways share at this address can be reached. There is no such metric before the first call.
+    pub fn state_is_reachable(&self, address: &str, is: bool) {
+        let only = [(label::TARGET, Value::Name(address.into()))];
+        self.state_reachable
+            .get_or_create_owned(&only)
+            .set(i64::from(is));
     }
 
     /// The handle of a plugin, by its name; as `route`.
@@ -325,6 +350,8 @@ pub struct RouteMetrics {
     name: Arc<str>,
     requests: Counters<(u16, &'static str), 3>,
     in_flight: Gauge,
+    abandoned: Gauge,
+    abandoned_ends: Counters<&'static str, 2>,
     duration: Histogram,
     first_byte: Histogram,
     gap: Histogram,
@@ -338,7 +365,7 @@ pub struct RouteMetrics {
 /// Where the metrics are removed in the end.
 #[derive(Debug)]
 struct RouteFamilies {
-    in_flight: Family<Labels<1>, Gauge>,
+    gauges: [Family<Labels<1>, Gauge>; 2],
     histograms: [Histograms; 4],
     tokens: Family<Labels<2>, Counter>,
 }
@@ -375,6 +402,31 @@ impl RouteMetrics {
         ]
     }
 
+    /// The client of an exchange has left, and the exchange goes on: false if `most` do so already. Otherwise `end_abandoned` must
+    /// follow.
+    #[must_use]
+    pub fn abandon(&self, most: usize) -> bool {
+        let before = usize::try_from(self.abandoned.inc()).unwrap_or(0);
+        let may = before < most;
+        if !may {
+            self.end_abandoned("refused");
+        }
+        may
+    }
+
+    /// An exchange without its client has ended: `whole`, `cut`, or `refused` from the start.
+    pub fn end_abandoned(&self, end: &'static str) {
+        self.abandoned.dec();
+        self.abandoned_ends.inc(end, |end| self.end_labels(end));
+    }
+
+    fn end_labels(&self, end: &'static str) -> Labels<2> {
+        [
+            (label::ROUTE, Value::Name(self.name.clone())),
+            (label::RESULT, Value::Word(end)),
+        ]
+    }
+
     /// The first bytes of a response body go to the client, this long after the request head.
     pub fn first_byte(&self, waited: Duration) {
         self.first_byte.observe(waited.as_secs_f64());
@@ -396,7 +448,9 @@ impl Drop for RouteMetrics {
     fn drop(&mut self) {
         self.handles.forget(&self.name, || {
             let only = [(label::ROUTE, Value::Name(self.name.clone()))];
-            self.families.in_flight.remove(&only);
+            for family in &self.families.gauges {
+                family.remove(&only);
+            }
             for family in &self.families.histograms {
                 family.remove(&only);
             }
@@ -404,6 +458,7 @@ impl Drop for RouteMetrics {
                 self.families.tokens.remove(&direction(&self.name, word));
             }
             self.requests.forget(|further| self.request_labels(further));
+            self.abandoned_ends.forget(|end| self.end_labels(end));
         });
     }
 }

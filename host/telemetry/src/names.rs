@@ -8,6 +8,12 @@ pub mod metric {
     pub const REQUESTS: &str = "sluicegate_requests";
     /// Gauge, by `route`: exchanges that are running.
     pub const IN_FLIGHT: &str = "sluicegate_requests_in_flight";
+    /// Whether the state that gateways share can be reached.
+    pub const STATE_REACHABLE: &str = "sluicegate_state_reachable";
+    /// Exchanges that go on without their clients.
+    pub const ABANDONED: &str = "sluicegate_abandoned";
+    /// Exchanges that went on, or could not.
+    pub const ABANDONED_ENDS: &str = "sluicegate_abandoned_ends";
     /// Histogram of seconds, by `route`: from the request head to the end of the response.
     pub const DURATION: &str = "sluicegate_request_duration_seconds";
     /// Histogram of seconds, by `route`: from the request head to the first byte of the response body; in a stream, the
@@ -89,11 +95,11 @@ pub mod label {
     pub const REASON: &str = "reason";
     /// The upstream's name in the configuration.
     pub const UPSTREAM: &str = "upstream";
-    /// The model server's address as configured.
+    /// The address of a model server, or of the shared state.
     pub const TARGET: &str = "target";
     /// The state of a breaker.
     pub const STATE: &str = "state";
-    /// How a request to a model server ended, or what came next.
+    /// How a request to a model server ended, or what came next; how an exchange without its client ended.
     pub const RESULT: &str = "result";
 }
 

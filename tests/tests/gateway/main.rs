@@ -30,6 +30,7 @@ mod command_plugin;
 mod common;
 mod cors;
 mod cut;
+mod disconnects;
 mod drained;
 mod examples;
 mod exposure;

@@ -227,6 +227,38 @@ fn wrong_words_about_failures_and_load_name_their_key() {
 }
 
 #[test]
+fn wrong_policies_for_clients_that_leave_name_their_key() {
+    for (policy, key) in [
+        ("\"keep\"", "on-disconnect"),
+        ("5", "on-disconnect"),
+        ("{}", "on-disconnect"),
+        (
+            "{ drain-for-usage = true }",
+            "on-disconnect.drain-for-usage",
+        ),
+        (
+            "{ drain-for-usage = { timeout = \"0s\" } }",
+            "on-disconnect.drain-for-usage.timeout",
+        ),
+        (
+            "{ drain-for-usage = { max = 0 } }",
+            "on-disconnect.drain-for-usage.max",
+        ),
+        (
+            "{ drain-for-usage = { most = 1 } }",
+            "on-disconnect.drain-for-usage.most",
+        ),
+        (
+            "{ cancel = {}, drain-for-usage = {} }",
+            "on-disconnect.cancel",
+        ),
+    ] {
+        let more = format!("on-disconnect = {policy}");
+        assert_eq!(keys(&more), [format!("route[0].{key}")], "{policy}");
+    }
+}
+
+#[test]
 fn wrong_grants_name_their_key() {
     for (grant, key) in [
         ("true", ""),

@@ -94,7 +94,15 @@ impl Exchange {
                 outcome.tell(visit);
             }
             soonest = sooner(soonest, outcome.retry_after);
-            if let Some((reason, next)) = next_after(outcome, &mut candidates, &candidate, &body) {
+            if self.client.has_left() && tried.is_err() {
+                // Nobody waits for another attempt.
+                self.adopt_notes();
+                return Err(Halt::Gone);
+            }
+            if !self.client.has_left()
+                && let Some((reason, next)) =
+                    next_after(outcome, &mut candidates, &candidate, &body)
+            {
                 drop((tried, visit));
                 self.record.end_attempt(&reason);
                 let then = "another model server is asked";
@@ -181,6 +189,7 @@ impl Exchange {
         self.context
             .set_deadline(total.map(|(deadline, _)| deadline));
 
+        self.is_at_work = false;
         let mut request = self.attempt_request(candidate, body).await?;
         self.record.continue_trace(request.headers_mut());
         match self.enter_target(candidate).await {
@@ -197,6 +206,7 @@ impl Exchange {
             let result = {
                 // Pinned here from the start: if it were passed by value, every function on the way would reserve space for it.
                 let sending = pin!(client::send(target, connect, request));
+                self.is_at_work = true;
                 watched.wait(self.wait(sending)).await
             };
             received(result, call, body)?

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Admitted;
 use super::connection::{ConnectionHandle, Interrupt};
@@ -42,6 +43,8 @@ pub(super) struct ResponseWriter {
     at_boundary: bool,
     tail: Tail,
     deadline: Option<(Instant, Duration)>,
+    /// The client has left, and the exchange goes on: nothing is written, until this says that the gateway stops.
+    left: Option<CancellationToken>,
 }
 
 impl ResponseWriter {
@@ -54,7 +57,23 @@ impl ResponseWriter {
             at_boundary: true,
             tail: Tail::default(),
             deadline: None,
+            left: None,
         }
+    }
+
+    /// Whether the client has closed its connection or its stream. False for one that is there and takes nothing.
+    pub(super) fn is_disconnected(&self) -> bool {
+        self.left.is_none() && self.connection.is_dropped()
+    }
+
+    /// From now on, nothing is written. `stopping` is cancelled when the exchange must end.
+    pub(super) fn leave(&mut self, stopping: CancellationToken) {
+        self.left = Some(stopping);
+    }
+
+    /// Whether the exchange goes on without its client.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.is_some()
     }
 
     /// Whether anything has gone to the client.
@@ -83,9 +102,15 @@ impl ResponseWriter {
         self.connection.keep_adapters(adapters);
     }
 
-    /// Waits until the exchange is taken out of its connection.
+    /// Waits until the exchange is taken out of its connection, or must end without it.
     pub(super) async fn interrupted(&self) -> Interrupt {
-        self.connection.interrupted().await
+        match &self.left {
+            None => self.connection.interrupted().await,
+            Some(stopping) => {
+                stopping.cancelled().await;
+                Interrupt::Shutdown
+            }
+        }
     }
 
     /// When the exchange must have ended, and the limit that says so.
@@ -100,7 +125,7 @@ impl ResponseWriter {
     ) -> Result<T, Interrupt> {
         tokio::select! {
             biased;
-            why = self.connection.interrupted() => Err(why),
+            why = self.interrupted() => Err(why),
             value = future => Ok(value),
         }
     }
@@ -115,6 +140,9 @@ impl ResponseWriter {
         announced: Option<u64>,
         whole_events: bool,
     ) -> Result<(), Interrupt> {
+        if self.has_left() {
+            return Ok(());
+        }
         if self.sent == Sent::Nothing {
             self.framing = content_framing(context);
             self.announced = announced.is_some();
@@ -142,6 +170,9 @@ impl ResponseWriter {
         context: &mut ExchangeContext,
         bytes: Bytes,
     ) -> Result<(), Interrupt> {
+        if self.has_left() {
+            return Ok(());
+        }
         match self.sent {
             Sent::Nothing => {
                 self.respond(record, context, bytes);
@@ -175,6 +206,9 @@ impl ResponseWriter {
         stopped: Stopped,
         framing: Framing,
     ) -> Result<(), Interrupt> {
+        if self.has_left() {
+            return Ok(());
+        }
         let Stopped { stop, shown, .. } = stopped;
         if self.sent == Sent::Nothing {
             let (mut body, mut framing) = shown.into_whole(framing);

@@ -144,6 +144,12 @@ impl ConnectionHandle {
         }
     }
 
+    /// Whether the connection, or the stream, is gone. False for an exchange that was taken out of one that is still there.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.with(|state| state.interrupt == Some(Interrupt::Gone) && !state.taken_out)
+            .unwrap_or(true)
+    }
+
     /// Waits until the exchange is taken out of its connection.
     pub(super) async fn interrupted(&self) -> Interrupt {
         // No waker is needed: an exchange that is taken out is polled again.

@@ -20,6 +20,8 @@ pub(super) enum Expired {
     Idle(Duration),
     /// The exchange has taken too long; the limit.
     Total(Duration),
+    /// The exchange has gone on without its client for as long as it may.
+    Abandoned,
 }
 
 /// One timer for all deadlines of an exchange. Noting that something was received or sent costs no timer operation: the timer
@@ -34,6 +36,8 @@ pub(super) struct Deadlines {
     heartbeat: Option<Duration>,
     sent: Instant,
     total: Option<(Instant, Duration)>,
+    /// When an exchange without its client must end.
+    abandoned: Option<Instant>,
 }
 
 impl Deadlines {
@@ -48,7 +52,15 @@ impl Deadlines {
             heartbeat: None,
             sent: now,
             total: None,
+            abandoned: None,
         }
+    }
+
+    /// The client has left. The exchange may go on for so long, and has nobody to send heartbeats to.
+    pub(super) fn abandon(&mut self, timeout: Duration) {
+        self.heartbeat = None;
+        self.abandoned = Some(Instant::now() + timeout);
+        self.reset();
     }
 
     /// An attempt begins. The limit for the whole exchange is that of the `first` one's upstream.
@@ -112,7 +124,7 @@ impl Deadlines {
 
     /// Changes the interval of heartbeats; `None` stops them.
     pub(super) fn set_heartbeat(&mut self, heartbeat: Option<Duration>) {
-        if self.heartbeat != heartbeat {
+        if self.heartbeat != heartbeat && self.abandoned.is_none() {
             self.heartbeat = heartbeat;
             // The timer may have been set while there were no heartbeats.
             self.reset();
@@ -132,8 +144,8 @@ impl Deadlines {
         if let Some(heartbeat) = self.heartbeat {
             next = next.min(self.sent + heartbeat);
         }
-        if let Some((total, _)) = self.total {
-            next = next.min(total);
+        for deadline in [self.total.map(|(total, _)| total), self.abandoned] {
+            next = deadline.map_or(next, |deadline| next.min(deadline));
         }
         next
     }
@@ -143,6 +155,9 @@ impl Deadlines {
             && now >= deadline
         {
             return Some(Expired::Total(limit));
+        }
+        if self.abandoned.is_some_and(|deadline| now >= deadline) {
+            return Some(Expired::Abandoned);
         }
         if now >= self.received + self.silence {
             return Some(if self.began {

@@ -23,27 +23,40 @@ impl Exchange {
         let whole_events = self.stages.batches().is_some();
         let bytes = data.into_bytes(framing);
         let (client, record, context) = (&mut self.client, &mut self.record, &mut self.context);
-        match end {
+        let (written, is_last) = match end {
             End::Open if bytes.is_empty() => return Ok(false),
             End::Open => {
-                client
-                    .write_chunk(record, context, bytes, announced, whole_events)
-                    .await?;
-                self.deadlines.sent();
-                return Ok(false);
+                let write = client.write_chunk(record, context, bytes, announced, whole_events);
+                (write.await, false)
             }
-            End::Last => client.finish(record, context, bytes).await?,
+            End::Last => {
+                let written = client.finish(record, context, bytes).await;
+                if let Some(abandoned) = &mut self.abandoned {
+                    abandoned.finish();
+                }
+                (written, true)
+            }
             End::Stopped(stopped) => {
+                let mut written = Ok(());
                 if !bytes.is_empty() {
                     context.restore();
-                    client
-                        .write_chunk(record, context, bytes, announced, whole_events)
-                        .await?;
+                    let write = client.write_chunk(record, context, bytes, announced, whole_events);
+                    written = write.await;
                 }
-                client.fail(record, context, *stopped, framing).await?;
+                if written.is_ok() {
+                    written = client.fail(record, context, *stopped, framing).await;
+                }
+                (written, true)
             }
+        };
+        match written {
+            Ok(()) => {}
+            // There is nothing left to go on with.
+            Err(why) if is_last => return Err(why.into()),
+            Err(why) => self.interrupted(why)?,
         }
-        Ok(true)
+        self.deadlines.sent();
+        Ok(is_last)
     }
 
     /// Events that came from the model server, as far as an adapter or a stage looked at them.
@@ -60,16 +73,21 @@ impl Exchange {
         loop {
             let expired = tokio::select! {
                 biased;
-                why = self.client.interrupted() => return Err(why.into()),
+                why = self.client.interrupted() => {
+                    self.interrupted(why)?;
+                    continue;
+                }
                 value = &mut future => return Ok(value),
                 expired = self.deadlines.next() => expired,
             };
             match expired {
                 Expired::Heartbeat => {
                     let (record, context) = (&mut self.record, &mut self.context);
-                    self.client.heartbeat(record, context).await?;
+                    let sent = self.client.heartbeat(record, context).await;
+                    sent.or_else(|why| self.interrupted(why))?;
                     self.deadlines.sent();
                 }
+                Expired::Abandoned => return Err(Halt::Gone),
                 expired => return Err(too_late(expired).into()),
             }
         }

@@ -63,6 +63,9 @@ pub(super) fn too_late(expired: Expired) -> Failure {
             Kind::UpstreamTotalTimeout,
             format!("The exchange took longer than {limit:?}."),
         ),
-        Expired::Heartbeat => Failure::new(Kind::Internal, "A heartbeat is not a deadline."),
+        Expired::Heartbeat | Expired::Abandoned => Failure::new(
+            Kind::Internal,
+            "The model server is not what took too long.",
+        ),
     }
 }

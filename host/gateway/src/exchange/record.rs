@@ -117,10 +117,12 @@ impl Record {
         }
     }
 
-    /// The exchange has failed. Logs it; nothing else does.
+    /// The exchange has failed. Logs it; nothing else does. That the client has left before stays the error.
     pub(super) fn fail(&mut self, report: &FailureReport) {
         report.log(&self.id, &self.route.label);
-        self.error = Some((report.code.clone(), report.label));
+        if self.error() != CLIENT_CLOSED {
+            self.error = Some((report.code.clone(), report.label));
+        }
     }
 
     /// The client has left before the end. An earlier error stays the error.

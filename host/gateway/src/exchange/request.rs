@@ -134,6 +134,8 @@ impl Exchange {
             context,
             stages,
             adapter: None,
+            is_at_work: false,
+            abandoned: None,
             deadlines: Deadlines::new(),
             expects_continue,
             coding,

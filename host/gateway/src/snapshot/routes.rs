@@ -46,6 +46,7 @@ pub(super) fn route(
             .iter()
             .map(|name| name.as_str().into())
             .collect(),
+        on_disconnect: configured.on_disconnect,
         sandboxes: config
             .upstreams
             .keys()

@@ -1,7 +1,6 @@
 //! Exchanges that their connections do not poll any more, and those that must end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -20,8 +19,8 @@ pub struct Finishing {
     tasks: TaskTracker,
     runtime: Handle,
     exchanges: Arc<Mutex<Live>>,
-    /// Whether all exchanges must end now.
-    stopping: Arc<AtomicBool>,
+    /// Cancelled when all exchanges must end.
+    stopping: CancellationToken,
     /// Plugin versions that were replaced.
     retired: Arc<Mutex<Retired<Plugin>>>,
     /// Cancelled when there is nothing left to find.
@@ -46,7 +45,7 @@ impl Finishing {
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
             exchanges: Arc::default(),
-            stopping: Arc::default(),
+            stopping: CancellationToken::new(),
             retired: Arc::default(),
             over: CancellationToken::new(),
         };
@@ -68,10 +67,15 @@ impl Finishing {
 
     /// Ends all exchanges, those that begin later too: each tells its client so, which takes a moment.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.stopping.cancel();
         for slot in self.live() {
             self.take_out(&slot, Interrupt::Shutdown);
         }
+    }
+
+    /// Is cancelled when all exchanges must end.
+    pub(in crate::exchange) fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
     }
 
     /// Other plugin versions are in force. Exchanges that hold one of those before that is not in force any more may go on for
@@ -99,7 +103,7 @@ impl Finishing {
         let mut ticks = tokio::time::interval(CHECK_INTERVAL);
         loop {
             ticks.tick().await;
-            let (now, stops) = (Instant::now(), self.stopping.load(Ordering::Acquire));
+            let (now, stops) = (Instant::now(), self.stopping.is_cancelled());
             let stop = stops.then_some(Interrupt::Shutdown);
             let versions = lock(&self.retired).overdue(now);
             for slot in self.live() {
