@@ -6,6 +6,8 @@ use std::fmt;
 
 pub mod kv;
 pub mod metrics;
+// It has a calendar, which plugins do without.
+#[cfg(not(target_family = "wasm"))]
 pub mod rate;
 
 /// A capability.

@@ -64,7 +64,7 @@ pub async fn serve(admin: Arc<Admin>, peer: Peer, request: Request<Incoming>) ->
     let Some(path) = Path::of(request.uri().path()) else {
         return error(
             StatusCode::NOT_FOUND,
-            "there are /livez, /readyz, /metrics, /plugins, /routes, /upstreams, /exchanges, /config, /events and /reload",
+            "there are /livez, /readyz, /metrics, /plugins, /routes, /upstreams, /exchanges, /budgets, /config, /events and /reload",
         );
     };
     let allowed = path.methods();
@@ -99,6 +99,13 @@ pub async fn serve(admin: Arc<Admin>, peer: Peer, request: Request<Incoming>) ->
             None => error(
                 StatusCode::NOT_FOUND,
                 "no such exchange among the last thousand",
+            ),
+        },
+        Path::Budgets => match admin.control.supply().services.budgets().await {
+            Ok(budgets) => respond(StatusCode::OK, &views::budgets(budgets)),
+            Err(_) => error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the shared state cannot be reached",
             ),
         },
         Path::Plugins => plugins::list(&admin).await,
@@ -210,7 +217,12 @@ fn readiness(admin: &Admin) -> Response<Body> {
 fn metrics(admin: &Admin, header: &HeaderMap) -> Response<Body> {
     let accept = header.get_all(ACCEPT).iter();
     let exposition = Exposition::asked(accept.filter_map(|field| field.to_str().ok()));
-    let mut families = admin.control.supply().metrics.encode();
+    let supply = admin.control.supply();
+    if let Some(shared) = &supply.shared {
+        let (address, is) = (shared.address(), shared.is_reachable());
+        supply.metrics.state_is_reachable(&address, is);
+    }
+    let mut families = supply.metrics.encode();
     if let Some(more) = admin.more_metrics.get() {
         families.push_str(&more());
     }

@@ -20,7 +20,7 @@ use crate::exchange::{Admission, Capacity, Core, Finishing, Recent};
 use crate::listeners::{Change, Listeners, admin_terms};
 use crate::reload::{self, Control, Origin, rollback, watch};
 use crate::snapshot::{self, Workers};
-use crate::supply::Supply;
+use crate::supply::{Supply, off_the_workers};
 use sluicegate_config::{self as config, Config, Problems};
 use sluicegate_otlp::Otlp;
 use sluicegate_plugin_host::{Builtins, Loader};
@@ -76,7 +76,7 @@ pub struct Gateway {
     /// The same for the admin listener, which end with `cut`, and the file watcher.
     administering: TaskTracker,
     _observers: ObserverRuntime,
-    /// Keeps the connection to the shared state. Ends with the gateway, after the last exchange has settled.
+    /// Keeps the connection to the shared state, or writes budgets to disk. Ends with the gateway, after the last exchange has settled.
     _sharing: JoinSet<()>,
 }
 
@@ -294,6 +294,8 @@ impl Gateway {
         if let Some(otlp) = &self.core.otlp {
             otlp.stop().await;
         }
+        let memory = self.control.supply().memory.clone();
+        off_the_workers(move || memory.save()).await;
         // With the last reference to the routes go the entrances to the observers' queues.
         drop((self.control, self.core));
         self.workers.observing.close();
@@ -317,6 +319,7 @@ fn start_otlp(config: &config::Otlp, metrics: &Metrics) -> Result<Otlp, sluicega
 async fn share(config: &Config, supply: Supply) -> Result<(Supply, JoinSet<()>), Error> {
     let mut sharing = JoinSet::new();
     let Some(url) = &config.folders.shared else {
+        sharing.spawn(supply.memory.clone().keep());
         return Ok((supply, sharing));
     };
     let redis = Redis::new(url.expose(), Settings::default()).map_err(Error::State)?;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sluicegate_plugin_host::{Builtins, Loader, Plugin, Services};
-use sluicegate_state::shared::Redis;
+use sluicegate_plugin_host::{Builtins, Loader, Plugin, Services, services};
+use sluicegate_state::shared::{Memory, Redis, SpendFile};
 use sluicegate_telemetry::metrics::Metrics;
 
 use crate::journal::Journal;
@@ -19,6 +19,8 @@ pub struct Supply {
     pub builtins: Builtins,
     /// What they share, and what lies behind their capabilities.
     pub services: Services,
+    /// Where that is, if it is this gateway's own.
+    pub memory: Arc<Memory>,
     /// Where that is, if gateways share it.
     pub shared: Option<Redis>,
     /// Counts what they do.
@@ -28,16 +30,34 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// What is known of versions is kept in the folder `state`, if there is one.
+    /// What is known of versions, and what was spent of budgets, is kept in the folder `state`, if there is one.
     #[must_use]
     pub fn new(loader: &Loader, builtins: Builtins, state: Option<&Path>) -> Self {
+        let versions = Versions::open(state, Arc::new(Journal::default()));
+        let memory = Arc::new(with_budgets(services::memory(), versions.folder()));
         Self {
             loader: loader.clone(),
             builtins,
-            services: Services::default(),
+            services: Services::over(memory.clone()),
+            memory,
             shared: None,
             metrics: Arc::new(Metrics::new()),
-            versions: Arc::new(Versions::open(state, Arc::new(Journal::default()))),
+            versions: Arc::new(versions),
+        }
+    }
+}
+
+/// Keeps budgets in this folder, if there is one that can be used.
+fn with_budgets(memory: Memory, folder: Option<&Path>) -> Memory {
+    let Some(folder) = folder else {
+        return memory;
+    };
+    match SpendFile::open(folder) {
+        Ok(file) => memory.with_budgets(file),
+        Err(error) => {
+            let folder = folder.display();
+            tracing::error!(%folder, %error, "what is spent of budgets cannot be kept: the file spend.db is of no use; it is kept in memory only");
+            memory
         }
     }
 }

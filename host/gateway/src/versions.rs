@@ -70,6 +70,15 @@ impl Versions {
         }
     }
 
+    /// The folder in which it is kept, which no other gateway has.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.store {
+            Store::Folder { folder, .. } => Some(folder.path()),
+            Store::Memory(_) => None,
+        }
+    }
+
     /// Why this version of a plugin may not be used, if so.
     #[must_use]
     pub fn rejection(&self, plugin: &str, version: &str) -> Option<Rejection> {

@@ -35,7 +35,7 @@ mod owner;
 mod pins;
 pub mod rehearse;
 pub mod secret;
-mod services;
+pub mod services;
 pub mod size;
 mod store;
 mod toolchain;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use sluicegate_config::Grant;
 use sluicegate_contract::Phase;
+use sluicegate_contract::capability::Error;
+use sluicegate_contract::capability::rate::Budget;
 use sluicegate_outbound::{Client, Network, Outbound};
 use sluicegate_state::shared::{Memory, Shared, Space};
 use sluicegate_telemetry::metrics::PluginMetrics;
@@ -26,9 +28,14 @@ pub struct Services {
 impl Default for Services {
     /// State in memory, and requests over the network.
     fn default() -> Self {
-        let memory = Memory::new(|| Outside::System.monotonic_us() / 1000);
-        Self::new(Arc::new(memory), Arc::new(Network))
+        Self::over(Arc::new(memory()))
     }
+}
+
+/// State in memory, with nothing in it.
+#[must_use]
+pub fn memory() -> Memory {
+    Memory::new(|| Outside::System.monotonic_us() / 1000)
 }
 
 impl Services {
@@ -47,6 +54,14 @@ impl Services {
             waiting: Arc::default(),
             at_the_gates: Waiting::new(AT_THE_GATES),
         }
+    }
+
+    /// The budgets of all plugins in days and months that are not over, with the plugin's name.
+    ///
+    /// # Errors
+    /// The state cannot be reached.
+    pub async fn budgets(&self) -> Result<Vec<(String, Budget)>, Error> {
+        self.shared.budgets().await
     }
 
     /// Those of the plugin of this name: the same for all its versions, as long as there are any.

@@ -1,7 +1,8 @@
 //! What exchanges share beyond their own end: a plugin's values by key, and its limits.
 //!
-//! [`Shared`] is where it is kept. [`Memory`] keeps it in this process, [`Redis`] in a server that several gateways share. What a plugin may do, and what the numbers mean, is in
-//! `wit/capabilities.wit`; the rules are in the crate `contract`.
+//! [`Shared`] is where it is kept. [`Memory`] keeps it in this process, with budgets in a [file](SpendFile), [`Redis`] in a server
+//! that several gateways share. What a plugin may do, and what the numbers mean, is in `wit/capabilities.wit`; the rules are in the
+//! crate `contract`.
 
 use std::fmt;
 use std::future::Future;
@@ -11,13 +12,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sluicegate_contract::capability::Error;
 use sluicegate_contract::capability::kv::Quota;
+pub use sluicegate_contract::capability::rate::Budget;
 use sluicegate_contract::capability::rate::{Limit, Verdict};
 
 mod memory;
 pub mod redis;
+mod spend;
 
 pub use self::memory::Memory;
 pub use self::redis::Redis;
+pub use self::spend::{Error as SpendError, SpendFile};
 
 /// What a space is asked for. Memory gives it at once; another store may have to be waited for.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -26,6 +30,12 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send +
 pub trait Shared: fmt::Debug + Send + Sync {
     /// The space of the plugin of this name. It is the same one as long as somebody holds it.
     fn space(&self, plugin: &str) -> Arc<dyn Space>;
+
+    /// The budgets of all plugins in days and months that are not over, with the plugin's name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]
+    fn budgets(&self) -> Pending<'_, Vec<(String, Budget)>>;
 }
 
 /// A value that is to be set.

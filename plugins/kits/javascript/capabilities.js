@@ -52,13 +52,22 @@ export function kvOver(host) {
 /** Limits that all exchanges share, over the contract's `rate`. */
 export function rateOver(host) {
   const raw = (limits) =>
-    limits.map(({ name, subject, amount = 1, capacity, perMs = 0 }) => ({
+    limits.map(({ name, subject, amount = 1, capacity, perMs = 0, per }) => ({
       name,
       subject,
       amount: integer(amount),
       capacity: integer(capacity),
-      perMs: integer(perMs),
+      period: period(perMs, per),
     }));
+  const period = (perMs, per) => {
+    if (per === undefined) {
+      return perMs ? { tag: "rolling", val: integer(perMs) } : { tag: "held" };
+    }
+    if (perMs || (per !== "day" && per !== "month")) {
+      throw new TypeError('a limit has perMs, or per: "day" or "month"');
+    }
+    return { tag: per };
+  };
   const verdict = ({ granted, ticket, standings }) => ({
     granted,
     ticket: Number(ticket),

@@ -296,13 +296,17 @@ export const kv: {
 // </import-kv>
 // <import-rate>
 
-/** A limit: `amount` (1 by default) of `capacity` units, which come back within `perMs`, or, with 0 (the default), when settled. */
+/**
+ * A limit: `amount` (1 by default) of `capacity` units, which come back within `perMs`, or, with 0 (the default), when settled; with
+ * `per`, all at once at the end of the day or the month in UTC.
+ */
 export interface Limit {
   name: string;
   subject: string;
   amount?: number;
   capacity: number;
   perMs?: number;
+  per?: "day" | "month";
 }
 export interface Verdict {
   granted: boolean;

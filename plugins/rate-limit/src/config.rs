@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use sluicegate_plugin::{JsonSchema, schemars};
 
-use crate::rule::{By, Counted, Network, OnFailure, Rule, Tokens};
+use crate::price::{Price, Priced};
+use crate::rule::{By, Counted, Metered, Network, OnFailure, Period, Rule, UNITS_MAX};
 
 /// The most rules: an exchange may have 64 reservations of 16 limits each, and a rule has at most three limits.
 const RULES_MAX: usize = 256;
@@ -17,8 +18,11 @@ const NAME_MAX: usize = 48;
 /// The longest period of the capability `rate`.
 const PERIOD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// The largest number of units of the capability `rate`.
-const UNITS_MAX: u64 = 1 << 53;
+/// The largest price of a million tokens. Arbitrary; some hundred times the highest that anybody asks.
+const PRICE_MAX: f64 = 1e5;
+
+/// The largest budget. Its millionths are below the largest number of units.
+const BUDGET_MAX: f64 = 1e9;
 
 /// Tokens that are reserved for a response without `max_tokens`, where a rule says nothing else.
 const ASSUME: u64 = 1024;
@@ -34,6 +38,27 @@ pub struct Config {
     /// The rules, at most 256. All that apply to an exchange must have room for it.
     #[schemars(length(max = 256))]
     rules: Vec<RuleConfig>,
+    /// What models cost, for rules with a `budget`. The first that fits a model counts.
+    prices: Vec<PriceConfig>,
+}
+
+/// What some models cost, in any currency: the same one everywhere.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct PriceConfig {
+    /// Which models, as clients call them; a `*` at the end stands for any text.
+    models: Vec<String>,
+    /// The price of a million tokens of prompts.
+    #[schemars(range(min = 0))]
+    input: f64,
+    /// The price of a million tokens of responses.
+    #[schemars(range(min = 0))]
+    output: f64,
+    /// The price of a million tokens of prompts that the model server had in its cache. Default: that of the others.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    cached_input: Option<f64>,
 }
 
 /// A rule.
@@ -64,6 +89,9 @@ struct RuleConfig {
     /// Tokens of prompts and responses in a period.
     #[serde(default)]
     tokens: Option<TokensConfig>,
+    /// What tokens of prompts and responses may cost in a period, by `prices`.
+    #[serde(default)]
+    budget: Option<BudgetConfig>,
     /// Exchanges at the same time.
     #[serde(default)]
     #[schemars(range(min = 1))]
@@ -84,7 +112,7 @@ struct RequestsConfig {
     /// How many.
     #[schemars(range(min = 1))]
     limit: u64,
-    /// In which time, such as `1m`: a whole number with `s`, `m`, `h` or `d`.
+    /// In which time: a whole number with `s`, `m`, `h` or `d`, such as `1m`; or `day` or `month`, of the calendar in UTC.
     per: String,
 }
 
@@ -95,7 +123,7 @@ struct TokensConfig {
     /// How many.
     #[schemars(range(min = 1))]
     limit: u64,
-    /// In which time, such as `1m`: a whole number with `s`, `m`, `h` or `d`.
+    /// In which time: a whole number with `s`, `m`, `h` or `d`, such as `1m`; or `day` or `month`, of the calendar in UTC.
     per: String,
     /// How many are reserved for a response if the request has no `max_tokens`. Default: 1024.
     #[serde(default = "assume")]
@@ -110,6 +138,27 @@ struct TokensConfig {
     hard: bool,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct BudgetConfig {
+    /// How much, in the currency of the prices.
+    limit: f64,
+    /// In which time: `day` or `month`, of the calendar in UTC; or a whole number with `s`, `m`, `h` or `d`, such as `12h`.
+    per: String,
+    /// For how many tokens money is reserved for a response if the request has no `max_tokens`. Default: 1024.
+    #[serde(default = "assume")]
+    #[schemars(range(min = 1))]
+    assume: u64,
+    /// No prompt is estimated at more tokens: the longest context of the models. Default: 131072.
+    #[serde(default = "max_prompt")]
+    max_prompt: u64,
+    /// A stream is cut with the finish reason `length` when it would cost more than there is. Default: it goes on, and what it
+    /// cost beyond the budget is owed.
+    #[serde(default)]
+    hard: bool,
+}
+
 fn assume() -> u64 {
     ASSUME
 }
@@ -119,11 +168,11 @@ fn max_prompt() -> u64 {
 }
 
 impl Config {
-    /// The rules.
+    /// The rules and the prices.
     ///
     /// # Errors
     /// What is wrong, with the place.
-    pub(crate) fn rules(self) -> Result<Vec<Rule>, String> {
+    pub(crate) fn read(self) -> Result<(Vec<Rule>, Vec<Priced>), String> {
         if self.rules.len() > RULES_MAX {
             return Err(format!("`rules`: at most {RULES_MAX} rules are possible"));
         }
@@ -138,7 +187,46 @@ impl Config {
             let rule = rule.read();
             rules.push(rule.map_err(|error| format!("`rules[{at}]`: {error}"))?);
         }
-        Ok(rules)
+        let budget = rules.iter().find(|rule| rule.budget.is_some());
+        if let (Some(rule), true) = (budget, self.prices.is_empty()) {
+            return Err(format!(
+                "`{}` has a budget, and there are no `prices`: add what models cost, such as {{ models = [\"*\"], input = 0.1, output = 0.4 }}",
+                rule.name
+            ));
+        }
+        let prices = self.prices.into_iter().enumerate();
+        let prices = prices.map(|(at, price)| price.read(at));
+        Ok((rules, prices.collect::<Result<_, _>>()?))
+    }
+}
+
+impl PriceConfig {
+    fn read(self, at: usize) -> Result<Priced, String> {
+        let cached = self.cached_input.unwrap_or(self.input);
+        if self.models.is_empty() {
+            return Err(format!(
+                "`prices[{at}].models` is empty: name models, or \"*\""
+            ));
+        }
+        for (key, price) in [
+            ("input", self.input),
+            ("output", self.output),
+            ("cached-input", cached),
+        ] {
+            if !(0.0..=PRICE_MAX).contains(&price) {
+                return Err(format!(
+                    "`prices[{at}].{key}` must be 0 to {PRICE_MAX} for a million tokens, not {price}"
+                ));
+            }
+        }
+        Ok(Priced {
+            models: self.models,
+            price: Price {
+                input: self.input,
+                cached,
+                output: self.output,
+            },
+        })
     }
 }
 
@@ -151,9 +239,10 @@ impl RuleConfig {
                 self.name
             ));
         }
-        if self.requests.is_none() && self.tokens.is_none() && self.concurrent.is_none() {
+        let counts = self.requests.is_some() || self.tokens.is_some() || self.budget.is_some();
+        if !counts && self.concurrent.is_none() {
             return Err(format!(
-                "`{}` limits nothing: set `requests`, `tokens` or `concurrent`",
+                "`{}` limits nothing: set `requests`, `tokens`, `budget` or `concurrent`",
                 self.name
             ));
         }
@@ -162,18 +251,11 @@ impl RuleConfig {
         }
         let clients = self.clients.iter().map(|text| network(text));
         let requests = |it: RequestsConfig| counted("requests", it.limit, &it.per);
-        let tokens = |it: TokensConfig| {
-            Ok::<_, String>(Tokens {
-                counted: counted("tokens", it.limit, &it.per)?,
-                assume: units("tokens.assume", it.assume)?,
-                max_prompt: it.max_prompt.min(UNITS_MAX / 4),
-                hard: it.hard,
-            })
-        };
         Ok(Rule {
             clients: clients.collect::<Result<_, _>>()?,
             requests: self.requests.map(requests).transpose()?,
-            tokens: self.tokens.map(tokens).transpose()?,
+            tokens: self.tokens.map(TokensConfig::read).transpose()?,
+            budget: self.budget.map(BudgetConfig::read).transpose()?,
             concurrent: self
                 .concurrent
                 .map(|limit| units("concurrent", limit))
@@ -185,6 +267,41 @@ impl RuleConfig {
             routes: self.routes,
             on_failure: self.on_failure,
             last: self.last,
+        })
+    }
+}
+
+impl TokensConfig {
+    fn read(self) -> Result<Metered, String> {
+        Ok(Metered {
+            counted: counted("tokens", self.limit, &self.per)?,
+            assume: units("tokens.assume", self.assume)?,
+            max_prompt: self.max_prompt.min(UNITS_MAX / 4),
+            hard: self.hard,
+        })
+    }
+}
+
+impl BudgetConfig {
+    fn read(self) -> Result<Metered, String> {
+        let millionths = (self.limit * 1e6).round();
+        if !(1.0..=BUDGET_MAX * 1e6).contains(&millionths) {
+            return Err(format!(
+                "`budget.limit` must be 0.000001 to {BUDGET_MAX}, not {}",
+                self.limit
+            ));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it has just been compared"
+        )]
+        let limit = millionths as u64;
+        Ok(Metered {
+            counted: counted("budget", limit, &self.per)?,
+            assume: units("budget.assume", self.assume)?,
+            max_prompt: self.max_prompt.min(UNITS_MAX / 4),
+            hard: self.hard,
         })
     }
 }
@@ -208,14 +325,19 @@ fn counted(key: &str, limit: u64, per: &str) -> Result<Counted, String> {
         limit: units(&format!("{key}.limit"), limit)?,
         period: period(per).ok_or_else(|| {
             format!(
-                "`{key}.per` must be a whole number with `s`, `m`, `h` or `d`, such as \"1m\", at most 366 days, not {per:?}"
+                "`{key}.per` must be a whole number with `s`, `m`, `h` or `d`, such as \"1m\", at most 366 days, or \"day\" or \"month\", not {per:?}"
             )
         })?,
         per: per.to_owned(),
     })
 }
 
-fn period(text: &str) -> Option<Duration> {
+fn period(text: &str) -> Option<Period> {
+    match text {
+        "day" => return Some(Period::Day),
+        "month" => return Some(Period::Month),
+        _ => {}
+    }
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,
@@ -227,7 +349,7 @@ fn period(text: &str) -> Option<Duration> {
     let is_number = number.bytes().all(|b| b.is_ascii_digit());
     let number: u64 = number.parse().ok().filter(|_| is_number)?;
     let period = Duration::from_secs(number.checked_mul(seconds)?);
-    (period > Duration::ZERO && period <= PERIOD_MAX).then_some(period)
+    (period > Duration::ZERO && period <= PERIOD_MAX).then_some(Period::Rolling(period))
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -23,7 +23,10 @@ impl Stands<'_> {
     fn limit(&self) -> u64 {
         match self.what {
             What::Requests => self.rule.requests.as_ref().map_or(0, |it| it.limit),
-            What::Tokens => self.rule.tokens.as_ref().map_or(0, |it| it.counted.limit),
+            What::Tokens | What::Budget => {
+                let metered = self.rule.metered(self.what);
+                metered.map_or(0, |it| it.counted.limit)
+            }
             What::Concurrent => self.rule.concurrent.unwrap_or(0),
         }
     }
@@ -31,10 +34,14 @@ impl Stands<'_> {
     fn per(&self) -> &str {
         let counted = match self.what {
             What::Requests => self.rule.requests.as_ref(),
-            What::Tokens => self.rule.tokens.as_ref().map(|it| &it.counted),
+            What::Tokens | What::Budget => self.rule.metered(self.what).map(|it| &it.counted),
             What::Concurrent => None,
         };
-        counted.map_or("", |it| &it.per)
+        match counted.map_or("", |it| &it.per) {
+            "day" => "a day (UTC)",
+            "month" => "a month (UTC)",
+            other => other,
+        }
     }
 
     /// Whether it can never be granted.
@@ -80,6 +87,12 @@ pub(crate) fn refusal(all: &[Stands<'_>]) -> Fault {
         What::Concurrent => {
             format!("The limit `{name}` allows {limit} requests at the same time.")
         }
+        What::Budget => format!(
+            "The budget `{name}` is {} in {per}, of which {} are left. This request may cost {}.",
+            money(limit),
+            money(u64::try_from(worst.standing.remaining).unwrap_or(0)),
+            money(worst.amount)
+        ),
         What::Tokens => format!(
             "The limit `{name}` allows {limit} tokens in {per}, of which {} are left. This request may need {}.",
             worst.standing.remaining.max(0),
@@ -88,14 +101,50 @@ pub(crate) fn refusal(all: &[Stands<'_>]) -> Fault {
     };
     if worst.is_too_much() {
         let message = format!("{what} Shorten the prompt or lower `max_tokens`.");
+        let code = match worst.what {
+            What::Budget => NO_MONEY,
+            What::Requests | What::Tokens | What::Concurrent => "rate_limit_exceeded",
+        };
         // It never helps to try again.
-        return Fault::new(429, "rate_limit_exceeded", message).field("x-should-retry", "false");
+        return Fault::new(429, code, message).field("x-should-retry", "false");
     }
     let message = match worst.what {
         What::Concurrent => format!("{what} Try again when another one has ended."),
-        What::Requests | What::Tokens => format!("{what} Try again in {}.", duration(wait)),
+        What::Requests | What::Tokens | What::Budget => {
+            format!("{what} Try again in {}.", duration(wait))
+        }
     };
-    Fault::too_many_requests(message, seconds(wait))
+    match worst.what {
+        // A client that tries again by itself does so within a minute or two.
+        What::Budget => Fault::new(429, NO_MONEY, message)
+            .field("retry-after", seconds(wait).to_string())
+            .field("x-should-retry", "false"),
+        What::Requests | What::Tokens | What::Concurrent => {
+            Fault::too_many_requests(message, seconds(wait))
+        }
+    }
+}
+
+/// OpenAI's code where a budget is used up.
+const NO_MONEY: &str = "insufficient_quota";
+
+/// An amount of money in millionths, with as many digits as it needs, and at least two.
+fn money(millionths: u64) -> String {
+    let fraction = format!("{:06}", millionths % 1_000_000);
+    let (cents, rest) = fraction.split_at(2);
+    format!(
+        "{}.{cents}{}",
+        millionths / 1_000_000,
+        rest.trim_end_matches('0')
+    )
+}
+
+/// The refusal of a model that has no price, where a budget applies.
+pub(crate) fn no_price(model: &str) -> Fault {
+    let message = format!(
+        "A budget applies to this request, and the model {model:?} has no price. The operator of the gateway has to add one to `prices`."
+    );
+    Fault::new(403, "model_has_no_price", message)
 }
 
 /// The refusal where nobody else can be counted.

@@ -1,7 +1,8 @@
-//! The plugin `rate-limit`: requests, concurrent exchanges and tokens by tenant, model, client and route.
+//! The plugin `rate-limit`: requests, concurrent exchanges, tokens and what they cost, by tenant, model, client and route.
 //!
 //! - [`config`] has the operator's rules, [`rule`] says to which exchanges they apply and what they limit.
 //! - Before a model server is asked, all that the exchange may use is reserved, atomically. What it used is settled when it is over.
+//! - [`price`] says what tokens cost, for budgets.
 //! - [`meter`] counts the tokens of a stream for rules that are hard, and ends a stream that uses more than there is.
 //! - [`fields`] tells the client how its limits stand.
 //!
@@ -18,12 +19,14 @@ use sluicegate_plugin::{
 mod config;
 mod fields;
 mod meter;
+mod price;
 mod rule;
 
 pub use config::Config;
 
 use fields::Stands;
 use meter::{Has, Meter};
+use price::{Price, Priced, Used};
 use rule::{Asker, Need, OnFailure, Response, Rule, What};
 
 /// The most limits of a call of the capability `rate`.
@@ -37,16 +40,21 @@ const LEFT: &str = "client_closed";
 
 /// The stage.
 #[derive(Debug)]
-pub struct RateLimit(Vec<Rule>);
+pub struct RateLimit {
+    rules: Vec<Rule>,
+    prices: Vec<Priced>,
+}
 
 /// What is known of an exchange.
 #[derive(Debug, Default)]
 pub struct Exchange {
     need: Need,
+    /// The price of its model, if it is limited by one.
+    price: Option<Price>,
     /// Whether the client wants to know the usage.
     wants_usage: bool,
     booked: Vec<Booked>,
-    /// Those tokens that end the stream.
+    /// Those tokens and budgets that end the stream.
     hard: Vec<Hard>,
     meter: Meter,
     is_cut: bool,
@@ -63,7 +71,7 @@ struct Booked {
     more: u64,
 }
 
-/// Tokens of a rule that is hard.
+/// Tokens or a budget of a rule that is hard.
 #[derive(Debug)]
 struct Hard {
     /// Which of those booked.
@@ -77,7 +85,14 @@ struct Hard {
 struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
+    prompt_tokens_details: Option<Details>,
     partial: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    cached_tokens: Option<u64>,
 }
 
 impl Plugin for RateLimit {
@@ -88,7 +103,7 @@ impl Plugin for RateLimit {
         Manifest::new(
             "rate-limit",
             env!("CARGO_PKG_VERSION"),
-            "Limits requests, concurrent exchanges and tokens by tenant, model, client and route",
+            "Limits requests, concurrent exchanges, tokens and what they cost, by tenant, model, client and route",
         )
         .schema::<Config>()
         // The gateway looks for members in a body of 32 MiB.
@@ -97,13 +112,14 @@ impl Plugin for RateLimit {
     }
 
     fn configure(config: Config) -> Result<Self, String> {
-        config.rules().map(Self)
+        let (rules, prices) = config.read()?;
+        Ok(Self { rules, prices })
     }
 }
 
 impl RequestStage for RateLimit {
     fn request_head(&self, _: &mut Exchange, _: &Context<'_>) -> Result<RequestPlan, Stop> {
-        Ok(if self.0.is_empty() {
+        Ok(if self.rules.is_empty() {
             RequestPlan::Skip
         } else {
             RequestPlan::Look
@@ -129,15 +145,22 @@ impl RateLimit {
     /// Reserves what the exchange may use.
     ///
     /// # Errors
-    /// 429 `rate_limit_exceeded`; 503 `rate_limit_unavailable`.
+    /// 429 `rate_limit_exceeded` or `insufficient_quota`; 403 `model_has_no_price`; 503 `rate_limit_unavailable`.
     fn admit(&self, state: &mut Exchange, ctx: &Context<'_>, asker: &Asker) -> Result<(), Fault> {
         let mut wanted = Vec::new();
-        for (at, rule) in self.0.iter().enumerate() {
+        for (at, rule) in self.rules.iter().enumerate() {
             if !rule.applies(asker) {
                 continue;
             }
             let subject = rule.subject(asker);
-            for (what, amount, limit) in rule.limits(&subject, state.need) {
+            if rule.budget.is_some() && state.price.is_none() && state.need != Need::default() {
+                let mut prices = self.prices.iter();
+                let priced = prices.find(|it| it.has(&asker.model));
+                let priced = priced.ok_or_else(|| fields::no_price(&asker.model))?;
+                state.price = Some(priced.price);
+            }
+            let price = state.price();
+            for (what, amount, limit) in rule.limits(&subject, state.need, price) {
                 wanted.push((at, what, amount, limit, subject.clone()));
             }
             if rule.last {
@@ -150,7 +173,7 @@ impl RateLimit {
             let verdict = match rate::reserve(&limits) {
                 Ok(verdict) => verdict,
                 Err(error) => {
-                    let mut rules = wanted.iter().map(|(rule, ..)| &self.0[*rule]);
+                    let mut rules = wanted.iter().map(|(rule, ..)| &self.rules[*rule]);
                     let closed = rules.any(|rule| rule.on_failure == OnFailure::Closed);
                     return self.failed(state, error, closed);
                 }
@@ -162,13 +185,13 @@ impl RateLimit {
             } = verdict;
             for ((rule, what, amount, _, subject), standing) in some.iter().zip(standings) {
                 stands.push(Stands {
-                    rule: &self.0[*rule],
+                    rule: &self.rules[*rule],
                     what: *what,
                     amount: *amount,
                     standing,
                 });
                 if granted {
-                    state.book(&self.0, (*rule, *what, *amount), ticket, subject);
+                    state.book(&self.rules, (*rule, *what, *amount), ticket, subject);
                 }
             }
             if !granted {
@@ -190,7 +213,12 @@ impl RateLimit {
         let refused = match error {
             CapabilityError::OverLimit => Some(fields::too_many_subjects()),
             CapabilityError::Unavailable | CapabilityError::Denied | CapabilityError::Invalid => {
-                log::warn("the limits could not be checked")
+                // The gateway warns once, when its state is out of reach; a line for each exchange would bury that.
+                let line = match error {
+                    CapabilityError::Unavailable => log::debug,
+                    _ => log::warn,
+                };
+                line("the limits could not be checked")
                     .field("error", &error.to_string())
                     .field("refused", &closed)
                     .write();
@@ -214,8 +242,9 @@ impl RateLimit {
         state.hard.clear();
     }
 
+    /// Says how much was used of what was reserved.
     fn settle(&self, booked: &Booked, used: u64) {
-        let name = self.0[booked.rule].limit_name(booked.what);
+        let name = self.rules[booked.rule].limit_name(booked.what);
         if let Err(error) = rate::settle(booked.ticket, &name, used) {
             log::warn("what an exchange used could not be settled")
                 .field("limit", &name)
@@ -225,8 +254,9 @@ impl RateLimit {
         }
     }
 
-    /// Takes more tokens for a stream; whether it may go on.
+    /// Takes more tokens for a stream, or more money; whether it may go on.
     fn may_go_on(&self, state: &mut Exchange) -> bool {
+        let price = state.price();
         let Exchange {
             need,
             booked,
@@ -236,21 +266,29 @@ impl RateLimit {
         } = state;
         for hard in hard {
             let booked = &mut booked[hard.booked];
-            let rule = &self.0[booked.rule];
-            let Some(tokens) = &rule.tokens else {
+            let rule = &self.rules[booked.rule];
+            let Some(metered) = rule.metered(booked.what) else {
                 continue;
             };
-            let prompt = meter.prompt().unwrap_or_else(|| tokens.prompt(*need));
-            let used = prompt.saturating_add(meter.completion());
+            let price = price.of(booked.what);
+            let used = price.cost(Used {
+                prompt: meter.prompt().unwrap_or_else(|| metered.prompt(*need)),
+                cached: 0,
+                completion: meter.completion(),
+            });
             let missing = used.saturating_sub(booked.amount.saturating_add(booked.more));
             if missing == 0 {
                 continue;
             }
             // More than is missing, so that not every event asks; the last ones one by one.
+            let ahead = price.cost(Used {
+                completion: metered.assume,
+                ..Used::default()
+            });
             let mut taken = None;
-            for amount in [tokens.assume.max(missing), missing] {
-                let name = rule.limit_name(What::Tokens);
-                let limit = tokens.counted.limit(name, &hard.subject, amount);
+            for amount in [ahead.max(missing), missing] {
+                let name = rule.limit_name(booked.what);
+                let limit = metered.counted.limit(name, &hard.subject, amount);
                 match rate::take(&[limit]) {
                     Ok(verdict) if verdict.granted => {
                         taken = Some(amount);
@@ -277,8 +315,7 @@ impl Exchange {
         ticket: Ticket,
         subject: &str,
     ) {
-        let is_hard = rules[rule].tokens.as_ref().is_some_and(|it| it.hard);
-        if what == What::Tokens && is_hard {
+        if rules[rule].metered(what).is_some_and(|it| it.hard) {
             self.hard.push(Hard {
                 booked: self.booked.len(),
                 subject: subject.to_owned(),
@@ -293,23 +330,37 @@ impl Exchange {
         });
     }
 
-    /// Tokens of prompt and response that the exchange used. `prompt` is what the prompt was estimated at.
-    fn used(&self, ctx: &Context<'_>, error: &str, prompt: u64) -> u64 {
-        let (read, written) = match ctx.note::<Usage>("usage") {
+    /// The price of its model; without one nothing has a price.
+    fn price(&self) -> Price {
+        self.price.unwrap_or(Price::TOKEN)
+    }
+
+    /// What the exchange used. `prompt` is what the prompt was estimated at.
+    fn used(&self, ctx: &Context<'_>, error: &str, prompt: u64) -> Used {
+        let of = |prompt, cached, completion| Used {
+            prompt,
+            cached,
+            completion,
+        };
+        match ctx.note::<Usage>("usage") {
             // Of a stream that was cut, some model servers have not counted the prompt.
             Some(usage) if usage.partial && usage.prompt_tokens == 0 => {
-                (prompt, usage.completion_tokens)
+                of(prompt, 0, usage.completion_tokens)
             }
-            Some(usage) => (usage.prompt_tokens, usage.completion_tokens),
-            None if (200..300).contains(&ctx.status()) || self.meter.completion() > 0 => (
+            Some(usage) => {
+                let details = usage.prompt_tokens_details.unwrap_or_default();
+                let cached = details.cached_tokens.unwrap_or(0);
+                of(usage.prompt_tokens, cached, usage.completion_tokens)
+            }
+            None if (200..300).contains(&ctx.status()) || self.meter.completion() > 0 => of(
                 self.meter.prompt().unwrap_or(prompt),
+                0,
                 self.meter.completion(),
             ),
             // The model server was reading it.
-            None if error == LEFT => (prompt, 0),
-            None => (0, 0),
-        };
-        read.saturating_add(written)
+            None if error == LEFT => of(prompt, 0, 0),
+            None => Used::default(),
+        }
     }
 }
 
@@ -360,12 +411,13 @@ impl Closing for RateLimit {
         for booked in &state.booked {
             match booked.what {
                 What::Requests => self.settle(booked, 1),
-                What::Tokens => {
-                    let tokens = self.0[booked.rule].tokens.as_ref();
-                    let prompt = tokens.map_or(0, |it| it.prompt(state.need));
+                What::Tokens | What::Budget => {
+                    let metered = self.rules[booked.rule].metered(booked.what);
+                    let prompt = metered.map_or(0, |it| it.prompt(state.need));
                     let used = state.used(ctx, error, prompt);
+                    let cost = state.price().of(booked.what).cost(used);
                     // What was taken for good is not part of the reservation.
-                    self.settle(booked, used.saturating_sub(booked.more).min(1 << 53));
+                    self.settle(booked, cost.saturating_sub(booked.more));
                 }
                 // The gateway gives them back by itself, without waiting.
                 What::Concurrent => {}

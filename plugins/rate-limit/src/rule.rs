@@ -9,8 +9,13 @@ use sha2::{Digest as _, Sha256};
 use sluicegate_plugin::rate::Limit;
 use sluicegate_plugin::{JsonSchema, json, schemars};
 
+use crate::price::{Price, Used};
+
 /// The longest subject of the capability `rate`.
 const SUBJECT_MAX: usize = 256;
+
+/// The largest number of units of the capability `rate`.
+pub(crate) const UNITS_MAX: u64 = 1 << 53;
 
 /// What is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -49,7 +54,9 @@ pub(crate) struct Rule {
     pub(crate) clients: Vec<Network>,
     pub(crate) routes: Vec<String>,
     pub(crate) requests: Option<Counted>,
-    pub(crate) tokens: Option<Tokens>,
+    pub(crate) tokens: Option<Metered>,
+    /// In millionths of the currency.
+    pub(crate) budget: Option<Metered>,
     pub(crate) concurrent: Option<u64>,
     pub(crate) on_failure: OnFailure,
     pub(crate) last: bool,
@@ -59,14 +66,25 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) limit: u64,
-    pub(crate) period: Duration,
+    pub(crate) period: Period,
     /// The period as the operator wrote it.
     pub(crate) per: String,
 }
 
-/// Tokens in a period.
+/// When what was used comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Period {
+    /// Evenly, all within this time.
+    Rolling(Duration),
+    /// At the end of the day in UTC.
+    Day,
+    /// At the end of the month in UTC.
+    Month,
+}
+
+/// Tokens in a period, or what they cost.
 #[derive(Debug)]
-pub(crate) struct Tokens {
+pub(crate) struct Metered {
     pub(crate) counted: Counted,
     pub(crate) assume: u64,
     pub(crate) max_prompt: u64,
@@ -94,6 +112,7 @@ pub(crate) struct Asker {
 pub(crate) enum What {
     Requests,
     Tokens,
+    Budget,
     Concurrent,
 }
 
@@ -102,6 +121,7 @@ impl What {
         match self {
             Self::Requests => "requests",
             Self::Tokens => "tokens",
+            Self::Budget => "budget",
             Self::Concurrent => "concurrent",
         }
     }
@@ -171,9 +191,23 @@ impl Rule {
         format!("{}.{}", self.name, what.name())
     }
 
+    /// What it limits by tokens.
+    pub(crate) fn metered(&self, what: What) -> Option<&Metered> {
+        match what {
+            What::Tokens => self.tokens.as_ref(),
+            What::Budget => self.budget.as_ref(),
+            What::Requests | What::Concurrent => None,
+        }
+    }
+
     /// Its limits, with what is to be reserved of each.
-    pub(crate) fn limits(&self, subject: &str, need: Need) -> Vec<(What, u64, Limit)> {
-        let mut limits = Vec::with_capacity(3);
+    pub(crate) fn limits(
+        &self,
+        subject: &str,
+        need: Need,
+        price: Price,
+    ) -> Vec<(What, u64, Limit)> {
+        let mut limits = Vec::with_capacity(4);
         let name = |what| self.limit_name(what);
         if let Some(requests) = &self.requests {
             limits.push((
@@ -182,11 +216,14 @@ impl Rule {
                 requests.limit(name(What::Requests), subject, 1),
             ));
         }
-        if let Some(tokens) = &self.tokens {
-            let amount = tokens.amount(need);
+        for what in [What::Tokens, What::Budget] {
+            let Some(metered) = self.metered(what) else {
+                continue;
+            };
+            let amount = metered.amount(need, price.of(what));
             if amount > 0 {
-                let limit = tokens.counted.limit(name(What::Tokens), subject, amount);
-                limits.push((What::Tokens, amount, limit));
+                let limit = metered.counted.limit(name(what), subject, amount);
+                limits.push((what, amount, limit));
             }
         }
         if let Some(concurrent) = self.concurrent {
@@ -199,31 +236,42 @@ impl Rule {
 
 impl Counted {
     pub(crate) fn limit(&self, name: String, subject: &str, amount: u64) -> Limit {
-        Limit::per(name, subject, self.limit, self.period).amount(amount)
+        let limit = match self.period {
+            Period::Rolling(period) => Limit::per(name, subject, self.limit, period),
+            Period::Day => Limit::per_day(name, subject, self.limit),
+            Period::Month => Limit::per_month(name, subject, self.limit),
+        };
+        limit.amount(amount)
     }
 }
 
-impl Tokens {
-    /// The estimate of a prompt.
+impl Metered {
+    /// The estimate of a prompt in tokens.
     pub(crate) fn prompt(&self, need: Need) -> u64 {
         need.prompt.min(self.max_prompt)
     }
 
     /// What is reserved.
-    pub(crate) fn amount(&self, need: Need) -> u64 {
+    pub(crate) fn amount(&self, need: Need, price: Price) -> u64 {
         let prompt = self.prompt(need);
+        let with = |completion| {
+            price.cost(Used {
+                prompt,
+                cached: 0,
+                completion,
+            })
+        };
         match need.response {
-            Response::None => prompt,
-            Response::AtMost(most) => prompt.saturating_add(most),
+            Response::None => with(0),
+            Response::AtMost(most) => with(most),
             // Nobody asked for so much: a limit that is smaller must not refuse all.
             Response::Unknown(choices) => {
-                let assumed = self.assume.saturating_mul(choices);
-                let room = self.counted.limit.saturating_sub(prompt);
-                prompt.saturating_add(assumed.min(room))
+                let assumed = with(self.assume.saturating_mul(choices));
+                assumed.min(self.counted.limit).max(with(0))
             }
         }
         // No legal amount is larger; it is above every capacity.
-        .min(1 << 53)
+        .min(UNITS_MAX)
     }
 }
 
@@ -255,7 +303,7 @@ fn network_of(client: &str) -> String {
     }
 }
 
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => text.starts_with(beginning),
         None => pattern == text,

@@ -332,7 +332,7 @@ fn subjects_that_are_counted_separately_differ() {
     let rule = |by: &[&str]| {
         let config = json!({"rules": [{"name": "r", "by": by, "concurrent": 1}]});
         let config: Config = serde_json::from_value(config).expect("a configuration");
-        config.rules().expect("legal").remove(0)
+        config.read().expect("legal").0.remove(0)
     };
     let asker = |tenant: &str, model: &str, client: &str| Asker {
         tenant: tenant.into(),
@@ -360,7 +360,7 @@ fn networks_have_the_addresses_in_them() {
     let has = |network: &str, address: &str| {
         let config = json!({"rules": [{"name": "r", "clients": [network], "concurrent": 1}]});
         let config: Config = serde_json::from_value(config).expect("a configuration");
-        let rule = config.rules().expect("legal").remove(0);
+        let rule = config.read().expect("legal").0.remove(0);
         rule.applies(&Asker {
             tenant: String::new(),
             model: String::new(),
@@ -449,8 +449,208 @@ fn the_schema_explains_every_key() {
     assert_eq!(manifest["requires"], json!(["rate"]));
     let rule = &manifest["config"]["properties"]["rules"]["items"]["properties"];
     let rule = rule.as_object().expect("an object");
-    assert_eq!(rule.len(), 11);
+    assert_eq!(rule.len(), 12);
     for (name, schema) in rule {
         assert!(schema["description"].is_string(), "{name}: {schema}");
     }
+}
+
+/// A rule with a budget of 1 in a month, at 1 for a million tokens of input and 10 of output; half of it for what is cached.
+fn budgeted(more: &Value) -> Bench<RateLimit> {
+    capabilities::reset();
+    // 2026-11-27T12:00:00Z
+    set_clock(1_795_780_800_000);
+    let mut budget = json!({"limit": 1.0, "per": "month"});
+    for (name, value) in more.as_object().expect("an object") {
+        budget[name] = value.clone();
+    }
+    let prices = json!([
+        {"models": ["m*"], "input": 1.0, "output": 10, "cached-input": 0.5},
+        {"models": ["free"], "input": 0, "output": 0},
+    ]);
+    let rules = json!([{"name": "b", "by": ["tenant"], "budget": budget}]);
+    Bench::load(json!({"rules": rules, "prices": prices})).expect("loads")
+}
+
+fn fault(outcome: &Outcome) -> &Fault {
+    outcome.fault.as_ref().expect("a refusal")
+}
+
+#[test]
+fn a_budget_is_spent_by_what_was_used_and_whole_again_in_the_next_month() {
+    let bench = budgeted(&json!({}));
+    let ask = |tenant, body: &Value, usage: &str| {
+        run(
+            &bench,
+            request(tenant, &question(body)).note("usage", usage),
+        )
+    };
+    // 25 tokens of the prompt and 99,000 of the response are 0.990025.
+    let large = json!({"max_tokens": 99_000});
+    assert_eq!(ask("a", &large, &usage(100_000, 10_000)).status, 200);
+    // 0.2 are spent, so 0.8 are left.
+    let refused = ask("a", &large, &usage(0, 0));
+    let refused = fault(&refused);
+    assert_eq!(
+        (refused.status, &*refused.code),
+        (429, "insufficient_quota")
+    );
+    assert!(
+        refused.message.starts_with(
+            "The budget `b` is 1.00 in a month (UTC), of which 0.80 are left. This request may cost 0.990025. Try again in 84h0m0s."
+        ),
+        "{refused}"
+    );
+    let fields = refused.fields.as_ref().expect("fields");
+    let fields: Vec<_> = fields.iter().map(|it| (&*it.name, &*it.value)).collect();
+    assert_eq!(
+        fields,
+        [
+            ("retry-after", &b"302400"[..]),
+            ("x-should-retry", &b"false"[..])
+        ]
+    );
+    assert_eq!(ask("b", &large, &usage(0, 0)).status, 200, "another tenant");
+    // What the model server had in its cache costs less: 0.25 of 0.8 here.
+    let cached = json!({"prompt_tokens": 500_000, "completion_tokens": 0,
+        "prompt_tokens_details": {"cached_tokens": 500_000}});
+    assert_eq!(
+        ask("a", &json!({"max_tokens": 1}), &cached.to_string()).status,
+        200
+    );
+    let refused = ask("a", &large, &usage(0, 0));
+    assert!(fault(&refused).message.contains("of which 0.55 are left"));
+    // More than there is: it is owed, and nothing more is granted.
+    assert_eq!(
+        ask("a", &json!({"max_tokens": 1}), &usage(1_000_000, 0)).status,
+        200
+    );
+    let refused = ask("a", &json!({"max_tokens": 1}), &usage(0, 0));
+    assert!(fault(&refused).message.contains("of which 0.00 are left"));
+    let next_month = 1_795_780_800_000 + 84 * 3_600_000;
+    set_clock(next_month - 1);
+    assert!(
+        ask("a", &json!({"max_tokens": 1}), &usage(0, 0))
+            .fault
+            .is_some()
+    );
+    set_clock(next_month);
+    assert_eq!(ask("a", &large, &usage(0, 0)).status, 200);
+}
+
+#[test]
+fn a_request_above_the_whole_budget_is_never_granted_and_one_without_max_tokens_is() {
+    let bench = budgeted(&json!({}));
+    let ask = |more: &Value| run(&bench, request("a", &question(more)));
+    let refused = ask(&json!({"max_tokens": 100_001}));
+    let refused = fault(&refused);
+    assert_eq!(
+        (refused.status, &*refused.code),
+        (429, "insufficient_quota")
+    );
+    assert!(
+        refused
+            .message
+            .ends_with("Shorten the prompt or lower `max_tokens`.")
+    );
+    assert_eq!(ask(&json!({})).status, 200);
+}
+
+#[test]
+fn a_model_without_a_price_is_refused_where_a_budget_applies() {
+    let bench = budgeted(&json!({}));
+    let ask = |model: &str| run(&bench, request("a", &question(&json!({"model": model}))));
+    let refused = ask("x");
+    let refused = fault(&refused);
+    assert_eq!(
+        (refused.status, &*refused.code),
+        (403, "model_has_no_price")
+    );
+    assert!(refused.message.contains("the model \"x\" has no price"));
+    for _ in 0..3 {
+        assert_eq!(ask("free").status, 200);
+    }
+    // A request that needs no tokens has no price.
+    let list = bench.run(
+        Request::get("/v1/models"),
+        &Response::json(&json!({"data": []})),
+    );
+    assert_eq!(list.status, 200);
+}
+
+#[test]
+fn a_hard_budget_cuts_a_stream_where_it_is_used_up() {
+    for sizes in BATCHINGS {
+        // 25 tokens of the prompt are 25 millionths, and each token of the response 10.
+        let bench = budgeted(&json!({"limit": 0.000_1, "hard": true, "assume": 1}));
+        let request = request("a", &question(&json!({"stream": true})));
+        let response = Response::sse(stream(20)).batches(sizes);
+        let outcome = bench.run(request, &response);
+        let data = outcome.data();
+        assert_eq!(data[..7], vec![chunk("x"); 7], "{sizes:?}");
+        assert!(data[7].contains(r#""finish_reason":"length""#), "{data:?}");
+        assert_eq!(data[8..], ["[DONE]"]);
+        assert_eq!(outcome.note("finish"), Some(json!("length")));
+    }
+}
+
+#[test]
+fn tokens_of_a_calendar_day_come_back_at_midnight() {
+    let bench = bench(&tokens(&json!({"per": "day"})));
+    set_clock(1_795_780_800_000);
+    let ask = || {
+        run(
+            &bench,
+            request("a", &question(&json!({"max_tokens": 975}))).note("usage", &usage(25, 975)),
+        )
+    };
+    assert_eq!(ask().status, 200);
+    let refused = ask();
+    assert!(
+        fault(&refused)
+            .message
+            .contains("allows 1000 tokens in a day (UTC)")
+    );
+    set_clock(1_795_780_800_000 + 12 * 3_600_000);
+    assert_eq!(ask().status, 200);
+}
+
+#[test]
+fn budgets_and_prices_that_make_no_sense_are_refused() {
+    let price = json!({"models": ["*"], "input": 1, "output": 1});
+    let rule = |budget: Value| json!([{"name": "b", "budget": budget}]);
+    let good = json!({"limit": 1, "per": "day"});
+    for (rules, prices, says) in [
+        (rule(good.clone()), json!([]), "there are no `prices`"),
+        (
+            rule(json!({"limit": 0, "per": "day"})),
+            json!([price]),
+            "`budget.limit` must be",
+        ),
+        (
+            rule(json!({"limit": 1e10, "per": "day"})),
+            json!([price]),
+            "`budget.limit` must be",
+        ),
+        (
+            rule(json!({"limit": 1, "per": "week"})),
+            json!([price]),
+            "`budget.per` must be",
+        ),
+        (
+            rule(good.clone()),
+            json!([{"models": [], "input": 1, "output": 1}]),
+            "`prices[0].models` is empty",
+        ),
+        (
+            rule(good.clone()),
+            json!([price, {"models": ["*"], "input": 1, "output": 1e9}]),
+            "`prices[1].output` must be",
+        ),
+    ] {
+        let refused = Bench::<RateLimit>::load(json!({"rules": rules, "prices": prices}));
+        let refused = refused.err().expect("refused").to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
+    assert!(Bench::<RateLimit>::load(json!({"rules": rule(good), "prices": [price]})).is_ok());
 }

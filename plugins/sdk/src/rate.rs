@@ -32,7 +32,16 @@ pub struct Limit {
     subject: String,
     amount: u64,
     capacity: u64,
-    per_ms: u64,
+    period: Period,
+}
+
+/// When units come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Period {
+    Held,
+    Rolling(u64),
+    Day,
+    Month,
 }
 
 impl Limit {
@@ -43,24 +52,37 @@ impl Limit {
         capacity: u64,
         period: Duration,
     ) -> Self {
-        Self {
-            name: name.into(),
-            subject: subject.into(),
-            amount: 1,
-            capacity,
-            per_ms: millis(period),
-        }
+        Self::of(name, subject, capacity, Period::Rolling(millis(period)))
+    }
+
+    /// `capacity` units may be used in a day in UTC. Takes one of them. What was used is kept over a restart of the gateway.
+    pub fn per_day(name: impl Into<String>, subject: impl Into<String>, capacity: u64) -> Self {
+        Self::of(name, subject, capacity, Period::Day)
+    }
+
+    /// As [`Limit::per_day`], for a month in UTC.
+    pub fn per_month(name: impl Into<String>, subject: impl Into<String>, capacity: u64) -> Self {
+        Self::of(name, subject, capacity, Period::Month)
     }
 
     /// `capacity` units may be held at a time. Takes one of them, only with [`reserve`]. It comes back when it is settled, or when
     /// the exchange is over.
     pub fn held(name: impl Into<String>, subject: impl Into<String>, capacity: u64) -> Self {
+        Self::of(name, subject, capacity, Period::Held)
+    }
+
+    fn of(
+        name: impl Into<String>,
+        subject: impl Into<String>,
+        capacity: u64,
+        period: Period,
+    ) -> Self {
         Self {
             name: name.into(),
             subject: subject.into(),
             amount: 1,
             capacity,
-            per_ms: 0,
+            period,
         }
     }
 
@@ -77,7 +99,12 @@ impl Limit {
             subject: self.subject.clone(),
             amount: self.amount,
             capacity: self.capacity,
-            per_ms: self.per_ms,
+            period: match self.period {
+                Period::Held => host::Period::Held,
+                Period::Rolling(ms) => host::Period::Rolling(ms),
+                Period::Day => host::Period::Day,
+                Period::Month => host::Period::Month,
+            },
         }
     }
 }

@@ -15,6 +15,7 @@ mod attempts;
 mod bad_input;
 mod bad_upstream;
 mod browsers;
+mod budgets;
 mod by_model;
 mod capabilities;
 mod changes;

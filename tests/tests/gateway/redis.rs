@@ -14,7 +14,7 @@ use super::common::{assert_error, question, with};
 use super::rate_limit::{client, setup};
 
 /// A server of a test, which ends with it.
-struct Redis {
+pub(crate) struct Redis {
     folder: TempDir,
     child: Child,
 }
@@ -30,7 +30,7 @@ fn spawn(folder: &Path) -> Child {
 }
 
 impl Redis {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let child = spawn(folder.path());
         Self { folder, child }
@@ -45,11 +45,16 @@ impl Redis {
         self.child = spawn(self.folder.path());
     }
 
-    /// A gateway that shares its state there.
-    async fn gateway(&self, upstream: &Upstream, rules: &str) -> Gateway {
+    /// The section of the configuration that names it.
+    pub(crate) fn section(&self) -> String {
         let socket = self.folder.path().join("redis.sock");
         let url = format!("unix://{}?pass=hushhush", socket.display());
-        let section = format!("[state]\ndir = \"\"\nurl = {url:?}");
+        format!("[state]\ndir = \"\"\nurl = {url:?}")
+    }
+
+    /// A gateway that shares its state there.
+    async fn gateway(&self, upstream: &Upstream, rules: &str) -> Gateway {
+        let section = self.section();
         let gateway = setup(upstream, rules).section(&section).start().await;
         reachable(&gateway, true).await;
         gateway
@@ -70,6 +75,15 @@ async fn reachable(gateway: &Gateway, is: bool) {
         (config["state"]["reachable"] == json!(is)).then_some(())
     })
     .await;
+    let metrics = gateway.admin().get("/metrics").await.text();
+    let metric = metrics
+        .lines()
+        .find(|it| it.starts_with("sluicegate_state_reachable{"));
+    let expected = if is { " 1" } else { " 0" };
+    assert!(
+        metric.is_some_and(|it| it.ends_with(expected)),
+        "{metric:?}"
+    );
 }
 
 /// A model server whose chats end when the barrier opens.

@@ -1,8 +1,12 @@
 //! Limits that exchanges share, as one plugin has them in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Error;
+
+pub mod window;
+
+use self::window::{Unit, Window};
 
 /// The most limits of a call, as in `wit/capabilities.wit`.
 const LIMITS_MAX: usize = 16;
@@ -37,8 +41,33 @@ pub struct Limit {
     pub amount: u64,
     /// Units that there are.
     pub capacity: u64,
-    /// The period in milliseconds in which they come back; 0 if they are held.
-    pub per_ms: u64,
+    /// When those that were taken come back.
+    pub period: Period,
+}
+
+/// When units that were taken come back; as in `wit/capabilities.wit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// When they are settled.
+    Held,
+    /// Evenly, all of them within so many milliseconds.
+    Rolling(u64),
+    /// All at once, when the day or the month is over in which the call was made.
+    Calendar(Window),
+}
+
+impl Period {
+    /// The day that has this time, in milliseconds since 1970.
+    #[must_use]
+    pub fn day(unix_ms: u64) -> Self {
+        Self::Calendar(Window::at(Unit::Day, unix_ms))
+    }
+
+    /// The month that has this time.
+    #[must_use]
+    pub fn month(unix_ms: u64) -> Self {
+        Self::Calendar(Window::at(Unit::Month, unix_ms))
+    }
 }
 
 /// How a limit stands after a call.
@@ -73,14 +102,21 @@ pub fn check(limits: &[Limit], for_good: bool) -> Result<(), Error> {
             && limit.subject.len() <= SUBJECT_MAX
             && limit.amount <= UNITS_MAX
             && limit.capacity <= UNITS_MAX
-            && limit.per_ms <= PERIOD_MAX
-            && !(for_good && limit.per_ms == 0)
+            && is_legal_period(&limit.period, for_good)
             && !limits[..at]
                 .iter()
                 .any(|other| other.name == limit.name && other.subject == limit.subject)
     };
     let legal = (1..=LIMITS_MAX).contains(&limits.len()) && limits.iter().enumerate().all(is_legal);
     if legal { Ok(()) } else { Err(Error::Invalid) }
+}
+
+fn is_legal_period(period: &Period, for_good: bool) -> bool {
+    match period {
+        Period::Held => !for_good,
+        Period::Rolling(ms) => (1..=PERIOD_MAX).contains(ms),
+        Period::Calendar(_) => true,
+    }
 }
 
 /// Checks how much is said to have been used.
@@ -95,52 +131,95 @@ pub fn check_used(used: u64) -> Result<(), Error> {
     }
 }
 
+/// What is counted separately: name and subject, and the [label](Window::label) of a day or a month, or "".
+type Key = (String, String, String);
+
 /// What is used of a plugin's limits.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// By name and subject.
-    uses: HashMap<(String, String), Use>,
+    uses: HashMap<Key, Use>,
+    /// Budgets whose spend has changed since they were last asked for, if somebody asks.
+    changed: Option<HashSet<Key>>,
     /// How many pairs there are when unused ones are looked for again.
     sweep_at: usize,
     /// When they were last looked for.
     swept: u64,
 }
 
+/// What was spent of a limit of a day or a month.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Which limit it is.
+    pub name: String,
+    /// Who is limited.
+    pub subject: String,
+    /// The [label](Window::label) of its day or month.
+    pub window: String,
+    /// In how many milliseconds that is over.
+    pub left_ms: u64,
+    /// Units that were used.
+    pub spent: u64,
+    /// Units that exchanges have reserved and not settled.
+    pub reserved: u64,
+    /// Units that there are.
+    pub capacity: u64,
+}
+
 /// What is used of one limit.
 #[derive(Clone, Copy, Debug, Default)]
 struct Use {
-    /// Units that are held.
+    /// Units that are held; of a day or a month, units that are reserved and not settled.
     held: u64,
-    /// Units that were taken and are not back, times the period: they come back evenly, and these are whole numbers.
+    /// Units that were taken and are not back, times [`Use::per`]: they come back evenly, and these are whole numbers.
     owed: i128,
-    per_ms: u64,
+    per: u64,
     /// How fast that comes back, per millisecond.
-    capacity: u64,
+    rate: u64,
     /// When `owed` was right.
     at: u64,
+    /// When all comes back at once.
+    ends: Option<u64>,
+    /// Units that there are, as the last call said.
+    capacity: u64,
 }
 
 impl Use {
     /// As it is now, for a limit that may have another period than before.
     fn now(mut self, now: u64, limit: &Limit) -> Self {
         self.pass(now);
-        if limit.per_ms > 0 && limit.per_ms != self.per_ms {
-            let had = i128::from(self.per_ms.max(1));
-            self.owed = (self.owed / had).saturating_mul(i128::from(limit.per_ms));
-            self.per_ms = limit.per_ms;
+        self.capacity = limit.capacity;
+        let (per, rate) = match &limit.period {
+            Period::Held => return self,
+            Period::Rolling(ms) => (*ms, limit.capacity),
+            Period::Calendar(window) => {
+                if self.is_over(now) {
+                    self.ends = Some(now.saturating_add(window.left_ms));
+                }
+                (1, 0)
+            }
+        };
+        if per != self.per {
+            let had = i128::from(self.per.max(1));
+            self.owed = (self.owed / had).saturating_mul(i128::from(per));
         }
-        if limit.per_ms > 0 {
-            self.capacity = limit.capacity;
-        }
+        (self.per, self.rate) = (per, rate);
         self
     }
 
     /// Lets time pass.
     fn pass(&mut self, now: u64) {
         let passed = i128::from(now.saturating_sub(self.at));
-        let back = passed.saturating_mul(i128::from(self.capacity));
+        let back = passed.saturating_mul(i128::from(self.rate));
         self.owed = self.owed.saturating_sub(back).max(0);
         self.at = self.at.max(now);
+        if self.ends.is_some() && self.is_over(now) {
+            (self.owed, self.held) = (0, 0);
+        }
+    }
+
+    /// Whether its day or month is over, or has not begun.
+    fn is_over(&self, now: u64) -> bool {
+        self.ends.is_none_or(|ends| now >= ends)
     }
 
     /// Whether it is as if nobody had ever used it.
@@ -150,56 +229,67 @@ impl Use {
     }
 
     fn standing(&self, limit: &Limit) -> Standing {
-        let Limit {
-            amount,
-            capacity,
-            per_ms,
-            ..
-        } = *limit;
-        if per_ms == 0 {
-            let granted = amount == 0
-                || self
-                    .held
-                    .checked_add(amount)
-                    .is_some_and(|all| all <= capacity);
-            return Standing {
-                granted,
-                remaining: signed(i128::from(capacity) - i128::from(self.held)),
-                retry_ms: granted.then_some(0),
-                reset_ms: None,
-            };
-        }
-        let (all, per, rate) = (
-            i128::from(capacity) * i128::from(per_ms),
-            i128::from(per_ms),
-            i128::from(capacity),
-        );
-        let above = self.owed + i128::from(amount) * per - all;
-        let granted = amount == 0 || above <= 0;
-        let retry_ms = if granted {
-            Some(0)
-        } else {
-            (amount <= capacity && capacity > 0).then(|| unsigned(ceiling(above, rate)))
+        let (amount, capacity) = (limit.amount, limit.capacity);
+        let (used, per) = match limit.period {
+            Period::Held => (i128::from(self.held), 1),
+            Period::Rolling(_) | Period::Calendar(_) => (self.owed, i128::from(self.per)),
         };
+        let all = i128::from(capacity) * per;
+        let above = used + i128::from(amount) * per - all;
+        let granted = amount == 0 || above <= 0;
+        let back = |units: i128| match (&limit.period, self.ends) {
+            (Period::Held, _) => None,
+            (Period::Rolling(_), _) => {
+                (capacity > 0).then(|| unsigned(ceiling(units, i128::from(self.rate))))
+            }
+            (Period::Calendar(_), ends) => ends.map(|ends| ends.saturating_sub(self.at)),
+        };
+        let retry_ms = match granted {
+            true => Some(0),
+            false if amount > capacity => None,
+            false => back(above),
+        };
+        let is_whole = used == 0 && !matches!(limit.period, Period::Held);
         Standing {
             granted,
-            remaining: signed((all - self.owed).div_euclid(per)),
+            remaining: signed((all - used).div_euclid(per)),
             retry_ms,
-            reset_ms: if self.owed == 0 {
-                Some(0)
-            } else {
-                (capacity > 0).then(|| unsigned(ceiling(self.owed, rate)))
-            },
+            reset_ms: if is_whole { Some(0) } else { back(used) },
         }
     }
 
-    fn take(&mut self, limit: &Limit) {
-        if limit.per_ms == 0 {
-            self.held += limit.amount;
-        } else {
-            let taken = i128::from(limit.amount) * i128::from(limit.per_ms);
-            self.owed = self.owed.saturating_add(taken);
+    fn take(&mut self, limit: &Limit, reserves: bool) {
+        match limit.period {
+            Period::Held => self.held += limit.amount,
+            Period::Rolling(_) => self.owe(limit.amount),
+            Period::Calendar(_) => {
+                self.owe(limit.amount);
+                if reserves {
+                    self.held += limit.amount;
+                }
+            }
         }
+    }
+
+    fn settle(&mut self, limit: &Limit, used: u64) {
+        if !matches!(limit.period, Period::Rolling(_)) {
+            self.held = self.held.saturating_sub(limit.amount);
+        }
+        if !matches!(limit.period, Period::Held) {
+            let more = i128::from(used) - i128::from(limit.amount);
+            let more = more * i128::from(self.per);
+            self.owed = self.owed.saturating_add(more).max(0);
+        }
+    }
+
+    fn owe(&mut self, units: u64) {
+        let taken = i128::from(units) * i128::from(self.per);
+        self.owed = self.owed.saturating_add(taken);
+    }
+
+    /// Units of a day or a month that were used.
+    fn spent(&self) -> u64 {
+        unsigned(self.owed - i128::from(self.held))
     }
 }
 
@@ -212,20 +302,46 @@ fn signed(value: i128) -> i64 {
 }
 
 fn unsigned(value: i128) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
+    u64::try_from(value).unwrap_or(if value < 0 { 0 } else { u64::MAX })
+}
+
+fn key(limit: &Limit) -> Key {
+    let window = match &limit.period {
+        Period::Held | Period::Rolling(_) => String::new(),
+        Period::Calendar(window) => window.label.clone(),
+    };
+    (limit.name.clone(), limit.subject.clone(), window)
 }
 
 impl Counts {
-    /// Takes the amounts if all limits have room, and nothing otherwise. The limits must be [legal](check).
+    /// Takes the amounts for good if all limits have room, and nothing otherwise. The limits must be [legal](check).
     ///
     /// # Errors
     /// [`Error::OverLimit`] if more than `pairs` would be in use; nothing is taken.
     pub fn take(&mut self, now: u64, pairs: usize, limits: &[Limit]) -> Result<Verdict, Error> {
+        self.take_or_reserve(now, pairs, limits, false)
+    }
+
+    /// As [`Counts::take`], but each limit is settled later.
+    ///
+    /// # Errors
+    /// As [`Counts::take`].
+    pub fn reserve(&mut self, now: u64, pairs: usize, limits: &[Limit]) -> Result<Verdict, Error> {
+        self.take_or_reserve(now, pairs, limits, true)
+    }
+
+    fn take_or_reserve(
+        &mut self,
+        now: u64,
+        pairs: usize,
+        limits: &[Limit],
+        reserves: bool,
+    ) -> Result<Verdict, Error> {
         self.sweep(now, pairs, limits.len());
-        let mut uses: Vec<((String, String), Use)> = Vec::with_capacity(limits.len());
+        let mut uses: Vec<(Key, Use)> = Vec::with_capacity(limits.len());
         let mut new = 0;
         for limit in limits {
-            let key = (limit.name.clone(), limit.subject.clone());
+            let key = key(limit);
             let had = self.uses.get(&key).copied();
             new += usize::from(had.is_none() && limit.amount > 0);
             uses.push((key, had.unwrap_or_default().now(now, limit)));
@@ -239,42 +355,99 @@ impl Counts {
             let taken = uses.into_iter().zip(limits);
             taken
                 .map(|((key, mut used), limit)| {
-                    used.take(limit);
+                    used.take(limit, reserves);
                     let standing = Standing {
                         granted: true,
                         retry_ms: Some(0),
                         ..used.standing(limit)
                     };
                     if !used.is_unused(now) {
+                        if let (Period::Calendar(_), false, Some(changed)) =
+                            (&limit.period, reserves, &mut self.changed)
+                        {
+                            changed.insert(key.clone());
+                        }
                         self.uses.insert(key, used);
                     }
                     standing
                 })
                 .collect()
         } else {
-            let standing = |((_, used), limit): (&(_, Use), &Limit)| used.standing(limit);
+            let standing = |((_, used), limit): (&(Key, Use), &Limit)| used.standing(limit);
             together().map(standing).collect()
         };
         Ok(Verdict { granted, standings })
     }
 
-    /// `used` units of what was taken of a limit were used: the rest comes back, or more is taken. All that is held comes back.
+    /// `used` units of what was reserved of a limit were used: the rest comes back, or more is taken. All that is held comes back.
     pub fn settle(&mut self, now: u64, limit: &Limit, used: u64) {
-        let key = (limit.name.clone(), limit.subject.clone());
-        let had = self.uses.get(&key).copied().unwrap_or_default();
-        let mut entry = had.now(now, limit);
-        if limit.per_ms == 0 {
-            entry.held = entry.held.saturating_sub(limit.amount);
-        } else {
-            let more = i128::from(used) - i128::from(limit.amount);
-            let more = more * i128::from(limit.per_ms);
-            entry.owed = entry.owed.saturating_add(more).max(0);
+        let key = key(limit);
+        let had = self.uses.get(&key).copied();
+        if let Period::Calendar(_) = limit.period {
+            if had.is_none_or(|it| it.is_over(now)) {
+                // Its day or month is over, so nobody counts it any more.
+                return;
+            }
+            if let Some(changed) = &mut self.changed {
+                changed.insert(key.clone());
+            }
         }
+        let mut entry = had.unwrap_or_default().now(now, limit);
+        entry.settle(limit, used);
         if entry.is_unused(now) {
             self.uses.remove(&key);
         } else {
             self.uses.insert(key, entry);
         }
+    }
+
+    /// From now on, [`Counts::changed`] tells of budgets.
+    pub fn tell_changes(&mut self) {
+        self.changed.get_or_insert_default();
+    }
+
+    /// The budgets whose spend has changed since the last call. One of which nothing is spent any more has a spend of 0.
+    pub fn changed(&mut self, now: u64) -> Vec<Budget> {
+        let changed = self.changed.as_mut().map(std::mem::take);
+        let changed = changed.unwrap_or_default().into_iter();
+        changed
+            .map(|key| {
+                let used = self.uses.get(&key).copied().unwrap_or_default();
+                budget(key, used, now)
+            })
+            .collect()
+    }
+
+    /// These are told of again: what was to be done with them failed.
+    pub fn tell_again(&mut self, budgets: Vec<Budget>) {
+        if let Some(changed) = &mut self.changed {
+            let keys = budgets.into_iter();
+            changed.extend(keys.map(|it| (it.name, it.subject, it.window)));
+        }
+    }
+
+    /// A budget as it was told of before a restart. `reserved` does not count: those exchanges are over.
+    pub fn restore(&mut self, now: u64, budget: Budget) {
+        let used = Use {
+            owed: i128::from(budget.spent),
+            per: 1,
+            at: now,
+            ends: Some(now.saturating_add(budget.left_ms)),
+            capacity: budget.capacity,
+            ..Use::default()
+        };
+        let key = (budget.name, budget.subject, budget.window);
+        self.uses.entry(key).or_insert(used);
+    }
+
+    /// All budgets of the days and months that are not over.
+    #[must_use]
+    pub fn budgets(&self, now: u64) -> Vec<Budget> {
+        let uses = self.uses.iter();
+        let budgets = uses.filter(|(_, used)| used.ends.is_some_and(|ends| now < ends));
+        budgets
+            .map(|(key, used)| budget(key.clone(), *used, now))
+            .collect()
     }
 
     /// Pairs in use, and those that were and have not been looked at since.
@@ -298,6 +471,18 @@ impl Counts {
     }
 }
 
+fn budget((name, subject, window): Key, used: Use, now: u64) -> Budget {
+    Budget {
+        name,
+        subject,
+        window,
+        left_ms: used.ends.unwrap_or(now).saturating_sub(now),
+        spent: used.spent(),
+        reserved: used.held,
+        capacity: used.capacity,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,7 +493,10 @@ mod tests {
             subject: "s".into(),
             amount,
             capacity,
-            per_ms,
+            period: match per_ms {
+                0 => Period::Held,
+                ms => Period::Rolling(ms),
+            },
         }
     }
 
@@ -409,6 +597,113 @@ mod tests {
         assert_eq!(refused.standings[0].reset_ms, None);
     }
 
+    fn of_a_day(label: &str, left_ms: u64, amount: u64) -> Limit {
+        let label = label.to_owned();
+        Limit {
+            period: Period::Calendar(Window { label, left_ms }),
+            ..limit("b", amount, 100, 0)
+        }
+    }
+
+    #[test]
+    fn a_budget_is_whole_again_when_its_day_is_over_and_not_before() {
+        let mut counts = Counts::default();
+        let first = of_a_day("1", 1000, 60);
+        assert!(
+            counts
+                .reserve(0, PAIRS, &[first.clone()])
+                .expect("room")
+                .granted
+        );
+        let refused = take(&mut counts, 400, &[of_a_day("1", 600, 50)]);
+        let standing = Standing {
+            granted: false,
+            remaining: 40,
+            retry_ms: Some(600),
+            reset_ms: Some(600),
+        };
+        assert_eq!(refused.standings, [standing]);
+        assert_eq!(
+            take(&mut counts, 400, &[of_a_day("1", 600, 101)]).standings[0].retry_ms,
+            None
+        );
+        counts.settle(500, &first, 90);
+        assert_eq!(
+            take(&mut counts, 999, &[of_a_day("1", 1, 0)]).standings[0].remaining,
+            10
+        );
+        let late = of_a_day("1", 1, 10);
+        assert!(
+            counts
+                .reserve(999, PAIRS, &[late.clone()])
+                .expect("room")
+                .granted
+        );
+        let next = take(&mut counts, 1000, &[of_a_day("2", 1000, 100)]);
+        assert!(next.granted);
+        // It was reserved on the day before, and is not counted in the next one.
+        counts.settle(1001, &late, 70);
+        assert_eq!(
+            take(&mut counts, 1001, &[of_a_day("2", 999, 0)]).standings[0].remaining,
+            0
+        );
+        let budgets = counts.budgets(1001);
+        assert_eq!(budgets.len(), 1, "{budgets:?}");
+        assert_eq!(
+            take(&mut counts, 5000, &[of_a_day("3", 1, 0)]).standings[0].remaining,
+            100
+        );
+    }
+
+    #[test]
+    fn a_budget_goes_on_after_a_restart_without_what_was_only_reserved() {
+        let mut counts = Counts::default();
+        assert!(counts.changed(0).is_empty());
+        counts.tell_changes();
+        let of = of_a_day("1", 1000, 30);
+        assert!(take(&mut counts, 0, &[of.clone()]).granted);
+        assert!(
+            counts
+                .reserve(0, PAIRS, &[of.clone()])
+                .expect("room")
+                .granted
+        );
+        let told = Budget {
+            name: "b".into(),
+            subject: "s".into(),
+            window: "1".into(),
+            left_ms: 900,
+            spent: 30,
+            reserved: 30,
+            capacity: 100,
+        };
+        assert_eq!(counts.budgets(100), [told.clone()]);
+        assert_eq!(counts.changed(100), [told.clone()]);
+        assert!(counts.changed(100).is_empty());
+        counts.tell_again(vec![told.clone()]);
+        assert_eq!(counts.changed(100).len(), 1);
+        counts.settle(200, &of, 45);
+        assert_eq!(counts.changed(200)[0].spent, 75);
+
+        let mut again = Counts::default();
+        again.restore(7, told);
+        assert_eq!(
+            take(&mut again, 7, &[of_a_day("1", 900, 0)]).standings[0].remaining,
+            70
+        );
+        assert!(!take(&mut again, 906, &[of_a_day("1", 1, 71)]).granted);
+        assert!(again.budgets(907).is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_end_the_counting() {
+        let mut counts = Counts::default();
+        assert!(take(&mut counts, 0, &[of_a_day("1", 10, 100)]).granted);
+        // The day has been over once, and goes on.
+        assert!(take(&mut counts, 20, &[of_a_day("1", 500, 100)]).granted);
+        assert!(!take(&mut counts, 30, &[of_a_day("1", 490, 100)]).granted);
+    }
+
     #[test]
     fn pairs_are_bounded_and_free_again_when_their_units_are_back() {
         let mut counts = Counts::default();
@@ -457,7 +752,8 @@ mod tests {
             |it| it.subject = "s".repeat(SUBJECT_MAX + 1),
             |it| it.amount = UNITS_MAX + 1,
             |it| it.capacity = UNITS_MAX + 1,
-            |it| it.per_ms = PERIOD_MAX + 1,
+            |it| it.period = Period::Rolling(PERIOD_MAX + 1),
+            |it| it.period = Period::Rolling(0),
         ] {
             assert_eq!(with(change), Err(Error::Invalid));
         }

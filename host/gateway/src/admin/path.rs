@@ -15,6 +15,7 @@ pub(super) enum Path {
     Upstreams,
     Exchanges,
     Exchange(String),
+    Budgets,
     Plugins,
     Plugin(String),
     PluginAction(String, PluginAction),
@@ -42,6 +43,7 @@ impl Path {
             ["upstreams"] => Self::Upstreams,
             ["exchanges"] => Self::Exchanges,
             ["exchanges", id] => Self::Exchange(id.to_owned()),
+            ["budgets"] => Self::Budgets,
             ["plugins"] => Self::Plugins,
             ["plugins", name] => Self::Plugin(name.to_owned()),
             ["plugins", name, "activate"] => {
@@ -67,6 +69,7 @@ impl Path {
             | Self::Upstreams
             | Self::Exchanges
             | Self::Exchange(_)
+            | Self::Budgets
             | Self::Plugins => &[Method::GET, Method::HEAD],
             Self::Plugin(_) => &[Method::GET, Method::HEAD, Method::PUT],
             Self::Reload | Self::PluginAction(..) => &[Method::POST],

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Admin;
 use crate::pipeline::observer::Summary;
+use sluicegate_state::shared::Budget;
 use sluicegate_upstream::Target;
 use sluicegate_upstream::target::State;
 
@@ -90,4 +91,28 @@ pub(super) fn routes(admin: &Admin) -> serde_json::Value {
         })
     });
     json!({"routes": list.collect::<Vec<_>>()})
+}
+
+/// What was spent in days and months that are not over, in units of the plugin, in the order of names.
+pub(super) fn budgets(mut budgets: Vec<(String, Budget)>) -> serde_json::Value {
+    budgets.sort_by(|(plugin, budget), (other, than)| {
+        let by_name = (plugin, &budget.name, &budget.subject);
+        let and = (other, &than.name, &than.subject);
+        by_name
+            .cmp(&and)
+            .then_with(|| budget.window.cmp(&than.window))
+    });
+    let list = budgets.iter().map(|(plugin, budget)| {
+        json!({
+            "plugin": plugin,
+            "limit": budget.name,
+            "subject": budget.subject,
+            "window": budget.window,
+            "spent": budget.spent,
+            "reserved": budget.reserved,
+            "capacity": budget.capacity,
+            "left_ms": budget.left_ms,
+        })
+    });
+    json!({"budgets": list.collect::<Vec<_>>()})
 }

@@ -4,19 +4,23 @@ use sluicegate_contract::capability as rules;
 use sluicegate_contract::capability::rate::{self, check, check_used};
 
 use super::capability::Given;
-use crate::bindings::sluicegate::plugin::rate::{Host, Limit, Standing, Verdict};
+use crate::bindings::sluicegate::plugin::rate::{Host, Limit, Period, Standing, Verdict};
 use crate::services::PluginServices;
 use crate::store::State;
 
-impl From<Limit> for rate::Limit {
-    fn from(limit: Limit) -> Self {
-        Self {
-            name: limit.name,
-            subject: limit.subject,
-            amount: limit.amount,
-            capacity: limit.capacity,
-            per_ms: limit.per_ms,
-        }
+/// A limit of a call at this time, in milliseconds since 1970.
+fn limit(limit: Limit, now: u64) -> rate::Limit {
+    rate::Limit {
+        name: limit.name,
+        subject: limit.subject,
+        amount: limit.amount,
+        capacity: limit.capacity,
+        period: match limit.period {
+            Period::Held => rate::Period::Held,
+            Period::Rolling(ms) => rate::Period::Rolling(ms),
+            Period::Day => rate::Period::day(now),
+            Period::Month => rate::Period::month(now),
+        },
     }
 }
 
@@ -41,7 +45,8 @@ impl State {
 
     fn checked(&self, limits: Vec<Limit>, for_good: bool) -> Result<Checked, rules::Error> {
         let (pairs, services) = self.rate()?;
-        let limits: Vec<rate::Limit> = limits.into_iter().map(Into::into).collect();
+        let now = self.outside.unix_ms();
+        let limits: Vec<_> = limits.into_iter().map(|it| limit(it, now)).collect();
         check(&limits, for_good)?;
         if !for_good {
             let lent = self.lent.as_ref().ok_or(rules::Error::Invalid)?;

@@ -4,21 +4,28 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sluicegate_contract::capability::Error;
 use sluicegate_contract::capability::kv::{Quota, Values};
-use sluicegate_contract::capability::rate::{Counts, Limit, Verdict};
+use sluicegate_contract::capability::rate::{Budget, Counts, Limit, Verdict};
+use tokio::time::MissedTickBehavior;
 
-use super::{Entry, Pending, Shared, Space};
+use super::{Entry, Pending, Shared, Space, SpendFile};
 
 /// Milliseconds since some moment; never goes back.
 type Clock = fn() -> u64;
 
-/// Keeps what plugins share in this process. It is gone when the process ends, and when no version of the plugin is left.
+/// How often changes of budgets are written. So one that was made is on disk within a second.
+const SAVE: Duration = Duration::from_millis(500);
+
+/// Keeps what plugins share in this process. It is gone when the process ends, and when no version of the plugin is left; only
+/// budgets are kept on disk, if there is a file for them.
 pub struct Memory {
     clock: Clock,
     spaces: Mutex<HashMap<String, Weak<MemorySpace>>>,
+    file: Option<Arc<SpendFile>>,
 }
 
 impl Memory {
@@ -28,18 +35,58 @@ impl Memory {
         Self {
             clock,
             spaces: Mutex::default(),
+            file: None,
         }
     }
-}
 
-impl Memory {
+    /// The same, with budgets in this file.
+    #[must_use]
+    pub fn with_budgets(self, file: SpendFile) -> Self {
+        Self {
+            file: Some(Arc::new(file)),
+            ..self
+        }
+    }
+
+    /// Writes changes of budgets to the file from time to time, until it is dropped.
+    pub async fn keep(self: Arc<Self>) {
+        if self.file.is_none() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(SAVE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let memory = self.clone();
+            // It waits for the disk. A panic there has been reported, and the next one tries again.
+            let _ = tokio::task::spawn_blocking(move || memory.save()).await;
+        }
+    }
+
+    /// Writes changes of budgets to the file, if there is one. What cannot be written now is written the next time.
+    ///
+    /// # Panics
+    /// Never: the locks are not held over anything that may panic.
+    pub fn save(&self) {
+        if self.file.is_none() {
+            return;
+        }
+        for space in self.in_use() {
+            space.save();
+        }
+    }
+
+    fn in_use(&self) -> Vec<Arc<MemorySpace>> {
+        let spaces = self.spaces.lock().expect(UNPOISONED);
+        spaces.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// Forgets all that is kept in the spaces in use.
     ///
     /// # Panics
     /// Never: the locks are not held over anything that may panic.
     pub fn clear(&self) {
-        let spaces = self.spaces.lock().expect(UNPOISONED);
-        for space in spaces.values().filter_map(Weak::upgrade) {
+        for space in self.in_use() {
             *space.values() = Values::default();
             *space.counts() = Counts::default();
         }
@@ -60,12 +107,24 @@ impl Shared for Memory {
         }
         spaces.retain(|_, space| space.strong_count() > 0);
         let space = Arc::new(MemorySpace {
+            plugin: plugin.to_owned(),
             clock: self.clock,
             values: Mutex::default(),
             counts: Mutex::default(),
+            file: self.file.clone(),
         });
+        space.load();
         spaces.insert(plugin.to_owned(), Arc::downgrade(&space));
         space
+    }
+
+    fn budgets(&self) -> Pending<'_, Vec<(String, Budget)>> {
+        let spaces = self.in_use();
+        let budgets = spaces.iter().flat_map(|space| {
+            let budgets = space.counts().budgets(space.now()).into_iter();
+            budgets.map(|budget| (space.plugin.clone(), budget))
+        });
+        done(Ok(budgets.collect()))
     }
 }
 
@@ -73,9 +132,11 @@ const UNPOISONED: &str = "no panic while the lock is held";
 
 /// What one plugin keeps.
 struct MemorySpace {
+    plugin: String,
     clock: Clock,
     values: Mutex<Values>,
     counts: Mutex<Counts>,
+    file: Option<Arc<SpendFile>>,
 }
 
 impl fmt::Debug for MemorySpace {
@@ -95,6 +156,44 @@ impl MemorySpace {
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().expect(UNPOISONED)
+    }
+
+    /// Goes on with the budgets that are in the file.
+    fn load(&self) {
+        let Some(file) = &self.file else { return };
+        let mut counts = self.counts();
+        counts.tell_changes();
+        match file.load(&self.plugin) {
+            Ok(budgets) => {
+                for budget in budgets {
+                    counts.restore(self.now(), budget);
+                }
+            }
+            Err(error) => {
+                let plugin = &*self.plugin;
+                tracing::error!(plugin, %error, "what was spent of budgets cannot be read; they begin anew");
+            }
+        }
+    }
+
+    /// Writes what was spent since the last time.
+    fn save(&self) {
+        let Some(file) = &self.file else { return };
+        let changed = self.counts().changed(self.now());
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(error) = file.save(&self.plugin, &changed) {
+            let plugin = &*self.plugin;
+            tracing::error!(plugin, %error, "what was spent of budgets cannot be written; it is tried again");
+            self.counts().tell_again(changed);
+        }
+    }
+}
+
+impl Drop for MemorySpace {
+    fn drop(&mut self) {
+        self.save();
     }
 }
 
@@ -133,7 +232,8 @@ impl Space for MemorySpace {
     }
 
     fn reserve<'a>(&'a self, pairs: usize, limits: &'a [Limit]) -> Pending<'a, Verdict> {
-        self.take(pairs, limits)
+        let mut counts = self.counts();
+        done(counts.reserve(self.now(), pairs, limits))
     }
 
     fn settle<'a>(&'a self, limit: &'a Limit, used: u64) -> Pending<'a, ()> {
@@ -152,6 +252,8 @@ impl Space for MemorySpace {
 
 #[cfg(test)]
 mod tests {
+    use sluicegate_contract::capability::rate::Period;
+
     use super::*;
 
     fn memory() -> Memory {
@@ -198,7 +300,7 @@ mod tests {
             subject: "s".into(),
             amount: 2,
             capacity: 2,
-            per_ms: 0,
+            period: Period::Held,
         }];
         let take = async || space.take(10, &limits).await.expect("room").granted;
         assert!(take().await && !take().await);

@@ -22,13 +22,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use sluicegate_contract::capability::Error;
 use sluicegate_contract::capability::kv::{Quota, check_key};
-use sluicegate_contract::capability::rate::{Limit, Verdict};
+use sluicegate_contract::capability::rate::{Budget, Limit, Period, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::ledger::Ledger;
 use self::link::{Failure, Job, Session};
 use super::{Entry, Pending, Shared, Space};
 
+mod budgets;
 mod calls;
 mod ledger;
 mod link;
@@ -36,6 +37,9 @@ mod session;
 
 /// Calls that wait to be sent. They are sent at once; so many wait only while a reply is late, and more are unavailable.
 const QUEUE: usize = 4096;
+
+/// What a key of a day or a month begins with, behind `sluicegate:`.
+const BUDGET: &str = "budget";
 
 /// How it is used.
 #[derive(Clone, Debug)]
@@ -155,6 +159,10 @@ impl Shared for Redis {
         spaces.insert(plugin.to_owned(), Arc::downgrade(&space));
         space
     }
+
+    fn budgets(&self) -> Pending<'_, Vec<(String, Budget)>> {
+        Box::pin(budgets::all(&self.0))
+    }
 }
 
 /// Names this process among the gateways.
@@ -228,8 +236,12 @@ impl RedisSpace {
     /// The key of a limit. Name and subject may have any characters, but the length of the name says where it ends.
     fn key(&self, limit: &Limit) -> String {
         let (name, subject) = (&limit.name, &limit.subject);
+        let kind = match &limit.period {
+            Period::Held | Period::Rolling(_) => "rate",
+            Period::Calendar(window) => &format!("{BUDGET}:{}", window.label),
+        };
         format!(
-            "sluicegate:rate:{}:{}:{name}:{subject}",
+            "sluicegate:{kind}:{}:{}:{name}:{subject}",
             self.plugin,
             name.len()
         )

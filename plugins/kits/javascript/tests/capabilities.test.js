@@ -49,7 +49,11 @@ test("limits have defaults, and verdicts have numbers", () => {
   const standings = [{ granted: true, remaining: -1n, retryMs: null, resetMs: 9n }];
   const rate = rateOver({ take: (limits) => ((asked = limits), { granted: true, ticket: 0n, standings }), settle: (...given) => (asked = given) });
   const verdict = rate.take({ name: "requests", subject: "blue", capacity: 10, perMs: 1000 });
-  assert.deepEqual(asked, [{ name: "requests", subject: "blue", amount: 1n, capacity: 10n, perMs: 1000n }]);
+  assert.deepEqual(asked, [{ name: "requests", subject: "blue", amount: 1n, capacity: 10n, period: { tag: "rolling", val: 1000n } }]);
+  const period = (given) => (rate.take({ name: "requests", subject: "blue", capacity: 10, ...given }), asked[0].period);
+  assert.deepEqual([period({}), period({ per: "day" }), period({ per: "month" })], [{ tag: "held" }, { tag: "day" }, { tag: "month" }]);
+  assert.throws(() => period({ per: "week" }), TypeError);
+  assert.throws(() => period({ per: "day", perMs: 5 }), TypeError);
   assert.deepEqual(verdict, { granted: true, ticket: 0, standings: [{ granted: true, remaining: -1, retryMs: undefined, resetMs: 9 }] });
   rate.settle(3, "requests", 2);
   assert.deepEqual(asked, [3n, "requests", 2n]);

@@ -6,9 +6,18 @@ from wit_world.imports import rate as _rate
 from .capability import attempt as _attempt
 
 
-def limit(name, subject, *, capacity, per_ms=0, amount=1):
-    """A limit: `amount` of `capacity` units, which come back within `per_ms` milliseconds or, with 0, when they are settled."""
-    return _rate.Limit(name, subject, amount, capacity, per_ms)
+def limit(name, subject, *, capacity, per_ms=0, per=None, amount=1):
+    """A limit: `amount` of `capacity` units, which come back within `per_ms` milliseconds or, with 0, when they are settled; or
+    all at once at the end of the day or the month in UTC, if `per` is "day" or "month"."""
+    return _rate.Limit(name, subject, amount, capacity, _period(per_ms, per))
+
+
+def _period(per_ms, per):
+    if per is None:
+        return _rate.Period_Rolling(per_ms) if per_ms else _rate.Period_Held()
+    if per_ms or per not in ("day", "month"):
+        raise ValueError('rate.limit takes per_ms, or per="day" or "month"')
+    return _rate.Period_Day() if per == "day" else _rate.Period_Month()
 
 
 def take(*limits):

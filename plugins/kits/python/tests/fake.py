@@ -71,7 +71,16 @@ def ask(*values):
 
 
 kv = module("wit_world.imports.kv", get=lambda key: ask(key) or b'{"a":1}', set=ask, insert=ask, add=ask, delete=ask)
-rate = module("wit_world.imports.rate", Limit=record("Limit", "name", "subject", "amount", "capacity", "per_ms"), take=ask, settle=ask)
+rate = module(
+    "wit_world.imports.rate",
+    Limit=record("Limit", "name", "subject", "amount", "capacity", "period"),
+    Period_Held=record("Period_Held"),
+    Period_Rolling=record("Period_Rolling", "value"),
+    Period_Day=record("Period_Day"),
+    Period_Month=record("Period_Month"),
+    take=ask,
+    settle=ask,
+)
 http = module(
     "wit_world.imports.http",
     Request=record("Request", "method", "url", "fields", "body", "timeout_ms"),

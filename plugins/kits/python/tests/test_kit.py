@@ -241,8 +241,17 @@ class Capabilities(unittest.TestCase):
         self.assertEqual(fake.asked[2:], [("k", b'{"b":1}', 5), ("n", 1, None)])
 
     def test_limits_have_defaults(self):
-        rate.take(rate.limit("requests", "blue", capacity=10, per_ms=1000))
-        self.assertEqual(fake.asked, [([fake.rate.Limit("requests", "blue", 1, 10, 1000)],)])
+        for period, given in [
+            (fake.rate.Period_Held(), {}),
+            (fake.rate.Period_Rolling(1000), {"per_ms": 1000}),
+            (fake.rate.Period_Day(), {"per": "day"}),
+            (fake.rate.Period_Month(), {"per": "month"}),
+        ]:
+            rate.take(rate.limit("requests", "blue", capacity=10, **given))
+            self.assertEqual(fake.asked.pop(), ([fake.rate.Limit("requests", "blue", 1, 10, period)],))
+        for wrong in [{"per": "week"}, {"per": "day", "per_ms": 5}]:
+            with self.assertRaises(ValueError):
+                rate.limit("requests", "blue", capacity=10, **wrong)
 
     def test_a_request_has_defaults_and_a_response_has_texts(self):
         response = http.send("https://idp.example/", fields={"Accept": "a"}, body={"q": 1})

@@ -148,10 +148,43 @@ pub(crate) mod kv {
 }
 
 pub(crate) mod rate {
-    pub(crate) use sluicegate_contract::capability::rate::{Limit, Standing};
-    use sluicegate_contract::capability::rate::{PAIRS, check, check_used};
+    pub(crate) use sluicegate_contract::capability::rate::Standing;
+    use sluicegate_contract::capability::rate::{self as rules, PAIRS, check, check_used};
 
     use super::{Capability, Error, unix_ms, with};
+
+    /// As the contract's.
+    pub(crate) enum Period {
+        Held,
+        Rolling(u64),
+        Day,
+        Month,
+    }
+
+    /// As the contract's.
+    pub(crate) struct Limit {
+        pub(crate) name: String,
+        pub(crate) subject: String,
+        pub(crate) amount: u64,
+        pub(crate) capacity: u64,
+        pub(crate) period: Period,
+    }
+
+    fn now(limits: &[Limit]) -> Vec<rules::Limit> {
+        let limit = |limit: &Limit| rules::Limit {
+            name: limit.name.clone(),
+            subject: limit.subject.clone(),
+            amount: limit.amount,
+            capacity: limit.capacity,
+            period: match limit.period {
+                Period::Held => rules::Period::Held,
+                Period::Rolling(ms) => rules::Period::Rolling(ms),
+                Period::Day => rules::Period::day(unix_ms()),
+                Period::Month => rules::Period::month(unix_ms()),
+            },
+        };
+        limits.iter().map(limit).collect()
+    }
 
     pub(crate) struct Verdict {
         pub(crate) granted: bool,
@@ -161,8 +194,9 @@ pub(crate) mod rate {
 
     pub(crate) fn take(of: &[Limit]) -> Result<Verdict, Error> {
         with(Capability::Rate, |host| {
-            check(of, true)?;
-            let verdict = host.counts.take(unix_ms(), PAIRS, of)?;
+            let of = now(of);
+            check(&of, true)?;
+            let verdict = host.counts.take(unix_ms(), PAIRS, &of)?;
             Ok(Verdict {
                 granted: verdict.granted,
                 ticket: 0,
@@ -173,14 +207,15 @@ pub(crate) mod rate {
 
     pub(crate) fn reserve(of: &[Limit]) -> Result<Verdict, Error> {
         with(Capability::Rate, |host| {
-            check(of, false)?;
+            let of = now(of);
+            check(&of, false)?;
             let reserved = host.reserved.as_mut().ok_or(Error::Invalid)?;
-            let verdict = host.counts.take(unix_ms(), PAIRS, of)?;
+            let verdict = host.counts.reserve(unix_ms(), PAIRS, &of)?;
             let mut ticket = 0;
             if verdict.granted {
                 host.last_ticket += 1;
                 ticket = host.last_ticket;
-                reserved.insert(ticket, of.to_vec());
+                reserved.insert(ticket, of);
             }
             Ok(Verdict {
                 granted: verdict.granted,
@@ -195,7 +230,7 @@ pub(crate) mod rate {
             check_used(used)?;
             let reserved = host.reserved.as_mut().ok_or(Error::Invalid)?;
             let limits = reserved.get_mut(&ticket).ok_or(Error::Invalid)?;
-            let settled: Vec<Limit> = limits.extract_if(.., |it| it.name == name).collect();
+            let settled: Vec<_> = limits.extract_if(.., |it| it.name == name).collect();
             for limit in &settled {
                 host.counts.settle(unix_ms(), limit, used);
             }

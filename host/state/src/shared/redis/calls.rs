@@ -8,6 +8,7 @@ use sluicegate_contract::capability::Error;
 use sluicegate_contract::capability::kv::{Quota, VALUE_MAX, check_key};
 use sluicegate_contract::capability::rate::{Limit, Standing, Verdict};
 
+use super::ledger::Period;
 use super::link::{Failure, Job, Session};
 use super::{Inner, ledger};
 use crate::shared::Entry;
@@ -48,7 +49,7 @@ async fn limit(
     session: &mut Session,
     mode: Mode,
     key: &str,
-    (capacity, per_ms): (u64, u64),
+    (capacity, period): (u64, Period),
     (amount, used): (u64, u64),
 ) -> Result<Said, RedisError> {
     let mut call = LIMIT.key(key);
@@ -57,9 +58,10 @@ async fn limit(
         .arg(session.incarnation)
         .arg(session.lease_ms.to_string())
         .arg(capacity)
-        .arg(per_ms)
+        .arg(period.per)
         .arg(amount)
-        .arg(used);
+        .arg(used)
+        .arg(period.left);
     call.invoke_async(&mut session.connection).await
 }
 
@@ -74,7 +76,7 @@ pub(super) async fn say(
         Mode::Sync => account.used,
         Mode::Take | Mode::Reserve | Mode::Look | Mode::Settle | Mode::Renew => 0,
     };
-    let of = (account.capacity, account.per_ms);
+    let of = (account.capacity, account.period);
     limit(&mut session, mode, key, of, (account.reserved, used)).await?;
     Ok(())
 }
@@ -134,7 +136,7 @@ pub(super) async fn take(
             &mut session,
             mode,
             key,
-            (of.capacity, of.per_ms),
+            (of.capacity, Period::of(of)),
             (of.amount, 0),
         )
         .await?;
@@ -224,7 +226,7 @@ pub(super) async fn settle(
         key: &key,
         account: Some(account),
     };
-    let of = (account.capacity, account.per_ms);
+    let of = (account.capacity, account.period);
     let amounts = (account.due, account.used);
     limit(&mut session, Mode::Settle, &key, of, amounts).await?;
     unbooked.account = None;

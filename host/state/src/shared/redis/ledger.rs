@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sluicegate_contract::capability::rate::Limit;
+use sluicegate_contract::capability::rate::{self, Limit};
 
 /// The most keys for which something is to be booked while Redis cannot be reached. What is settled beyond that is lost: the
 /// limit counts a little less than was used.
@@ -18,7 +18,28 @@ pub(super) struct Account {
     /// Units that were used of those.
     pub(super) used: u64,
     pub(super) capacity: u64,
-    pub(super) per_ms: u64,
+    pub(super) period: Period,
+}
+
+/// When units come back, as the script has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Period {
+    /// Milliseconds; 0 for units that are held, -1 for those of a day or a month.
+    pub(super) per: i64,
+    /// In how many milliseconds that is over.
+    pub(super) left: u64,
+}
+
+impl Period {
+    pub(super) fn of(limit: &Limit) -> Self {
+        let (per, left) = match &limit.period {
+            rate::Period::Held => (0, 0),
+            // At most a year.
+            rate::Period::Rolling(ms) => (i64::try_from(*ms).unwrap_or(i64::MAX), 0),
+            rate::Period::Calendar(window) => (-1, window.left_ms),
+        };
+        Self { per, left }
+    }
 }
 
 /// The accounts by key.
@@ -31,7 +52,7 @@ impl Ledger {
         let account = self.0.entry(key.to_owned()).or_default();
         account.reserved += limit.amount;
         account.capacity = limit.capacity;
-        account.per_ms = limit.per_ms;
+        account.period = Period::of(limit);
     }
 
     /// An exchange has used so much of what it had reserved.
@@ -46,7 +67,7 @@ impl Ledger {
         account.due = account.due.saturating_add(limit.amount);
         account.used = account.used.saturating_add(used);
         account.capacity = limit.capacity;
-        account.per_ms = limit.per_ms;
+        account.period = Period::of(limit);
     }
 
     /// Takes what is to be booked of a key: the caller books it, or [puts it back](Self::put_back).
@@ -68,7 +89,7 @@ impl Ledger {
         let account = self.0.entry(key.to_owned()).or_default();
         account.due = account.due.saturating_add(taken.due);
         account.used = account.used.saturating_add(taken.used);
-        (account.capacity, account.per_ms) = (taken.capacity, taken.per_ms);
+        (account.capacity, account.period) = (taken.capacity, taken.period);
     }
 
     /// All accounts.

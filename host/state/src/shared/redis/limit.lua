@@ -1,11 +1,15 @@
 -- One limit of one subject: a hash, whose time to live ends when all of its units are back.
 --   owed, at, rate   units that were taken and are not back, when that was right, and how many come back in a millisecond
+--   capacity         of a day or a month alone: how many units there are
 --   g:GATEWAY        "UNITS ENDS INCARNATION": what a live gateway has reserved, until when it must have said that it lives
 -- Returns whether the amount is granted, and what is left; -1 as the first value: a newer incarnation of the gateway is there.
 local key = KEYS[1]
 local mode, gateway, incarnation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local lease, capacity, per = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local amount, used = tonumber(ARGV[7]), tonumber(ARGV[8])
+-- `per` is above 0 for units that come back evenly, 0 for those that are held, and below for those of a day or a month, which has
+-- a key of its own and is over in `left` milliseconds.
+local left = tonumber(ARGV[9])
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -17,7 +21,7 @@ for i = 1, #fields, 2 do
   if name == 'owed' then owed = tonumber(value)
   elseif name == 'at' then at = tonumber(value)
   elseif name == 'rate' then rate = tonumber(value)
-  else
+  elseif name ~= 'capacity' then
     local units, ends, of = string.match(value, '^(%S+) (%S+) (%S+)$')
     units, ends, of = tonumber(units), tonumber(ends), tonumber(of)
     local own = name == gateway
@@ -32,13 +36,13 @@ for i = 1, #fields, 2 do
   end
 end
 owed = math.max(0, owed - math.max(0, now - at) * rate)
-if per > 0 then
+if per ~= 0 then
   owed = math.max(0, owed - given_back)
-  rate = capacity / per
+  rate = per > 0 and capacity / per or 0
 end
 
 -- Floating point: less than a millionth of a unit.
-local room = per > 0 and owed + amount <= capacity + 0.000001 or per == 0 and held + amount <= capacity
+local room = per ~= 0 and owed + amount <= capacity + 0.000001 or per == 0 and held + amount <= capacity
 local granted, changed = true, true
 if mode == 'take' or mode == 'reserve' or mode == 'look' then
   granted = amount == 0 or room
@@ -66,8 +70,9 @@ end
 
 if changed then
   for _, name in ipairs(gone) do redis.call('HDEL', key, name) end
-  local ttl = lease
-  if per > 0 and owed > 0 then
+  local ttl = per < 0 and math.max(lease, left) or lease
+  if per < 0 then redis.call('HSET', key, 'capacity', string.format('%.0f', capacity)) end
+  if per ~= 0 and owed > 0 then
     redis.call('HSET', key, 'owed', string.format('%.17g', owed), 'at', now, 'rate', string.format('%.17g', rate))
     if rate > 0 then ttl = math.max(ttl, owed / rate) end
   else
@@ -81,16 +86,19 @@ if changed then
   redis.call('PEXPIRE', key, string.format('%.0f', math.ceil(ttl) + 1000))
 end
 
+-- In how many milliseconds so many units are back.
+local function back(units)
+  if per < 0 then return left end
+  if per > 0 and capacity > 0 then return math.ceil(units / rate) end
+  return -1
+end
 local retry, reset = 0, -1
 if not granted then
-  retry = -1
-  if per > 0 and amount <= capacity and capacity > 0 then
-    retry = math.ceil((owed + amount - capacity) / rate)
-  end
+  retry = amount <= capacity and back(owed + amount - capacity) or -1
 end
-local left = capacity - held
-if per > 0 then
-  left = math.floor(capacity - owed + 0.000001)
-  if owed == 0 then reset = 0 elseif capacity > 0 then reset = math.ceil(owed / rate) end
+local rest = capacity - held
+if per ~= 0 then
+  rest = math.floor(capacity - owed + 0.000001)
+  reset = owed == 0 and 0 or back(owed)
 end
-return {granted and 1 or 0, left, retry, reset}
+return {granted and 1 or 0, rest, retry, reset}

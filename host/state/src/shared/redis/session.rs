@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisError};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -49,14 +50,7 @@ pub(super) async fn run(inner: &Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
 
 /// Connects, and says what this gateway holds before anybody asks for more.
 async fn begin(inner: &Arc<Inner>) -> Result<Session, Broken> {
-    let limit = inner.settings.timeout;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(limit))
-        .set_response_timeout(Some(limit));
-    let connecting = inner
-        .client
-        .get_multiplexed_async_connection_with_config(&config);
-    let connection = within(limit, connecting).await?;
+    let connection = connect(inner).await?;
     let session = Session {
         connection,
         gateway: inner.gateway.clone(),
@@ -68,6 +62,18 @@ async fn begin(inner: &Arc<Inner>) -> Result<Session, Broken> {
         say(inner, &session, Mode::Sync, some).await?;
     }
     Ok(session)
+}
+
+/// A new connection.
+pub(super) async fn connect(inner: &Inner) -> Result<MultiplexedConnection, Broken> {
+    let limit = inner.settings.timeout;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(limit))
+        .set_response_timeout(Some(limit));
+    let connecting = inner
+        .client
+        .get_multiplexed_async_connection_with_config(&config);
+    within(limit, connecting).await
 }
 
 /// Says of these keys what this gateway holds.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use sluicegate_contract::capability::rate::window::Window;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -94,7 +95,10 @@ fn limit(name: &str, amount: u64, capacity: u64, per_ms: u64) -> Limit {
         subject: "s".into(),
         amount,
         capacity,
-        per_ms,
+        period: match per_ms {
+            0 => Period::Held,
+            ms => Period::Rolling(ms),
+        },
     }
 }
 
@@ -394,4 +398,52 @@ fn a_url_with_a_password_is_not_shown() {
     assert!(!format!("{redis:?} {:?}", redis.space("p")).contains("secret"));
     let bad = Redis::new("redis://u:secret@[", Settings::default());
     assert!(!bad.expect_err("no URL").to_string().contains("secret"));
+}
+
+fn of_a_month(amount: u64, label: &str) -> Limit {
+    let window = Window {
+        label: label.into(),
+        left_ms: DAY,
+    };
+    Limit {
+        period: Period::Calendar(window),
+        ..limit("money", amount, 100, 0)
+    }
+}
+
+#[tokio::test]
+async fn gateways_share_a_budget_which_begins_anew_with_its_month() {
+    let server = Server::start();
+    let (one, _one) = server.gateway(LONG).await;
+    let (two, _two) = server.gateway(LONG).await;
+    let of = of_a_month(60, "2026-11");
+    let (first, second) = (one.space("p"), two.space("p"));
+    assert!(reserve(&first, std::slice::from_ref(&of)).await.granted);
+    let refused = reserve(&second, std::slice::from_ref(&of)).await;
+    assert!(!refused.granted);
+    let standing = refused.standings[0];
+    assert_eq!(
+        (standing.remaining, standing.retry_ms, standing.reset_ms),
+        (40, Some(DAY), Some(DAY))
+    );
+    let listed = async || {
+        let listed = two.budgets().await.expect("it is reachable");
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        let (plugin, budget) = listed.into_iter().next().expect("one");
+        assert_eq!(
+            (&*plugin, &*budget.name, &*budget.subject),
+            ("p", "money", "s")
+        );
+        assert_eq!((&*budget.window, budget.capacity), ("2026-11", 100));
+        assert!((1..=DAY + 1000).contains(&budget.left_ms));
+        (budget.spent, budget.reserved)
+    };
+    assert_eq!(listed().await, (0, 60));
+    first.settle(&of, 75).await.expect("settled");
+    assert_eq!(listed().await, (75, 0));
+    assert_eq!(left(&second, &of).await, 25);
+    assert_eq!(left(&second, &of_a_month(0, "2026-12")).await, 100);
+    // What comes back evenly and what is held are no budgets.
+    reserve(&first, &[limit("r", 1, 5, DAY), limit("h", 1, 5, 0)]).await;
+    assert_eq!(listed().await, (75, 0));
 }

@@ -16,9 +16,16 @@ type Limit struct {
 	Name, Subject string
 	// Amount is how many units are to be taken of Capacity.
 	Amount, Capacity uint64
-	// Per is the period in which the capacity comes back; 0 for units that are held.
+	// Per is the period in which the capacity comes back; 0 for units that are held, Day and Month for those that come back
+	// all at once at the end of the day or the month in UTC.
 	Per time.Duration
 }
+
+// Periods that end with the calendar in UTC.
+const (
+	Day   time.Duration = -1
+	Month time.Duration = -2
+)
 
 // A Standing is how a limit is after a call.
 type Standing struct {
@@ -40,9 +47,22 @@ func limitsOut(limits []Limit) []raw.Limit {
 	out := make([]raw.Limit, len(limits))
 	for i, it := range limits {
 		out[i] = raw.Limit{Name: it.Name, Subject: it.Subject, Amount: it.Amount, Capacity: it.Capacity,
-			PerMs: uint64(max(it.Per.Milliseconds(), 0))}
+			Period: period(it.Per)}
 	}
 	return out
+}
+
+func period(per time.Duration) raw.Period {
+	switch {
+	case per == Day:
+		return raw.MakePeriodDay()
+	case per == Month:
+		return raw.MakePeriodMonth()
+	case per <= 0:
+		return raw.MakePeriodHeld()
+	default:
+		return raw.MakePeriodRolling(uint64(max(per.Milliseconds(), 1)))
+	}
 }
 
 func wait(millis witTypes.Option[uint64]) time.Duration {
