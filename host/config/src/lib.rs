@@ -58,7 +58,7 @@ pub use self::browser::{Coding, Cors};
 pub use self::chat::{Chat, ChatLimits, User};
 pub use self::folders::Folders;
 pub use self::listener::{Listener, Tls};
-pub use self::model::{Model, ModelPattern, ServedBy};
+pub use self::model::{Model, NamePattern, ServedBy, Share};
 pub use self::otlp::Otlp;
 pub use self::plugin::{
     BUILTINS, Grant, HttpGrant, MAX_MEMORY, Origin, Plugin, PluginLimits, SetLimits, Source,

@@ -17,6 +17,7 @@ use super::{
 mod environment;
 mod exposure;
 mod folder;
+mod model;
 mod properties;
 mod wrong;
 

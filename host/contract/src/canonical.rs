@@ -22,17 +22,18 @@ pub struct Top {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate(pub &'static str);
 
+/// The paths of requests in OpenAI's form, with `model` at their top level.
+pub const PATHS: [&str; 4] = [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/chat/completions/input_tokens",
+];
+
 /// Whether a request is in OpenAI's form, with `model` at its top level.
 #[must_use]
 pub fn is_canonical(method: &Method, path: &str) -> bool {
-    *method == Method::POST
-        && matches!(
-            path,
-            "/v1/chat/completions"
-                | "/v1/completions"
-                | "/v1/embeddings"
-                | "/v1/chat/completions/input_tokens"
-        )
+    *method == Method::POST && PATHS.contains(&path)
 }
 
 /// Whether a request can be answered with a stream of events.

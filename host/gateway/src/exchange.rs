@@ -43,6 +43,7 @@ mod recent;
 mod record;
 mod request;
 pub mod scripted;
+mod serving;
 mod tail;
 mod traced;
 

@@ -14,7 +14,7 @@ use crate::supply::Supply;
 use sluicegate_config::{self as config, Config, Problem, Problems};
 use sluicegate_plugin_host::Plugin;
 use sluicegate_telemetry::metrics::Metrics;
-use sluicegate_upstream::Upstream;
+use sluicegate_upstream::{Upstream, Vendor};
 
 mod exposure;
 mod health;
@@ -23,6 +23,7 @@ mod places;
 mod plugins;
 mod routes;
 mod stalls;
+mod tenants;
 
 use health::Watch;
 use listers::Lister;
@@ -237,6 +238,7 @@ pub fn assemble(
     }
     let mut warnings = health::warnings(&config, &plugins);
     warnings.extend(exposure::warnings(&config, &plugins));
+    warnings.extend(tenants::warnings(&config, &plugins));
     Ok(Prepared {
         warnings,
         config,
@@ -318,7 +320,10 @@ impl Prepared {
             unmatched: Arc::new(unmatched),
             upstream_names: upstreams.keys().cloned().collect(),
             upstreams: Arc::new(upstreams),
-            models: Arc::new(Models::new(&config.models)),
+            models: Arc::new(Models::new(&config.models, |upstream| {
+                let upstream = config.upstreams.get(upstream);
+                upstream.map_or(Vendor::Other, |it| health::vendor(it, &plugins))
+            })),
             adapters: Arc::new(adapters),
             plugins,
             server: Arc::new(config.server),

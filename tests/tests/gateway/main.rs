@@ -47,6 +47,8 @@ mod lifecycle;
 mod limits;
 mod loading;
 mod marked;
+mod model_split;
+mod model_tenants;
 mod models;
 mod nginx;
 mod ollama_api;

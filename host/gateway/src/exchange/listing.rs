@@ -11,7 +11,7 @@ use sluicegate_upstream::ListedModel;
 use super::Exchange;
 use super::halt::Halt;
 use crate::failure::{Failure, Kind};
-use crate::models::{LIST, listing};
+use crate::models::{LIST, chance, listing};
 use crate::pipeline::Stop;
 
 impl Exchange {
@@ -43,27 +43,35 @@ impl Exchange {
     }
 
     fn all_models(&self) -> Result<Option<String>, Failure> {
+        let tenant = self.named_tenant();
+        let tenant = tenant.as_deref();
         let models = if self.is_routed_by_model() {
-            let routed = listing::routed(&self.models, &self.upstreams);
+            let routed = listing::routed(&self.models, tenant, &self.upstreams);
             Some(routed.ok_or_else(|| {
                 Failure::new(Kind::UpstreamUnreachable, "No model server can be reached.")
             })?)
         } else {
-            let upstream = self.upstreams.get(&self.context.upstream);
-            upstream.and_then(|upstream| listing::of_upstream(upstream))
+            let chosen = &self.context.upstream;
+            let upstream = self.upstreams.get(chosen);
+            let mut listed = upstream.and_then(|upstream| listing::of_upstream(upstream));
+            if let Some(models) = &mut listed {
+                models.retain(|model| !self.models.is_kept(&model.id, chosen, tenant));
+            }
+            listed
         };
         Ok(models.as_deref().map(listing::all))
     }
 
     fn model_named(&mut self, name: &str) -> Result<Option<ListedModel>, Failure> {
         if !self.is_routed_by_model() {
+            self.is_not_kept(name)?;
             let upstream = self.upstreams.get(&self.context.upstream);
             // A model that is new since the last check is found by asking.
             return Ok(upstream.and_then(|upstream| listing::find(upstream, name)));
         }
-        let served = self.serving(name)?;
-        let known = listing::routed_one(&self.models, name, &served, &self.upstreams);
-        self.served_by = Some(served);
+        let split = self.serving(name)?;
+        let known = listing::routed_one(&self.models, name, split, &self.upstreams);
+        self.served_by = Some(split.draw(chance).clone());
         Ok(known)
     }
 }

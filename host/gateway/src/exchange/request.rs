@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use sluicegate_contract::{Context, Identity, canonical};
 
 use self::body::{RequestBody, unreadable};
@@ -18,7 +18,6 @@ use super::halt::Halt;
 use super::record::Record;
 use super::{Core, Exchange, cors, head};
 use crate::failure::{Failure, Kind};
-use crate::models::Served;
 use crate::pipeline::{self, Limits, PipelineRun, Stop};
 use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
@@ -34,9 +33,6 @@ mod coding;
 /// How long the rest of a request body is read and discarded before an early response, so that a client that is still sending
 /// sees the response and not a reset connection.
 const DISCARD: Duration = Duration::from_secs(2);
-
-/// A longer name is compared with no other one. Arbitrary; those of models have a tenth of it.
-const NAME_BYTES: usize = 512;
 
 impl Exchange {
     /// Finds the route. Also returns the reason if the request is refused before any stage runs.
@@ -163,52 +159,6 @@ impl Exchange {
         frozen.map_err(|canonical::Duplicate(name)| pipeline::duplicate_member(name))?;
         self.stages.release_request();
         Ok(body)
-    }
-
-    /// Finds out who serves the model that is asked for, unless a stage has chosen an upstream.
-    ///
-    /// # Errors
-    /// 404 for a model that nobody serves.
-    pub(super) fn route_by_model(&mut self) -> Result<(), Failure> {
-        if !self.is_routed_by_model()
-            || !canonical::is_canonical(&self.context.method, &self.context.path)
-        {
-            return Ok(());
-        }
-        // Whether a request without a model is served is up to the adapter.
-        let name = self.context.note("model");
-        let Some(name) = name.and_then(|json| serde_json::from_str::<String>(json).ok()) else {
-            return Ok(());
-        };
-        self.served_by = Some(self.serving(&name)?);
-        Ok(())
-    }
-
-    /// Whether the model decides which upstream is asked: no stage has chosen one.
-    pub(super) fn is_routed_by_model(&self) -> bool {
-        !self.models.is_empty() && self.context.upstream == self.record.route.upstream
-    }
-
-    /// Who serves a model.
-    ///
-    /// # Errors
-    /// 404 if nobody does.
-    pub(super) fn serving(&self, name: &str) -> Result<Arc<[Served]>, Failure> {
-        if let Some(served) = self.models.find(name) {
-            return Ok(served.clone());
-        }
-        let message = if name.len() > NAME_BYTES {
-            "There is no model with such a long name.".to_owned()
-        } else {
-            let nearest = self.models.nearest(name).join("`, `");
-            format!("There is no model `{name}`. The nearest are `{nearest}`.")
-        };
-        Err(Failure::refused(
-            StatusCode::NOT_FOUND,
-            "model_not_found".to_owned(),
-            message,
-            Some("model".to_owned()),
-        ))
     }
 
     /// Reads the request body. One that is JSON is kept, so that it can be sent again and read for `model` and `stream`; any other

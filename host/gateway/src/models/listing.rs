@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sluicegate_upstream::{ListedModel, Upstream};
 
-use super::{Models, Served};
+use super::{Models, Served, Split};
 
 /// The members of a model that no server has listed.
 const UNLISTED: &str = r#""object":"model","created":0,"owned_by":"library""#;
@@ -52,32 +52,34 @@ pub fn find(upstream: &Upstream, name: &str) -> Option<ListedModel> {
     })
 }
 
-/// The models that are routed, under their names here: first those that the configuration names, then those that a pattern lets
-/// through under their own names. `None` if all model servers are down.
+/// The models that are routed for a tenant, under their names here: first those that the configuration names, then those that a
+/// pattern lets through under their own names. `None` if all model servers are down.
 #[must_use]
-pub fn routed(models: &Models, upstreams: &Upstreams) -> Option<Vec<ListedModel>> {
-    let names = models.upstreams();
+pub fn routed(
+    models: &Models,
+    tenant: Option<&str>,
+    upstreams: &Upstreams,
+) -> Option<Vec<ListedModel>> {
+    let names = models.upstreams(tenant);
     let serving: Vec<_> = names
         .iter()
         .filter_map(|name| upstreams.get(name))
         .collect();
     let is_down = |upstream: &&Arc<Upstream>| upstream.targets.iter().all(|it| it.is_down());
-    if serving.iter().all(is_down) {
+    if !serving.is_empty() && serving.iter().all(is_down) {
         return None;
     }
-    let named = models.names.iter().map(|name| {
-        let served = models.find(name);
-        let served = served.map(|served| &**served).unwrap_or_default();
-        entry(name, served, upstreams)
-    });
-    let mut all: Vec<_> = named.collect();
+    let named = models.names(tenant);
+    let mut all: Vec<_> = named
+        .map(|(name, split)| entry(name, split.all(), upstreams))
+        .collect();
     let mut seen: HashSet<_> = all.iter().map(|model| model.id.clone()).collect();
     for upstream in serving {
         let listed = of_upstream(upstream).unwrap_or_default();
         all.extend(listed.into_iter().filter(|model| {
-            let served = models.find(&model.id);
-            let passes = served.is_some_and(|served| {
-                let mut served = served.iter();
+            let split = models.find(&model.id, tenant);
+            let passes = split.is_some_and(|split| {
+                let mut served = split.all().iter();
                 served.any(|it| it.upstream == upstream.name && it.name.is_none())
             });
             passes && seen.insert(model.id.clone())
@@ -114,11 +116,12 @@ fn listed(name: &str, served: &[Served], upstreams: &Upstreams) -> Option<Listed
 pub fn routed_one(
     models: &Models,
     name: &str,
-    served: &[Served],
+    split: &Split,
     upstreams: &Upstreams,
 ) -> Option<ListedModel> {
+    let served = split.all();
     let is_renamed = served.iter().any(|served| served.name.is_some());
-    if is_renamed || models.names.iter().any(|known| known == name) {
+    if is_renamed || models.exact.contains_key(name) {
         return Some(entry(name, served, upstreams));
     }
     listed(name, served, upstreams)

@@ -232,7 +232,7 @@ impl InForce {
 }
 
 /// Whether going back from one configuration to the one before undoes nothing but routes, upstreams, models and one plugin: no key
-/// that was revoked comes back, and no listener.
+/// that was revoked comes back, no listener, and no model to a tenant that has lost it.
 fn is_harmless(before: &Config, now: &Config, plugin: &str) -> bool {
     let others = |config: &Config| {
         let mut plugins = config.plugins.clone();
@@ -247,6 +247,20 @@ fn is_harmless(before: &Config, now: &Config, plugin: &str) -> bool {
         && before.listeners == now.listeners
         && before.server == now.server
         && others(before) == plugins
+        && is_for_the_same(before, now)
+}
+
+/// Whether the models are for the same tenants, where any are not for everybody.
+fn is_for_the_same(before: &Config, now: &Config) -> bool {
+    let all = |config: &Config| -> Vec<_> {
+        let models = config.models.iter();
+        models
+            .map(|model| (model.name.clone(), model.tenants.clone()))
+            .collect()
+    };
+    let (before, now) = (all(before), all(now));
+    let are_all_open = |models: &[(_, Vec<_>)]| models.iter().all(|(_, it)| it.is_empty());
+    before == now || are_all_open(&before) && are_all_open(&now)
 }
 
 fn have_risen(now: Figures, before: Figures) -> bool {

@@ -34,7 +34,7 @@ pub(super) fn check(
 }
 
 /// Whether a client without credentials gets past all stages. A stage that could not be loaded is a problem of its own.
-fn is_open(route: &Route, plugins: &BTreeMap<String, Arc<Plugin>>) -> bool {
+pub(super) fn is_open(route: &Route, plugins: &BTreeMap<String, Arc<Plugin>>) -> bool {
     route.pipeline.iter().all(|name| {
         let plugin = plugins.get(name);
         plugin.is_some_and(|plugin| !plugin.authenticates())

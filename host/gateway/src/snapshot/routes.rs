@@ -69,7 +69,7 @@ pub(super) fn sandboxes(
     let plugin = |name: &String| plugins.get(name);
     let stages = route.pipeline.iter().filter_map(plugin);
     let models = config.models.iter().filter(|_| *upstream == route.upstream);
-    let served = models.flat_map(|model| &model.served_by);
+    let served = models.flat_map(config::Model::served_by);
     let asked = std::iter::once(upstream)
         .chain(&route.fallback)
         .chain(served.map(|served| &served.upstream));
