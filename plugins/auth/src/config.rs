@@ -1,8 +1,7 @@
 //! The operator's configuration as in the file; secrets are plain text here.
 
-use std::fmt;
-
 use serde::Deserialize;
+use sluicegate_credentials::config::{Inject, Key};
 
 /// The configuration.
 #[derive(Debug, Default, Deserialize)]
@@ -14,52 +13,4 @@ pub struct Config {
     pub header: Option<String>,
     /// The key for the model server.
     pub inject: Option<Inject>,
-}
-
-/// One key.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Key {
-    /// A name for logs and limits; unique.
-    pub name: String,
-    /// The key itself.
-    pub key: String,
-    /// The tenant; by default the name.
-    pub tenant: Option<String>,
-}
-
-/// A key for the model server.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub enum Inject {
-    /// In `authorization: Bearer …`.
-    Bearer {
-        /// The key.
-        bearer: String,
-    },
-    /// In a field of its own.
-    Header {
-        /// The field's name.
-        header: String,
-        /// The field's value.
-        value: String,
-    },
-}
-
-// Keys are never printed.
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Inject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bearer { .. } => f.write_str("Bearer(***)"),
-            Self::Header { header, .. } => write!(f, "Header({header}: ***)"),
-        }
-    }
 }

@@ -2,24 +2,22 @@
 //!
 //! The key is in `authorization: Bearer …` or in the field `x-api-key` (another name can be configured). On success the note
 //! `tenant` holds the key's tenant. The fields that may hold a client's key never reach the model server; they can be
-//! replaced by a key for the model server.
+//! replaced by a key for the model server. A key may have an end.
 //!
 //! Without configured keys everybody passes, as the tenant `anonymous`.
 //!
-//! This file only connects it to the gateway; the decision is in [`rule`], the keys are in [`keys`].
+//! This file only connects it to the gateway; the decision is in the crate `credentials`.
 
-use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop};
+use sluicegate_credentials::Credentials;
+use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop, clock};
 
 pub mod config;
-pub mod keys;
-pub mod rule;
 
 use config::Config;
-use rule::Rule;
 
 /// The gate.
 #[derive(Debug)]
-pub struct Auth(Rule);
+pub struct Auth(Credentials);
 
 impl Plugin for Auth {
     type Config = Config;
@@ -37,29 +35,21 @@ impl Plugin for Auth {
     }
 
     fn configure(config: Config) -> Result<Self, String> {
-        Rule::new(config).map(Self)
+        Credentials::new(config.keys, config.header, config.inject, "an API key").map(Self)
     }
 }
 
 impl Gate for Auth {
     fn check(&self, (): &mut (), ctx: &Context<'_>) -> Result<(), Stop> {
-        let rule = &self.0;
-        let authorization = ctx.get("authorization");
-        let field = ctx.get(rule.field());
-        let tenant = rule.decide(authorization.as_deref(), field.as_deref())?;
+        let credentials = &self.0;
+        let presented = credentials.presented(ctx);
+        let tenant = if credentials.is_empty() {
+            "\"anonymous\""
+        } else {
+            credentials.tenant(credentials.key(&presented)?, clock::unix_ms)?
+        };
         ctx.set_note_json("tenant", tenant)?;
-        for (name, value) in [("authorization", &authorization), (rule.field(), &field)] {
-            // Setting the injected field replaces a field of the same name.
-            let replaced = rule
-                .injected()
-                .is_some_and(|injected| injected.name == name);
-            if value.is_some() && !replaced {
-                ctx.remove(name)?;
-            }
-        }
-        if let Some(injected) = rule.injected() {
-            ctx.set(&injected.name, &injected.value)?;
-        }
+        credentials.replace(ctx, &presented)?;
         Ok(())
     }
 }

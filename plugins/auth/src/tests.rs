@@ -1,7 +1,7 @@
 //! The gate over scripted requests.
 
 use serde_json::{Value, json};
-use sluicegate_plugin::testing::{Bench, GateOutcome, Request};
+use sluicegate_plugin::testing::{Bench, GateOutcome, Request, set_clock, take_logs};
 
 use super::*;
 
@@ -50,6 +50,34 @@ fn a_known_key_passes_in_either_field_and_names_the_tenant() {
         assert_eq!(outcome.verdict, Ok(()), "{name}: {value}");
         assert_eq!(outcome.notes["tenant"], tenant);
     }
+}
+
+#[test]
+fn a_key_with_an_end_is_accepted_until_then_and_others_go_on() {
+    // 2026-12-31T00:00:00Z
+    const LAST_DAY: u64 = 1_798_675_200_000;
+    set_clock(LAST_DAY);
+    let bench = bench(json!({"keys": [
+        {"name": "day", "key": "sk-aaaa", "expires": "2026-12-31"},
+        {"name": "moment", "key": "sk-bbbb", "expires": "2026-12-31T01:00:00+01:00"},
+        {"name": "for ever", "key": "sk-cccc"}
+    ]}));
+    // Only the second one has expired when the gate is configured.
+    let lines = take_logs();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].fields().contains("\"moment\"") && !lines[0].fields().contains("sk-"));
+    let check = |key: &str| bench.check(request().header("x-api-key", key));
+    assert_eq!(check("sk-aaaa").verdict, Ok(()));
+    assert!(message(&check("sk-bbbb")).contains("has expired"));
+    set_clock(LAST_DAY + 86_400_000 - 1);
+    assert_eq!(check("sk-aaaa").verdict, Ok(()));
+    set_clock(LAST_DAY + 86_400_000);
+    let expired = check("sk-aaaa");
+    assert!(message(&expired).contains("has expired"));
+    assert!(!expired.notes.contains_key("tenant"));
+    assert_eq!(check("sk-cccc").verdict, Ok(()));
+    // Nothing is told of keys that nobody has.
+    assert!(message(&check("sk-nope")).contains("not one of"));
 }
 
 #[test]
@@ -191,6 +219,10 @@ fn configuration_mistakes_are_named() {
         (
             json!({"keys": [key("a", "1"), key("b", "1")]}),
             "`keys[1].key` of `b`",
+        ),
+        (
+            json!({"keys": [{"name": "a", "key": "1", "expires": "soon"}]}),
+            "`keys[0].expires` of `a` must be a day",
         ),
         (json!({"header": "no good"}), "`header`"),
         (
