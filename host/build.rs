@@ -15,11 +15,12 @@ use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 
 /// The plugins that ship: each is a folder under `plugins/` and a package `sluicegate-<name>`.
-const PLUGINS: [&str; 13] = [
+const PLUGINS: [&str; 14] = [
     "access-log",
     "aggregate",
     "anthropic",
     "auth",
+    "jwt",
     "ollama",
     "ollama-api",
     "openai",

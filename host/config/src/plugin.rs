@@ -24,8 +24,9 @@ pub(super) use self::unconfigured::add_unconfigured;
 pub use self::unconfigured::in_folder;
 
 /// The plugins that are part of the gateway, as in `source = "builtin:auth"`.
-pub const BUILTINS: [&str; 13] = [
+pub const BUILTINS: [&str; 14] = [
     "auth",
+    "jwt",
     "rewrite",
     "ollama",
     "vllm",

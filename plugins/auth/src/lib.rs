@@ -6,7 +6,8 @@
 //!
 //! Without configured keys everybody passes, as the tenant `anonymous`.
 //!
-//! This file only connects it to the gateway; the decision is in the crate `credentials`.
+//! This file only connects it to the gateway; the decision is in the crate `credentials`, which the gate `jwt` shares. That one asks
+//! other servers: this one imports no capability, so that its calls need no stack of their own.
 
 use sluicegate_credentials::Credentials;
 use sluicegate_plugin::{Context, Gate, Manifest, Plugin, Stop, clock};

@@ -292,6 +292,10 @@ async fn assert_shipped_pass(plugins: &[(&str, &str)]) {
 async fn the_gates_and_filters_that_ship_pass() {
     assert_shipped_pass(&[
         ("auth", r#"{"keys":[{"name":"a","key":"sk-sample"}]}"#),
+        (
+            "jwt",
+            r#"{"issuers":[{"issuer":"https://idp.example/","jwks":"https://idp.example/keys","audience":["a"]}]}"#,
+        ),
         ("rewrite", "{}"),
         ("aggregate", "{}"),
         ("access-log", "{}"),

@@ -42,6 +42,7 @@ mod heartbeats;
 mod hostile;
 mod hygiene;
 mod identity;
+mod jwt;
 mod leaving;
 mod lifecycle;
 mod limits;
