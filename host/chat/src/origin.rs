@@ -10,9 +10,7 @@ use hyper::header::{self, HeaderName};
 use ipnet::IpNet;
 
 use super::settings::{self, Settings};
-
-/// The field in which proxies name their client.
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use sluicegate_serve::forwarded;
 
 /// What a request's `Origin` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,31 +91,8 @@ impl AllowList {
     }
 
     /// The client's address: the peer or, if that is a proxy of ours, the last address before our proxies.
-    ///
-    /// # Source
-    /// `X-Forwarded-For`: each proxy adds the address that it saw to the end. What stands before the first unknown one can be
-    /// anybody's invention.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let ours = |address: IpAddr| {
-            let address = address.to_canonical();
-            self.proxies.iter().any(|proxy| proxy.contains(&address))
-        };
-        let mut address = peer;
-        let fields: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
-        let entries = fields
-            .iter()
-            .rev()
-            .flat_map(|field| field.to_str().unwrap_or_default().rsplit(','));
-        for entry in entries {
-            if !ours(address) {
-                break;
-            }
-            match forwarded(entry.trim()) {
-                Some(before) => address = before,
-                None => break,
-            }
-        }
-        address
+        forwarded::client(&self.proxies, peer, headers)
     }
 
     /// What the request's origin says.
@@ -148,13 +123,6 @@ impl AllowList {
     }
 }
 
-/// An address as proxies write it; some add a port.
-fn forwarded(entry: &str) -> Option<IpAddr> {
-    let plain = entry.trim_start_matches('[').trim_end_matches(']');
-    let with_port = || entry.parse::<SocketAddr>().ok().map(|address| address.ip());
-    plain.parse().ok().or_else(with_port)
-}
-
 /// The single value of a field: `Some(None)` if absent, `None` if there are several or it is not text.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
@@ -175,40 +143,6 @@ mod tests {
             ..Settings::new()
         };
         AllowList::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)))
-    }
-
-    #[test]
-    fn only_our_own_proxies_say_who_the_client_is() {
-        let settings = Settings {
-            trusted_proxies: vec![
-                "127.0.0.1/32".parse().expect("a network"),
-                "10.0.0.0/8".parse().expect("a network"),
-            ],
-            ..Settings::new()
-        };
-        let list = AllowList::new(&settings, SocketAddr::from(([127, 0, 0, 1], 18789)));
-        let asks = |peer: &str, fields: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for field in fields {
-                headers.append(FORWARDED_FOR, field.parse().expect("a value"));
-            }
-            let peer = peer.parse().expect("an address");
-            list.client(peer, &headers).to_string()
-        };
-        assert_eq!(asks("127.0.0.1", &[]), "127.0.0.1");
-        assert_eq!(asks("127.0.0.1", &["192.0.2.7"]), "192.0.2.7");
-        assert_eq!(asks("127.0.0.1", &["192.0.2.7, 10.1.2.3"]), "192.0.2.7");
-        assert_eq!(asks("127.0.0.1", &["192.0.2.7", "10.1.2.3"]), "192.0.2.7");
-        assert_eq!(
-            asks("127.0.0.1", &["8.8.8.8, 192.0.2.7"]),
-            "192.0.2.7",
-            "what a client invents stands in front"
-        );
-        assert_eq!(asks("192.0.2.9", &["8.8.8.8"]), "192.0.2.9", "a stranger");
-        assert_eq!(asks("127.0.0.1", &["192.0.2.7:4711"]), "192.0.2.7");
-        assert_eq!(asks("::ffff:10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
-        assert_eq!(asks("127.0.0.1", &["8.8.8.8, unknown"]), "127.0.0.1");
-        assert_eq!(asks("10.0.0.1", &["10.0.0.2"]), "10.0.0.2");
     }
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hyper::http::uri::PathAndQuery;
 use ipnet::IpNet;
 
-use super::reader::{Text, Value};
+use super::reader::{Table, Text, Value};
 
 /// One model server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -123,6 +123,26 @@ pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
         value.problem("is neither an address nor a network", mend);
     }
     read.ok()
+}
+
+/// The networks of `trusted-proxies`.
+pub(super) fn proxies(table: &Table<'_>) -> Vec<IpNet> {
+    let items = table.get("trusted-proxies").and_then(|value| value.items());
+    let mut networks = Vec::new();
+    for item in items.unwrap_or_default() {
+        let Some(network) = network(&item) else {
+            continue;
+        };
+        if network.prefix_len() == 0 {
+            item.cx.warning(
+                &item.place,
+                "trusts every address, so that any client can choose the address that it is known by",
+                "list only the addresses of proxies",
+            );
+        }
+        networks.push(network);
+    }
+    networks
 }
 
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host is without brackets.

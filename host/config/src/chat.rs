@@ -128,7 +128,7 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
     let key = table.get("key").and_then(|value| secret::read(&value));
     let users = table.get("users").map(|value| value.tables("users"));
     let origins = table.get("origins").and_then(|value| value.items());
-    let trusted_proxies = table.get("trusted-proxies").and_then(|value| value.items());
+    let trusted_proxies = address::proxies(&table);
     let allow_plain_remote = table.flag("allow-plain-remote").unwrap_or(false);
     let model = table.text("model").map(|text| text.text);
     let orphan_timeout = table.duration_or_off("orphan-timeout");
@@ -146,11 +146,7 @@ pub(super) fn chat(root: &Table<'_>) -> Option<Chat> {
             .flatten()
             .filter_map(|origin| origin.string().map(str::to_owned))
             .collect(),
-        trusted_proxies: trusted_proxies
-            .iter()
-            .flatten()
-            .filter_map(address::network)
-            .collect(),
+        trusted_proxies,
         users: users.iter().flatten().filter_map(user).collect(),
         model,
         orphan_timeout: orphan_timeout.unwrap_or(Some(ORPHAN_TIMEOUT)),

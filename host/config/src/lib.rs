@@ -224,7 +224,7 @@ fn read(root: &Table<'_>) -> Config {
     let swap = swap::swap(root);
     let log = server::log(root);
     let otlp = otlp::otlp(root);
-    let listeners = listener::listeners(root);
+    let listeners = listener::listeners(root, &server.trusted_proxies);
     let admin = server::admin(root);
     let upstreams = upstream::upstreams(root);
     let models = model::models(root, &upstreams);

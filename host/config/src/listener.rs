@@ -6,6 +6,8 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::reader::{Context, Table, Text, Value};
 use super::{LISTEN, Position, address};
 
@@ -16,6 +18,8 @@ pub struct Listener {
     pub listen: SocketAddr,
     /// If set, the listener speaks TLS only.
     pub tls: Option<Tls>,
+    /// The proxies that begin each connection with a header of PROXY protocol; `None`: nobody does.
+    pub proxies: Option<Vec<IpNet>>,
     /// Accepts requests without a key off loopback, on purpose.
     pub open: bool,
     /// The host names under which browsers may use it, in addition to addresses and the names of loopback; `*` for all.
@@ -26,12 +30,14 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A listener that does not come from a configuration: without TLS, and without rules for who may use it.
+    /// A listener that does not come from a configuration: without TLS and PROXY protocol, and without rules for
+    /// who may use it.
     #[must_use]
     pub fn at(listen: SocketAddr) -> Self {
         Self {
             listen,
             tls: None,
+            proxies: None,
             open: false,
             hosts: None,
             position: Position::default(),
@@ -48,19 +54,23 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-pub(super) fn listeners(root: &Table<'_>) -> Vec<Listener> {
+pub(super) fn listeners(root: &Table<'_>, trusted_proxies: &[IpNet]) -> Vec<Listener> {
     let tables = root.get("listener").map(|value| value.tables("listener"));
     let mut from_env = root.cx.variable(LISTEN);
     let mut listeners = Vec::new();
     for table in tables.unwrap_or_default() {
-        listeners.extend(listener(&table, from_env.take()));
+        listeners.extend(listener(&table, from_env.take(), trusted_proxies));
     }
     // Without a listener in the file the variable makes one.
-    listeners.extend(from_env.and_then(|text| at(root.cx, &text, None, false, None)));
+    listeners.extend(from_env.and_then(|text| at(root.cx, &text)));
     listeners
 }
 
-fn listener(table: &Table<'_>, from_env: Option<Text<'_>>) -> Option<Listener> {
+fn listener(
+    table: &Table<'_>,
+    from_env: Option<Text<'_>>,
+    trusted_proxies: &[IpNet],
+) -> Option<Listener> {
     let value = table.required("listen", r#"add listen = "127.0.0.1:8080""#);
     let from_file = value.and_then(|value| value.text());
     let tls = table.section("tls");
@@ -69,10 +79,32 @@ fn listener(table: &Table<'_>, from_env: Option<Text<'_>>) -> Option<Listener> {
     } else {
         None
     };
+    let proxies = proxies(table, trusted_proxies);
     let open = table.flag("open").unwrap_or(false);
     let hosts = table.get("hosts").map(|value| hosts(&value));
     table.finish();
-    at(table.cx, &from_env.or(from_file)?, tls, open, hosts)
+    Some(Listener {
+        tls,
+        proxies,
+        open,
+        hosts,
+        ..at(table.cx, &from_env.or(from_file)?)?
+    })
+}
+
+/// Who begins each connection with a header of PROXY protocol.
+fn proxies(table: &Table<'_>, trusted: &[IpNet]) -> Option<Vec<IpNet>> {
+    let value = table.get("proxy-protocol")?;
+    if !value.flag()? {
+        return None;
+    }
+    if trusted.is_empty() {
+        value.problem(
+            "is set, but no proxy is trusted to send such a header",
+            r#"add trusted-proxies = ["10.0.0.0/8"] with the addresses of the proxies to [server]"#,
+        );
+    }
+    Some(trusted.to_vec())
 }
 
 /// Host names without scheme and port.
@@ -92,19 +124,11 @@ pub(super) fn hosts(value: &Value<'_>) -> Vec<String> {
     names
 }
 
-fn at(
-    cx: &Context<'_>,
-    text: &Text<'_>,
-    tls: Option<Tls>,
-    open: bool,
-    hosts: Option<Vec<String>>,
-) -> Option<Listener> {
+/// A listener with nothing but its address.
+fn at(cx: &Context<'_>, text: &Text<'_>) -> Option<Listener> {
     Some(Listener {
-        listen: address::listen(text)?,
-        tls,
-        open,
-        hosts,
         position: cx.position(&text.place),
+        ..Listener::at(address::listen(text)?)
     })
 }
 

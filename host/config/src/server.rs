@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::browser::{self, Coding, Cors};
@@ -23,6 +24,8 @@ pub struct Server {
     pub reload: Option<Duration>,
     /// The content codings of request bodies that are decoded; default all that are known.
     pub codings: Vec<Coding>,
+    /// Proxies in front of the gateway, whose word for the client's address counts; default none.
+    pub trusted_proxies: Vec<IpNet>,
     /// Which pages of other origins may use the gateway; `None`: none that needs to read a response.
     pub cors: Option<Cors>,
     /// What clients and model servers may cost.
@@ -36,6 +39,7 @@ impl Default for Server {
             heartbeat: Some(Duration::from_secs(15)),
             reload: Some(Duration::from_secs(30)),
             codings: Coding::ALL.to_vec(),
+            trusted_proxies: Vec::new(),
             cors: None,
             limits: Limits::default(),
         }
@@ -141,6 +145,7 @@ pub(super) fn server(root: &Table<'_>) -> Server {
             .unwrap_or(default.heartbeat),
         reload: table.duration_or_off("reload").unwrap_or(default.reload),
         codings: browser::codings(&table),
+        trusted_proxies: address::proxies(&table),
         cors: browser::cors(&table.section("cors")),
         limits: limits(&table.section("limits")),
     };

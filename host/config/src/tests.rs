@@ -144,6 +144,9 @@ fn default_shows_the_defaults_in_its_comments() {
         ],
     )
     .expect("right");
+    assert_eq!(config.server.trusted_proxies.len(), 2);
+    let proxies = config.listeners[0].proxies.as_ref();
+    assert_eq!(proxies, Some(&config.server.trusted_proxies));
     let otlp = config.otlp.expect("in the comments");
     assert_eq!(otlp.endpoint.to_string(), "http://127.0.0.1:4318");
     assert_eq!((&*otlp.service, otlp.sample), ("sluicegate", 1.0));
@@ -341,6 +344,25 @@ token = "t"
     assert_eq!(config.log.level, "info,sluicegate_upstream=debug");
     let admin = config.admin.expect("configured");
     assert_eq!(admin.token.expect("configured").expose(), "t");
+}
+
+#[test]
+fn trusted_proxies_are_read_and_everybody_among_them_is_warned_of() {
+    let text = "[server]\ntrusted-proxies = [\"10.0.0.1\", \"fd00::/8\"]\n[[listener]]\nlisten = \"127.0.0.1:0\"";
+    let proxies = ["10.0.0.1/32", "fd00::/8"].map(|it| it.parse().expect("a network"));
+    let config = good(&format!("{SMALL}{text}\nproxy-protocol = true"));
+    assert_eq!(config.server.trusted_proxies, proxies);
+    assert_eq!(config.listeners[0].proxies, None);
+    assert_eq!(config.listeners[1].proxies.as_deref(), Some(&proxies[..]));
+    let config = good(&format!("{SMALL}{text}\nproxy-protocol = false"));
+    assert_eq!(
+        (&config.listeners[1].proxies, config.warnings),
+        (&None, vec![])
+    );
+    let everybody = "[server]\ntrusted-proxies = [\"10.0.0.1\", \"0.0.0.0/0\"]";
+    let warnings = good(&format!("{SMALL}{everybody}")).warnings;
+    let keys: Vec<_> = warnings.iter().map(|warning| &*warning.key).collect();
+    assert_eq!(keys, ["server.trusted-proxies[1]"]);
 }
 
 #[test]

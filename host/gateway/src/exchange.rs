@@ -48,6 +48,7 @@ mod tail;
 mod traced;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,6 +151,8 @@ struct Exchange {
     _tasks: Arc<Tasks>,
     /// Bytes of the request body that are kept.
     kept: usize,
+    /// Where the client's connection comes from: from the client itself, or from a proxy in front.
+    peer: IpAddr,
     client: ResponseWriter,
     record: Record,
     /// What the stages see.

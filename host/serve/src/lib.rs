@@ -1,8 +1,11 @@
-//! The HTTP server: listeners, connections, TLS and the timeouts of clients. What happens to a request is up to the caller.
+//! The HTTP server: listeners, connections, TLS, the timeouts of clients, and who they are behind proxies. What happens to a
+//! request is up to the caller.
 
 mod flush;
+pub mod forwarded;
 mod hosts;
 mod idle;
+mod proxy;
 mod timeouts;
 mod tls;
 
@@ -34,6 +37,7 @@ pub use self::hosts::{Foreign, Hosts};
 pub use self::idle::Idle;
 
 use self::idle::Place;
+use self::proxy::Proxies;
 use self::timeouts::{Activity, Timed};
 use sluicegate_config as config;
 
@@ -70,6 +74,7 @@ pub enum Error {
 pub struct Terms {
     tls: Option<TlsAcceptor>,
     hosts: Option<Arc<Hosts>>,
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl Terms {
@@ -79,8 +84,12 @@ impl Terms {
     /// [`Error::Tls`] with the file that cannot be used.
     pub fn new(config: &config::Listener, hosts: Option<Hosts>) -> Result<Self, Error> {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
-        let hosts = hosts.map(Arc::new);
-        Ok(Self { tls, hosts })
+        let proxies = config.proxies.as_deref().map(Proxies::new);
+        Ok(Self {
+            tls,
+            hosts: hosts.map(Arc::new),
+            proxies: proxies.map(Arc::new),
+        })
     }
 }
 
@@ -128,7 +137,7 @@ impl Listener {
         let tls = terms.tls.as_ref().map(tls::without_http2);
         self.terms.store(Arc::new(Terms {
             tls,
-            hosts: terms.hosts.clone(),
+            ..Terms::clone(&terms)
         }));
         Self {
             upgrades: true,
@@ -152,7 +161,8 @@ impl Listener {
 /// Who sends a request, and on which connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The client's address, or that of a proxy in front.
+    /// Where the connection comes from, as PROXY protocol tells it if that is spoken: the client's address, or that of a proxy in
+    /// front, which [`forwarded::client`] looks behind.
     pub address: IpAddr,
     /// What the connection has written.
     pub flush: Arc<Flush>,
@@ -276,7 +286,7 @@ where
     B::Error: std::error::Error + Send + Sync,
 {
     let Connection {
-        stream,
+        mut stream,
         address: peer,
         terms,
         limits,
@@ -290,12 +300,25 @@ where
     let evicted = CancellationToken::new();
     let place = |idle: &Arc<Idle>| Place::new(idle.clone(), evicted.clone());
     let activity = Arc::new(Activity::new(connections.idle.as_ref().map(place)));
+    let address = match &terms.proxies {
+        None => Some(peer.ip().to_canonical()),
+        Some(proxies) => tokio::select! {
+            // Boxed because it holds a whole header, which is not to stay for as long as the connection.
+            client = Box::pin(proxies.client(&mut stream, peer, &limits)) => client,
+            () = connections.drain.cancelled() => None,
+            () = connections.cut.cancelled() => None,
+            () = evicted.cancelled() => None,
+        },
+    };
+    let Some(address) = address else {
+        return;
+    };
     let stream = Timed::new(stream, activity.clone(), &limits);
     let Some(stream) = secured(stream, terms.tls.as_ref(), peer).await else {
         return;
     };
     let client = Peer {
-        address: peer.ip().to_canonical(),
+        address,
         flush: activity.flush(),
         hosts: terms.hosts.clone(),
     };

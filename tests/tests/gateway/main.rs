@@ -76,6 +76,7 @@ mod streams;
 mod swaps;
 mod targets;
 mod transport;
+mod trusted_proxies;
 mod unwatched;
 mod upstreams;
 mod vendors;

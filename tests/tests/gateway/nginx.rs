@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::common::{CHAT, streamed};
 
 /// An nginx on a socket in a folder of its own.
-struct Nginx {
+pub(crate) struct Nginx {
     folder: TempDir,
     _child: Child,
 }
@@ -27,6 +27,11 @@ struct Nginx {
 impl Nginx {
     /// In front of a gateway; `None` where there is no nginx.
     async fn before(gateway: &Gateway) -> Option<Self> {
+        Self::with(gateway, "").await
+    }
+
+    /// As [`Nginx::before`], with more lines for its server.
+    pub(crate) async fn with(gateway: &Gateway, lines: &str) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         // Debian has it where not everybody looks.
         let mut folders: Vec<_> = std::env::split_paths(&path).collect();
@@ -47,7 +52,7 @@ impl Nginx {
             .collect();
         let configuration = format!(
             "daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log stderr;\nevents {{}}\n\
-             http {{\naccess_log off;\n{temporary}server {{\nlisten unix:{place}/socket;\n\
+             http {{\naccess_log off;\n{temporary}server {{\nlisten unix:{place}/socket;\n{lines}\
              location / {{\nproxy_pass http://{};\nproxy_http_version 1.1;\n}}\n}}\n}}\n",
             gateway.address()
         );
@@ -71,7 +76,7 @@ impl Nginx {
         Some(nginx)
     }
 
-    fn socket(&self) -> impl AsRef<Path> {
+    pub(crate) fn socket(&self) -> impl AsRef<Path> {
         self.folder.path().join("socket")
     }
 

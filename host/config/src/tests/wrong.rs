@@ -40,6 +40,22 @@ fn wrong_servers_and_listeners_name_their_key() {
             "[server.limits]\nheader-bytes = \"8191B\"",
             "server.limits.header-bytes",
         ),
+        (
+            "[server]\ntrusted-proxies = \"10.0.0.0/8\"",
+            "server.trusted-proxies",
+        ),
+        (
+            "[server]\ntrusted-proxies = [\"10.0.0.1\", \"10.0.0.0/33\"]",
+            "server.trusted-proxies[1]",
+        ),
+        (
+            "[[listener]]\nlisten = \"127.0.0.1:1\"\nproxy-protocol = \"v2\"",
+            "listener[1].proxy-protocol",
+        ),
+        (
+            "[[listener]]\nlisten = \"127.0.0.1:1\"\nproxy-protocol = true",
+            "listener[1].proxy-protocol",
+        ),
         ("[log]\nformat = \"xml\"", "log.format"),
         ("[log]\nlevel = \"verbose\"", "log.level"),
         ("[log]\nlevel = \"info,a=b=c\"", "log.level"),

@@ -279,7 +279,9 @@ impl Exchange {
                 head::to_upstream(&copy, upstream, target, sent)
             }
         };
-        request.map_err(|error| upstream_failure(error).into())
+        let mut request = request.map_err(upstream_failure)?;
+        head::add_hop(request.headers_mut(), self.peer);
+        Ok(request)
     }
 
     /// Waits until the response has decided the attempt.

@@ -1,6 +1,7 @@
 //! Rules for heads: which requests are accepted, what is sent to the model server, and what the client gets.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -126,15 +127,6 @@ pub(super) fn to_upstream(
     if let Some(key) = &upstream.key {
         fields.entry(header::AUTHORIZATION).or_insert(key.clone());
     }
-    let client = context.identity.client.to_string();
-    let forwarded = match fields
-        .get(FORWARDED_FOR)
-        .and_then(|value| value.to_str().ok())
-    {
-        Some(before) => format!("{before}, {client}"),
-        None => client,
-    };
-    fields.insert(FORWARDED_FOR, visible(&forwarded));
     fields.insert(REQUEST_ID, visible(&context.identity.id));
 
     let question = if context.query.is_empty() { "" } else { "?" };
@@ -151,6 +143,32 @@ pub(super) fn to_upstream(
     *request.uri_mut() = uri;
     *request.headers_mut() = fields;
     Ok(request)
+}
+
+/// Adds to what proxies say of the client where the gateway has the request from. What is there already is passed on, as by any
+/// proxy: whether to believe it is up to the receiver, who knows by the last address whom it has it from.
+pub(super) fn add_hop(fields: &mut HeaderMap, peer: IpAddr) {
+    append(fields, FORWARDED_FOR, &peer.to_string());
+    if fields.contains_key(header::FORWARDED) {
+        let node = match peer {
+            IpAddr::V4(address) => format!("for={address}"),
+            IpAddr::V6(address) => format!("for=\"[{address}]\""),
+        };
+        append(fields, header::FORWARDED, &node);
+    }
+}
+
+/// Puts an element at the end of a list, which becomes one line.
+fn append(fields: &mut HeaderMap, name: HeaderName, element: &str) {
+    let mut list = String::new();
+    for line in fields.get_all(&name) {
+        if let Ok(line) = line.to_str() {
+            list.push_str(line);
+            list.push_str(", ");
+        }
+    }
+    list.push_str(element);
+    fields.insert(name, visible(&list));
 }
 
 /// The fields for the model server as the stages left them, without those that concern only the client and the gateway.
@@ -292,6 +310,43 @@ mod tests {
             );
         }
         assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_peer_is_added_to_what_proxies_say_of_the_client() {
+        let after = |lines: &[(&'static str, &'static str)], peer: &str| {
+            let mut fields = HeaderMap::new();
+            for (name, value) in lines {
+                fields.append(*name, HeaderValue::from_static(value));
+            }
+            add_hop(&mut fields, peer.parse().expect("an address"));
+            let all = |name: HeaderName| {
+                let lines = fields.get_all(name).into_iter();
+                let lines = lines.filter_map(|line| line.to_str().ok());
+                lines.collect::<Vec<_>>().join(" | ")
+            };
+            (all(FORWARDED_FOR), all(header::FORWARDED))
+        };
+        let of = |list: &str, standard: &str| (list.to_owned(), standard.to_owned());
+        assert_eq!(after(&[], "192.0.2.1"), of("192.0.2.1", ""));
+        assert_eq!(
+            after(
+                &[
+                    ("x-forwarded-for", "192.0.2.7, 192.0.2.8"),
+                    ("x-forwarded-for", "192.0.2.9"),
+                ],
+                "2001:db8::1",
+            ),
+            of("192.0.2.7, 192.0.2.8, 192.0.2.9, 2001:db8::1", "")
+        );
+        assert_eq!(
+            after(&[("forwarded", "for=192.0.2.7;proto=https")], "192.0.2.1"),
+            of("192.0.2.1", "for=192.0.2.7;proto=https, for=192.0.2.1")
+        );
+        assert_eq!(
+            after(&[("forwarded", "for=_hidden")], "2001:db8::1"),
+            of("2001:db8::1", "for=_hidden, for=\"[2001:db8::1]\"")
+        );
     }
 
     #[test]

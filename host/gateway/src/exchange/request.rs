@@ -23,7 +23,7 @@ use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
 use sluicegate_plugin_host::ExchangeContext;
 use sluicegate_plugin_host::wit::{Field, Reply};
-use sluicegate_serve::{Hosts, Peer};
+use sluicegate_serve::{Hosts, Peer, forwarded};
 use sluicegate_telemetry::clock::unix_ms;
 use sluicegate_upstream::body::{Budget, Limited};
 
@@ -87,7 +87,7 @@ impl Exchange {
             id,
             received_ms: unix_ms(),
             route: route.label.clone(),
-            client: client.address,
+            client: forwarded::client(&server.trusted_proxies, client.address, &parts.headers),
         };
         let mut context = Context::new(
             identity,
@@ -126,6 +126,7 @@ impl Exchange {
             _tasks: snapshot.tasks.clone(),
             admitted: None,
             kept: 0,
+            peer: client.address,
             client: ResponseWriter::new(connection),
             context,
             stages,
