@@ -10,6 +10,7 @@ use sluicegate::builtin;
 use sluicegate_config as config;
 use sluicegate_gateway::lifecycle;
 use sluicegate_gateway::reload::Origin;
+use sluicegate_gateway::supply::{Lookups, Supply};
 use sluicegate_plugin_host::{Engine, Loader};
 
 use crate::remembering::Remembering;
@@ -58,6 +59,22 @@ impl Gateway {
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
         let inner =
             lifecycle::Gateway::start(Origin::fixed(config), loader, builtin::PLUGINS).await?;
+        Ok(Self { inner })
+    }
+
+    /// As [`Gateway::start`], with a resolver of the test's own.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub async fn start_resolving(configuration: &str, lookups: Lookups) -> anyhow::Result<Self> {
+        logs::capture();
+        let config = config::parse(configuration, Path::new("."), &|_| None)
+            .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        let supply = Supply {
+            lookups,
+            ..Supply::new(loader(), builtin::PLUGINS, config.folders.state.as_deref())
+        };
+        let inner = lifecycle::Gateway::start_with(Origin::fixed(config), supply).await?;
         Ok(Self { inner })
     }
 

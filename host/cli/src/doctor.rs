@@ -3,6 +3,7 @@
 //! Three steps, in the order in which a request passes through the layers backwards: each model server by itself, the gateway with
 //! one real question, the chat page. A step that fails does not stop the others.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use sluicegate_config::{Config, HttpGrant, Origin, Secret, Target, Upstream};
 use sluicegate_outbound::{Client, Network, Outbound as _};
+use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
 use super::chat::reachable;
@@ -81,6 +83,10 @@ impl Doctor {
         let mut report = Report::default();
         for (name, upstream) in &config.upstreams {
             for target in &upstream.targets {
+                if target.dns {
+                    let checked = format!("name `{}` of model servers `{name}`", target.host);
+                    report.add(&checked, addresses(target).await);
+                }
                 let checked = format!("model server `{name}` at {target}");
                 report.add(&checked, model_server(upstream, target).await);
             }
@@ -272,6 +278,29 @@ fn field(response: &Response<Bytes>, name: &str) -> String {
     let value = response.headers().get(name);
     let value = value.and_then(|value| value.to_str().ok());
     value.unwrap_or_default().to_owned()
+}
+
+/// Looks up a name whose addresses are model servers.
+async fn addresses(target: &Target) -> Found {
+    let lookup = timeout(SHORT, lookup_host((&*target.host, target.port))).await;
+    let mend = "correct the name, or make it known to the resolver of this machine";
+    let found = match lookup {
+        Ok(Ok(found)) => found
+            .map(|it| it.ip().to_canonical())
+            .collect::<BTreeSet<_>>(),
+        Ok(Err(error)) => return wrong(error.to_string(), mend),
+        Err(_) => {
+            return wrong(
+                format!("no response of the resolver within {SHORT:?}"),
+                mend,
+            );
+        }
+    };
+    let listed: Vec<_> = found.iter().map(ToString::to_string).collect();
+    if listed.is_empty() {
+        return wrong("it has no address", mend);
+    }
+    Ok(format!("{} of them: {}", listed.len(), listed.join(", ")))
 }
 
 /// Asks a model server what its adapter would ask.

@@ -21,13 +21,19 @@ pub struct Target {
     pub authority: String,
     /// A prefix for every request path: "" or `/…`, without a trailing slash.
     pub base: String,
+    /// Whether the host is a name whose addresses are targets of their own.
+    pub dns: bool,
 }
+
+/// What stands before the scheme of a name whose addresses are targets.
+const DNS: &str = "dns+";
 
 impl fmt::Display for Target {
     /// As a URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority, self.base)
+        let dns = if self.dns { DNS } else { "" };
+        write!(f, "{dns}{scheme}://{}{}", self.authority, self.base)
     }
 }
 
@@ -48,6 +54,21 @@ impl Target {
         let default_port = if tls { 443 } else { 80 };
         let (host, port) = split_port(authority, default_port)?;
         Self::new(tls, host, port, default_port, path.trim_end_matches('/'))
+    }
+
+    /// As [`Target::parse`]; also reads `dns+http://name` and `dns+https://name`.
+    pub(super) fn parse_with_dns(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix(DNS) else {
+            return Self::parse(text);
+        };
+        let target = Self::parse(rest)?;
+        if target.host.parse::<IpAddr>().is_ok() {
+            return Err(format!("has an address where {DNS} needs a name"));
+        }
+        Ok(Self {
+            dns: true,
+            ..target
+        })
     }
 
     pub(super) fn new(
@@ -91,6 +112,7 @@ impl Target {
             port,
             authority,
             base: base.to_owned(),
+            dns: false,
         })
     }
 }

@@ -169,10 +169,10 @@ fn targets(value: &Value<'_>) -> Vec<Target> {
     }
     for item in items {
         let Some(text) = item.string() else { continue };
-        match Target::parse(text) {
+        match Target::parse_with_dns(text) {
             Err(error) => item.problem(
                 format!("is not an address of a model server: it {error}"),
-                r#"write it as "http://host:port" or "https://host:port/base""#,
+                r#"write it as "http://host:port" or "https://host:port/base", or as "dns+http://name:port" for all addresses of a name"#,
             ),
             Ok(target) if targets.contains(&target) => {
                 item.problem(format!("names {target} again"), "remove it");

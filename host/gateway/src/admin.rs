@@ -183,10 +183,8 @@ fn readiness(admin: &Admin) -> Response<Body> {
     let mut upstreams: Vec<_> = snapshot.upstreams.values().collect();
     upstreams.sort_by(|a, b| a.name.cmp(&b.name));
     for upstream in upstreams {
-        let states = upstream
-            .targets
-            .iter()
-            .map(|target| (target, target.state()));
+        let targets = upstream.targets();
+        let states = targets.iter().map(|target| (target, target.state()));
         let down: Vec<_> = states
             .filter_map(|(target, state)| match state {
                 State::Down(reason) => Some(Missing {
@@ -197,8 +195,15 @@ fn readiness(admin: &Admin) -> Response<Body> {
                 State::Unknown | State::Up | State::Stalled(_) => None,
             })
             .collect();
-        if down.len() == upstream.targets.len() {
+        if down.len() == targets.len() {
             missing.extend(down);
+            let nowhere = upstream.names().iter();
+            let nowhere = nowhere.filter(|name| name.targets().is_empty());
+            missing.extend(nowhere.map(|name| Missing {
+                upstream: upstream.name.to_string(),
+                target: name.label.to_string(),
+                reason: name.why_unknown(),
+            }));
         }
     }
     let draining = admin.drain.is_cancelled();

@@ -86,18 +86,25 @@ impl Gateway {
     /// # Errors
     /// [`Error`] with everything that is wrong with the configuration, or the first listener that cannot be opened.
     pub async fn start(origin: Origin, loader: &Loader, builtins: Builtins) -> Result<Self, Error> {
+        let state = origin.config().folders.state.as_deref();
+        let supply = Supply::new(loader, builtins, state);
+        Self::start_with(origin, supply).await
+    }
+
+    /// As [`Gateway::start`], with what snapshots are made with.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub async fn start_with(origin: Origin, supply: Supply) -> Result<Self, Error> {
         let config = origin.config().clone();
-        let (supply, sharing) = share(
-            &config,
-            Supply::new(loader, builtins, config.folders.state.as_deref()),
-        )
-        .await?;
+        let (supply, sharing) = share(&config, supply).await?;
         let metrics = &supply.metrics;
         let prepared = Box::pin(snapshot::prepare(config, &supply, None))
             .await
             .map_err(Error::Configuration)?;
         let kept = prepared.kept().to_vec();
         reload::keep(&supply, &prepared).await;
+        prepared.look_up_names(&supply).await;
         let config = prepared.config().clone();
         let opened = Change::first(&config.listeners).await;
         let opened = opened.map_err(|(_, error)| Error::Listener(error))?;
@@ -116,10 +123,10 @@ impl Gateway {
             observing: TaskTracker::new(),
             observers: observers.handle(),
         };
-        let snapshot = prepared.start(&workers, metrics, None);
+        let snapshot = prepared.start(&workers, &supply, None);
         let capacity = Capacity {
             exchanges: descriptors::most_exchanges(descriptors),
-            sandboxes: loader.engine().sandboxes(),
+            sandboxes: supply.loader.engine().sandboxes(),
         };
         let otlp = match &config.otlp {
             Some(otlp) => Some(start_otlp(otlp, metrics)?),

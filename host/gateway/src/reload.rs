@@ -284,6 +284,7 @@ impl Control {
             let kept = prepared.kept().to_vec();
             let plugins = prepared.plugins().clone();
             keep(&self.supply, &prepared).await;
+            prepared.look_up_names(&self.supply).await;
             let mut in_force = self.in_force.lock().await;
             let versions = &self.supply.versions;
             let is_rejected = |(name, plugin): (&String, &Arc<Plugin>)| {
@@ -356,7 +357,7 @@ impl Control {
     fn start(&self, config: Config, prepared: Prepared, in_force: &mut InForce) {
         let previous = self.core.snapshot.load_full();
         let drain = config.swap.drain;
-        let snapshot = prepared.start(&self.workers, &self.supply.metrics, Some(&previous));
+        let snapshot = prepared.start(&self.workers, &self.supply, Some(&previous));
         let snapshot = Arc::new(snapshot);
         self.core.snapshot.store(snapshot.clone());
         let (before, after) = (&previous.plugins, &snapshot.plugins);

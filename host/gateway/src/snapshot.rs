@@ -19,6 +19,8 @@ use sluicegate_upstream::{Upstream, Vendor};
 mod exposure;
 mod health;
 mod listers;
+mod members;
+mod names;
 mod places;
 mod plugins;
 mod routes;
@@ -27,6 +29,7 @@ mod tenants;
 
 use health::Watch;
 use listers::Lister;
+use names::Lookup;
 pub use plugins::Component;
 pub(crate) use plugins::{load_first, used_instead};
 use stalls::Mender;
@@ -74,6 +77,8 @@ pub struct Tasks {
     watches: Vec<Arc<Watch>>,
     /// What looks after all targets whose models can be suspected.
     menders: Vec<Arc<Mender>>,
+    /// What looks up the names whose addresses are targets.
+    lookups: Vec<Arc<Lookup>>,
 }
 
 /// A plugin that observes, and the entrance to its queue.
@@ -258,14 +263,20 @@ impl Prepared {
         })
     }
 
+    /// Looks up the names of model servers that are new, so that the first requests find them. That takes 2 s at most.
+    pub async fn look_up_names(&self, supply: &Supply) {
+        names::look_up_first(self.upstreams.values(), supply).await;
+    }
+
     /// Makes the snapshot and starts what goes with it; what runs already for the `previous` one goes on.
     #[must_use]
     pub fn start(
         self,
         workers: &Workers,
-        metrics: &Metrics,
+        supply: &Supply,
         previous: Option<&Snapshot>,
     ) -> Snapshot {
+        let metrics = &*supply.metrics;
         let Self {
             config,
             warnings,
@@ -290,6 +301,7 @@ impl Prepared {
             .collect();
         let menders = stalls::mend_all(upstreams.values(), workers, previous);
         let watches = health::watch_all(&config, &upstreams, &adapters, workers, previous);
+        let lookups = names::look_up_all(&upstreams, workers, supply, previous);
         let listers = listers::start_all(&upstreams, &adapters, workers, previous);
         let mut routes = Routes::default();
         for configured in &config.routes {
@@ -329,7 +341,11 @@ impl Prepared {
             server: Arc::new(config.server),
             admin: config.admin,
             observers,
-            tasks: Arc::new(Tasks { watches, menders }),
+            tasks: Arc::new(Tasks {
+                watches,
+                menders,
+                lookups,
+            }),
             listers,
         }
     }

@@ -1,16 +1,18 @@
-//! Where plugins come from: what it takes to make them, and what is known of their versions.
+//! What a snapshot is made with: where plugins come from, what is known of their versions, and how names are looked up.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluicegate_plugin_host::{Builtins, Loader, Plugin, Services, services};
 use sluicegate_state::shared::{Memory, Redis, SpendFile};
 use sluicegate_telemetry::metrics::Metrics;
+use sluicegate_upstream::names::{Resolve, System};
 
 use crate::journal::Journal;
 use crate::versions::{Rejection, Versions};
 
-/// What it takes to make plugins. Cheap to clone.
+/// What it takes to make plugins and to find model servers. Cheap to clone.
 #[derive(Clone)]
 pub struct Supply {
     /// Loads them.
@@ -27,6 +29,26 @@ pub struct Supply {
     pub metrics: Arc<Metrics>,
     /// Knows which versions there were.
     pub versions: Arc<Versions>,
+    /// How names whose addresses are targets are looked up.
+    pub lookups: Lookups,
+}
+
+/// How names are looked up. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lookups {
+    /// Who knows their addresses.
+    pub resolver: Arc<dyn Resolve>,
+    /// How often it is asked; default 10 s.
+    pub interval: Duration,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self {
+            resolver: Arc::new(System),
+            interval: Duration::from_secs(10),
+        }
+    }
 }
 
 impl Supply {
@@ -43,6 +65,7 @@ impl Supply {
             shared: None,
             metrics: Arc::new(Metrics::new()),
             versions: Arc::new(versions),
+            lookups: Lookups::default(),
         }
     }
 }

@@ -22,10 +22,12 @@ mod counters;
 mod custom;
 mod exposition;
 mod handles;
+mod name;
 mod target;
 
 pub use self::admission::AdmissionMetrics;
 pub use self::exposition::Exposition;
+pub use self::name::NameMetrics;
 pub use self::target::{TargetMetrics, Waits};
 
 use self::counters::Counters;
@@ -114,6 +116,8 @@ pub struct Metrics {
     plugins: Handles<Arc<str>, PluginMetrics>,
     of_targets: target::Families,
     targets: Handles<[Arc<str>; 2], TargetMetrics>,
+    of_names: name::Families,
+    names: Handles<[Arc<str>; 2], NameMetrics>,
 }
 
 impl Default for Metrics {
@@ -131,6 +135,7 @@ impl Metrics {
         let histograms = |buckets| Family::new_with_constructor(Buckets(buckets));
         let admission = AdmissionMetrics::new(&mut all);
         let of_targets = target::Families::new(&mut all);
+        let of_names = name::Families::new(&mut all);
         all.with(
             metric::LOG_DROPPED,
             "Log lines that were dropped because standard output was not read fast enough",
@@ -208,6 +213,8 @@ impl Metrics {
             plugins,
             of_targets,
             targets: Handles::default(),
+            of_names,
+            names: Handles::default(),
             registry,
         }
     }
@@ -288,6 +295,14 @@ impl Metrics {
         let key: [Arc<str>; 2] = [upstream.into(), target.into()];
         let make = || self.of_targets.target(&key, &self.targets);
         self.targets.get_or_make(&key, make)
+    }
+
+    /// The handle of a name whose addresses are targets, by its upstream's name and the name as configured; as `route`.
+    #[must_use]
+    pub fn name(&self, upstream: &str, name: &str) -> Arc<NameMetrics> {
+        let key: [Arc<str>; 2] = [upstream.into(), name.into()];
+        let make = || self.of_names.name(&key, &self.names);
+        self.names.get_or_make(&key, make)
     }
 
     /// A configuration was put into force, or refused, at this time in milliseconds since 1970.

@@ -59,7 +59,7 @@ pub mod metric {
     /// Counter, by `upstream`, `target` and `result`: attempts that failed in a way that another one might mend, by what came next:
     /// `retried`, `nothing_left` (no other target, or the most attempts) or `over_budget`.
     pub const UPSTREAM_RETRIES: &str = "sluicegate_upstream_failed_attempts";
-    /// Counter, by `upstream`, `target` and `reason` (`full` or `timeout`): attempts that did not get a place at a model server
+    /// Counter, by `upstream`, `target` and `reason` (`full`, `timeout` or `gone`): attempts that did not get a place at a model server
     /// with `max-in-flight`.
     pub const UPSTREAM_REFUSED: &str = "sluicegate_upstream_refused";
     /// Gauge, by `upstream`, `target` and `state` (`closed`, `half-open` or `open`): 1 for the state in which the breaker is.
@@ -71,6 +71,10 @@ pub mod metric {
     /// Histogram of seconds, by `upstream` and `target`: how long attempts waited for a place at a model server with
     /// `max-in-flight`.
     pub const UPSTREAM_WAIT: &str = "sluicegate_upstream_queue_seconds";
+    /// Gauge, by `upstream` and `name`: addresses of a name that are model servers.
+    pub const UPSTREAM_ADDRESSES: &str = "sluicegate_upstream_addresses";
+    /// Counter, by `upstream`, `name` and `result` (`ok` or `failed`): lookups of a name whose addresses are model servers.
+    pub const UPSTREAM_LOOKUPS: &str = "sluicegate_upstream_lookups";
     /// Gauge: 1 if the last configuration that was read is in force, 0 if it was refused.
     pub const RELOAD_SUCCESSFUL: &str = "sluicegate_config_last_reload_successful";
     /// Gauge of seconds since 1970: when a configuration was last put into force.
@@ -95,7 +99,9 @@ pub mod label {
     pub const REASON: &str = "reason";
     /// The upstream's name in the configuration.
     pub const UPSTREAM: &str = "upstream";
-    /// The address of a model server, or of the shared state.
+    /// The name of model servers as configured, such as `dns+http://vllm.ns.svc:8000`.
+    pub const NAME: &str = "name";
+    /// The model server's address as configured, one of the addresses of a name, or the address of the shared state.
     pub const TARGET: &str = "target";
     /// The state of a breaker.
     pub const STATE: &str = "state";

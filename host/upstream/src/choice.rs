@@ -77,8 +77,8 @@ impl Upstream {
     ) -> Option<Arc<Target>> {
         let limit = self.in_flight.as_ref();
         let is_new = |target: &Arc<Target>| !tried.iter().any(|it| Arc::ptr_eq(it, target));
-        let candidates: Vec<_> = self
-            .targets
+        let targets = self.targets();
+        let candidates: Vec<_> = targets
             .iter()
             .filter(|target| is_new(target) && target.standing(limit) == standing)
             .collect();
@@ -143,7 +143,7 @@ upstream = "main"
             let picked = upstream.pick(Standing::Fit, &choice, &[]).expect("one");
             let is_it = |target| Arc::ptr_eq(target, &picked);
             shares[upstream
-                .targets
+                .targets()
                 .iter()
                 .position(is_it)
                 .expect("one of them")] += 1;
@@ -155,7 +155,7 @@ upstream = "main"
     async fn idle_targets_take_turns_and_one_that_is_back_gets_less_for_a_while() {
         let upstream = upstream("");
         assert_eq!(shares(&upstream, None), [334, 333, 333]);
-        let mut visit = upstream.visit(&upstream.targets[0]).expect("a place");
+        let mut visit = upstream.visit(&upstream.targets()[0]).expect("a place");
         visit.failed();
         drop(visit);
         assert_eq!(
@@ -164,7 +164,7 @@ upstream = "main"
             "its breaker is open"
         );
         tokio::time::advance(Duration::from_secs(2)).await;
-        let mut visit = upstream.visit(&upstream.targets[0]).expect("a place");
+        let mut visit = upstream.visit(&upstream.targets()[0]).expect("a place");
         visit.responded();
         drop(visit);
         let [slow, _, _] = shares(&upstream, None);
@@ -183,7 +183,7 @@ upstream = "main"
             .iter()
             .position(|share| *share > 0)
             .expect("one of them");
-        let mut visit = upstream.visit(&upstream.targets[at]).expect("a place");
+        let mut visit = upstream.visit(&upstream.targets()[at]).expect("a place");
         visit.refused(Some(5));
         drop(visit);
         let other = shares(&upstream, Some(7));
@@ -196,15 +196,15 @@ upstream = "main"
     async fn a_target_without_a_free_place_is_not_asked_while_another_one_has_one() {
         let upstream = upstream("max-in-flight = 1\nqueue = { size = 0 }");
         let limit = upstream.in_flight.expect("configured");
-        let _busy = upstream.visit(&upstream.targets[0]).expect("a place");
+        let _busy = upstream.visit(&upstream.targets()[0]).expect("a place");
         assert_eq!(shares(&upstream, None)[0], 0);
         assert_eq!(
-            upstream.targets[0].standing(Some(&limit)),
+            upstream.targets()[0].standing(Some(&limit)),
             Standing::LeftAlone
         );
         let roomy = config::InFlight { queue: 1, ..limit };
         assert_eq!(
-            upstream.targets[0].standing(Some(&roomy)),
+            upstream.targets()[0].standing(Some(&roomy)),
             Standing::Fit,
             "it can wait"
         );

@@ -4,6 +4,8 @@
 //! is slow, wants to be spared, or has just come back), [`places`] (it has enough to do). [`choice`] picks one of those that are
 //! left, by the rules of [`balance`]. [`budget`] limits how often a failed attempt leads to another one.
 //!
+//! Targets are configured one by one, or are the addresses of a name: [`names`].
+//!
 //! Knows nothing about plugins or the client. What an error means for the client is decided in `exchange`.
 
 mod ask;
@@ -17,6 +19,7 @@ mod error;
 pub mod health;
 mod load;
 mod models;
+pub mod names;
 mod places;
 mod server_info;
 pub mod stall;
@@ -25,6 +28,7 @@ pub mod vendor;
 mod visit;
 mod window;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -35,6 +39,7 @@ pub use choice::Choice;
 pub use client::{Response, ResponseBody};
 pub use error::Error;
 pub use models::ListedModel;
+pub use names::Name;
 pub use places::{Place, Refused};
 pub use server_info::ServerInfo;
 pub use target::{Standing, Target};
@@ -59,8 +64,10 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// The kind of its servers.
     pub vendor: Vendor,
-    /// The members; at least one.
-    pub targets: Vec<Arc<Target>>,
+    /// The members with a place of their own in the configuration.
+    fixed: Vec<Arc<Target>>,
+    /// The names whose addresses are members.
+    names: Vec<Arc<Name>>,
     /// The limits for an exchange with any of them.
     pub timeout: config::Timeout,
     /// Active health checks, if configured.
@@ -82,7 +89,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// A group as configured. Targets of `previous` are reused, with their connections and what is known of them.
+    /// A group as configured. Targets and names of `previous` are reused, with their connections and what is known of them.
     ///
     /// # Errors
     /// If a target needs TLS and its host cannot be in a certificate, or if the key cannot be in a header field.
@@ -92,21 +99,27 @@ impl Upstream {
         previous: Option<&Self>,
         metrics: &Metrics,
     ) -> Result<Self, target::Error> {
-        let targets = upstream
-            .targets
-            .iter()
-            .map(|target| {
-                let before = previous.iter().flat_map(|previous| &previous.targets);
-                match before.into_iter().find(|before| before.is(target)) {
-                    Some(before) => Ok(before.clone()),
-                    None => Target::new(&upstream.name, target, metrics).map(Arc::new),
-                }
-            })
-            .collect::<Result<_, _>>()?;
+        let (mut fixed, mut names) = (Vec::new(), Vec::new());
+        for target in &upstream.targets {
+            if target.dns {
+                let mut before = previous.iter().flat_map(|previous| &previous.names);
+                names.push(match before.find(|before| before.is(target)) {
+                    Some(before) => before.clone(),
+                    None => Arc::new(Name::new(&upstream.name, target, metrics)?),
+                });
+            } else {
+                let mut before = previous.iter().flat_map(|previous| &previous.fixed);
+                fixed.push(match before.find(|before| before.is(target)) {
+                    Some(before) => before.clone(),
+                    None => Arc::new(Target::new(&upstream.name, target, metrics)?),
+                });
+            }
+        }
         Ok(Self {
             name: upstream.name.as_str().into(),
             vendor,
-            targets,
+            fixed,
+            names,
             timeout: upstream.timeout.clone(),
             health: upstream.health.clone(),
             key: upstream.key.as_ref().map(bearer).transpose()?,
@@ -119,6 +132,31 @@ impl Upstream {
             slow_start: upstream.slow_start,
             turn: AtomicUsize::new(0),
         })
+    }
+
+    /// The members at this time. None, if there are only names, of which no address is known.
+    #[must_use]
+    pub fn targets(&self) -> Cow<'_, [Arc<Target>]> {
+        if self.names.is_empty() {
+            return Cow::Borrowed(&self.fixed);
+        }
+        let mut targets = self.fixed.clone();
+        for name in &self.names {
+            targets.extend_from_slice(&name.targets.borrow());
+        }
+        Cow::Owned(targets)
+    }
+
+    /// The members that are there as long as the configuration is.
+    #[must_use]
+    pub fn fixed(&self) -> &[Arc<Target>] {
+        &self.fixed
+    }
+
+    /// The names whose addresses are members.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<Name>] {
+        &self.names
     }
 
     /// An exchange begins to ask: from now on it counts for the budget of further attempts.
@@ -146,7 +184,7 @@ impl Upstream {
     /// Takes a place at one of its targets for an attempt, and waits for one if there is none.
     ///
     /// # Errors
-    /// [`Refused`]: too many wait, or it took too long.
+    /// [`Refused`]: too many wait, it took too long, or the target has left.
     ///
     /// # Cancel safety
     /// Dropping the future gives up the wait.
@@ -158,7 +196,10 @@ impl Upstream {
     ) -> Result<Box<Visit>, Refused> {
         let began = Instant::now();
         let waiting = target.metrics.waits();
-        let entered = target.places.enter(tenant, limit).await;
+        let entered = tokio::select! {
+            entered = target.places.enter(tenant, limit) => entered,
+            () = target.gone.cancelled() => Err(Refused::Gone),
+        };
         drop(waiting);
         match &entered {
             Ok(_) => target.metrics.waited(began.elapsed()),

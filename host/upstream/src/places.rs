@@ -21,6 +21,8 @@ pub enum Refused {
     Full,
     /// None became free in time.
     TimedOut,
+    /// The target is no address of its name any more.
+    Gone,
 }
 
 impl Refused {
@@ -30,6 +32,7 @@ impl Refused {
         match self {
             Self::Full => "full",
             Self::TimedOut => "timeout",
+            Self::Gone => "gone",
         }
     }
 }

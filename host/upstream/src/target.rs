@@ -1,5 +1,6 @@
 //! One model server: how to connect to it, connections kept for reuse, and its state.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
 use super::client::connection::{Connection, Stream};
@@ -88,7 +90,7 @@ struct Known {
 /// One model server.
 #[derive(Debug)]
 pub struct Target {
-    /// The address as configured, for logs: `http://127.0.0.1:11434`.
+    /// The address, for logs: `http://127.0.0.1:11434`.
     pub label: Arc<str>,
     /// What is sent as `host`.
     pub authority: HeaderValue,
@@ -99,8 +101,10 @@ pub struct Target {
     pub(super) breaker: Breaker,
     pub(super) load: Load,
     pub(super) places: Arc<Places>,
-    config: config::Target,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    plan: Plan,
+    address: Option<IpAddr>,
+    /// Cancelled when it is no address of its name any more.
+    pub(super) gone: CancellationToken,
     idle: Mutex<Vec<(Instant, Connection)>>,
     state: Mutex<Known>,
     server_info: Mutex<ServerInfo>,
@@ -113,13 +117,18 @@ pub struct Target {
     pub(super) metrics: Arc<TargetMetrics>,
 }
 
-impl Target {
-    /// A target as configured; nothing is connected yet.
-    ///
+/// How to connect to a target, or to each of those that are addresses of one name.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    config: config::Target,
+    authority: HeaderValue,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+impl Plan {
     /// # Errors
     /// [`Error`] for a host that cannot be used.
-    pub fn new(upstream: &str, target: &config::Target, metrics: &Metrics) -> Result<Self, Error> {
-        let scheme = if target.tls { "https" } else { "http" };
+    pub(super) fn new(target: &config::Target) -> Result<Self, Error> {
         let host = host_of(target).to_owned();
         let tls = if target.tls {
             let name = ServerName::try_from(host.clone()).map_err(|source| Error::ServerName {
@@ -130,19 +139,62 @@ impl Target {
         } else {
             None
         };
-        let label = format!("{scheme}://{}{}", target.authority, target.base);
         Ok(Self {
-            metrics: metrics.target(upstream, &label),
-            label: label.into(),
             authority: HeaderValue::from_str(&target.authority)
                 .map_err(|_| Error::Authority(target.authority.clone()))?,
-            base: target.base.clone(),
+            config: target.clone(),
+            tls,
+        })
+    }
+
+    pub(super) fn host(&self) -> &str {
+        host_of(&self.config)
+    }
+
+    /// Whether it was made for this address of a configuration.
+    pub(super) fn is_for(&self, target: &config::Target) -> bool {
+        self.config == *target
+    }
+
+    /// A target; nothing is connected yet. `address` is that of a name's targets.
+    pub(super) fn target(
+        &self,
+        upstream: &str,
+        address: Option<IpAddr>,
+        metrics: &Metrics,
+    ) -> Target {
+        let config = &self.config;
+        let label = match address {
+            None => config.to_string(),
+            Some(address) => {
+                let (scheme, usual) = if config.tls {
+                    ("https", 443)
+                } else {
+                    ("http", 80)
+                };
+                let host = match address {
+                    IpAddr::V4(address) => address.to_string(),
+                    IpAddr::V6(address) => format!("[{address}]"),
+                };
+                let port = match config.port {
+                    port if port == usual => String::new(),
+                    port => format!(":{port}"),
+                };
+                format!("{scheme}://{host}{port}{}", config.base)
+            }
+        };
+        Target {
+            metrics: metrics.target(upstream, &label),
+            label: label.into(),
+            authority: self.authority.clone(),
+            base: config.base.clone(),
             stalls: Arc::default(),
             breaker: Breaker::default(),
             load: Load::default(),
             places: Arc::default(),
-            config: target.clone(),
-            tls,
+            plan: self.clone(),
+            address,
+            gone: CancellationToken::new(),
             idle: Mutex::default(),
             state: Mutex::new(Known {
                 state: State::Unknown,
@@ -154,19 +206,39 @@ impl Target {
             models: Mutex::default(),
             checks: watch::Sender::new(()),
             failed_checks: watch::Sender::new(0),
-        })
+        }
+    }
+}
+
+impl Target {
+    /// A target as configured; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`Error`] for a host that cannot be used.
+    pub fn new(upstream: &str, target: &config::Target, metrics: &Metrics) -> Result<Self, Error> {
+        Ok(Plan::new(target)?.target(upstream, None, metrics))
     }
 
     /// Where it listens: a name or an address without brackets, and the port.
     #[must_use]
     pub fn host_and_port(&self) -> (Arc<str>, u16) {
-        (host_of(&self.config).into(), self.config.port)
+        (self.plan.host().into(), self.plan.config.port)
     }
 
     /// Whether a configuration means this target: address, TLS and base path are the same.
     #[must_use]
     pub fn is(&self, target: &config::Target) -> bool {
-        self.config == *target
+        self.plan.is_for(target)
+    }
+
+    /// The address that it is, if it is one of those of a name.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// It joins others at this time: at first they are asked more often.
+    pub(super) fn joins(&self, now: Instant) {
+        self.load.came_back(now);
     }
 
     /// A connection that was used before and is still open, if there is one.
@@ -226,9 +298,13 @@ impl Target {
     }
 
     async fn open(&self) -> std::io::Result<Stream> {
-        let stream = TcpStream::connect((host_of(&self.config), self.config.port)).await?;
+        let port = self.plan.config.port;
+        let stream = match self.address {
+            Some(address) => TcpStream::connect((address, port)).await?,
+            None => TcpStream::connect((self.plan.host(), port)).await?,
+        };
         stream.set_nodelay(true)?;
-        Ok(match &self.tls {
+        Ok(match &self.plan.tls {
             None => Either::Left(stream),
             Some((settings, name)) => {
                 let connector = TlsConnector::from(settings.clone());

@@ -32,6 +32,7 @@ mod common;
 mod cors;
 mod cut;
 mod disconnects;
+mod dns_targets;
 mod drained;
 mod examples;
 mod exposure;

@@ -117,7 +117,7 @@ async fn what_has_not_changed_is_the_same_object_with_its_connections() {
         .expect("in force");
     let after = core.snapshot.load_full();
     let target = |snapshot: &sluicegate_gateway::snapshot::Snapshot| {
-        snapshot.upstreams["ollama"].targets[0].clone()
+        snapshot.upstreams["ollama"].targets()[0].clone()
     };
     assert!(Arc::ptr_eq(&target(&before), &target(&after)));
     for (name, plugin) in &before.plugins {

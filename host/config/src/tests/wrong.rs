@@ -143,6 +143,23 @@ fn wrong_upstreams_and_plugins_name_their_key() {
             "[upstream.a]\ntargets = [\"http://a\", \"http://A:80/\"]",
             "upstream.a.targets[1]",
         ),
+        (
+            "[upstream.a]\ntargets = [\"dns+http://10.0.0.1\"]",
+            "upstream.a.targets[0]",
+        ),
+        (
+            "[upstream.a]\ntargets = [\"dns+https://[::1]:8000\"]",
+            "upstream.a.targets[0]",
+        ),
+        (
+            "[upstream.a]\ntargets = [\"dns+a:8000\"]",
+            "upstream.a.targets[0]",
+        ),
+        (
+            "[upstream.a]\ntargets = [\"dns+http://a\", \"dns+http://A:80/\"]",
+            "upstream.a.targets[1]",
+        ),
+        ("[chat]\nendpoint = \"dns+http://a\"", "chat.endpoint"),
         ("[upstream.A]\ntargets = [\"http://a\"]", "upstream.A"),
         (
             "[upstream.\"a b\"]\ntargets = [\"http://a\"]",

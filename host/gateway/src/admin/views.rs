@@ -8,20 +8,35 @@ use serde_json::json;
 use super::Admin;
 use crate::pipeline::observer::Summary;
 use sluicegate_state::shared::Budget;
-use sluicegate_upstream::Target;
 use sluicegate_upstream::target::State;
+use sluicegate_upstream::{Name, Target};
 
 pub(super) fn upstreams(admin: &Admin) -> serde_json::Value {
     let snapshot = admin.core.snapshot.load();
     let mut upstreams: Vec<_> = snapshot.upstreams.values().collect();
     upstreams.sort_by(|a, b| a.name.cmp(&b.name));
     let list = upstreams.iter().map(|upstream| {
-        let targets: Vec<_> = upstream.targets.iter().map(|it| target(it)).collect();
+        let targets: Vec<_> = upstream.targets().iter().map(|it| target(it)).collect();
         let adapter = snapshot.adapters.get(&upstream.name);
         let adapter = adapter.map(|version| version.name());
-        json!({"name": &*upstream.name, "adapter": adapter, "targets": targets})
+        let mut shown = json!({"name": &*upstream.name, "adapter": adapter, "targets": targets});
+        if !upstream.names().is_empty() {
+            let names: Vec<_> = upstream.names().iter().map(|it| name(it)).collect();
+            shown["names"] = names.into();
+        }
+        shown
     });
     json!({"upstreams": list.collect::<Vec<_>>()})
+}
+
+/// A name whose addresses are targets, as the last lookup found it.
+fn name(name: &Name) -> serde_json::Value {
+    json!({
+        "name": &*name.label,
+        "addresses": name.targets().len(),
+        // What is wrong with the last lookup; its addresses are then those that were known before.
+        "error": name.problem(),
+    })
 }
 
 /// A model server as the last health check found it: asking for it here never waits for the server.

@@ -77,11 +77,7 @@ impl Exchange {
         let mut candidates = self.candidates(&body)?;
         let mut soonest: Option<u64> = None;
         let Some(mut candidate) = candidates.next() else {
-            return Err(Failure::new(
-                Kind::Internal,
-                "There is no model server to send the request to.",
-            )
-            .into());
+            return Err(candidates.nobody().into());
         };
         loop {
             let elsewhere = candidates.has_better();
@@ -508,6 +504,7 @@ fn busy(refused: Refused) -> Failure {
     let message = match refused {
         Refused::Full => "The model servers are busy, and too many requests wait already.",
         Refused::TimedOut => "The model servers are busy, and the request has waited too long.",
+        Refused::Gone => "The model server that the request waited for has left.",
     };
     Failure::new(Kind::UpstreamBusy, message).with_field("retry-after", "1")
 }

@@ -19,7 +19,7 @@ pub type Upstreams = HashMap<Arc<str>, Arc<Upstream>>;
 pub fn of_upstream(upstream: &Upstream) -> Option<Vec<ListedModel>> {
     let mut known = None;
     let mut seen = HashSet::new();
-    for target in &upstream.targets {
+    for target in upstream.targets().iter() {
         let Some(listed) = target.models() else {
             continue;
         };
@@ -38,7 +38,7 @@ pub fn of_upstream(upstream: &Upstream) -> Option<Vec<ListedModel>> {
 #[must_use]
 pub fn find(upstream: &Upstream, name: &str) -> Option<ListedModel> {
     let lists: Vec<_> = upstream
-        .targets
+        .targets()
         .iter()
         .filter_map(|it| it.models())
         .collect();
@@ -65,7 +65,7 @@ pub fn routed(
         .iter()
         .filter_map(|name| upstreams.get(name))
         .collect();
-    let is_down = |upstream: &&Arc<Upstream>| upstream.targets.iter().all(|it| it.is_down());
+    let is_down = |upstream: &&Arc<Upstream>| upstream.targets().iter().all(|it| it.is_down());
     if !serving.is_empty() && serving.iter().all(is_down) {
         return None;
     }

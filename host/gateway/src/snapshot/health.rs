@@ -7,11 +7,12 @@ use hyper::header::HeaderValue;
 use sluicegate_contract::Adapter;
 use tokio_util::sync::DropGuard;
 
+use super::members::{Member, follow};
 use super::{Adapters, Snapshot, Workers, problem};
 use sluicegate_config::{self as config, Config, Problem};
 use sluicegate_plugin_host::Plugin;
 use sluicegate_upstream::health::{self, Probe};
-use sluicegate_upstream::{Target, Upstream, Vendor, vendor};
+use sluicegate_upstream::{Upstream, Vendor, vendor};
 
 /// The beginnings of such paths, which are taken for a part of the address by mistake.
 const NO_BASES: [&str; 2] = ["/v1", "/api"];
@@ -19,7 +20,7 @@ const NO_BASES: [&str; 2] = ["/v1", "/api"];
 /// A health check that runs as long as this exists.
 #[derive(Debug)]
 pub(super) struct Watch {
-    target: Arc<Target>,
+    member: Member,
     probe: Probe,
     _stop: DropGuard,
 }
@@ -44,31 +45,40 @@ pub(super) fn watch_all(
         let Some(probe) = probe(configured, adapter, upstream.key.clone()) else {
             continue;
         };
-        for target in &upstream.targets {
-            let same =
-                |watch: &&Arc<Watch>| Arc::ptr_eq(&watch.target, target) && watch.probe == probe;
+        for member in Member::of(upstream) {
+            let same = |watch: &&Arc<Watch>| watch.member == member && watch.probe == probe;
             let before = previous
                 .iter()
                 .flat_map(|previous| &previous.tasks.watches)
                 .find(same);
             watches.push(match before {
                 Some(before) => before.clone(),
-                None => Arc::new(start(target.clone(), probe.clone(), workers)),
+                None => Arc::new(start(member, probe.clone(), workers)),
             });
         }
     }
     watches
 }
 
-fn start(target: Arc<Target>, probe: Probe, workers: &Workers) -> Watch {
+fn start(member: Member, probe: Probe, workers: &Workers) -> Watch {
     let stop = workers.drain.child_token();
-    let watch = health::watch(target.clone(), probe.clone());
     let stopped = stop.clone();
-    workers
-        .watching
-        .spawn(async move { stopped.run_until_cancelled(watch).await });
+    match member.clone() {
+        Member::Target(target) => {
+            let watch = health::watch(target, probe.clone());
+            let watch = async move { stopped.run_until_cancelled(watch).await };
+            workers.watching.spawn(watch);
+        }
+        Member::Name(name) => {
+            let (probe, own) = (probe.clone(), workers.clone());
+            let of_target = move |target| start(Member::Target(target), probe.clone(), &own);
+            let follow = follow(name, of_target);
+            let follow = async move { stopped.run_until_cancelled(follow).await };
+            workers.watching.spawn(follow);
+        }
+    }
     Watch {
-        target,
+        member,
         probe,
         _stop: stop.drop_guard(),
     }

@@ -8,16 +8,17 @@ use sluicegate_upstream::target::State;
 use sluicegate_upstream::{Target, Upstream};
 use tokio_util::sync::DropGuard;
 
+use super::members::{Member, follow};
 use super::{Adapters, Snapshot, Workers};
 use crate::models::ask::Asker;
 
 /// How long a list may take. Arbitrary; that of a hosted provider takes one second.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks one target as long as this exists.
+/// Asks a target, or those of a name, as long as this exists.
 #[derive(Debug)]
 pub(super) struct Lister {
-    target: Arc<Target>,
+    member: Member,
     asker: Asker,
     stop: Option<DropGuard>,
 }
@@ -25,8 +26,10 @@ pub(super) struct Lister {
 impl Drop for Lister {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // Without health checks, nobody would notice that it is out of date.
-        self.target.set_models(None);
+        if let Member::Target(target) = &self.member {
+            // Without health checks, nobody would notice that it is out of date.
+            target.set_models(None);
+        }
     }
 }
 
@@ -49,31 +52,41 @@ pub(super) fn start_all(
             upstream: name.clone(),
             connect: upstream.timeout.connect,
         };
-        for target in &upstream.targets {
-            let same =
-                |it: &&Arc<Lister>| Arc::ptr_eq(&it.target, target) && it.asker.is_same(&asker);
+        for member in Member::of(upstream) {
+            let same = |it: &&Arc<Lister>| it.member == member && it.asker.is_same(&asker);
             let mut before = previous.iter().flat_map(|previous| &previous.listers);
             listers.push(match before.find(same) {
                 Some(before) => before.clone(),
-                None => Arc::new(start(target.clone(), asker.clone(), workers)),
+                None => Arc::new(start(member, asker.clone(), workers)),
             });
         }
     }
     listers
 }
 
-fn start(target: Arc<Target>, asker: Asker, workers: &Workers) -> Lister {
+fn start(member: Member, asker: Asker, workers: &Workers) -> Lister {
     let stop = workers.drain.child_token();
-    let (asked, stopped) = ((target.clone(), asker.clone()), stop.clone());
-    workers.watching.spawn(async move {
-        let (target, asker) = asked;
-        // Boxed because it holds a run of an adapter, which is large.
-        stopped
-            .run_until_cancelled(Box::pin(keep(&target, &asker)))
-            .await
-    });
+    let stopped = stop.clone();
+    match member.clone() {
+        Member::Target(target) => {
+            let asker = asker.clone();
+            workers.watching.spawn(async move {
+                // Boxed because it holds a run of an adapter, which is large.
+                stopped
+                    .run_until_cancelled(Box::pin(keep(&target, &asker)))
+                    .await
+            });
+        }
+        Member::Name(name) => {
+            let (asker, own) = (asker.clone(), workers.clone());
+            let of_target = move |target| start(Member::Target(target), asker.clone(), &own);
+            let follow = follow(name, of_target);
+            let follow = async move { stopped.run_until_cancelled(follow).await };
+            workers.watching.spawn(follow);
+        }
+    }
     Lister {
-        target,
+        member,
         asker,
         stop: Some(stop.drop_guard()),
     }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::DropGuard;
 
+use super::members::{Member, follow};
 use super::{Snapshot, Workers};
+use sluicegate_upstream::Upstream;
 use sluicegate_upstream::stall::mend::{self, Settings};
-use sluicegate_upstream::{Target, Upstream};
 
-/// Looks after one target as long as this exists.
+/// Looks after a target, or those of a name, as long as this exists.
 #[derive(Debug)]
 pub(super) struct Mender {
-    target: Arc<Target>,
+    member: Member,
     settings: Settings,
     _stop: DropGuard,
 }
@@ -33,17 +34,16 @@ pub(super) fn mend_all<'u>(
             connect: upstream.timeout.connect,
             key: upstream.key.clone(),
         };
-        for target in &upstream.targets {
-            let same = |mender: &&Arc<Mender>| {
-                Arc::ptr_eq(&mender.target, target) && mender.settings == settings
-            };
+        for member in Member::of(upstream) {
+            let same =
+                |mender: &&Arc<Mender>| mender.member == member && mender.settings == settings;
             let before = previous
                 .iter()
                 .flat_map(|previous| &previous.tasks.menders)
                 .find(same);
             menders.push(match before {
                 Some(before) => before.clone(),
-                None => Arc::new(start(target.clone(), settings.clone(), workers)),
+                None => Arc::new(start(member, settings.clone(), workers)),
             });
         }
     }
@@ -51,15 +51,25 @@ pub(super) fn mend_all<'u>(
 }
 
 /// Until the end of all exchanges: one that waits during the drain is to get its response too.
-fn start(target: Arc<Target>, settings: Settings, workers: &Workers) -> Mender {
+fn start(member: Member, settings: Settings, workers: &Workers) -> Mender {
     let stop = workers.cut.child_token();
-    let watch = mend::watch(target.clone(), settings.clone());
     let stopped = stop.clone();
-    workers
-        .watching
-        .spawn(async move { stopped.run_until_cancelled(watch).await });
+    match member.clone() {
+        Member::Target(target) => {
+            let watch = mend::watch(target, settings.clone());
+            let watch = async move { stopped.run_until_cancelled(watch).await };
+            workers.watching.spawn(watch);
+        }
+        Member::Name(name) => {
+            let (settings, own) = (settings.clone(), workers.clone());
+            let of_target = move |target| start(Member::Target(target), settings.clone(), &own);
+            let follow = follow(name, of_target);
+            let follow = async move { stopped.run_until_cancelled(follow).await };
+            workers.watching.spawn(follow);
+        }
+    }
     Mender {
-        target,
+        member,
         settings,
         _stop: stop.drop_guard(),
     }

@@ -159,7 +159,7 @@ impl TargetMetrics {
         Waits(&self.waiting)
     }
 
-    /// An attempt got no place; the reason is `full` or `timeout`.
+    /// An attempt got no place; the reason is `full`, `timeout` or `gone`.
     pub fn refused(&self, reason: &'static str) {
         self.refused
             .inc(reason, |reason| with(&self.names, label::REASON, reason));

@@ -70,6 +70,25 @@ impl Candidates {
         Some(candidate)
     }
 
+    /// Why there is nobody to ask: the upstreams are names, and no address of them is known.
+    pub(super) fn nobody(&self) -> Failure {
+        let mut names = self.upstreams.iter().flat_map(|it| it.upstream.names());
+        match names.find(|name| name.targets().is_empty()) {
+            Some(name) => Failure::new(
+                Kind::UpstreamUnreachable,
+                format!(
+                    "The name of the model servers, `{}`, has no known address.",
+                    name.host()
+                ),
+            )
+            .caused_by(name.why_unknown()),
+            None => Failure::new(
+                Kind::Internal,
+                "There is no model server to send the request to.",
+            ),
+        }
+    }
+
     /// Whether a fit target is left.
     pub(super) fn has_better(&self) -> bool {
         self.left > 0 && self.with(Standing::Fit).is_some()
