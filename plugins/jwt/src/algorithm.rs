@@ -1,22 +1,7 @@
-//! Signatures: the algorithms that are accepted, and how each is verified.
+//! The algorithms that are accepted.
 //!
 //! The list is closed, and the key decides with the algorithm: a key of one kind is never used for another. Nothing with a shared
 //! secret is on it, so that a published key cannot be taken for one.
-
-use p256::ecdsa::signature::Verifier;
-use rsa::{BoxedUint, PublicKey, pkcs1v15, pss};
-use sha2::{Sha256, Sha384, Sha512};
-
-use crate::jwks::Jwk;
-
-/// The fewest bits of an RSA key.
-///
-/// # Source
-/// RFC 7518, section 3.3.
-const RSA_BITS: u32 = 2048;
-
-/// The most bytes of an RSA key's modulus: 4,096 bits. With more, one signature would cost much of a call's time.
-const RSA_BYTES: usize = 512;
 
 /// How a token is signed.
 ///
@@ -102,73 +87,4 @@ impl Algorithm {
             Self::EdDsa => Kind::Ed25519,
         }
     }
-
-    /// Whether this is the key's signature of these bytes. A key that is none has no signature.
-    pub fn verifies(self, key: &Jwk, signed: &[u8], signature: &[u8]) -> bool {
-        self.verified(key, signed, signature).is_some()
-    }
-
-    fn verified(self, key: &Jwk, signed: &[u8], signature: &[u8]) -> Option<()> {
-        match self {
-            Self::Rs256 => {
-                let key = pkcs1v15::VerifyingKey::<Sha256>::new(rsa_key(key)?);
-                checked::<pkcs1v15::Signature>(&key, signed, signature)
-            }
-            Self::Rs384 => {
-                let key = pkcs1v15::VerifyingKey::<Sha384>::new(rsa_key(key)?);
-                checked::<pkcs1v15::Signature>(&key, signed, signature)
-            }
-            Self::Rs512 => {
-                let key = pkcs1v15::VerifyingKey::<Sha512>::new(rsa_key(key)?);
-                checked::<pkcs1v15::Signature>(&key, signed, signature)
-            }
-            Self::Ps256 => {
-                let key = pss::VerifyingKey::<Sha256>::new(rsa_key(key)?);
-                checked::<pss::Signature>(&key, signed, signature)
-            }
-            Self::Ps384 => {
-                let key = pss::VerifyingKey::<Sha384>::new(rsa_key(key)?);
-                checked::<pss::Signature>(&key, signed, signature)
-            }
-            Self::Ps512 => {
-                let key = pss::VerifyingKey::<Sha512>::new(rsa_key(key)?);
-                checked::<pss::Signature>(&key, signed, signature)
-            }
-            Self::Es256 => {
-                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&key.point(32)?).ok()?;
-                checked::<p256::ecdsa::Signature>(&key, signed, signature)
-            }
-            Self::Es384 => {
-                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&key.point(48)?).ok()?;
-                checked::<p384::ecdsa::Signature>(&key, signed, signature)
-            }
-            Self::EdDsa => {
-                use ed25519_dalek::{Signature, VerifyingKey};
-                let key = VerifyingKey::from_bytes(&key.octets()?).ok()?;
-                let signature = Signature::from_slice(signature).ok()?;
-                key.verify_strict(signed, &signature).ok()
-            }
-        }
-    }
-}
-
-fn checked<'s, S: TryFrom<&'s [u8]>>(
-    key: &impl Verifier<S>,
-    signed: &[u8],
-    signature: &'s [u8],
-) -> Option<()> {
-    key.verify(signed, &S::try_from(signature).ok()?).ok()
-}
-
-fn rsa_key(key: &Jwk) -> Option<PublicKey> {
-    let [modulus, exponent] = key.rsa()?;
-    if modulus.len() > RSA_BYTES || exponent.len() > 4 {
-        return None;
-    }
-    let modulus = BoxedUint::from_be_slice_vartime(&modulus);
-    let exponent = BoxedUint::from_be_slice_vartime(&exponent);
-    if modulus.bit_width() < RSA_BITS {
-        return None;
-    }
-    PublicKey::new(modulus, exponent).ok()
 }

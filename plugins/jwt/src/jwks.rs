@@ -79,7 +79,7 @@ impl Jwk {
     }
 
     /// The bytes of an Ed25519 key.
-    pub fn octets(&self) -> Option<[u8; 32]> {
+    pub fn ed25519(&self) -> Option<[u8; 32]> {
         decoded(&self.x)?.try_into().ok()
     }
 }

@@ -12,7 +12,7 @@
 //! | issuer, audience, times, tenant | [`issuer`] |
 //! | published keys, and which one is meant | [`jwks`] |
 //! | when an issuer is asked for its keys, and how long they hold | [`keyring`] |
-//! | signatures | [`algorithm`] |
+//! | signatures | [`algorithm`], [`signature`] |
 //!
 //! It is a plugin of its own because it imports `http` and `kv`: calls of such a component run on stacks of their own, and it is not
 //! loaded without these grants. Who has API keys alone should not pay for that.
@@ -25,6 +25,7 @@ pub mod config;
 pub mod issuer;
 pub mod jwks;
 pub mod keyring;
+pub mod signature;
 pub mod token;
 
 use config::Config;
@@ -123,7 +124,7 @@ impl Jwt {
         let algorithm = issuer.algorithm(&token.header.alg)?;
         issuer.check(claims, now_ms)?;
         let key = keyring::key(issuer, token.header.kid.as_deref(), algorithm, now_ms)?;
-        if !algorithm.verifies(&key, token.signed, &token.signature) {
+        if !signature::verifies(algorithm, &key, token.signed, &token.signature) {
             return Err(Fault::unauthorized(
                 "The token's signature is not that of its issuer.",
             ));

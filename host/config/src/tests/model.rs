@@ -45,13 +45,24 @@ fn tenants_and_weights_are_read() {
     assert_eq!(models[2].position.key, "model[2]");
 }
 
+/// Each configuration has this problem alone: its key, and what the mend says among other things.
+fn assert_wrong(cases: &[(String, &str, &str)]) {
+    for (sections, key, mend) in cases {
+        let found = wrong(sections);
+        assert_eq!(found.len(), 1, "{sections} {found:?}");
+        assert_eq!(found[0].0, *key, "{sections}");
+        assert!(found[0].1.contains(mend), "{sections} {found:?}");
+    }
+}
+
+fn model(lines: &str) -> String {
+    format!("[[model]]\nname = \"a\"\n{lines}\n")
+}
+
 #[test]
-fn wrong_tenants_and_weights_name_their_key_and_the_mend() {
-    let model = |lines: &str| format!("[[model]]\nname = \"a\"\n{lines}\n");
+fn wrong_tenants_name_their_key_and_the_mend() {
     let one = |lines: &str| model(&format!("upstream = \"second\"\n{lines}"));
-    let split = |entries: &str| model(&format!("split = [{entries}]"));
-    let both = "{ upstream = \"second\", weight = 1 }, { upstream = \"ollama\", weight = 1 }";
-    for (sections, key, mend) in [
+    assert_wrong(&[
         (one("tenants = []"), "model[0].tenants", "remove `tenants`"),
         (one("tenants = \"a\""), "model[0].tenants", "brackets"),
         (
@@ -80,6 +91,14 @@ fn wrong_tenants_and_weights_name_their_key_and_the_mend() {
             "model[1]",
             "goes behind",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_weights_name_their_key_and_the_mend() {
+    let split = |entries: &str| model(&format!("split = [{entries}]"));
+    let both = "{ upstream = \"second\", weight = 1 }, { upstream = \"ollama\", weight = 1 }";
+    assert_wrong(&[
         (split(""), "model[0].split", "name the upstreams"),
         (
             model("split = { upstream = \"second\" }"),
@@ -144,12 +163,7 @@ fn wrong_tenants_and_weights_name_their_key_and_the_mend() {
             "model[0]",
             "from `fallback`",
         ),
-    ] {
-        let found = wrong(&sections);
-        assert_eq!(found.len(), 1, "{sections} {found:?}");
-        assert_eq!(found[0].0, key, "{sections}");
-        assert!(found[0].1.contains(mend), "{sections} {found:?}");
-    }
+    ]);
 }
 
 #[test]
