@@ -119,7 +119,7 @@ async fn what_is_spent_is_on_disk_soon_so_that_a_hard_end_loses_little() {
         }
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(&killed, mode).expect("it is ours");
-        let other = setup(&upstream, &state(&killed)).start().await;
+        let other = Box::pin(setup(&upstream, &state(&killed)).start()).await;
         let found = spent(&other, "a").await;
         other.shutdown().await;
         (found == Some((SPENT, 0))).then_some(())

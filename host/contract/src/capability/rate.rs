@@ -611,7 +611,7 @@ mod tests {
         let first = of_a_day("1", 1000, 60);
         assert!(
             counts
-                .reserve(0, PAIRS, &[first.clone()])
+                .reserve(0, PAIRS, std::slice::from_ref(&first))
                 .expect("room")
                 .granted
         );
@@ -635,7 +635,7 @@ mod tests {
         let late = of_a_day("1", 1, 10);
         assert!(
             counts
-                .reserve(999, PAIRS, &[late.clone()])
+                .reserve(999, PAIRS, std::slice::from_ref(&late))
                 .expect("room")
                 .granted
         );
@@ -661,10 +661,10 @@ mod tests {
         assert!(counts.changed(0).is_empty());
         counts.tell_changes();
         let of = of_a_day("1", 1000, 30);
-        assert!(take(&mut counts, 0, &[of.clone()]).granted);
+        assert!(take(&mut counts, 0, std::slice::from_ref(&of)).granted);
         assert!(
             counts
-                .reserve(0, PAIRS, &[of.clone()])
+                .reserve(0, PAIRS, std::slice::from_ref(&of))
                 .expect("room")
                 .granted
         );
@@ -677,8 +677,8 @@ mod tests {
             reserved: 30,
             capacity: 100,
         };
-        assert_eq!(counts.budgets(100), [told.clone()]);
-        assert_eq!(counts.changed(100), [told.clone()]);
+        assert_eq!(counts.budgets(100), std::slice::from_ref(&told));
+        assert_eq!(counts.changed(100), std::slice::from_ref(&told));
         assert!(counts.changed(100).is_empty());
         counts.tell_again(vec![told.clone()]);
         assert_eq!(counts.changed(100).len(), 1);
