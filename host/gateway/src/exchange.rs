@@ -167,7 +167,7 @@ struct Exchange {
     coding: Option<config::Coding>,
     /// Whether the client waits for a go-ahead before it sends its body.
     expects_continue: bool,
-    /// Whether a model server has the request, and may be computing.
+    /// Whether a model server is being asked, and may be computing.
     is_at_work: bool,
     /// It goes on without its client.
     abandoned: Option<Abandoned>,
@@ -200,15 +200,7 @@ impl Exchange {
             exchanges: limits.exchanges,
             bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
         };
-        let address;
-        let tenant = match self.context.note("tenant") {
-            Some(tenant) => tenant,
-            None => {
-                address = self.context.identity.client.to_string();
-                &address
-            }
-        };
-        let admitted = entered.admit(tenant, sandboxes, limits)?;
+        let admitted = entered.admit(&self.tenant(), sandboxes, limits)?;
         self.client.hold(admitted.clone());
         self.admitted = Some(admitted);
         Ok(())

@@ -247,7 +247,7 @@ fn spellings(
     upstreams.into_iter().filter_map(move |upstream| {
         let vendor = vendor(&upstream);
         let key = vendor.model_key(name);
-        let begin = key.get(..name.len()).filter(|_| is_pattern);
+        let begin = vendor.without_added_tag(name, &key).filter(|_| is_pattern);
         let names = [&key, begin.unwrap_or(&key)].map(NamePattern::new);
         (vendor == Vendor::Ollama).then_some(Spelling {
             group: at,

@@ -58,6 +58,18 @@ impl Vendor {
         }
     }
 
+    /// The key of a name without a tag that the name does not have; `None` if it has none.
+    #[must_use]
+    pub fn without_added_tag<'k>(self, name: &str, key: &'k str) -> Option<&'k str> {
+        match self {
+            Self::Ollama => {
+                let short = key.strip_suffix(ollama::TAG);
+                short.filter(|_| !name.to_ascii_lowercase().ends_with(ollama::TAG))
+            }
+            Self::Vllm | Self::Tgi | Self::Other => None,
+        }
+    }
+
     /// The path of the server's version.
     pub(super) fn version_path(self) -> Option<&'static str> {
         match self {
@@ -125,10 +137,15 @@ mod tests {
             ("qwen3", "Qwen3:latest"),
             ("QWEN3:32B", "qwen3:32b"),
             ("hf.co/a/B", "hf.co/A/b:latest"),
+            ("qwen3", "library/qwen3"),
+            ("qwen3", "https://registry.ollama.ai/library/Qwen3:latest"),
+            ("a/b", "registry.ollama.ai/a/b"),
         ] {
             assert_eq!(ollama.model_key(one), ollama.model_key(other));
         }
-        assert_ne!(ollama.model_key("qwen3"), ollama.model_key("qwen3:32b"));
+        for other in ["qwen3:32b", "a/qwen3", "hf.co/library/qwen3"] {
+            assert_ne!(ollama.model_key("qwen3"), ollama.model_key(other));
+        }
         assert_eq!(Vendor::named("vllm").model_key("Qwen3"), "Qwen3");
     }
 }

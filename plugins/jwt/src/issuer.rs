@@ -128,17 +128,12 @@ impl Issuer {
     /// # Errors
     /// 401 if it names none.
     pub fn tenant(&self, claims: &Map<String, Value>) -> Result<String, Fault> {
-        let found = match self.tenant_claim.strip_prefix('/') {
-            Some(pointer) => {
-                let (name, rest) = pointer.split_once('/').unwrap_or((pointer, ""));
-                let rest = if rest.is_empty() {
-                    String::new()
-                } else {
-                    format!("/{rest}")
-                };
-                claims.get(name).and_then(|claim| claim.pointer(&rest))
-            }
-            None => claims.get(&self.tenant_claim),
+        let whole;
+        let found = if self.tenant_claim.starts_with('/') {
+            whole = Value::Object(claims.clone());
+            whole.pointer(&self.tenant_claim)
+        } else {
+            claims.get(&self.tenant_claim)
         };
         let name = found
             .and_then(Value::as_str)

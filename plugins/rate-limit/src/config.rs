@@ -9,7 +9,7 @@ use sluicegate_plugin::{JsonSchema, schemars};
 use crate::price::{Price, Priced};
 use crate::rule::{By, Counted, Metered, Network, OnFailure, Period, Rule, UNITS_MAX};
 
-/// The most rules: an exchange may have 64 reservations of 16 limits each, and a rule has at most three limits.
+/// The most rules: an exchange may have 64 reservations of 16 limits each, and a rule has at most four limits.
 const RULES_MAX: usize = 256;
 
 /// The longest name of a rule: a limit's name has at most 64 bytes, and `.concurrent` is put behind it.

@@ -128,6 +128,13 @@ async fn crowd(kind: Kind) {
         clients.extend(opening.join_all().await);
         // Before the next ones come: only 256 can wait to be admitted, and the machine may be slow.
         eventually("these exchanges", async || {
+            let ended = metric(&admin, "sluicegate_requests_total").await;
+            if ended > 0.0 {
+                panic!(
+                    "{kind:?}: some have ended: {}",
+                    admin.get("/exchanges").await.text()
+                );
+            }
             (metric(&admin, running).await >= clients.len() as f64).then_some(())
         })
         .await;

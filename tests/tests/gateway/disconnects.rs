@@ -183,6 +183,27 @@ async fn it_takes_no_longer_than_the_route_allows() {
 }
 
 #[tokio::test]
+async fn nor_does_it_with_a_model_server_that_never_pauses() {
+    let line = format!("{}\n", ollama::content("and so on"));
+    let script = Script::ndjson_head()
+        .chunk(&*line)
+        .chunk(line.repeat(200_000))
+        .hang();
+    let model = Upstream::always(script).await;
+    let policy = "{ drain-for-usage = { timeout = \"1ms\" } }";
+    let gateway = setup(&model, policy).start().await;
+    let id = logs::id();
+    let mut raw = asks(&gateway, &id, true).await;
+    let mut response = raw.head("POST").await;
+    raw.chunk(&mut response).await.expect("a chunk");
+    raw.hang_up();
+    model.requests()[0].disconnected().await;
+    assert_eq!(logs::seen(&id).await["error"], "client_closed");
+    assert!((ended(&gateway, "cut").await - 1.0).abs() < f64::EPSILON);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn no_more_do_so_than_the_route_allows() {
     let barrier = Barrier::new();
     let model = model(&barrier).await;
@@ -264,7 +285,12 @@ async fn the_gateway_waits_for_them_when_it_stops_but_no_longer_than_for_others(
     };
     let id = logs::id();
     leave(&gateway, &id).await;
+    let admin = gateway.admin();
     let stopping = tokio::spawn(gateway.shutdown());
+    eventually("it drains", async || {
+        (admin.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
     barrier.open();
     assert_known(&id, 200).await;
     within("it stops", stopping).await.expect("it stops");
@@ -289,11 +315,12 @@ async fn a_gateway_that_is_cut_does_not_wait_for_them() {
     let mut raw = asks(&gateway, &id, true).await;
     let mut response = raw.head("POST").await;
     raw.chunk(&mut response).await.expect("a chunk");
+    raw.hang_up();
+    abandoned(&gateway, 1.0).await;
     let cut = gateway.cutter();
     cut();
     tokio::time::timeout(Duration::from_secs(10), gateway.shutdown())
         .await
         .expect("it does not wait for a minute");
     never.requests()[0].disconnected().await;
-    drop(raw);
 }

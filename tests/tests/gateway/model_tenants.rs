@@ -203,6 +203,10 @@ async fn a_tenants_own_entry_comes_first_and_no_pattern_or_spelling_leads_around
     assert_eq!(said(&a, "gpt").await, "other");
     assert_eq!(said(&b, "gpt").await, "own");
     assert_eq!(said(&b, "open").await, "own");
+    for spelling in ["library/secret", "registry.ollama.ai/library/secret:latest"] {
+        let response = b.post(CHAT, &question_to(spelling)).await;
+        assert_error(&response, 404, "model_not_found");
+    }
     for spelling in ["secret", "secret:latest", "SECRET", "Secret:Latest"] {
         let response = b.post(CHAT, &question_to(spelling)).await;
         assert_error(&response, 404, "model_not_found");

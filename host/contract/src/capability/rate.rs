@@ -418,6 +418,12 @@ impl Counts {
             .collect()
     }
 
+    /// Whether [`Counts::changed`] has something to tell.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.changed.as_ref().is_some_and(|it| !it.is_empty())
+    }
+
     /// These are told of again: what was to be done with them failed.
     pub fn tell_again(&mut self, budgets: Vec<Budget>) {
         if let Some(changed) = &mut self.changed {

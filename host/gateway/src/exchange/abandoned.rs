@@ -1,7 +1,7 @@
 //! An exchange that goes on without its client, because its route wants to know the usage.
 //!
-//! Nothing is written any more, and no other model server is asked: the response of the one that is at work is read to its end,
-//! through the adapter and the stages. That takes no longer than the route allows, and no more exchanges of the route do it
+//! Nothing is written any more, and no other model server is asked: the response of the one that is being asked is read to its
+//! end, through the adapter and the stages. That takes no longer than the route allows, and no more exchanges of the route do it
 //! than it allows.
 
 use std::sync::Arc;

@@ -416,6 +416,10 @@ impl Exchange {
             let chunk = match self.wait(body.next(CHUNK)).await {
                 Ok(Ok(chunk)) => {
                     self.deadlines.received(response.idle);
+                    if self.deadlines.exceeded_abandoned() {
+                        // As with the total below.
+                        return Err(Halt::Gone);
+                    }
                     let chunk = arrived(chunk.bytes, chunk.last);
                     match (self.deadlines.exceeded_total(), &mut self.adapter) {
                         // With a server that always has more data, the timer is never polled.

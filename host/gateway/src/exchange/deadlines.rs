@@ -110,6 +110,12 @@ impl Deadlines {
         (self.received >= deadline).then_some(limit)
     }
 
+    /// Whether an exchange without its client had gone on for too long when data last arrived.
+    pub(super) fn exceeded_abandoned(&self) -> bool {
+        self.abandoned
+            .is_some_and(|deadline| self.received >= deadline)
+    }
+
     /// Starts to wait for the model server: time lost by a slow client does not count against it.
     pub(super) fn wait_from_now(&mut self) {
         if self.began {

@@ -26,6 +26,8 @@ pub struct Memory {
     clock: Clock,
     spaces: Mutex<HashMap<String, Weak<MemorySpace>>>,
     file: Option<Arc<SpendFile>>,
+    /// Those in use whose budgets are in the file, until what is spent of them is there.
+    kept: Mutex<Vec<Arc<MemorySpace>>>,
 }
 
 impl Memory {
@@ -36,6 +38,7 @@ impl Memory {
             clock,
             spaces: Mutex::default(),
             file: None,
+            kept: Mutex::default(),
         }
     }
 
@@ -68,12 +71,12 @@ impl Memory {
     /// # Panics
     /// Never: the locks are not held over anything that may panic.
     pub fn save(&self) {
-        if self.file.is_none() {
-            return;
-        }
-        for space in self.in_use() {
+        // One after the other, so that what is written last is what was spent last.
+        let mut kept = self.kept.lock().expect(UNPOISONED);
+        for space in &*kept {
             space.save();
         }
+        kept.retain(|space| Arc::strong_count(space) > 1 || space.counts().has_changed());
     }
 
     fn in_use(&self) -> Vec<Arc<MemorySpace>> {
@@ -106,15 +109,21 @@ impl Shared for Memory {
             return space;
         }
         spaces.retain(|_, space| space.strong_count() > 0);
-        let space = Arc::new(MemorySpace {
+        let mut space = MemorySpace {
             plugin: plugin.to_owned(),
             clock: self.clock,
             values: Mutex::default(),
             counts: Mutex::default(),
             file: self.file.clone(),
-        });
+        };
         space.load();
+        let is_kept = space.file.is_some();
+        let space = Arc::new(space);
         spaces.insert(plugin.to_owned(), Arc::downgrade(&space));
+        drop(spaces);
+        if is_kept {
+            self.kept.lock().expect(UNPOISONED).push(space.clone());
+        }
         space
     }
 
@@ -158,20 +167,21 @@ impl MemorySpace {
         self.counts.lock().expect(UNPOISONED)
     }
 
-    /// Goes on with the budgets that are in the file.
-    fn load(&self) {
+    /// Goes on with the budgets that are in the file. If they cannot be read, they are not overwritten either.
+    fn load(&mut self) {
         let Some(file) = &self.file else { return };
-        let mut counts = self.counts();
-        counts.tell_changes();
         match file.load(&self.plugin) {
             Ok(budgets) => {
+                let (now, mut counts) = (self.now(), self.counts());
+                counts.tell_changes();
                 for budget in budgets {
-                    counts.restore(self.now(), budget);
+                    counts.restore(now, budget);
                 }
             }
             Err(error) => {
                 let plugin = &*self.plugin;
-                tracing::error!(plugin, %error, "what was spent of budgets cannot be read; they begin anew");
+                tracing::error!(plugin, %error, "what was spent of budgets cannot be read: until the next start they begin anew, and are kept in memory only");
+                self.file = None;
             }
         }
     }
@@ -188,12 +198,6 @@ impl MemorySpace {
             tracing::error!(plugin, %error, "what was spent of budgets cannot be written; it is tried again");
             self.counts().tell_again(changed);
         }
-    }
-}
-
-impl Drop for MemorySpace {
-    fn drop(&mut self) {
-        self.save();
     }
 }
 

@@ -58,14 +58,28 @@ pub(super) fn unload(model: &str) -> String {
     json!({"model": model, "messages": [], "keep_alive": 0}).to_string()
 }
 
+/// Where models come from whose names say nothing else.
+const HOST: &str = "registry.ollama.ai/";
+const NAMESPACE: &str = "library/";
+
+/// The tag of a model whose name has none.
+pub(super) const TAG: &str = ":latest";
+
 /// A key that is the same for all names that Ollama takes for one model.
+///
+/// # Source
+/// Ollama source, `types/model/name.go` (`ParseName`, `EqualFold`).
 pub(super) fn model_key(name: &str) -> String {
     let name = name.to_ascii_lowercase();
-    let last = name.rsplit('/').next().unwrap_or(&name);
+    let name = name.split_once("://").map_or(&*name, |(_, name)| name);
+    let name = name.strip_prefix(HOST).unwrap_or(name);
+    let short = name.strip_prefix(NAMESPACE);
+    let name = short.filter(|short| !short.contains('/')).unwrap_or(name);
+    let last = name.rsplit('/').next().unwrap_or(name);
     if last.contains(':') {
-        name
+        name.to_owned()
     } else {
-        name + ":latest"
+        format!("{name}{TAG}")
     }
 }
 

@@ -50,7 +50,7 @@ impl Exchange {
     }
 
     /// Who the request is from: the tenant that a gate has named, or else the client's address.
-    pub(super) fn tenant(&self) -> Cow<'_, str> {
+    pub(in crate::exchange) fn tenant(&self) -> Cow<'_, str> {
         match self.context.note("tenant") {
             Some(tenant) => tenant.into(),
             None => self.context.identity.client.to_string().into(),

@@ -84,7 +84,10 @@ async fn read_all(
         let fields: Vec<(String, String)> = redis::from_redis_value(said[0].clone())?;
         let left: i64 = redis::from_redis_value(said[1].clone())?;
         read(&mut budget, &fields, left);
-        budgets.push((plugin.to_owned(), budget));
+        // Another one has ended meanwhile.
+        if budget.left_ms > 0 {
+            budgets.push((plugin.to_owned(), budget));
+        }
     }
     Ok(budgets)
 }

@@ -83,7 +83,10 @@ if changed then
   else
     redis.call('HDEL', key, gateway)
   end
-  redis.call('PEXPIRE', key, string.format('%.0f', math.ceil(ttl) + 1000))
+  -- A day or a month ends when it did for the first call, whatever later ones that were reserved in it say.
+  if per >= 0 or redis.call('PTTL', key) < 0 then
+    redis.call('PEXPIRE', key, string.format('%.0f', math.ceil(ttl) + 1000))
+  end
 end
 
 -- In how many milliseconds so many units are back.
