@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use sluicegate_plugin::{JsonSchema, schemars};
 
-use crate::price::{Price, Priced};
-use crate::rule::{By, Counted, Metered, Network, OnFailure, Period, Rule, UNITS_MAX};
+use crate::price::{Price, Priced, UNITS_MAX};
+use crate::rule::{By, Counted, Metered, Network, OnFailure, Period, Rule};
 
 /// The most rules: an exchange may have 64 reservations of 16 limits each, and a rule has at most four limits.
 const RULES_MAX: usize = 256;

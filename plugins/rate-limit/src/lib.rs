@@ -270,7 +270,7 @@ impl RateLimit {
             let Some(metered) = rule.metered(booked.what) else {
                 continue;
             };
-            let price = price.of(booked.what);
+            let price = booked.what.price(price);
             let used = price.cost(Used {
                 prompt: meter.prompt().unwrap_or_else(|| metered.prompt(*need)),
                 cached: 0,
@@ -415,7 +415,7 @@ impl Closing for RateLimit {
                     let metered = self.rules[booked.rule].metered(booked.what);
                     let prompt = metered.map_or(0, |it| it.prompt(state.need));
                     let used = state.used(ctx, error, prompt);
-                    let cost = state.price().of(booked.what).cost(used);
+                    let cost = booked.what.price(state.price()).cost(used);
                     // What was taken for good is not part of the reservation.
                     self.settle(booked, cost.saturating_sub(booked.more));
                 }

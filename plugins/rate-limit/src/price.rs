@@ -1,6 +1,7 @@
 //! What tokens cost.
 
-use crate::rule::{UNITS_MAX, What, matches};
+/// The largest number of units of the capability `rate`.
+pub(crate) const UNITS_MAX: u64 = 1 << 53;
 
 /// Tokens that an exchange used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,14 +41,6 @@ impl Price {
         output: 1.0,
     };
 
-    /// What counts for a limit: money for a budget, and else tokens.
-    pub(crate) fn of(self, what: What) -> Self {
-        match what {
-            What::Budget => self,
-            What::Requests | What::Tokens | What::Concurrent => Self::TOKEN,
-        }
-    }
-
     /// The cost of an exchange, rounded up.
     pub(crate) fn cost(self, used: Used) -> u64 {
         let cached = used.cached.min(used.prompt);
@@ -66,6 +59,14 @@ impl Price {
         // Less than a millionth of a unit is the rounding of the sum.
         let units = (cost - 1e-6).ceil() as u64;
         units.min(UNITS_MAX)
+    }
+}
+
+/// Whether a pattern fits; a `*` at its end stands for any text.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => text.starts_with(beginning),
+        None => pattern == text,
     }
 }
 

@@ -9,13 +9,10 @@ use sha2::{Digest as _, Sha256};
 use sluicegate_plugin::rate::Limit;
 use sluicegate_plugin::{JsonSchema, json, schemars};
 
-use crate::price::{Price, Used};
+use crate::price::{Price, UNITS_MAX, Used, matches};
 
 /// The longest subject of the capability `rate`.
 const SUBJECT_MAX: usize = 256;
-
-/// The largest number of units of the capability `rate`.
-pub(crate) const UNITS_MAX: u64 = 1 << 53;
 
 /// What is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -117,6 +114,14 @@ pub(crate) enum What {
 }
 
 impl What {
+    /// What a token counts for: its price in a budget, and else one.
+    pub(crate) fn price(self, price: Price) -> Price {
+        match self {
+            Self::Budget => price,
+            Self::Requests | Self::Tokens | Self::Concurrent => Price::TOKEN,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -220,7 +225,7 @@ impl Rule {
             let Some(metered) = self.metered(what) else {
                 continue;
             };
-            let amount = metered.amount(need, price.of(what));
+            let amount = metered.amount(need, what.price(price));
             if amount > 0 {
                 let limit = metered.counted.limit(name(what), subject, amount);
                 limits.push((what, amount, limit));
@@ -300,12 +305,5 @@ fn network_of(client: &str) -> String {
         }
         Ok(IpAddr::V4(address)) => address.to_string(),
         Err(_) => client.to_owned(),
-    }
-}
-
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => text.starts_with(beginning),
-        None => pattern == text,
     }
 }

@@ -126,16 +126,19 @@ async fn crowd(kind: Kind) {
             opening.spawn(client(address, kind));
         }
         clients.extend(opening.join_all().await);
-        // Before the next ones come: only 256 can wait to be admitted, and the machine may be slow.
+        // Before the next ones come: only 256 can wait to be admitted, which they are when the gate has let them in, and the
+        // machine may be slow.
         eventually("these exchanges", async || {
             let ended = metric(&admin, "sluicegate_requests_total").await;
             if ended > 0.0 {
+                let last = admin.get("/exchanges").await.text();
                 panic!(
-                    "{kind:?}: some have ended: {}",
-                    admin.get("/exchanges").await.text()
+                    "{kind:?}, {} clients: some have ended: {last}",
+                    clients.len()
                 );
             }
-            (metric(&admin, running).await >= clients.len() as f64).then_some(())
+            let admitted = metric(&admin, r#"sluicegate_plugin_calls_total{plugin="auth"}"#).await;
+            (admitted >= clients.len() as f64).then_some(())
         })
         .await;
     }
