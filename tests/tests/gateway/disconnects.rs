@@ -50,6 +50,14 @@ async fn asks(gateway: &Gateway, id: &str, stream: bool) -> Raw {
     raw
 }
 
+/// A client that leaves in mid-stream.
+async fn leaves(gateway: &Gateway, id: &str) {
+    let mut raw = asks(gateway, id, true).await;
+    let mut response = raw.head("POST").await;
+    raw.chunk(&mut response).await.expect("a chunk");
+    raw.hang_up();
+}
+
 /// How many exchanges go on without their clients.
 async fn abandoned(gateway: &Gateway, count: f64) {
     eventually("they go on", async || {
@@ -91,10 +99,7 @@ async fn the_usage_of_a_stream_is_known_after_its_client_left() {
     let model = model(&barrier).await;
     let gateway = setup(&model, "\"drain-for-usage\"").start().await;
     let id = logs::id();
-    let mut raw = asks(&gateway, &id, true).await;
-    let mut response = raw.head("POST").await;
-    raw.chunk(&mut response).await.expect("a chunk");
-    raw.hang_up();
+    leaves(&gateway, &id).await;
     abandoned(&gateway, 1.0).await;
     let running = r#"sluicegate_requests_in_flight{route="/v1/chat/completions"}"#;
     assert!((gateway.metric(running).await - 1.0).abs() < f64::EPSILON);
@@ -170,10 +175,7 @@ async fn it_takes_no_longer_than_the_route_allows() {
     let policy = "{ drain-for-usage = { timeout = \"100ms\" } }";
     let gateway = setup(&model, policy).start().await;
     let id = logs::id();
-    let mut raw = asks(&gateway, &id, true).await;
-    let mut response = raw.head("POST").await;
-    raw.chunk(&mut response).await.expect("a chunk");
-    raw.hang_up();
+    leaves(&gateway, &id).await;
     model.requests()[0].disconnected().await;
     let seen = logs::seen(&id).await;
     assert_eq!(seen["error"], "client_closed");
@@ -193,10 +195,7 @@ async fn nor_does_it_with_a_model_server_that_never_pauses() {
     let policy = "{ drain-for-usage = { timeout = \"1ms\" } }";
     let gateway = setup(&model, policy).start().await;
     let id = logs::id();
-    let mut raw = asks(&gateway, &id, true).await;
-    let mut response = raw.head("POST").await;
-    raw.chunk(&mut response).await.expect("a chunk");
-    raw.hang_up();
+    leaves(&gateway, &id).await;
     model.requests()[0].disconnected().await;
     assert_eq!(logs::seen(&id).await["error"], "client_closed");
     assert!((ended(&gateway, "cut").await - 1.0).abs() < f64::EPSILON);
@@ -211,10 +210,7 @@ async fn no_more_do_so_than_the_route_allows() {
     let gateway = setup(&model, policy).start().await;
     let leave = async || {
         let id = logs::id();
-        let mut raw = asks(&gateway, &id, true).await;
-        let mut response = raw.head("POST").await;
-        raw.chunk(&mut response).await.expect("a chunk");
-        raw.hang_up();
+        leaves(&gateway, &id).await;
         id
     };
     let kept = [leave().await, leave().await];
@@ -277,10 +273,7 @@ async fn the_gateway_waits_for_them_when_it_stops_but_no_longer_than_for_others(
     let model = model(&barrier).await;
     let gateway = setup(&model, "\"drain-for-usage\"").start().await;
     let leave = async |gateway: &Gateway, id: &str| {
-        let mut raw = asks(gateway, id, true).await;
-        let mut response = raw.head("POST").await;
-        raw.chunk(&mut response).await.expect("a chunk");
-        raw.hang_up();
+        leaves(gateway, id).await;
         abandoned(gateway, 1.0).await;
     };
     let id = logs::id();
@@ -312,10 +305,7 @@ async fn a_gateway_that_is_cut_does_not_wait_for_them() {
     let never = model(&Barrier::new()).await;
     let gateway = setup(&never, "\"drain-for-usage\"").start().await;
     let id = logs::id();
-    let mut raw = asks(&gateway, &id, true).await;
-    let mut response = raw.head("POST").await;
-    raw.chunk(&mut response).await.expect("a chunk");
-    raw.hang_up();
+    leaves(&gateway, &id).await;
     abandoned(&gateway, 1.0).await;
     let cut = gateway.cutter();
     cut();
